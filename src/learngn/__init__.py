@@ -1,0 +1,44 @@
+"""LearnGN: deformable registration of medical scans by differentiable Gauss-Newton optimisation."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from learngn._version import __version__
+from learngn.errors import LearnGNError
+from learngn.grid import Grid
+
+if TYPE_CHECKING:
+    from learngn.image import Image
+    from learngn.transform import Affine, Composite, DisplacementField, Transform
+
+# What needs torch is imported when first used: `import learngn` and `learngn --help` stay fast.
+_LAZY = {
+    "Affine": "learngn.transform",
+    "Composite": "learngn.transform",
+    "DisplacementField": "learngn.transform",
+    "Image": "learngn.image",
+    "Transform": "learngn.transform",
+}
+
+__all__ = [
+    "Affine",
+    "Composite",
+    "DisplacementField",
+    "Grid",
+    "Image",
+    "LearnGNError",
+    "Transform",
+    "__version__",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LAZY:
+        return getattr(import_module(_LAZY[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

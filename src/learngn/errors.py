@@ -1,0 +1,68 @@
+"""Exceptions of LearnGN: each says what failed, what was got, what was expected and what to do."""
+
+from __future__ import annotations
+
+
+class LearnGNError(Exception):
+    """Base of every error that a user can mend.
+
+    Parameters
+    ----------
+    what : str
+        What failed, in the user's terms ("fixed image", "feature 'mindd'").
+    got : str
+        What was found.
+    expected : str
+        What was expected instead.
+    remedy : str
+        What to do about it.
+
+    Notes
+    -----
+    ``str(error)`` is one line, the one that the command line prints after ``error:``.
+    """
+
+    def __init__(self, what: str, got: str, expected: str, remedy: str) -> None:
+        self.what, self.got, self.expected, self.remedy = what, got, expected, remedy
+        message = f"{what}: got {got}, expected {expected}; {remedy}"
+        super().__init__(" ".join(message.split()))
+
+
+class GeometryError(LearnGNError):
+    """A grid, its affine, or the relation of two grids makes no sense."""
+
+
+class ShapeError(LearnGNError):
+    """A tensor has another shape, number of channels or number of dimensions than needed."""
+
+
+class ImageError(LearnGNError):
+    """An image cannot be read, or its values cannot be registered (empty, constant, not finite)."""
+
+
+class LabelError(LearnGNError):
+    """A label map does not belong to its image or holds no usable label."""
+
+
+class TransformError(LearnGNError):
+    """A transform cannot be read, applied or inverted."""
+
+
+class LandmarkError(LearnGNError):
+    """A landmark file cannot be read, or its points do not correspond."""
+
+
+class FeatureError(LearnGNError):
+    """A feature is unknown or cannot be computed from the image given."""
+
+
+class DatasetError(LearnGNError):
+    """A data set's description or one of its files is missing or wrong."""
+
+
+class OutputError(LearnGNError):
+    """An output cannot be written."""
+
+
+class SettingsError(LearnGNError):
+    """A setting is unknown or out of range."""

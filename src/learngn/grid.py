@@ -1,0 +1,208 @@
+"""Grids: where the voxels of an image lie in the world. All coordinate maths of the project is here.
+
+A grid's index ``x`` counts voxels in array order (i, j[, k]); integer indices are voxel *centres*, so a
+grid of ``n`` voxels along an axis covers the indices -1/2 ... n - 1/2. The world is RAS, in mm.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from learngn.errors import GeometryError
+
+FloatArray = NDArray[np.float64]
+
+_AXIS_NAMES = (("L", "R"), ("P", "A"), ("I", "S"))
+
+
+@dataclass(frozen=True, eq=False)
+class Grid:
+    """Shape and position of a lattice of voxels, 2D or 3D.
+
+    Parameters
+    ----------
+    shape : sequence of int
+        Number of voxels along each array axis, (H, W) or (H, W, D).
+    affine : array, shape (D+1, D+1)
+        Homogeneous matrix from voxel index to RAS mm.
+
+    Raises
+    ------
+    GeometryError
+        If the shape is empty or neither 2D nor 3D, or the affine is singular, not finite or of another size.
+    """
+
+    shape: tuple[int, ...]
+    affine: FloatArray
+
+    def __post_init__(self) -> None:
+        shape = tuple(int(n) for n in self.shape)
+        if len(shape) not in (2, 3) or min(shape) < 1:
+            raise GeometryError("grid shape", str(shape), "2 or 3 positive sizes", "check the image's header")
+        affine = np.array(self.affine, dtype=np.float64)
+        n = len(shape) + 1
+        if affine.shape != (n, n):
+            raise GeometryError(
+                "grid affine", f"shape {affine.shape}", f"({n}, {n}) for a {n - 1}D grid", "pass a homogeneous matrix"
+            )
+        linear = affine[:-1, :-1]
+        norms = np.linalg.norm(linear, axis=0)
+        # A sheared direction matrix is legal; one whose axes coincide is not.
+        if not np.isfinite(affine).all() or norms.min() == 0 or abs(np.linalg.det(linear / norms)) < 1e-6:
+            raise GeometryError(
+                "grid affine",
+                "a singular or non-finite matrix",
+                "an invertible one",
+                "repair the image's header (spacing, direction)",
+            )
+        affine.setflags(write=False)
+        object.__setattr__(self, "shape", shape)
+        object.__setattr__(self, "affine", affine)
+
+    @classmethod
+    def from_spacing(
+        cls,
+        shape: Sequence[int],
+        spacing: float | Sequence[float] = 1.0,
+        origin: Sequence[float] | None = None,
+        direction: ArrayLike | None = None,
+    ) -> Grid:
+        """Make a grid of voxel sizes `spacing` [mm] whose first voxel's centre is `origin` [RAS mm].
+
+        Without an origin the grid's centre lies at the world's origin; without a direction its axes are R, A, S.
+        """
+        ndim = len(shape)
+        sizes = np.broadcast_to(np.asarray(spacing, dtype=np.float64), (ndim,))
+        axes = np.eye(ndim) if direction is None else np.asarray(direction, dtype=np.float64)
+        affine = np.eye(ndim + 1)
+        affine[:-1, :-1] = axes * sizes
+        centre = (np.asarray(shape, dtype=np.float64) - 1) / 2
+        affine[:-1, -1] = -affine[:-1, :-1] @ centre if origin is None else np.asarray(origin, dtype=np.float64)
+        return cls(tuple(shape), affine)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Grid) and self.shape == other.shape and bool(np.array_equal(self.affine, other.affine))
+
+    def __hash__(self) -> int:
+        return hash((self.shape, self.affine.tobytes()))
+
+    @property
+    def ndim(self) -> int:
+        """Number of spatial dimensions, 2 or 3."""
+        return len(self.shape)
+
+    @property
+    def size(self) -> int:
+        """Number of voxels."""
+        return int(np.prod(self.shape))
+
+    @property
+    def spacing(self) -> FloatArray:
+        """Voxel size along each array axis, shape (D,) [mm]."""
+        return np.asarray(np.linalg.norm(self.affine[:-1, :-1], axis=0))
+
+    @property
+    def direction(self) -> FloatArray:
+        """Unit vectors of the array axes in RAS, as columns, shape (D, D)."""
+        return np.asarray(self.affine[:-1, :-1] / self.spacing)
+
+    @property
+    def origin(self) -> FloatArray:
+        """Centre of the first voxel, shape (D,) [RAS mm]."""
+        return np.asarray(self.affine[:-1, -1])
+
+    @property
+    def extent(self) -> FloatArray:
+        """Length of the grid along each array axis, voxels counted whole, shape (D,) [mm]."""
+        return self.spacing * np.asarray(self.shape)
+
+    @property
+    def centre(self) -> FloatArray:
+        """Middle of the grid, shape (D,) [RAS mm]."""
+        return self.index_to_world((np.asarray(self.shape) - 1) / 2)
+
+    @property
+    def axis_codes(self) -> str:
+        """Direction to which each array axis points most, for example ``"RAS"`` or ``"LPS"``."""
+        rows = np.abs(self.direction).argmax(axis=0)
+        return "".join(_AXIS_NAMES[row][int(self.direction[row, axis] > 0)] for axis, row in enumerate(rows))
+
+    def index_to_world(self, index: ArrayLike) -> FloatArray:
+        """Map voxel indices, shape (..., D), to RAS mm."""
+        return apply_affine(self.affine, index)
+
+    def world_to_index(self, points: ArrayLike) -> FloatArray:
+        """Map RAS mm, shape (..., D), to (continuous) voxel indices."""
+        return apply_affine(np.linalg.inv(self.affine), points)
+
+    def index_map(self, other: Grid, world: FloatArray | None = None) -> FloatArray:
+        """Matrix from this grid's index to `other`'s, through an optional world-to-world affine.
+
+        Parameters
+        ----------
+        other : Grid
+            Grid whose indices are wanted.
+        world : array, shape (D+1, D+1), optional
+            Affine from this grid's world to the other's [RAS mm to RAS mm]; identity by default.
+
+        Returns
+        -------
+        array, shape (D+1, D+1)
+            ``other.affine^-1 @ world @ self.affine``.
+        """
+        if other.ndim != self.ndim:
+            raise GeometryError(
+                "two grids", f"{self.ndim}D and {other.ndim}D", "the same number of dimensions", "compare like with like"
+            )
+        matrix = self.affine if world is None else world @ self.affine
+        return np.asarray(np.linalg.solve(other.affine, matrix))
+
+    def resized(self, shape: Sequence[int]) -> Grid:
+        """Grid of another shape over exactly the same extent (cell-centred)."""
+        factor = np.asarray(self.shape, dtype=np.float64) / np.asarray(tuple(shape), dtype=np.float64)
+        scale = np.eye(self.ndim + 1)
+        scale[:-1, :-1] = np.diag(factor)
+        scale[:-1, -1] = (factor - 1) / 2
+        return Grid(tuple(shape), self.affine @ scale)
+
+    def coarsened(self, stride: float) -> Grid:
+        """Grid whose voxels are about `stride` times the finest spacing along *every* axis, over the same extent.
+
+        An axis whose voxels are already that large stays as it is: thick slices are not pooled before the
+        in-plane voxels have reached their size.
+        """
+        spacing = self.spacing
+        factor = np.maximum(1.0, np.round(stride * spacing.min() / spacing))
+        shape = np.maximum(1, np.round(np.asarray(self.shape) / factor)).astype(int)
+        return self.resized(tuple(int(n) for n in shape))
+
+    def overlap(self, other: Grid, world: FloatArray | None = None) -> float:
+        """Fraction of this grid's extent, probed on a lattice of points, that lies inside `other`."""
+        axes = [np.linspace(-0.5, n - 0.5, 9) for n in self.shape]
+        probe = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1)
+        index = apply_affine(self.index_map(other, world), probe)
+        inside = ((index >= -0.5) & (index <= np.asarray(other.shape) - 0.5)).all(axis=-1)
+        return float(inside.mean())
+
+    def same_space(self, other: Grid, tolerance: float = 1e-3) -> bool:
+        """Whether both grids have the same shape and voxels at the same places, to `tolerance` voxels."""
+        if self.shape != other.shape:
+            return False
+        corners = np.stack(np.meshgrid(*[(0, n - 1) for n in self.shape], indexing="ij"), axis=-1).reshape(-1, self.ndim)
+        moved = apply_affine(self.index_map(other), corners)
+        return bool(np.abs(moved - corners).max() <= tolerance)
+
+    def __str__(self) -> str:
+        shape = "x".join(str(n) for n in self.shape)
+        spacing = "x".join(f"{s:.4g}" for s in self.spacing)
+        return f"{shape} voxels of {spacing} mm, {self.axis_codes}"
+
+
+def apply_affine(matrix: FloatArray, points: ArrayLike) -> FloatArray:
+    """Apply a homogeneous matrix, shape (D+1, D+1), to points, shape (..., D)."""
+    points = np.asarray(points, dtype=np.float64)
+    return np.asarray(points @ matrix[:-1, :-1].T + matrix[:-1, -1])

@@ -1,0 +1,28 @@
+"""The few hot operations, each behind one seam: plain torch, compiled for the CPU."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from learngn.kernels.interface import Kernels, Taps
+from learngn.kernels.reference import ReferenceKernels
+
+__all__ = ["Kernels", "ReferenceKernels", "Taps", "best"]
+
+_REFERENCE = ReferenceKernels()
+
+
+def best(*tensors: Tensor | None) -> Kernels:
+    """The fastest implementation for these tensors.
+
+    Compiled code serves float32 (and any label type) on the CPU without autograd; the torch reference
+    serves the rest: other devices, float64, and whatever must be differentiated.
+    """
+    given = [t for t in tensors if t is not None]
+    if any(t.device.type != "cpu" or t.dtype == torch.float64 for t in given):
+        return _REFERENCE
+    if torch.is_grad_enabled() and any(t.requires_grad for t in given):
+        return _REFERENCE
+    return _REFERENCE
+

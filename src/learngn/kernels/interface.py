@@ -1,0 +1,114 @@
+"""The hot operations, as one interface with several implementations.
+
+Shapes: `N` samples, `C` channels, `D` = 2 or 3 dimensions, `*S` the grid in array order. Symmetric D x D blocks are
+stored as their upper triangle row by row (`K` = 3 in 2D: 00, 01, 11; 6 in 3D: 00, 01, 02, 11, 12, 22).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Taps:
+    """A banded matrix for resampling one axis: ``out[i] = sum_t weights[i, t] * in[start[i] + t]``.
+
+    Attributes
+    ----------
+    start : array, shape (m,), int64
+        First input sample of each output sample.
+    weights : array, shape (m, width), float64
+        Weights; zero where the band leaves the axis.
+    length : int
+        Number of input samples.
+    """
+
+    start: NDArray[np.int64]
+    weights: NDArray[np.float64]
+    length: int
+
+    def matrix(self) -> NDArray[np.float64]:
+        """The matrix itself, shape (m, length)."""
+        dense = np.zeros((len(self.start), self.length))
+        for row, (first, weights) in enumerate(zip(self.start, self.weights, strict=True)):
+            last = min(self.length, first + len(weights))
+            dense[row, first:last] = weights[: last - first]
+        return dense
+
+    @classmethod
+    def from_matrix(cls, dense: NDArray[np.float64]) -> Taps:
+        """The narrowest band that holds a matrix of shape (m, length)."""
+        rows, length = dense.shape
+        used = [np.flatnonzero(row) for row in dense]
+        width = max((int(u[-1] - u[0]) + 1 for u in used if len(u)), default=1)
+        start = np.array([min(int(u[0]) if len(u) else 0, length - width) for u in used], dtype=np.int64)
+        weights = np.stack([row[first : first + width] for row, first in zip(dense, start, strict=True)])
+        return cls(start, np.ascontiguousarray(weights), length)
+
+
+class Kernels(Protocol):
+    """What every back end offers. Units: displacements in voxels of their own grid."""
+
+    name: str
+
+    def warp(self, image: Tensor, field: Tensor | None, matrix: NDArray[np.float64], shape: Sequence[int]) -> Tensor:
+        """Sample linearly: ``out(x) = image(matrix @ (x + field(x)))``, clamped to the image's border.
+
+        Parameters
+        ----------
+        image : Tensor, shape (N, C, *T)
+        field : Tensor, shape (N, D, *S) [voxel of the output grid], or None for zero
+        matrix : array, shape (D+1, D+1)
+            From the output grid's index to the image's.
+        shape : the output grid's shape `S`
+
+        Returns
+        -------
+        Tensor, shape (N, C, *S), channels last in memory.
+        """
+
+    def warp_nearest(
+        self, image: Tensor, field: Tensor | None, matrix: NDArray[np.float64], shape: Sequence[int], outside: float
+    ) -> Tensor:
+        """As :meth:`warp` with the nearest voxel's value (halves round up) and `outside` beyond the image's extent."""
+
+    def resample(self, image: Tensor, taps: Sequence[Taps]) -> Tensor:
+        """Apply one banded matrix along each spatial axis; (N, C, *S) to (N, C, *T), memory format kept."""
+
+    def normal_equations(self, fixed: Tensor, warped: Tensor, symmetric: bool) -> tuple[Tensor, Tensor, Tensor]:
+        """Fused linearisation: residual f = warped - fixed, J by central differences, accumulated over channels.
+
+        `symmetric` takes the mean of both images' differences (efficient second-order minimisation).
+
+        Returns
+        -------
+        blocks : Tensor, shape (N, K, *S), JᵀJ
+        gradient : Tensor, shape (N, D, *S), Jᵀf
+        energy : Tensor, shape (N,), float64, ½ Σ f²
+        """
+
+    def apply_operator(self, blocks: Tensor, stiffness: Tensor, shift: Tensor, x: Tensor) -> Tensor:
+        """``(B + Σ_b stiffness_ab (-∂_b²) + shift) x`` with Neumann borders.
+
+        Parameters
+        ----------
+        blocks : Tensor, shape (N, K, *S)
+        stiffness : Tensor, shape (N, D, D)
+            Row: component; column: axis of differentiation.
+        shift : Tensor, shape (N,)
+        x : Tensor, shape (N, D, *S)
+        """
+
+    def smooth(
+        self, blocks: Tensor, stiffness: Tensor, shift: Tensor, rhs: Tensor, x: Tensor | None, omega: float
+    ) -> Tensor:
+        """One damped block-Jacobi sweep for :meth:`apply_operator`; `x` None stands for zero."""
+
+    def determinant(self, field: Tensor) -> Tensor:
+        """``det(I + ∇u)`` by central differences (one-sided at borders); (N, D, *S) to (N, *S)."""

@@ -1,0 +1,132 @@
+"""The one place that interpolates: warping, resizing of images and fields, pyramids."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from learngn import kernels
+from learngn.grid import Grid
+from learngn.kernels.interface import Taps
+
+
+def identity_map(ndim: int) -> NDArray[np.float64]:
+    """Homogeneous identity, shape (D+1, D+1)."""
+    return np.eye(ndim + 1)
+
+
+def warp(
+    image: Tensor,
+    field: Tensor | None,
+    matrix: NDArray[np.float64],
+    shape: Sequence[int],
+    *,
+    outside: float | None = None,
+) -> Tensor:
+    """Sample an image linearly: ``out(x) = image(matrix @ (x + field(x)))``.
+
+    Parameters
+    ----------
+    image : Tensor, shape (N, C, *T)
+        Image, floating point.
+    field : Tensor, shape (N, D, *S) [voxel of the output grid], optional
+        Displacement; zero when None.
+    matrix : array, shape (D+1, D+1)
+        From the output grid's index to the image's (:meth:`learngn.grid.Grid.index_map`).
+    shape : sequence of int
+        Output shape `S`.
+    outside : float, optional
+        Value beyond the image's extent (half a voxel past the outermost centres, as ITK has it);
+        None repeats the border.
+
+    Returns
+    -------
+    Tensor, shape (N, C, *S)
+    """
+    warped = kernels.best(image, field).warp(image, field, matrix, shape)
+    if outside is None:
+        return warped
+    return torch.where(inside(image.shape[2:], field, matrix, shape, warped), warped, torch.full_like(warped, outside))
+
+
+def inside(
+    image_shape: Sequence[int],
+    field: Tensor | None,
+    matrix: NDArray[np.float64],
+    shape: Sequence[int],
+    like: Tensor,
+) -> Tensor:
+    """Which output voxels are sampled within the image's extent; (N, 1, *S), bool."""
+    ones = torch.ones((like.shape[0], 1, *image_shape), dtype=torch.uint8, device=like.device)
+    return warp_nearest(ones, field, matrix, shape, outside=0) != 0
+
+
+def warp_nearest(
+    image: Tensor, field: Tensor | None, matrix: NDArray[np.float64], shape: Sequence[int], *, outside: float = 0
+) -> Tensor:
+    """As :func:`warp` with the nearest voxel's value: for label maps, of any dtype."""
+    return kernels.best(image, field).warp_nearest(image, field, matrix, shape, outside)
+
+
+def area_taps(n: int, m: int) -> Taps:
+    """Exact area average of `n` samples onto `m` ≤ n cells over the same extent."""
+    edges = np.linspace(0, n, m + 1)
+    cells = np.arange(n)
+    covered = np.minimum(edges[1:, None], cells + 1) - np.maximum(edges[:-1, None], cells)
+    return Taps.from_matrix(np.where(covered > 1e-9, covered, 0.0) * (m / n))
+
+
+def linear_taps(n: int, m: int) -> Taps:
+    """Linear interpolation of `n` cell-centred samples at `m` cell centres, *extrapolated* past the outermost."""
+    if n == 1:
+        return Taps(np.zeros(m, dtype=np.int64), np.ones((m, 1)), 1)
+    position = (np.arange(m) + 0.5) * (n / m) - 0.5
+    start = np.clip(np.floor(position), 0, n - 2).astype(np.int64)
+    weight = position - start
+    return Taps(start, np.stack([1 - weight, weight], axis=1), n)
+
+
+def pool(image: Tensor, shape: Sequence[int]) -> Tensor:
+    """Area average onto a coarser grid over the same extent, (N, C, *S) to (N, C, *shape)."""
+    if tuple(image.shape[2:]) == tuple(shape):
+        return image
+    taps = [area_taps(n, m) for n, m in zip(image.shape[2:], shape, strict=True)]
+    return kernels.best(image).resample(image, taps)
+
+
+def resize_field(field: Tensor, shape: Sequence[int]) -> Tensor:
+    """Bring a displacement field to another shape over the same extent, (N, D, *S) to (N, D, *shape).
+
+    Linear, extrapolated at the border, so that an affine field survives exactly; the components are rescaled
+    from voxels of the one grid to voxels of the other.
+    """
+    old = tuple(field.shape[2:])
+    if old == tuple(shape):
+        return field
+    taps = [linear_taps(n, m) for n, m in zip(old, shape, strict=True)]
+    scale = torch.tensor([m / n for n, m in zip(old, shape, strict=True)], dtype=field.dtype, device=field.device)
+    return kernels.best(field).resample(field, taps) * scale.reshape(1, -1, *[1] * len(old))
+
+
+def compose(outer: Tensor, inner: Tensor) -> Tensor:
+    """Field of ``(id + outer) ∘ (id + inner)``: ``inner(x) + outer(x + inner(x))``, both (N, D, *S) on one grid."""
+    ndim = inner.shape[1]
+    return inner + warp(outer, inner, identity_map(ndim), inner.shape[2:])
+
+
+def pyramid(image: Tensor, grids: Sequence[Grid]) -> list[Tensor]:
+    """Area averages of an image, (N, C, *S), on every grid given (same extent), in the order given.
+
+    A level that divides a finer one is pooled from it, not from the image: less to read, the same result.
+    """
+    made: dict[tuple[int, ...], Tensor] = {tuple(image.shape[2:]): image}
+    for grid in sorted(grids, key=lambda g: -g.size):
+        if grid.shape not in made:
+            sources = [s for s in made if all(a % b == 0 for a, b in zip(s, grid.shape, strict=True))]
+            source = min(sources, key=lambda s: int(np.prod(s)), default=tuple(image.shape[2:]))
+            made[grid.shape] = pool(made[source], grid.shape)
+    return [made[grid.shape] for grid in grids]

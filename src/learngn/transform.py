@@ -1,0 +1,332 @@
+"""Transforms: maps from the fixed world to the moving world (pull-back), and what can be done with them.
+
+The contract of every transform ``T``: ``warped(p) = moving(T(p))`` for points p in RAS mm.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
+
+from learngn import kernels, sampling
+from learngn.errors import TransformError
+from learngn.grid import FloatArray, Grid, apply_affine
+from learngn.image import Image
+
+
+@dataclass(frozen=True, eq=False)
+class GridMap:
+    """A transform brought onto a grid: first a displacement on the grid, then an affine of the world.
+
+    Every chain of transforms has this form on a given grid, which is why an image is interpolated once
+    whatever the number of transforms.
+
+    Attributes
+    ----------
+    grid : Grid
+        Grid of the output.
+    field : Tensor, shape (1, D, *S) [voxel of grid], or None for zero
+    world : array, shape (D+1, D+1)
+        Affine that follows [RAS mm to RAS mm].
+    """
+
+    grid: Grid
+    field: Tensor | None
+    world: FloatArray
+
+    def warp(self, image: Image, *, nearest: bool | None = None, outside: float | None = 0.0) -> Image:
+        """Resample an image onto the grid.
+
+        Parameters
+        ----------
+        image : Image
+            Moving image; its grid may differ from the map's.
+        nearest : bool, optional
+            Take the nearest voxel instead of interpolating linearly; by default for label maps alone.
+        outside : float, optional
+            Value outside the image; None repeats the border (linear interpolation only).
+        """
+        matrix = self.grid.index_map(image.grid, self.world)
+        if image.labels if nearest is None else nearest:
+            data = sampling.warp_nearest(image.data, self.field, matrix, self.grid.shape, outside=outside or 0.0)
+        else:
+            source = image.data if image.data.is_floating_point() else image.data.to(torch.float32)
+            data = sampling.warp(source, self.field, matrix, self.grid.shape, outside=outside)
+        return Image(data.contiguous(), self.grid, image.labels)
+
+    def displacement(self, moving: Grid | None = None) -> Tensor:
+        """Whole displacement, affine included, shape (1, D, *S).
+
+        In voxels of the map's grid, or, given the moving image's grid, as Learn2Reg has it for unequal
+        grids: index in the moving image minus index in the fixed one.
+        """
+        matrix = self.grid.index_map(moving or self.grid, self.world)
+        like = self.field if self.field is not None else torch.zeros((1, self.grid.ndim, *self.grid.shape))
+        linear = torch.as_tensor(matrix[:-1, :-1], dtype=like.dtype, device=like.device)
+        offset = torch.as_tensor(matrix[:-1, :-1] - np.eye(self.grid.ndim), dtype=like.dtype, device=like.device)
+        shift = torch.as_tensor(matrix[:-1, -1], dtype=like.dtype, device=like.device)
+        axes = [torch.arange(n, dtype=like.dtype, device=like.device) for n in self.grid.shape]
+        index = torch.stack(torch.meshgrid(*axes, indexing="ij"), dim=-1)
+        moved = index @ offset.T + shift
+        if self.field is not None:
+            moved = moved + self.field[0].movedim(0, -1) @ linear.T
+        return moved.movedim(-1, 0)[None].contiguous()
+
+    def jacobian_determinant(self) -> Tensor:
+        """Determinant of the map's derivative in the world, shape (1, *S); ≤ 0 where it folds."""
+        determinant = float(np.linalg.det(self.world[:-1, :-1]))
+        if self.field is None:
+            return torch.full((1, *self.grid.shape), determinant)
+        return kernels.best(self.field).determinant(self.field) * determinant
+
+
+class Transform(ABC):
+    """A map from the fixed to the moving world, RAS mm to RAS mm; see the module's contract."""
+
+    @property
+    @abstractmethod
+    def ndim(self) -> int:
+        """Number of spatial dimensions."""
+
+    @abstractmethod
+    def map_points(self, points: ArrayLike) -> FloatArray:
+        """Map points of the fixed image, shape (M, D) [RAS mm], to the moving image [RAS mm]."""
+
+    @abstractmethod
+    def inverse(self) -> Transform:
+        """The transform from the moving to the fixed world.
+
+        Raises
+        ------
+        TransformError
+            If it cannot be inverted.
+        """
+
+    @abstractmethod
+    def after(self, inner: GridMap) -> GridMap:
+        """This transform following another that is already on a grid."""
+
+    def on(self, grid: Grid) -> GridMap:
+        """Bring the transform onto a grid of the fixed world."""
+        if grid.ndim != self.ndim:
+            raise TransformError(
+                "transform", f"a {self.ndim}D one", f"a {grid.ndim}D one for this image", "use the transform of this image"
+            )
+        return self.after(GridMap(grid, None, np.eye(grid.ndim + 1)))
+
+    def warp(self, image: Image, reference: Grid, *, nearest: bool | None = None, outside: float | None = 0.0) -> Image:
+        """Resample a moving image onto a reference grid with one interpolation; see :meth:`GridMap.warp`."""
+        return self.on(reference).warp(image, nearest=nearest, outside=outside)
+
+    def then(self, following: Transform) -> Composite:
+        """This transform, then `following`: ``p -> following(self(p))``."""
+        return Composite((*_parts(self), *_parts(following)))
+
+    def save(self, path: str | Path, reference: Grid | None = None) -> None:
+        """Write to a file whose format its suffix names; see :func:`learngn.io.write_transform`."""
+        from learngn.io import write_transform
+
+        write_transform(self, Path(path), reference=reference)
+
+
+@dataclass(frozen=True, eq=False)
+class Affine(Transform):
+    """An affine map of the world.
+
+    Parameters
+    ----------
+    matrix : array, shape (D+1, D+1)
+        Homogeneous matrix, fixed RAS mm to moving RAS mm.
+    """
+
+    matrix: FloatArray
+
+    def __post_init__(self) -> None:
+        matrix = np.array(self.matrix, dtype=np.float64)
+        if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1] or matrix.shape[0] not in (3, 4):
+            raise TransformError("affine", f"shape {matrix.shape}", "(3, 3) or (4, 4)", "pass a homogeneous matrix")
+        if not np.isfinite(matrix).all() or abs(np.linalg.det(matrix[:-1, :-1])) < 1e-9:
+            raise TransformError("affine", "a singular or non-finite matrix", "an invertible one", "check its file")
+        matrix.setflags(write=False)
+        object.__setattr__(self, "matrix", matrix)
+
+    @classmethod
+    def identity(cls, ndim: int) -> Affine:
+        """The identity in `ndim` dimensions."""
+        return cls(np.eye(ndim + 1))
+
+    @property
+    def ndim(self) -> int:
+        return self.matrix.shape[0] - 1
+
+    def map_points(self, points: ArrayLike) -> FloatArray:
+        return apply_affine(self.matrix, points)
+
+    def inverse(self) -> Affine:
+        return Affine(np.linalg.inv(self.matrix))
+
+    def after(self, inner: GridMap) -> GridMap:
+        return GridMap(inner.grid, inner.field, self.matrix @ inner.world)
+
+
+@dataclass(frozen=True, eq=False)
+class DisplacementField(Transform):
+    """A dense displacement on a grid: ``T(p) = p + u(p)``, interpolated linearly, zero outside the grid (as in ITK).
+
+    Parameters
+    ----------
+    data : Tensor, shape (1, D, *S) [voxel of grid, components in array order]
+    grid : Grid
+    """
+
+    data: Tensor
+    grid: Grid
+
+    def __post_init__(self) -> None:
+        expected = (1, self.grid.ndim, *self.grid.shape)
+        if tuple(self.data.shape) != expected:
+            raise TransformError(
+                "displacement field", f"shape {tuple(self.data.shape)}", str(expected), "pass voxels of the field's own grid"
+            )
+        if not bool(torch.isfinite(self.data).all()):
+            raise TransformError("displacement field", "NaN or infinity", "finite displacements", "check its file")
+
+    @property
+    def ndim(self) -> int:
+        return self.grid.ndim
+
+    def map_points(self, points: ArrayLike) -> FloatArray:
+        points = np.asarray(points, dtype=np.float64).reshape(-1, self.ndim)
+        index = self.grid.world_to_index(points)
+        # The points stand as the field of a grid of M x 1 [x 1] voxels, so that the one sampler serves.
+        shape = (len(index), *[1] * (self.ndim - 1))
+        query = torch.as_tensor(index.T.reshape(1, self.ndim, *shape))
+        lattice = torch.zeros_like(query)
+        lattice[0, 0] = torch.arange(len(index), dtype=query.dtype).reshape(shape)
+        moved = sampling.warp(
+            self.data.double().cpu(), query - lattice, sampling.identity_map(self.ndim), shape, outside=0.0
+        )
+        return self.grid.index_to_world(index + moved.reshape(self.ndim, -1).T.numpy())
+
+    def inverse(self) -> DisplacementField:
+        return invert(self).field
+
+    def after(self, inner: GridMap) -> GridMap:
+        to_own = inner.grid.index_map(self.grid, inner.world)
+        if inner.field is None and inner.grid.same_space(self.grid) and np.allclose(to_own, np.eye(self.ndim + 1)):
+            return GridMap(inner.grid, self.data, inner.world)
+        sampled = sampling.warp(self.data, inner.field, to_own, inner.grid.shape, outside=0.0)
+        back = torch.as_tensor(np.linalg.inv(to_own[:-1, :-1]), dtype=sampled.dtype, device=sampled.device)
+        # A displacement v after the affine equals one of (linear part)^-1 v before it.
+        moved = torch.einsum("ab,nb...->na...", back, sampled)
+        return GridMap(inner.grid, moved if inner.field is None else inner.field + moved, inner.world)
+
+    def jacobian_determinant(self) -> Tensor:
+        """Determinant of ``I + ∇u``, shape (1, *S)."""
+        return self.on(self.grid).jacobian_determinant()
+
+
+@dataclass(frozen=True, eq=False)
+class Composite(Transform):
+    """Several transforms, the first applied first: ``T(p) = T_k(... T_1(p))``."""
+
+    parts: tuple[Transform, ...]
+
+    def __post_init__(self) -> None:
+        dimensions = {part.ndim for part in self.parts}
+        if len(dimensions) != 1:
+            raise TransformError(
+                "composite", f"parts of {sorted(dimensions)} dimensions", "at least one part, all 2D or all 3D", "check them"
+            )
+
+    @property
+    def ndim(self) -> int:
+        return self.parts[0].ndim
+
+    def map_points(self, points: ArrayLike) -> FloatArray:
+        mapped = np.asarray(points, dtype=np.float64)
+        for part in self.parts:
+            mapped = part.map_points(mapped)
+        return mapped
+
+    def inverse(self) -> Composite:
+        return Composite(tuple(part.inverse() for part in reversed(self.parts)))
+
+    def after(self, inner: GridMap) -> GridMap:
+        for part in self.parts:
+            inner = part.after(inner)
+        return inner
+
+
+@dataclass(frozen=True, eq=False)
+class Inversion:
+    """An inverse field and how well it inverts.
+
+    Attributes
+    ----------
+    field : DisplacementField
+    error_mean, error_max : float
+        Length of ``v + u(x + v)``, over the voxels that stay inside the grid [voxel].
+    iterations : int
+    """
+
+    field: DisplacementField
+    error_mean: float
+    error_max: float
+    iterations: int
+
+
+def invert(field: DisplacementField, *, iterations: int = 50, tolerance: float = 1e-3) -> Inversion:
+    """Invert a displacement field by damped fixed-point iteration, ``v <- v - t (v + u(x + v))``.
+
+    Parameters
+    ----------
+    field : DisplacementField
+    iterations : int
+        At most so many.
+    tolerance : float
+        Stop when the mean error is below it [voxel].
+
+    Returns
+    -------
+    Inversion
+        Where the field folds no inverse exists: the error says so, it is not hidden.
+
+    References
+    ----------
+    Chen et al., "A simple fixed-point approach to invert a deformation field", Med. Phys. 35(1), 2008.
+    """
+    u, shape = field.data, field.grid.shape
+    v, step, best = -u, 1.0, np.inf
+    identity = sampling.identity_map(field.ndim)
+    residual, mean, worst, count = u, np.inf, np.inf, 0
+    for count in range(1, iterations + 1):  # noqa: B007 - the count is the result
+        residual = v + sampling.warp(u, v, identity, shape)
+        within = sampling.inside(shape, v, identity, shape, u)[:, 0]
+        length = residual.norm(dim=1)[within]
+        mean, worst = (float(length.mean()), float(length.max())) if length.numel() else (0.0, 0.0)
+        if mean <= tolerance:
+            break
+        if mean > best:  # over-shooting: the field stretches by more than the step allows
+            step *= 0.5
+        best = min(best, mean)
+        v = v - step * residual
+    return Inversion(DisplacementField(v, field.grid), mean, worst, count)
+
+
+def _parts(transform: Transform) -> Sequence[Transform]:
+    return transform.parts if isinstance(transform, Composite) else (transform,)
+
+
+def as_homogeneous(linear: NDArray[np.float64], shift: NDArray[np.float64]) -> FloatArray:
+    """Homogeneous matrix of a linear part, shape (D, D), and a shift, shape (D,)."""
+    matrix = np.eye(len(shift) + 1)
+    matrix[:-1, :-1], matrix[:-1, -1] = linear, shift
+    return matrix
