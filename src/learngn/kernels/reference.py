@@ -77,7 +77,7 @@ class ReferenceKernels:
         self, image: Tensor, field: Tensor | None, matrix: NDArray[np.float64], shape: Sequence[int], outside: float
     ) -> Tensor:
         like = image if image.is_floating_point() else image.to(torch.float32)
-        index = torch.floor(self._coordinates(field, matrix, shape, like) + 0.5).to(torch.int64)
+        index = torch.floor(self._coordinates(field, matrix, shape, like if field is None else field) + 0.5).to(torch.int64)
         size = torch.tensor(image.shape[2:], device=image.device)
         inside = ((index >= 0) & (index < size)).all(dim=-1)
         clamped = torch.minimum(index.clamp_min(0), size - 1)
