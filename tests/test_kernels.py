@@ -1,0 +1,107 @@
+"""Every back end against the torch reference: 2D and 3D, odd shapes, one voxel thick, several samples."""
+
+import numpy as np
+import pytest
+import torch
+
+from learngn import sampling
+from learngn.kernels.compiled import COMPILED
+from learngn.kernels.interface import Taps
+from learngn.kernels.reference import ReferenceKernels
+
+REFERENCE = ReferenceKernels()
+SHAPES = [(7, 9), (1, 6), (6, 7, 5), (5, 1, 4), (1, 1, 3), (8, 6, 10)]
+
+
+def close(a, b, tolerance=2e-5):
+    torch.testing.assert_close(a.contiguous(), b.contiguous(), rtol=tolerance, atol=tolerance)
+
+
+@pytest.fixture(params=SHAPES, ids=str)
+def shape(request):
+    torch.manual_seed(0)
+    return request.param
+
+
+def system(shape, n=2):
+    ndim = len(shape)
+    features = torch.randn(n, 4, *shape)
+    blocks, gradient, _ = REFERENCE.normal_equations(features, torch.randn(n, 4, *shape), False)
+    return blocks, torch.rand(n, ndim, ndim) + 0.2, torch.tensor([0.1, 0.3])[:n], gradient
+
+
+@pytest.mark.parametrize("channels", [1, 5])
+def test_warp(shape, channels):
+    ndim = len(shape)
+    image = torch.randn(2, channels, *[n + 2 for n in shape])
+    matrix = np.eye(ndim + 1)
+    matrix[:-1, :-1] += 0.1 * np.random.default_rng(0).standard_normal((ndim, ndim))
+    matrix[:-1, -1] = 0.7
+    field = torch.randn(2, ndim, *shape) * 2
+    close(COMPILED.warp(image, field, matrix, shape), REFERENCE.warp(image, field, matrix, shape))
+    close(COMPILED.warp(image, None, matrix, shape), REFERENCE.warp(image, None, matrix, shape))
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int16, torch.float32])
+def test_warp_nearest(shape, dtype):
+    ndim = len(shape)
+    image = torch.randint(1, 9, (2, 1, *shape)).to(dtype)
+    field = torch.randn(2, ndim, *shape) * 2
+    got = COMPILED.warp_nearest(image, field, np.eye(ndim + 1), shape, 0)
+    assert got.dtype == dtype
+    close(got, REFERENCE.warp_nearest(image, field, np.eye(ndim + 1), shape, 0), 0)
+    assert (got == 0).any()
+
+
+def test_nearest_survives_absurd_displacements():
+    field = torch.full((1, 3, 2, 2, 2), 1e30)
+    assert not COMPILED.warp_nearest(torch.ones(1, 1, 2, 2, 2), field, np.eye(4), (2, 2, 2), 0).any()
+
+
+@pytest.mark.parametrize("channels_last", [False, True])
+def test_resample(shape, channels_last):
+    image = torch.randn(2, 3, *shape)
+    if channels_last:
+        image = image.contiguous(memory_format=torch.channels_last if len(shape) == 2 else torch.channels_last_3d)
+    coarse = [sampling.area_taps(n, max(1, n // 2)) for n in shape]
+    close(COMPILED.resample(image, coarse), REFERENCE.resample(image, coarse))
+    fine = [sampling.linear_taps(n, 2 * n + 1) for n in shape]
+    close(COMPILED.resample(image, fine), REFERENCE.resample(image, fine))
+
+
+@pytest.mark.parametrize("symmetric", [False, True])
+def test_normal_equations(shape, symmetric):
+    fixed, warped = torch.randn(2, 4, *shape), torch.randn(2, 4, *shape)
+    for got, expected in zip(
+        COMPILED.normal_equations(fixed, warped, symmetric),
+        REFERENCE.normal_equations(fixed, warped, symmetric),
+        strict=True,
+    ):
+        assert got.dtype == expected.dtype
+        close(got, expected)
+
+
+def test_apply_operator(shape):
+    blocks, stiffness, shift, _ = system(shape)
+    x = torch.randn(2, len(shape), *shape)
+    close(
+        COMPILED.apply_operator(blocks, stiffness, shift, x), REFERENCE.apply_operator(blocks, stiffness, shift, x), 1e-4
+    )
+
+
+def test_smooth(shape):
+    blocks, stiffness, shift, rhs = system(shape)
+    for x in (None, torch.randn_like(rhs)):
+        got = COMPILED.smooth(blocks, stiffness, shift, rhs, x, 0.8)
+        close(got, REFERENCE.smooth(blocks, stiffness, shift, rhs, x, 0.8), 1e-4)
+
+
+def test_determinant(shape):
+    field = torch.randn(2, len(shape), *shape)
+    close(COMPILED.determinant(field), REFERENCE.determinant(field), 1e-4)
+
+
+def test_taps_are_their_matrix():
+    dense = sampling.area_taps(7, 3).matrix()
+    np.testing.assert_allclose(dense.sum(1), 1)
+    np.testing.assert_allclose(Taps.from_matrix(dense).matrix(), dense)
