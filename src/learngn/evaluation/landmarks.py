@@ -1,0 +1,48 @@
+"""Distance between corresponding landmarks after registration."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.ndimage import map_coordinates
+
+from learngn.errors import LandmarkError
+from learngn.grid import FloatArray
+
+
+def tre(
+    displacement: NDArray[np.floating], fixed: ArrayLike, moving: ArrayLike, moving_spacing: ArrayLike
+) -> FloatArray:
+    """Target registration error of every landmark, as Learn2Reg defines it: ``|(f + u(f) - m) * spacing|``.
+
+    The displacement is interpolated by a cubic spline; it is zero for a landmark outside the fixed image.
+
+    Parameters
+    ----------
+    displacement : array, shape (D, *S) [voxel, components in array order]
+        Index in the moving image minus index in the fixed one.
+    fixed, moving : array, shape (M, D) [voxel]
+        Corresponding landmarks.
+    moving_spacing : array, shape (D,) [mm]
+        Voxel size of the moving image.
+
+    Returns
+    -------
+    array, shape (M,) [mm]
+
+    Raises
+    ------
+    LandmarkError
+        If the two lists do not have the same number of points, of the field's dimension.
+    """
+    ndim = displacement.ndim - 1
+    first, second = np.asarray(fixed, dtype=np.float64), np.asarray(moving, dtype=np.float64)
+    if first.shape != second.shape or first.ndim != 2 or first.shape[1] != ndim:
+        raise LandmarkError(
+            "landmarks",
+            f"{first.shape} fixed and {second.shape} moving coordinates",
+            f"as many in both, {ndim} coordinates each",
+            "check that the files belong together",
+        )
+    moved = [map_coordinates(component, first.T, output=np.float64, order=3) for component in displacement]
+    return np.asarray(np.linalg.norm((first + np.stack(moved, axis=1) - second) * np.asarray(moving_spacing), axis=1))

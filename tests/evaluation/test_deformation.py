@@ -1,0 +1,101 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from learngn.errors import ShapeError
+from learngn.evaluation.deformation import folds_percent, sdlogj, std_log_jacobian
+from learngn.grid import Grid
+from learngn.transform import Affine, DisplacementField
+
+
+def slow_sdlogj(displacement: np.ndarray, mask: np.ndarray | None = None) -> float:
+    """The challenge's definition, voxel by voxel."""
+    ndim, *shape = displacement.shape
+    logs = []
+    for inner in np.ndindex(*[n - 4 for n in shape]):
+        x = tuple(i + 2 for i in inner)
+        if mask is not None and not mask[x]:
+            continue
+        jacobian = np.eye(ndim)
+        for axis in range(ndim):
+            ahead, behind = list(x), list(x)
+            ahead[axis] += 1
+            behind[axis] -= 1
+            slope = displacement[(slice(None), *ahead)] - displacement[(slice(None), *behind)]
+            jacobian[:, axis] += slope / 2
+        logs.append(np.log(np.clip(np.linalg.det(jacobian) + 3, 1e-9, 1e9)))
+    return float(np.std(logs))
+
+
+@pytest.mark.parametrize("shape", [(11, 12), (9, 8, 10)])
+@pytest.mark.parametrize("strength", [0.2, 2.0])
+def test_sdlogj_agrees_with_a_slow_implementation(shape, strength):
+    rng = np.random.default_rng(1)
+    displacement = strength * rng.normal(size=(len(shape), *shape))
+    mask = (rng.random(shape) < 0.6).astype(np.uint8)
+    for dtype, tolerance in ((torch.float64, 1e-12), (torch.float32, 1e-5)):
+        tensor = torch.as_tensor(displacement, dtype=dtype)[None]
+        assert sdlogj(tensor) == pytest.approx(slow_sdlogj(displacement), rel=tolerance)
+        assert sdlogj(tensor, mask) == pytest.approx(slow_sdlogj(displacement, mask), rel=tolerance)
+
+
+def test_sdlogj_agrees_with_the_published_correlation():
+    """Zero outside and two voxels cropped, in the vectorised form of the challenge's own script."""
+    from scipy.ndimage import correlate1d
+
+    displacement = np.random.default_rng(2).normal(size=(3, 12, 11, 10))
+    gradient = np.stack([correlate1d(displacement, [-0.5, 0, 0.5], axis=a, mode="constant", cval=0) for a in (1, 2, 3)])
+    jacobian = np.moveaxis(gradient, (0, 1), (-2, -1))[2:-2, 2:-2, 2:-2] + np.eye(3)
+    expected = np.log((np.linalg.det(jacobian) + 3).clip(1e-9, 1e9)).std()
+    assert sdlogj(torch.as_tensor(displacement)[None]) == pytest.approx(expected, rel=1e-12)
+
+
+def test_affine_field_has_no_spread_and_its_determinant():
+    grid = Grid.from_spacing((9, 8, 10), (1.0, 2.0, 1.5))
+    linear = np.array([[1.1, 0.1, 0], [0, 0.9, 0.05], [0.1, 0, 1.2]])
+    matrix = np.eye(4)
+    matrix[:3, :3] = linear
+    mapped = Affine(matrix).on(grid)
+    displacement, determinant = mapped.displacement(), mapped.jacobian_determinant()
+    assert sdlogj(displacement) == pytest.approx(0, abs=1e-6)
+    assert std_log_jacobian(determinant) == pytest.approx(0, abs=1e-6)
+    assert folds_percent(determinant) == 0
+    np.testing.assert_allclose(determinant, np.linalg.det(linear), rtol=1e-6)
+
+
+def test_known_spread_of_two_halves():
+    # Stretched by 1.5 in one half and by .5 in the other: log det is +-log, over an even number of voxels.
+    shape = (40, 6)
+    slope = np.where(np.arange(40) < 20, 0.5, -0.5)
+    field = torch.zeros((1, 2, *shape), dtype=torch.float64)
+    field[0, 0] = torch.as_tensor(np.concatenate([[0], np.cumsum(slope)[:-1]]))[:, None]
+    determinant = DisplacementField(field, Grid.from_spacing(shape)).jacobian_determinant()
+    # At the kink the central difference sees the mean of both slopes.
+    expected = np.array([1.5] * 20 + [1.0] + [0.5] * 19)
+    np.testing.assert_allclose(determinant[0, :, 3], expected)
+    assert std_log_jacobian(determinant) == pytest.approx(np.log(expected).std())
+
+
+def test_folded_field():
+    shape = (12, 10, 10)
+    field = torch.zeros((1, 3, *shape))
+    field[0, 1] = -2.0 * torch.arange(10)[None, :, None]  # y -> -y: every voxel folds
+    determinant = DisplacementField(field, Grid.from_spacing(shape)).jacobian_determinant()
+    assert folds_percent(determinant) == 100
+    assert np.isnan(std_log_jacobian(determinant))
+    half = determinant.clone()
+    half[0, :6] = 2.0
+    assert folds_percent(half) == 50
+    assert std_log_jacobian(half) == pytest.approx(0)
+    half[0, 0, 0, 0] = 0.0  # a determinant of zero is a fold
+    assert folds_percent(half) == pytest.approx(50 + 100 / 1200)
+
+
+def test_bad_input():
+    with pytest.raises(ShapeError, match="more than 4 voxels"):
+        sdlogj(torch.zeros((1, 3, 8, 8, 4)))
+    with pytest.raises(ShapeError, match="mask"):
+        sdlogj(torch.zeros((1, 2, 8, 8)), np.ones((8, 9)))
+    assert np.isnan(sdlogj(torch.zeros((1, 2, 8, 8)), np.zeros((8, 8))))
