@@ -93,9 +93,8 @@ def test_folded_field():
     assert folds_percent(half) == pytest.approx(50 + 100 / 1200)
 
 
-def test_bad_input():
-    with pytest.raises(ShapeError, match="more than 4 voxels"):
-        sdlogj(torch.zeros((1, 3, 8, 8, 4)))
+def test_masks_and_fields_without_a_voxel():
     with pytest.raises(ShapeError, match="mask"):
         sdlogj(torch.zeros((1, 2, 8, 8)), np.ones((8, 9)))
     assert np.isnan(sdlogj(torch.zeros((1, 2, 8, 8)), np.zeros((8, 8))))
+    assert np.isnan(sdlogj(torch.zeros((1, 3, 8, 8, 4))))

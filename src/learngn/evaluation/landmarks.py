@@ -45,4 +45,9 @@ def tre(
             "check that the files belong together",
         )
     moved = [map_coordinates(component, first.T, output=np.float64, order=3) for component in displacement]
-    return np.asarray(np.linalg.norm((first + np.stack(moved, axis=1) - second) * np.asarray(moving_spacing), axis=1))
+    return distances(first + np.stack(moved, axis=1), second, moving_spacing)
+
+
+def distances(first: ArrayLike, second: ArrayLike, spacing: ArrayLike) -> FloatArray:
+    """Distance of corresponding points of one image, both of shape (M, D) [voxel], given its voxel size [mm]."""
+    return np.asarray(np.linalg.norm((np.asarray(first) - np.asarray(second)) * np.asarray(spacing), axis=1))

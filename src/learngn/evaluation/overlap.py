@@ -46,8 +46,8 @@ def dice(fixed: LabelArray, warped: LabelArray, labels: Iterable[int]) -> dict[i
     scores = {}
     for label in labels:
         in_fixed, in_warped = fixed == label, warped == label
-        total = np.count_nonzero(in_fixed) + np.count_nonzero(in_warped)
-        scores[int(label)] = 2 * np.count_nonzero(in_fixed & in_warped) / total if total else float("nan")
+        total = int(np.count_nonzero(in_fixed) + np.count_nonzero(in_warped))
+        scores[int(label)] = 2 * int(np.count_nonzero(in_fixed & in_warped)) / total if total else float("nan")
     return scores
 
 

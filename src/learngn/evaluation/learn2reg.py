@@ -1,0 +1,119 @@
+"""Scoring as in Learn2Reg, of one transform or of a folder of displacement files."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.ndimage import map_coordinates
+
+from learngn.errors import LabelError
+from learngn.evaluation.deformation import folds_percent, sdlogj, std_log_jacobian
+from learngn.evaluation.landmarks import distances, tre
+from learngn.evaluation.overlap import LabelArray, dice, labels_in_both
+from learngn.evaluation.scores import PairScores
+from learngn.evaluation.surface import hd95
+from learngn.grid import Grid, apply_affine
+from learngn.image import Image
+from learngn.transform import Affine, Transform
+
+
+def score(
+    transform: Transform,
+    fixed: Grid,
+    moving: Grid,
+    *,
+    labels: tuple[Image, Image] | None = None,
+    landmarks: tuple[ArrayLike, ArrayLike] | None = None,
+    mask: Image | None = None,
+    names: tuple[str, str] = ("fixed", "moving"),
+) -> PairScores:
+    """Score a transform with the metrics of Learn2Reg, and those that tell folds as they are.
+
+    Parameters
+    ----------
+    transform : Transform
+        From the fixed to the moving world, affine part included.
+    fixed, moving : Grid
+        Grids of the scans.
+    labels : pair of Image, optional
+        Label maps of the fixed and the moving scan, on their grids.
+    landmarks : pair of array, shape (M, D) [voxel], optional
+        Corresponding landmarks in the fixed and the moving scan.
+    mask : Image, optional
+        On the fixed grid: SDlogJ counts its voxels of value 1 alone.
+    names : pair of str
+        Names of the scans.
+
+    Raises
+    ------
+    LabelError
+        If a label map or the mask does not lie on its scan's grid.
+    LandmarkError, ShapeError
+        As the single metrics do.
+
+    References
+    ----------
+    Hering et al., "Learn2Reg: comprehensive multi-task medical image registration challenge", IEEE TMI 42(3), 2023,
+    and the challenge's script, github.com/MDL-UzL/L2R, ``evaluation/evaluation.py``.
+    """
+    on_grid = transform.on(fixed)
+    displacement = on_grid.displacement(moving)
+    determinant = on_grid.jacobian_determinant()
+    array = displacement[0].cpu().numpy()
+    scores: dict[str, Any] = {
+        "sdlogj": sdlogj(displacement, None if mask is None else _values(mask, fixed, "mask")),
+        "folds_percent": folds_percent(determinant),
+        "std_log_jacobian": std_log_jacobian(determinant),
+    }
+    if labels is not None:
+        fixed_labels = _values(labels[0], fixed, "fixed labels")
+        moving_labels = _values(labels[1], moving, "moving labels")
+        identity = Affine.identity(fixed.ndim).on(fixed).displacement(moving)[0].numpy()
+        scores |= _score_labels(fixed_labels, moving_labels, array, identity)
+    if landmarks is not None:
+        before = apply_affine(fixed.index_map(moving), landmarks[0])
+        scores["tre"] = float(tre(array, *landmarks, moving.spacing).mean())
+        scores["tre_before"] = float(distances(before, landmarks[1], moving.spacing).mean())
+    return PairScores(*names, **scores)
+
+
+def warp_labels(moving: LabelArray, displacement: NDArray[np.floating]) -> LabelArray:
+    """Warp a label map as the challenge does: the nearest voxel, halves up; background beyond the outermost centres.
+
+    Parameters
+    ----------
+    moving : array, shape T
+        Label map.
+    displacement : array, shape (D, *S) [voxel]
+        Index in the moving image minus index in the fixed one.
+
+    Notes
+    -----
+    This is ``map_coordinates`` by definition. :func:`learngn.sampling.warp_nearest`, which makes the label maps that
+    users get, ends half a voxel further out, at the voxels' edges instead of their centres, as ITK does.
+    """
+    identity = np.indices(displacement.shape[1:])
+    return np.asarray(map_coordinates(moving, identity + displacement, order=0))
+
+
+def _score_labels(
+    fixed: LabelArray, moving: LabelArray, displacement: NDArray[np.floating], identity: NDArray[np.floating]
+) -> dict[str, dict[int, float]]:
+    common = labels_in_both(fixed, moving)
+    warped = warp_labels(moving, displacement)
+    measured = {
+        "dice": dice(fixed, warped, common),
+        "dice_before": dice(fixed, warp_labels(moving, identity), common),
+        "hd95": hd95(fixed, warped, common),
+    }
+    every: Sequence[int] = [int(label) for label in np.union1d(fixed, moving) if label != 0]
+    return {name: {label: found.get(label, float("nan")) for label in every} for name, found in measured.items()}
+
+
+def _values(image: Image, grid: Grid, what: str) -> LabelArray:
+    if not image.grid.same_space(grid):
+        raise LabelError(what, f"a grid of {image.grid}", f"the scan's, {grid}", "resample the labels to their scan")
+    return np.asarray(image.data[0, 0].cpu().numpy())

@@ -1,0 +1,118 @@
+"""Scores of one pair, and what each of them means."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from learngn.evaluation.overlap import mean_over_labels
+
+_NAN = float("nan")
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One number of a pair, how to name it and how to read it.
+
+    Attributes
+    ----------
+    key : str
+        Attribute of :class:`PairScores`, and its name in files.
+    title : str
+    unit : str
+        Empty for a pure number.
+    higher_is_better : bool
+    case_quantile : float or None
+        Quantile that Learn2Reg reports over pairs as "30"; None where the challenge has no such metric.
+    decimals : int
+        To print.
+    """
+
+    key: str
+    title: str
+    unit: str
+    higher_is_better: bool
+    case_quantile: float | None
+    decimals: int
+
+
+METRICS = (
+    Metric("dice_mean_before", "Dice before", "", True, None, 4),
+    Metric("dice_mean", "Dice", "", True, 0.3, 4),
+    Metric("hd95_mean", "HD95", "voxel", False, 0.3, 3),
+    Metric("tre_before", "TRE before", "mm", False, None, 3),
+    Metric("tre", "TRE", "mm", False, 0.7, 3),
+    Metric("sdlogj", "SDlogJ", "", False, 0.7, 4),
+    Metric("folds_percent", "Folds", "%", False, None, 4),
+    Metric("std_log_jacobian", "Std log J", "", False, None, 4),
+)
+
+
+@dataclass(frozen=True)
+class PairScores:
+    """Scores of the registration of one pair; NaN for what could not be scored.
+
+    Attributes
+    ----------
+    fixed, moving : str
+        Names of the scans.
+    dice, dice_before, hd95 : dict
+        By label; NaN for a label that one of the scans lacks. HD95 in voxels, as in the challenge. `dice_before` is
+        that of the scans as they lie in the world.
+    tre, tre_before : float
+        Mean over the landmarks [mm].
+    sdlogj : float
+        Learn2Reg's smoothness, see :func:`learngn.evaluation.deformation.sdlogj`.
+    folds_percent : float
+        Voxels with a Jacobian determinant that is not positive [%].
+    std_log_jacobian : float
+        Standard deviation of the log determinant over the others.
+    error : str, optional
+        Why the pair has no scores.
+    """
+
+    fixed: str
+    moving: str
+    dice: Mapping[int, float] = field(default_factory=dict)
+    dice_before: Mapping[int, float] = field(default_factory=dict)
+    hd95: Mapping[int, float] = field(default_factory=dict)
+    tre: float = _NAN
+    tre_before: float = _NAN
+    sdlogj: float = _NAN
+    folds_percent: float = _NAN
+    std_log_jacobian: float = _NAN
+    error: str | None = None
+
+    @property
+    def dice_mean(self) -> float:
+        """Mean Dice over the labels that both scans hold."""
+        return mean_over_labels(self.dice)
+
+    @property
+    def dice_mean_before(self) -> float:
+        """Mean Dice before registration."""
+        return mean_over_labels(self.dice_before)
+
+    @property
+    def hd95_mean(self) -> float:
+        """Mean over labels of the 95th percentile of the surface distance [voxel]."""
+        return mean_over_labels(self.hd95)
+
+    def to_json(self) -> dict[str, Any]:
+        """All scores as values for :func:`json.dumps`; see :func:`json_number`."""
+        result: dict[str, Any] = {"fixed": self.fixed, "moving": self.moving}
+        result |= {metric.key: json_number(getattr(self, metric.key)) for metric in METRICS}
+        for name in ("dice", "dice_before", "hd95"):
+            result[name] = {str(label): json_number(value) for label, value in getattr(self, name).items()}
+        if self.error is not None:
+            result["error"] = self.error
+        return result
+
+
+def json_number(value: float) -> float | str | None:
+    """Write a number so that every JSON reader takes it: NaN as null, infinity as the string ``"inf"``."""
+    if math.isnan(value):
+        return None
+    return value if math.isfinite(value) else str(value)

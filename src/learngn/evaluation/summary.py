@@ -1,0 +1,117 @@
+"""What the scores of many pairs amount to: means with intervals, by metric and by label."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from learngn.evaluation.scores import METRICS, PairScores, json_number
+from learngn.evaluation.statistics import Interval, bootstrap_mean, mean_of_hardest_entries, quantile_over_cases
+from learngn.grid import FloatArray
+
+LABEL_METRICS = ("dice_before", "dice", "hd95")
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Scores of the pairs of a data set, and their statistics.
+
+    Attributes
+    ----------
+    pairs : tuple of PairScores
+        In the order scored, those with an error too.
+    means : dict
+        Mean over pairs with its interval, by metric; metrics that no pair has are left out.
+    case_quantiles : dict
+        The "30" of Learn2Reg's script, by metric.
+    dice_hardest : float
+        The "30" of Learn2Reg's rankings: mean Dice of the 30 % of (pair, label) entries that overlapped least before.
+    labels : dict
+        Mean over pairs with its interval, by label and by name in :data:`LABEL_METRICS`.
+    names : dict
+        Names of the labels, where known.
+    """
+
+    pairs: tuple[PairScores, ...]
+    means: Mapping[str, Interval]
+    case_quantiles: Mapping[str, float]
+    dice_hardest: float
+    labels: Mapping[int, Mapping[str, Interval]]
+    names: Mapping[int, str]
+
+    @property
+    def failed(self) -> list[PairScores]:
+        """Pairs without scores."""
+        return [pair for pair in self.pairs if pair.error is not None]
+
+    def to_json(self) -> dict[str, Any]:
+        """Everything, as values for :func:`json.dumps`: statistics first, then every pair."""
+        return {
+            "pairs_scored": len(self.pairs) - len(self.failed),
+            "pairs_failed": len(self.failed),
+            "means": {key: _interval_json(interval) for key, interval in self.means.items()},
+            "quantile_over_cases": {key: json_number(value) for key, value in self.case_quantiles.items()},
+            "dice_mean_hardest_30_percent": json_number(self.dice_hardest),
+            "labels": {
+                str(label): {"name": self.names.get(label, "")}
+                | {name: _interval_json(interval) for name, interval in intervals.items()}
+                for label, intervals in self.labels.items()
+            },
+            "pairs": [pair.to_json() for pair in self.pairs],
+        }
+
+
+def summarise(
+    pairs: Sequence[PairScores], generator: np.random.Generator, *, names: Mapping[int, str] | None = None
+) -> Summary:
+    """Take means, intervals and quantiles over pairs.
+
+    Parameters
+    ----------
+    pairs : sequence of PairScores
+        Pairs with an error count nowhere, but stay listed.
+    generator : numpy.random.Generator
+        For the bootstrap.
+    names : dict, optional
+        Names of the labels.
+    """
+    means, quantiles = {}, {}
+    for metric in METRICS:
+        values = np.array([getattr(pair, metric.key) for pair in pairs], dtype=np.float64)
+        if np.isnan(values).all():
+            continue
+        means[metric.key] = bootstrap_mean(values, generator)
+        if metric.case_quantile is not None:
+            quantiles[metric.key] = quantile_over_cases(values, metric.case_quantile)
+    labels = sorted({label for pair in pairs for label in pair.dice})
+    entries = {name: _by_label(pairs, name, labels) for name in LABEL_METRICS}
+    return Summary(
+        tuple(pairs),
+        means,
+        quantiles,
+        mean_of_hardest_entries(entries["dice"], entries["dice_before"], higher_is_better=True),
+        {
+            label: {name: bootstrap_mean(entries[name][:, column], generator) for name in LABEL_METRICS}
+            for column, label in enumerate(labels)
+        },
+        dict(names or {}),
+    )
+
+
+def _by_label(pairs: Sequence[PairScores], name: str, labels: Sequence[int]) -> FloatArray:
+    """One metric of every pair and label, shape (P, L); NaN where there is none."""
+    rows = [[getattr(pair, name).get(label, float("nan")) for label in labels] for pair in pairs]
+    return np.array(rows, dtype=np.float64).reshape(len(pairs), len(labels))
+
+
+def _interval_json(interval: Interval) -> dict[str, Any]:
+    return {
+        "mean": json_number(interval.mean),
+        "low": json_number(interval.low),
+        "high": json_number(interval.high),
+        "confidence": interval.confidence,
+        "count": interval.count,
+    }

@@ -1,0 +1,104 @@
+"""Summaries for people (rich tables) and for spreadsheets (CSV rows)."""
+
+from __future__ import annotations
+
+import math
+
+from rich.console import Group
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
+
+from learngn.evaluation.scores import METRICS, Metric
+from learngn.evaluation.statistics import Interval
+from learngn.evaluation.summary import LABEL_METRICS, Summary
+
+_DICE = next(metric for metric in METRICS if metric.key == "dice_mean")
+_HD95 = next(metric for metric in METRICS if metric.key == "hd95_mean")
+
+
+def render(summary: Summary) -> Group:
+    """Everything of a summary that fits a terminal: metrics, labels, and pairs that failed."""
+    parts: list[Table | Text] = [metrics_table(summary)]
+    if summary.labels:
+        parts.append(labels_table(summary))
+    for pair in summary.failed:
+        parts.append(Text(f"{pair.fixed} <- {pair.moving}: {pair.error}", style="red"))
+    return Group(*parts)
+
+
+def metrics_table(summary: Summary) -> Table:
+    """One row a metric: mean over pairs, its interval, Learn2Reg's quantile."""
+    scored = len(summary.pairs) - len(summary.failed)
+    table = Table(title=f"{scored} of {len(summary.pairs)} pairs scored", title_justify="left")
+    table.add_column("Metric")
+    for heading in ("Mean", f"{_confidence(summary)} interval", "Quantile", "Pairs"):
+        table.add_column(heading, justify="right")
+    for metric in METRICS:
+        if metric.key not in summary.means:
+            continue
+        mean = summary.means[metric.key]
+        quantile = ""
+        if metric.case_quantile is not None:
+            quantile = f"{metric.case_quantile:.0%}: {_number(summary.case_quantiles[metric.key], metric.decimals)}"
+        table.add_row(
+            _heading(metric),
+            _number(mean.mean, metric.decimals),
+            _bounds(mean, metric.decimals),
+            escape(quantile),
+            str(mean.count),
+        )
+    if not math.isnan(summary.dice_hardest):
+        table.add_row("Dice, hardest 30 % ↑", _number(summary.dice_hardest, _DICE.decimals), "", "", "")
+    return table
+
+
+def labels_table(summary: Summary) -> Table:
+    """One row a label: Dice before and after with its interval, HD95."""
+    table = Table(title="By label", title_justify="left")
+    table.add_column("Label")
+    for heading in ("Dice before", "Dice ↑", f"{_confidence(summary)} interval", "HD95 [voxel] ↓", "Pairs"):
+        table.add_column(escape(heading), justify="right")
+    for label, intervals in summary.labels.items():
+        table.add_row(
+            escape(f"{label} {summary.names.get(label, '')}".rstrip()),
+            _number(intervals["dice_before"].mean, _DICE.decimals),
+            _number(intervals["dice"].mean, _DICE.decimals),
+            _bounds(intervals["dice"], _DICE.decimals),
+            _number(intervals["hd95"].mean, _HD95.decimals),
+            str(intervals["dice"].count),
+        )
+    return table
+
+
+def csv_rows(summary: Summary) -> list[list[str]]:
+    """Rows for :func:`csv.writer`: a header, then one row a pair; an empty cell is a score that there is not."""
+    keys = [metric.key for metric in METRICS if metric.key in summary.means]
+    columns = [(name, label) for name in LABEL_METRICS for label in summary.labels]
+    rows = [["fixed", "moving", *keys, *(f"{name}_{label}" for name, label in columns), "error"]]
+    for pair in summary.pairs:
+        numbers = [getattr(pair, key) for key in keys]
+        numbers += [getattr(pair, name).get(label, float("nan")) for name, label in columns]
+        cells = ["" if math.isnan(number) else repr(float(number)) for number in numbers]
+        rows.append([pair.fixed, pair.moving, *cells, pair.error or ""])
+    return rows
+
+
+def _heading(metric: Metric) -> str:
+    unit = f" [{metric.unit}]" if metric.unit else ""
+    return escape(f"{metric.title}{unit} {'↑' if metric.higher_is_better else '↓'}")
+
+
+def _confidence(summary: Summary) -> str:
+    confidence = next((interval.confidence for interval in summary.means.values()), 0.95)
+    return f"{confidence:.0%}"
+
+
+def _bounds(interval: Interval, decimals: int) -> str:
+    if math.isnan(interval.low):
+        return ""
+    return f"{_number(interval.low, decimals)} to {_number(interval.high, decimals)}"
+
+
+def _number(value: float, decimals: int) -> str:
+    return "" if math.isnan(value) else f"{value:.{decimals}f}"
