@@ -67,7 +67,8 @@ class GridMap:
         In voxels of the map's grid, or, given the moving image's grid, as Learn2Reg has it for unequal
         grids: index in the moving image minus index in the fixed one.
         """
-        matrix = self.grid.index_map(moving or self.grid, self.world)
+        # Rounding errors of the matrices would push the outermost voxels out of the moving image.
+        matrix = np.round(self.grid.index_map(moving or self.grid, self.world), 10)
         like = self.field if self.field is not None else torch.zeros((1, self.grid.ndim, *self.grid.shape))
         linear = torch.as_tensor(matrix[:-1, :-1], dtype=like.dtype, device=like.device)
         offset = torch.as_tensor(matrix[:-1, :-1] - np.eye(self.grid.ndim), dtype=like.dtype, device=like.device)
