@@ -1,0 +1,147 @@
+"""The one-way rule of imports (docs/architecture.md), read from the source, and words that do not belong there."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+SOURCE = Path(__file__).parents[1] / "src" / "learngn"
+
+# Top to bottom. A part imports what stands in lower rows, never what stands in its own row or above.
+LAYERS = (
+    {"cli"},
+    {"cohort", "learning", "phantom", "report"},
+    {"evaluation"},
+    {"registration"},
+    {"io", "optimise"},
+    {"features", "linearise", "solve"},
+    {"regularise", "transform"},
+    {"sampling"},
+    {"kernels"},
+    {"image"},
+    {"grid"},
+    {"errors", "_version"},
+)
+RANK = {part: row for row, parts in enumerate(LAYERS) for part in parts}
+
+# Narrower than their row allows.
+ONLY = {
+    "io": {"transform", "sampling", "kernels", "image", "grid", "errors"},
+    "phantom": {"image", "grid", "errors"},
+}
+# Upwards, but inside a function alone: `Image.save` and `Transform.save`.
+INSIDE_FUNCTIONS = {"image": {"io"}, "transform": {"io"}}
+
+
+class Import(NamedTuple):
+    part: str
+    target: str
+    inside_function: bool
+    place: str
+
+
+def part_of(path: Path) -> str:
+    return path.relative_to(SOURCE).parts[0].removesuffix(".py")
+
+
+def files() -> list[Path]:
+    return sorted(path for path in SOURCE.rglob("*.py") if path != SOURCE / "__init__.py")
+
+
+def is_part(name: str) -> bool:
+    return (SOURCE / name).is_dir() or (SOURCE / f"{name}.py").is_file()
+
+
+def targets(node: ast.AST) -> Iterator[str]:
+    """Parts of learngn that an import statement names; "" is the front door, `learngn` itself."""
+    if isinstance(node, ast.Import):
+        names = [alias.name for alias in node.names]
+    elif isinstance(node, ast.ImportFrom):
+        if node.level:
+            yield "relative import"
+            return
+        inside = node.module == "learngn"
+        names = [f"learngn.{a.name}" if inside and is_part(a.name) else str(node.module) for a in node.names]
+    else:
+        return
+    for name in names:
+        package, _, rest = name.partition(".")
+        if package == "learngn":
+            yield rest.split(".")[0]
+
+
+def imports(path: Path) -> Iterator[Import]:
+    def visit(node: ast.AST, inside: bool) -> Iterator[Import]:
+        for target in targets(node):
+            place = f"{path.relative_to(SOURCE.parents[1])}:{getattr(node, 'lineno', 0)}"
+            yield Import(part_of(path), target, inside, place)
+        inside = inside or isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        for child in ast.iter_child_nodes(node):
+            yield from visit(child, inside)
+
+    return visit(ast.parse(path.read_text(encoding="utf-8")), False)
+
+
+def allowed(found: Import) -> bool:
+    part, target = found.part, found.target
+    if target == part:
+        return True
+    if target in INSIDE_FUNCTIONS.get(part, set()):
+        return found.inside_function
+    if part in ONLY and target not in ONLY[part]:
+        return False
+    return target in RANK and RANK[target] > RANK[part]
+
+
+@pytest.mark.parametrize("path", files(), ids=lambda path: str(path.relative_to(SOURCE)))
+def test_imports_go_one_way(path):
+    assert part_of(path) in RANK, f"{part_of(path)} is new: give it a row in LAYERS and a line in docs/architecture.md"
+    wrong = [found for found in imports(path) if not allowed(found)]
+    assert not wrong, "\n".join(f"{w.place}: {w.part} imports {w.target or 'the package itself'}" for w in wrong)
+
+
+def words(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Assert):
+            yield f"line {node.lineno}: assert (raise an exception of learngn.errors)"
+        if isinstance(node, ast.Call):
+            if isinstance(node.func, ast.Name) and node.func.id == "print":
+                yield f"line {node.lineno}: print (return it, or show it in learngn.cli)"
+            if isinstance(node.func, ast.Attribute) and node.func.attr == "cuda":
+                yield f"line {node.lineno}: .cuda() (follow the device of the inputs)"
+
+
+@pytest.mark.parametrize("path", files(), ids=lambda path: str(path.relative_to(SOURCE)))
+def test_words_that_do_not_belong_in_the_library(path):
+    assert list(words(path)) == []
+
+
+@pytest.mark.parametrize(
+    ("part", "source", "fine"),
+    [
+        ("solve", "from learngn.kernels import best", True),
+        ("solve", "from learngn import kernels", True),
+        ("solve", "from learngn.solve.pcg import BlockJacobi", True),
+        ("solve", "import numpy", True),
+        ("solve", "from learngn.linearise import Analytic", False),
+        ("solve", "def f():\n    from learngn.registration import register", False),
+        ("solve", "from learngn import Image", False),
+        ("solve", "from . import pcg", False),
+        ("transform", "from learngn.io import write_transform", False),
+        ("transform", "def f():\n    from learngn.io import write_transform", True),
+        ("optimise", "from learngn.io import read_image", False),
+        ("io", "from learngn.features import mind", False),
+        ("io", "import learngn.transform", True),
+        ("phantom", "from learngn.image import Image", True),
+        ("phantom", "from learngn import sampling", False),
+    ],
+)
+def test_the_rule_itself(part, source, fine, tmp_path, monkeypatch):
+    for name in RANK:
+        (tmp_path / name).mkdir()
+    path = tmp_path / part / "module.py"
+    path.write_text(source)
+    monkeypatch.setitem(globals(), "SOURCE", tmp_path)
+    assert all(allowed(found) for found in imports(path)) is fine

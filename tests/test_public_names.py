@@ -1,0 +1,57 @@
+"""What `import learngn` offers is locked, and costs little."""
+
+import importlib.util
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import learngn
+
+LOCKED = Path(__file__).with_name("public_names.json")
+HEAVY = ("torch", "matplotlib")
+
+
+def test_public_names_are_the_locked_ones():
+    assert sorted(learngn.__all__) == json.loads(LOCKED.read_text()), (
+        f"the public names have changed: if on purpose, edit {LOCKED.name} and say so in CHANGELOG.md"
+    )
+
+
+@pytest.mark.parametrize("name", sorted(learngn.__all__))
+def test_every_public_name_exists(name):
+    assert getattr(learngn, name) is not None
+    assert name in dir(learngn)
+
+
+def test_unknown_name():
+    with pytest.raises(AttributeError, match="no_such_name"):
+        _ = learngn.no_such_name
+
+
+def loaded_by(code: str) -> set[str]:
+    """Heavy packages that a fresh interpreter has loaded after running `code`."""
+    report = f"import sys; sys.stderr.write('loaded:' + ' '.join(n for n in {HEAVY} if n in sys.modules))"
+    run = subprocess.run([sys.executable, "-c", f"{code}\n{report}"], capture_output=True, text=True, timeout=120)
+    assert run.returncode == 0, run.stderr
+    return set(run.stderr.rpartition("loaded:")[2].split())
+
+
+def test_loaded_by_sees_what_is_loaded():
+    assert loaded_by("import matplotlib") == {"matplotlib"}
+
+
+def test_import_is_light():
+    assert loaded_by("import learngn") == set()
+
+
+@pytest.mark.skipif(importlib.util.find_spec("learngn.cli") is None, reason="no command line yet")
+def test_help_is_light():
+    code = (
+        "import sys; sys.argv = ['learngn', '--help']\n"
+        "from learngn.cli import main\n"
+        "try:\n    main()\nexcept SystemExit as end:\n    assert not end.code, end.code"
+    )
+    assert loaded_by(code) == set()
