@@ -23,6 +23,5 @@ def test_examples_of_a_page(page):
 def test_every_part_has_a_reference_page():
     parts = {path.stem for path in (ROOT / "src" / "learngn").iterdir() if not path.name.startswith("_")} - {"py"}
     pages = {page.stem for page in (ROOT / "docs" / "api").glob("*.md")}
-    assert parts - {"cli"} == pages, (
-        "give each part docs/api/<part>.md and a line in mkdocs.yml (commands: docs/cli.md)"
-    )
+    remedy = "give each part docs/api/<part>.md and a line in mkdocs.yml (commands: docs/cli.md)"
+    assert parts - {"cli"} == pages, remedy

@@ -118,7 +118,10 @@ class Transform(ABC):
         """Bring the transform onto a grid of the fixed world."""
         if grid.ndim != self.ndim:
             raise TransformError(
-                "transform", f"a {self.ndim}D one", f"a {grid.ndim}D one for this image", "use the transform of this image"
+                "transform",
+                f"a {self.ndim}D one",
+                f"a {grid.ndim}D one for this image",
+                "use the transform of this image",
             )
         return self.after(GridMap(grid, None, np.eye(grid.ndim + 1)))
 
@@ -165,15 +168,19 @@ class Affine(Transform):
 
     @property
     def ndim(self) -> int:
-        return self.matrix.shape[0] - 1
+        """See :attr:`Transform.ndim`."""
+        return len(self.matrix) - 1
 
     def map_points(self, points: ArrayLike) -> FloatArray:
+        """See :meth:`Transform.map_points`."""
         return apply_affine(self.matrix, points)
 
     def inverse(self) -> Affine:
-        return Affine(np.linalg.inv(self.matrix))
+        """See :meth:`Transform.inverse`."""
+        return Affine(np.asarray(np.linalg.inv(self.matrix), dtype=np.float64))
 
     def after(self, inner: GridMap) -> GridMap:
+        """See :meth:`Transform.after`."""
         return GridMap(inner.grid, inner.field, self.matrix @ inner.world)
 
 
@@ -194,16 +201,21 @@ class DisplacementField(Transform):
         expected = (1, self.grid.ndim, *self.grid.shape)
         if tuple(self.data.shape) != expected:
             raise TransformError(
-                "displacement field", f"shape {tuple(self.data.shape)}", str(expected), "pass voxels of the field's own grid"
+                "displacement field",
+                f"shape {tuple(self.data.shape)}",
+                str(expected),
+                "pass voxels of the field's own grid",
             )
         if not bool(torch.isfinite(self.data).all()):
             raise TransformError("displacement field", "NaN or infinity", "finite displacements", "check its file")
 
     @property
     def ndim(self) -> int:
+        """See :attr:`Transform.ndim`."""
         return self.grid.ndim
 
     def map_points(self, points: ArrayLike) -> FloatArray:
+        """See :meth:`Transform.map_points`."""
         points = np.asarray(points, dtype=np.float64).reshape(-1, self.ndim)
         index = self.grid.world_to_index(points)
         # The points stand as the field of a grid of M x 1 [x 1] voxels, so that the one sampler serves.
@@ -217,9 +229,11 @@ class DisplacementField(Transform):
         return self.grid.index_to_world(index + moved.reshape(self.ndim, -1).T.numpy())
 
     def inverse(self) -> DisplacementField:
+        """See :meth:`Transform.inverse`."""
         return invert(self).field
 
     def after(self, inner: GridMap) -> GridMap:
+        """See :meth:`Transform.after`."""
         to_own = inner.grid.index_map(self.grid, inner.world)
         if inner.field is None and inner.grid.same_space(self.grid) and np.allclose(to_own, np.eye(self.ndim + 1)):
             return GridMap(inner.grid, self.data, inner.world)
@@ -244,23 +258,30 @@ class Composite(Transform):
         dimensions = {part.ndim for part in self.parts}
         if len(dimensions) != 1:
             raise TransformError(
-                "composite", f"parts of {sorted(dimensions)} dimensions", "at least one part, all 2D or all 3D", "check them"
+                "composite",
+                f"parts of {sorted(dimensions)} dimensions",
+                "at least one part, all 2D or all 3D",
+                "check them",
             )
 
     @property
     def ndim(self) -> int:
+        """See :attr:`Transform.ndim`."""
         return self.parts[0].ndim
 
     def map_points(self, points: ArrayLike) -> FloatArray:
+        """See :meth:`Transform.map_points`."""
         mapped = np.asarray(points, dtype=np.float64)
         for part in self.parts:
             mapped = part.map_points(mapped)
         return mapped
 
     def inverse(self) -> Composite:
+        """See :meth:`Transform.inverse`."""
         return Composite(tuple(part.inverse() for part in reversed(self.parts)))
 
     def after(self, inner: GridMap) -> GridMap:
+        """See :meth:`Transform.after`."""
         for part in self.parts:
             inner = part.after(inner)
         return inner

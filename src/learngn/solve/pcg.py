@@ -52,7 +52,8 @@ class BlockJacobi:
 
 
 def _dot(a: Tensor, b: Tensor) -> Tensor:
-    return torch.linalg.vecdot(a.flatten(1), b.flatten(1))
+    product: Tensor = torch.linalg.vecdot(a.flatten(1), b.flatten(1))
+    return product
 
 
 def conjugate_gradients(
