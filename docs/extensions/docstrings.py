@@ -1,4 +1,4 @@
-"""Cross-references of our docstrings (``:class:`Name```), turned into links of these pages."""
+"""Our docstrings made fit for these pages: cross-references (``:class:`Name```) become links, shapes stay as written."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import griffe
 _ROLE = re.compile(r":(?:attr|class|data|func|meth|mod):`~?([\w.]+)`")
 
 
-class SphinxRoles(griffe.Extension):
+class OurDocstrings(griffe.Extension):
     """Link a name that resolves to an object of ours; set any other in code type."""
 
     def on_package(self, *, pkg: griffe.Module, **kwargs: Any) -> None:
@@ -19,7 +19,9 @@ class SphinxRoles(griffe.Extension):
 
     def _rewrite(self, pkg: griffe.Module, thing: griffe.Object) -> None:
         if thing.docstring:
-            thing.docstring.value = _ROLE.sub(lambda m: self._link(pkg, thing, m[1]), thing.docstring.value)
+            text = _ROLE.sub(lambda m: self._link(pkg, thing, m[1]), thing.docstring.value)
+            # "array, shape (D+1, D+1)" happens to be Python, and would be set as such, were it not for this space.
+            thing.docstring.value = text.replace(", shape (", ", shape\N{NO-BREAK SPACE}(")
         for member in thing.members.values():
             if not member.is_alias:
                 self._rewrite(pkg, member)
