@@ -1,4 +1,4 @@
-"""Our docstrings made fit for these pages: cross-references (``:class:`Name```) become links, shapes stay as written."""
+"""Our docstrings made fit for these pages: cross-references (``:class:`Name```) become links, shapes stay as is."""
 
 from __future__ import annotations
 
