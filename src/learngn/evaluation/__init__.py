@@ -1,1 +1,44 @@
 """Scores of a registration: the metrics of Learn2Reg, what they leave out, and their statistics."""
+
+from learngn.evaluation.batch import find_field, score_all
+from learngn.evaluation.deformation import folds_percent, sdlogj, std_log_jacobian
+from learngn.evaluation.landmarks import tre
+from learngn.evaluation.learn2reg import score, warp_labels
+from learngn.evaluation.overlap import dice, labels_in_both, mean_over_labels
+from learngn.evaluation.scores import METRICS, Metric, PairScores
+from learngn.evaluation.statistics import (
+    Comparison,
+    Interval,
+    bootstrap_mean,
+    compare,
+    mean_of_hardest_entries,
+    quantile_over_cases,
+)
+from learngn.evaluation.summary import Summary, summarise
+from learngn.evaluation.surface import hd95
+
+__all__ = [
+    "METRICS",
+    "Comparison",
+    "Interval",
+    "Metric",
+    "PairScores",
+    "Summary",
+    "bootstrap_mean",
+    "compare",
+    "dice",
+    "find_field",
+    "folds_percent",
+    "hd95",
+    "labels_in_both",
+    "mean_of_hardest_entries",
+    "mean_over_labels",
+    "quantile_over_cases",
+    "score",
+    "score_all",
+    "sdlogj",
+    "std_log_jacobian",
+    "summarise",
+    "tre",
+    "warp_labels",
+]

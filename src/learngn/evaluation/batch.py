@@ -1,0 +1,87 @@
+"""Scoring many pairs: which file holds a pair's field, and what becomes of a pair that cannot be scored."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from learngn.errors import DatasetError, LearnGNError
+from learngn.evaluation.scores import PairScores
+
+_SCAN_NAME = re.compile(r"_(\d{4})_(\d{4})\.nii(\.gz)?$")
+_SUFFIXES = (".npz", ".nii.gz")
+
+Progress = Callable[[PairScores, int, int], None]
+
+
+def find_field(folder: Path, fixed: Path, moving: Path) -> Path:
+    """Find the displacement of a pair by Learn2Reg's rule for names.
+
+    It is ``disp_FFFF_MMMM`` (subjects) if both scans are of one modality, or of 0000 and 0001 in this order; or
+    ``disp_FFFF_ffff_MMMM_mmmm`` (subject and modality of each). `.npz` comes before `.nii.gz`, as in the challenge.
+
+    Parameters
+    ----------
+    folder : Path
+        Folder of the fields.
+    fixed, moving : Path
+        The scans, ``NAME_FFFF_ffff.nii.gz``.
+
+    Raises
+    ------
+    DatasetError
+        If there is no such file, or the scans are named otherwise.
+    """
+    (fixed_id, fixed_modality), (moving_id, moving_modality) = _identity(fixed), _identity(moving)
+    names = [f"disp_{fixed_id}_{fixed_modality}_{moving_id}_{moving_modality}"]
+    if fixed_modality == moving_modality or (fixed_modality, moving_modality) == ("0000", "0001"):
+        names.insert(0, f"disp_{fixed_id}_{moving_id}")
+    for name in names:
+        for suffix in _SUFFIXES:
+            if (path := folder / (name + suffix)).is_file():
+                return path
+    raise DatasetError(
+        f"field of {fixed.name} <- {moving.name}",
+        "no such file",
+        f"{names[0]}{_SUFFIXES[1]} or {_SUFFIXES[0]} in {folder}",
+        "register this pair, or name the folder that holds its field",
+    )
+
+
+def score_all(
+    tasks: Mapping[tuple[str, str], Callable[[], PairScores]], *, progress: Progress | None = None
+) -> list[PairScores]:
+    """Score pair after pair; one that cannot be scored says why and does not stop the others.
+
+    Parameters
+    ----------
+    tasks : dict
+        For the names of each fixed and moving scan a function that reads and scores the pair.
+    progress : callable, optional
+        Called after every pair with its scores, the number of pairs done and the number of all.
+
+    Returns
+    -------
+    list of PairScores
+        In the order of the tasks. Where a task raised a :class:`LearnGNError`, its message is the pair's `error`;
+        any other exception is a bug and goes through.
+    """
+    scored: list[PairScores] = []
+    for names, task in tasks.items():
+        try:
+            scored.append(task())
+        except LearnGNError as error:
+            scored.append(PairScores(*names, error=str(error)))
+        if progress is not None:
+            progress(scored[-1], len(scored), len(tasks))
+    return scored
+
+
+def _identity(scan: Path) -> tuple[str, str]:
+    found = _SCAN_NAME.search(scan.name)
+    if found is None:
+        raise DatasetError(
+            "name of a scan", scan.name, "NAME_0001_0000.nii.gz (subject, modality)", "name the scans as Learn2Reg does"
+        )
+    return found[1], found[2]
