@@ -70,6 +70,9 @@ def test_comparison_of_equal_or_missing_values():
 def test_quantile_over_cases():
     assert quantile_over_cases([0.1, 0.2, NAN, 0.3, 0.4, 0.5], 0.3) == pytest.approx(0.22)
     assert np.isnan(quantile_over_cases([NAN], 0.3))
+    assert quantile_over_cases([np.inf, np.inf], 0.3) == np.inf
+    assert quantile_over_cases([1.0, 2.0, np.inf, np.inf], 0.3) == pytest.approx(1.9)
+    assert quantile_over_cases([1.0, 2.0, np.inf, np.inf], 0.5) == np.inf
 
 
 def test_hardest_entries_are_chosen_before_registration():

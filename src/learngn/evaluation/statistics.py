@@ -123,8 +123,12 @@ def quantile_over_cases(values: ArrayLike, quantile: float) -> float:
     quantile : float
         The script takes 0.3 for Dice and, although lower is better there, for HD95; 0.7 for TRE and SDlogJ.
     """
-    data = _without_nan(values)
-    return float(np.quantile(data, quantile)) if data.size else float("nan")
+    data = np.sort(_without_nan(values))
+    if data.size == 0:
+        return float("nan")
+    # Interpolation towards an infinite distance is infinite; NumPy makes it NaN.
+    above = data[int(np.ceil(quantile * (data.size - 1)))]
+    return float(np.quantile(data, quantile) if np.isfinite(above) else above)
 
 
 def mean_of_hardest_entries(values: ArrayLike, initial: ArrayLike, *, higher_is_better: bool) -> float:
