@@ -26,7 +26,7 @@ def shape(request):
 def system(shape, n=2):
     ndim = len(shape)
     features = torch.randn(n, 4, *shape)
-    blocks, gradient, _ = REFERENCE.normal_equations(features, torch.randn(n, 4, *shape), False)
+    blocks, gradient, _ = REFERENCE.normal_equations(features, torch.randn(n, 4, *shape), None, False)
     return blocks, torch.rand(n, ndim, ndim) + 0.2, torch.tensor([0.1, 0.3])[:n], gradient
 
 
@@ -72,20 +72,23 @@ def test_resample(shape, channels_last):
 @pytest.mark.parametrize("symmetric", [False, True])
 def test_normal_equations(shape, symmetric):
     fixed, warped = torch.randn(2, 4, *shape), torch.randn(2, 4, *shape)
-    for got, expected in zip(
-        COMPILED.normal_equations(fixed, warped, symmetric),
-        REFERENCE.normal_equations(fixed, warped, symmetric),
-        strict=True,
-    ):
-        assert got.dtype == expected.dtype
-        close(got, expected)
+    for weight in (None, torch.rand(2, 1, *shape)):
+        for got, expected in zip(
+            COMPILED.normal_equations(fixed, warped, weight, symmetric),
+            REFERENCE.normal_equations(fixed, warped, weight, symmetric),
+            strict=True,
+        ):
+            assert got.dtype == expected.dtype
+            close(got, expected)
 
 
 def test_apply_operator(shape):
     blocks, stiffness, shift, _ = system(shape)
     x = torch.randn(2, len(shape), *shape)
     close(
-        COMPILED.apply_operator(blocks, stiffness, shift, x), REFERENCE.apply_operator(blocks, stiffness, shift, x), 1e-4
+        COMPILED.apply_operator(blocks, stiffness, shift, x),
+        REFERENCE.apply_operator(blocks, stiffness, shift, x),
+        1e-4,
     )
 
 

@@ -156,7 +156,10 @@ class Grid:
         """
         if other.ndim != self.ndim:
             raise GeometryError(
-                "two grids", f"{self.ndim}D and {other.ndim}D", "the same number of dimensions", "compare like with like"
+                "two grids",
+                f"{self.ndim}D and {other.ndim}D",
+                "the same number of dimensions",
+                "compare like with like",
             )
         matrix = self.affine if world is None else world @ self.affine
         return np.asarray(np.linalg.solve(other.affine, matrix))
@@ -169,14 +172,13 @@ class Grid:
         scale[:-1, -1] = (factor - 1) / 2
         return Grid(tuple(shape), self.affine @ scale)
 
-    def coarsened(self, stride: float) -> Grid:
-        """Grid whose voxels are about `stride` times the finest spacing along *every* axis, over the same extent.
+    def coarsened(self, spacing: float) -> Grid:
+        """Grid whose voxels measure about `spacing` [mm] along *every* axis, over the same extent.
 
         An axis whose voxels are already that large stays as it is: thick slices are not pooled before the
         in-plane voxels have reached their size.
         """
-        spacing = self.spacing
-        factor = np.maximum(1.0, np.round(stride * spacing.min() / spacing))
+        factor = np.maximum(1.0, np.round(spacing / self.spacing))
         shape = np.maximum(1, np.round(np.asarray(self.shape) / factor)).astype(int)
         return self.resized(tuple(int(n) for n in shape))
 
@@ -192,7 +194,9 @@ class Grid:
         """Whether both grids have the same shape and voxels at the same places, to `tolerance` voxels."""
         if self.shape != other.shape:
             return False
-        corners = np.stack(np.meshgrid(*[(0, n - 1) for n in self.shape], indexing="ij"), axis=-1).reshape(-1, self.ndim)
+        corners = np.stack(np.meshgrid(*[(0, n - 1) for n in self.shape], indexing="ij"), axis=-1).reshape(
+            -1, self.ndim
+        )
         moved = apply_affine(self.index_map(other), corners)
         return bool(np.abs(moved - corners).max() <= tolerance)
 

@@ -98,6 +98,14 @@ def pool(image: Tensor, shape: Sequence[int]) -> Tensor:
     return kernels.best(image).resample(image, taps)
 
 
+def resize(image: Tensor, shape: Sequence[int]) -> Tensor:
+    """Linear interpolation onto another shape over the same extent, (N, C, *S) to (N, C, *shape), extrapolated."""
+    if tuple(image.shape[2:]) == tuple(shape):
+        return image
+    taps = [linear_taps(n, m) for n, m in zip(image.shape[2:], shape, strict=True)]
+    return kernels.best(image).resample(image, taps)
+
+
 def resize_field(field: Tensor, shape: Sequence[int]) -> Tensor:
     """Bring a displacement field to another shape over the same extent, (N, D, *S) to (N, D, *shape).
 
@@ -107,9 +115,8 @@ def resize_field(field: Tensor, shape: Sequence[int]) -> Tensor:
     old = tuple(field.shape[2:])
     if old == tuple(shape):
         return field
-    taps = [linear_taps(n, m) for n, m in zip(old, shape, strict=True)]
     scale = torch.tensor([m / n for n, m in zip(old, shape, strict=True)], dtype=field.dtype, device=field.device)
-    return kernels.best(field).resample(field, taps) * scale.reshape(1, -1, *[1] * len(old))
+    return resize(field, shape) * scale.reshape(1, -1, *[1] * len(old))
 
 
 def compose(outer: Tensor, inner: Tensor) -> Tensor:

@@ -27,4 +27,3 @@ def best(*tensors: Tensor | None) -> Kernels:
     from learngn.kernels.compiled import COMPILED
 
     return COMPILED
-

@@ -12,10 +12,11 @@ from learngn.kernels._cpu_sampling import FAST
 
 
 @njit(parallel=True, cache=True, nogil=True, fastmath=FAST)
-def normal_equations(fixed, warped, symmetric, blocks, gradient, energy):  # type: ignore[no-untyped-def]
+def normal_equations(fixed, warped, weight, symmetric, blocks, gradient, energy):  # type: ignore[no-untyped-def]
     """Blocks JᵀJ and gradient Jᵀf summed over channels; `energy` gets ½ Σ f² of every row (n, x)."""
     batch, nx, ny, nz, channels = fixed.shape
     ndim = gradient.shape[1]
+    weighted = weight.size > 0
     share = np.float32(0.5) if symmetric else np.float32(0)
     for row in prange(batch * nx):
         n, x = row // nx, row % nx
@@ -49,6 +50,9 @@ def normal_equations(fixed, warped, symmetric, blocks, gradient, energy):  # typ
                     g1 += j1 * f
                     g2 += j2 * f
                     e += f * f
+                w = weight[n, 0, x, y, z] if weighted else np.float32(1)
+                g0, g1, g2, e = w * g0, w * g1, w * g2, w * e
+                a00, a01, a02, a11, a12, a22 = w * a00, w * a01, w * a02, w * a11, w * a12, w * a22
                 gradient[n, 0, x, y, z] = g0 * hx
                 gradient[n, 1, x, y, z] = g1 * hy
                 blocks[n, 0, x, y, z] = a00 * hx * hx
@@ -105,15 +109,24 @@ def apply_operator(blocks, s, shift, field, out):  # type: ignore[no-untyped-def
                 b00, b01, b02, b11, b12, b22 = _load(blocks, n, x, y, z)
                 v0, v1 = field[n, 0, x, y, z], field[n, 1, x, y, z]
                 v2 = field[n, 2, x, y, z] if ndim == 3 else np.float32(0)
-                out[n, 0, x, y, z] = (b00 + shift[n]) * v0 + b01 * v1 + b02 * v2 + _elastic(
-                    field, s, n, 0, x, y, z, xm, xp, ym, yp, zm, zp
+                out[n, 0, x, y, z] = (
+                    (b00 + shift[n]) * v0
+                    + b01 * v1
+                    + b02 * v2
+                    + _elastic(field, s, n, 0, x, y, z, xm, xp, ym, yp, zm, zp)
                 )
-                out[n, 1, x, y, z] = b01 * v0 + (b11 + shift[n]) * v1 + b12 * v2 + _elastic(
-                    field, s, n, 1, x, y, z, xm, xp, ym, yp, zm, zp
+                out[n, 1, x, y, z] = (
+                    b01 * v0
+                    + (b11 + shift[n]) * v1
+                    + b12 * v2
+                    + _elastic(field, s, n, 1, x, y, z, xm, xp, ym, yp, zm, zp)
                 )
                 if ndim == 3:
-                    out[n, 2, x, y, z] = b02 * v0 + b12 * v1 + (b22 + shift[n]) * v2 + _elastic(
-                        field, s, n, 2, x, y, z, xm, xp, ym, yp, zm, zp
+                    out[n, 2, x, y, z] = (
+                        b02 * v0
+                        + b12 * v1
+                        + (b22 + shift[n]) * v2
+                        + _elastic(field, s, n, 2, x, y, z, xm, xp, ym, yp, zm, zp)
                     )
 
 
@@ -135,15 +148,24 @@ def smooth(blocks, s, shift, rhs, field, omega, out):  # type: ignore[no-untyped
                 if started:
                     v0, v1 = field[n, 0, x, y, z], field[n, 1, x, y, z]
                     v2 = field[n, 2, x, y, z] if ndim == 3 else np.float32(0)
-                    r0 -= (b00 + shift[n]) * v0 + b01 * v1 + b02 * v2 + _elastic(
-                        field, s, n, 0, x, y, z, xm, xp, ym, yp, zm, zp
+                    r0 -= (
+                        (b00 + shift[n]) * v0
+                        + b01 * v1
+                        + b02 * v2
+                        + _elastic(field, s, n, 0, x, y, z, xm, xp, ym, yp, zm, zp)
                     )
-                    r1 -= b01 * v0 + (b11 + shift[n]) * v1 + b12 * v2 + _elastic(
-                        field, s, n, 1, x, y, z, xm, xp, ym, yp, zm, zp
+                    r1 -= (
+                        b01 * v0
+                        + (b11 + shift[n]) * v1
+                        + b12 * v2
+                        + _elastic(field, s, n, 1, x, y, z, xm, xp, ym, yp, zm, zp)
                     )
                     if ndim == 3:
-                        r2 -= b02 * v0 + b12 * v1 + (b22 + shift[n]) * v2 + _elastic(
-                            field, s, n, 2, x, y, z, xm, xp, ym, yp, zm, zp
+                        r2 -= (
+                            b02 * v0
+                            + b12 * v1
+                            + (b22 + shift[n]) * v2
+                            + _elastic(field, s, n, 2, x, y, z, xm, xp, ym, yp, zm, zp)
                         )
                 cx, cy, cz = np.float32(xp - xm), np.float32(yp - ym), np.float32(zp - zm)
                 d00 = b00 + shift[n] + s[n, 0, 0] * cx + s[n, 0, 1] * cy + s[n, 0, 2] * cz

@@ -97,13 +97,16 @@ class CompiledKernels:
             return _as_channels(out, len(taps))
         return torch.from_numpy(out).reshape(*image.shape[:2], *shape[: len(taps)])
 
-    def normal_equations(self, fixed: Tensor, warped: Tensor, symmetric: bool) -> tuple[Tensor, Tensor, Tensor]:
+    def normal_equations(
+        self, fixed: Tensor, warped: Tensor, weight: Tensor | None, symmetric: bool
+    ) -> tuple[Tensor, Tensor, Tensor]:
         f, w, ndim = _interleaved(fixed), _interleaved(warped), fixed.ndim - 2
         n, volume = len(f), f.shape[1:4]
         blocks = np.empty((n, ndim * (ndim + 1) // 2, *volume), dtype=np.float32)
         gradient = np.empty((n, ndim, *volume), dtype=np.float32)
         energy = np.empty(n * volume[0], dtype=np.float64)
-        _cpu_stencils.normal_equations(f, w, symmetric, blocks, gradient, energy)
+        confidence = _NO_FIELD if weight is None else _planar(weight)
+        _cpu_stencils.normal_equations(f, w, confidence, symmetric, blocks, gradient, energy)
         return _as_field(blocks, ndim), _as_field(gradient, ndim), torch.from_numpy(energy.reshape(n, -1).sum(1))
 
     def apply_operator(self, blocks: Tensor, stiffness: Tensor, shift: Tensor, x: Tensor) -> Tensor:

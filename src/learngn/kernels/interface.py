@@ -81,16 +81,19 @@ class Kernels(Protocol):
     def resample(self, image: Tensor, taps: Sequence[Taps]) -> Tensor:
         """Apply one banded matrix along each spatial axis; (N, C, *S) to (N, C, *T), memory format kept."""
 
-    def normal_equations(self, fixed: Tensor, warped: Tensor, symmetric: bool) -> tuple[Tensor, Tensor, Tensor]:
+    def normal_equations(
+        self, fixed: Tensor, warped: Tensor, weight: Tensor | None, symmetric: bool
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """Fused linearisation: residual f = warped - fixed, J by central differences, accumulated over channels.
 
-        `symmetric` takes the mean of both images' differences (efficient second-order minimisation).
+        `weight` w ≥ 0 has shape (N, 1, *S), None for one. `symmetric` takes the mean of both images' differences
+        (efficient second-order minimisation).
 
         Returns
         -------
-        blocks : Tensor, shape (N, K, *S), JᵀJ
-        gradient : Tensor, shape (N, D, *S), Jᵀf
-        energy : Tensor, shape (N,), float64, ½ Σ f²
+        blocks : Tensor, shape (N, K, *S), w JᵀJ
+        gradient : Tensor, shape (N, D, *S), w Jᵀf
+        energy : Tensor, shape (N,), float64, ½ Σ w f²
         """
 
     def apply_operator(self, blocks: Tensor, stiffness: Tensor, shift: Tensor, x: Tensor) -> Tensor:

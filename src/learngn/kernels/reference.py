@@ -77,7 +77,9 @@ class ReferenceKernels:
         self, image: Tensor, field: Tensor | None, matrix: NDArray[np.float64], shape: Sequence[int], outside: float
     ) -> Tensor:
         like = image if image.is_floating_point() else image.to(torch.float32)
-        index = torch.floor(self._coordinates(field, matrix, shape, like if field is None else field) + 0.5).to(torch.int64)
+        index = torch.floor(self._coordinates(field, matrix, shape, like if field is None else field) + 0.5).to(
+            torch.int64
+        )
         size = torch.tensor(image.shape[2:], device=image.device)
         inside = ((index >= 0) & (index < size)).all(dim=-1)
         clamped = torch.minimum(index.clamp_min(0), size - 1)
@@ -94,14 +96,19 @@ class ReferenceKernels:
             image = torch.tensordot(matrix, image, dims=([1], [axis + 2])).movedim(0, axis + 2)
         return image
 
-    def normal_equations(self, fixed: Tensor, warped: Tensor, symmetric: bool) -> tuple[Tensor, Tensor, Tensor]:
+    def normal_equations(
+        self, fixed: Tensor, warped: Tensor, weight: Tensor | None, symmetric: bool
+    ) -> tuple[Tensor, Tensor, Tensor]:
         ndim = fixed.ndim - 2
         residual = warped - fixed
         source = (warped + fixed) / 2 if symmetric else warped
         jacobian = [difference(source, axis + 2) for axis in range(ndim)]
         blocks = torch.stack([(jacobian[a] * jacobian[b]).sum(1) for a, b in block_index(ndim)], dim=1)
         gradient = torch.stack([(j * residual).sum(1) for j in jacobian], dim=1)
-        energy = residual.double().square().flatten(1).sum(1) / 2
+        energy = residual.double().square().sum(1, keepdim=True)
+        if weight is not None:
+            blocks, gradient, energy = blocks * weight, gradient * weight, energy * weight
+        energy = energy.flatten(1).sum(1) / 2
         return blocks, gradient, energy
 
     def apply_operator(self, blocks: Tensor, stiffness: Tensor, shift: Tensor, x: Tensor) -> Tensor:

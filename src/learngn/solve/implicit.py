@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +12,7 @@ from torch import Tensor
 from learngn.kernels.reference import block_index
 from learngn.solve.multigrid import Multigrid
 from learngn.solve.operator import NormalOperator
-from learngn.solve.pcg import BlockJacobi, SolveInfo, conjugate_gradients
+from learngn.solve.pcg import Preconditioner, SolveInfo, conjugate_gradients
 
 
 @dataclass(frozen=True)
@@ -26,18 +27,22 @@ class NormalSolver:
         Relative residual of the adjoint solve: the error of the gradient that training sees.
     iterations : int
         At most so many conjugate-gradient iterations, forward and backward each.
-    multigrid : bool
-        Precondition with one V-cycle; False takes block-Jacobi.
+    preconditioner : callable, optional
+        Makes the preconditioner of an operator: :class:`Multigrid` (one V-cycle), :class:`BlockJacobi`, or None.
+    coupled : bool
+        Solve for all components together. False drops the off-diagonal entries of every block, and with them the
+        coupling of the components, as the published code does; the step then over-shoots by up to D.
     """
 
     tolerance: float = 0.1
     backward_tolerance: float = 1e-3
     iterations: int = 40
-    multigrid: bool = True
+    preconditioner: Callable[[NormalOperator], Preconditioner] | None = Multigrid
+    coupled: bool = True
 
     def run(self, operator: NormalOperator, rhs: Tensor, tolerance: float) -> tuple[Tensor, SolveInfo]:
         """Solve without derivative."""
-        precondition = Multigrid(operator) if self.multigrid else BlockJacobi(operator)
+        precondition = None if self.preconditioner is None else self.preconditioner(operator)
         return conjugate_gradients(operator, rhs, precondition, tolerance=tolerance, iterations=self.iterations)
 
     def solve(
@@ -64,6 +69,9 @@ class NormalSolver:
         -----
         With v = A⁻¹ ∂L/∂x:  ∂L/∂rhs = v,  ∂L/∂B = -sym(v xᵀ) voxel by voxel,  ∂L/∂λ = -<v, R x>,  ∂L/∂μ = -<v, x>.
         """
+        if not self.coupled:
+            own = [float(a == b) for a, b in block_index(rhs.shape[1])]
+            blocks = blocks * blocks.new_tensor(own).reshape(-1, *[1] * (rhs.ndim - 2))
         report: list[SolveInfo] = []
         x: Tensor = _Solve.apply(blocks, rhs, lam, shift, stiffness, self, report)  # type: ignore[no-untyped-call]
         return x, report[0]

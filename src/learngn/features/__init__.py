@@ -1,0 +1,20 @@
+"""Representations φ of a pair of images, one file each."""
+
+from learngn.features.base import Feature, FeatureImage
+from learngn.features.combined import Combined, parse_features
+from learngn.features.distance import Distance, OrganDistance
+from learngn.features.intensity import Intensity
+from learngn.features.labels import Labels
+from learngn.features.mind import Mind
+
+__all__ = [
+    "Combined",
+    "Distance",
+    "Feature",
+    "FeatureImage",
+    "Intensity",
+    "Labels",
+    "Mind",
+    "OrganDistance",
+    "parse_features",
+]

@@ -1,0 +1,27 @@
+"""Optimisers: affine and dense Gauss-Newton, their schedule, updates and step control."""
+
+from learngn.optimise.affine import AffineGaussNewton, AffineResult, centre_of_mass, translation_starts
+from learngn.optimise.gauss_newton import GaussNewton, Optimised
+from learngn.optimise.history import Iteration, StopReason
+from learngn.optimise.published import published_gauss_newton
+from learngn.optimise.schedule import Level, schedule
+from learngn.optimise.step import StepControl
+from learngn.optimise.update import Additive, Compositional, Update
+
+__all__ = [
+    "Additive",
+    "AffineGaussNewton",
+    "AffineResult",
+    "Compositional",
+    "GaussNewton",
+    "Iteration",
+    "Level",
+    "Optimised",
+    "StepControl",
+    "StopReason",
+    "Update",
+    "centre_of_mass",
+    "published_gauss_newton",
+    "schedule",
+    "translation_starts",
+]

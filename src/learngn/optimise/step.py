@@ -1,0 +1,87 @@
+"""Step control: how much of a solved step is taken, and where."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from learngn import kernels, sampling
+from learngn.optimise.update import Update
+
+
+@dataclass(frozen=True)
+class StepControl:
+    """When a step is taken, shortened or given up.
+
+    Attributes
+    ----------
+    longest : float
+        Cap on the update, voxel by voxel [voxel of the level]; a linearisation says nothing beyond about one voxel.
+    min_jacobian : float
+        Where a step would leave det(I + ∇u) below this it is shortened, there alone.
+    halvings : int
+        How often a step that raises the energy is halved before the level is given up.
+    memory, slack : int, float
+        A step is taken when it lowers the energy below ``1 + slack`` times the highest of the last `memory` ones.
+        Demanding a fall at every step (memory 1, slack 0) stops early: J is only an estimate of the derivative.
+    update_tolerance : float
+        A level ends when the mean update is below it [voxel of the level].
+
+    References
+    ----------
+    Grippo, Lampariello and Lucidi, "A nonmonotone line search technique for Newton's method", 1986.
+    """
+
+    longest: float = 1.0
+    min_jacobian: float = 0.1
+    halvings: int = 4
+    memory: int = 4
+    slack: float = 0.05
+    update_tolerance: float = 0.005
+
+    def ceiling(self, energies: list[float]) -> float:
+        """Energy that a step must not exceed, after these."""
+        return (1 + self.slack) * max(energies[-self.memory :])
+
+    def capped(self, step: Tensor) -> Tensor:
+        """Shorten what is longer than `longest`, voxel by voxel; (N, D, *S)."""
+        if self.longest == float("inf"):
+            return step
+        length = step.norm(dim=1, keepdim=True)
+        return step * (self.longest / length.clamp_min(self.longest))
+
+    def guarded(self, u: Tensor, step: Tensor, update: Update) -> tuple[Tensor, Tensor, float]:
+        """Join a step to u, shortened around voxels that it would fold.
+
+        Returns
+        -------
+        u : Tensor, shape (N, D, *S)
+            The new displacement.
+        step : Tensor, shape (N, D, *S)
+            What was taken of the step.
+        min_jacobian : float
+            Smallest det(I + ∇u) left: below the guard only where halving five times did not help.
+        """
+        smallest = float("nan")
+        for attempt in range(6):
+            joined = update(u, step)
+            with torch.no_grad():
+                determinant = kernels.best(joined).determinant(joined)
+                smallest = float(determinant.min())
+                if smallest >= self.min_jacobian or attempt == 5:
+                    break
+                step = step * (1 - 0.5 * _surroundings(determinant < self.min_jacobian))
+        return joined, step, smallest
+
+
+def _surroundings(mask: Tensor) -> Tensor:
+    """One at the voxels of a mask, (N, *S), and about them, falling smoothly to zero; (N, 1, *S)."""
+    shape = mask.shape[1:]
+    coarse = [max(1, n // 2) for n in shape]
+    touched = (sampling.pool(mask[:, None].float(), coarse) > 0).float()
+    dilate = F.max_pool3d if len(shape) == 3 else F.max_pool2d
+    wide = dilate(touched, 3, stride=1, padding=1)
+    return sampling.resize(wide, shape).clamp(0, 1).to(torch.float32)

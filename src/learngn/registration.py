@@ -1,0 +1,214 @@
+"""The way of one pair: from two images to a transform, readable from top to bottom."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from learngn import sampling
+from learngn.errors import GeometryError, ImageError, LabelError
+from learngn.features import Combined, Feature, parse_features
+from learngn.grid import Grid
+from learngn.image import Image, check_scan
+from learngn.io import read_image
+from learngn.optimise import AffineGaussNewton, Iteration, StopReason, centre_of_mass, translation_starts
+from learngn.settings import Settings, default_settings
+from learngn.transform import Affine, Composite, DisplacementField, Transform
+
+
+@dataclass(frozen=True, eq=False)
+class Registration:
+    """Result of :func:`register`.
+
+    Attributes
+    ----------
+    transform : Composite
+        From the fixed to the moving world: the displacement, then the affine.
+    warped : Image
+        The moving image on the fixed grid, interpolated once.
+    fixed, moving : Image
+    history : tuple of Iteration
+        Every Gauss-Newton step.
+    stop : StopReason
+        Why the finest level ended.
+    settings : Settings
+        As used, nothing left to defaults.
+    affine_start : str
+        Which first guess the affine stage kept; ``"none"`` when it was skipped.
+    seconds : dict
+        Time of every stage [s]: read, features, affine, optimise, warp.
+    """
+
+    transform: Composite
+    warped: Image
+    fixed: Image
+    moving: Image
+    history: tuple[Iteration, ...]
+    stop: StopReason
+    settings: Settings
+    affine_start: str
+    seconds: dict[str, float] = field(repr=False)
+
+    @property
+    def displacement(self) -> DisplacementField:
+        """The dense part alone, on the fixed grid."""
+        part = self.transform.parts[0]
+        if not isinstance(part, DisplacementField):
+            raise TypeError("the first part of a registration's transform is its displacement")
+        return part
+
+    @property
+    def affine(self) -> Affine:
+        """The affine part alone: the identity when the stage was skipped."""
+        part = self.transform.parts[1]
+        if not isinstance(part, Affine):
+            raise TypeError("the second part of a registration's transform is its affine")
+        return part
+
+
+class _Clock:
+    """Seconds of every stage."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        start = time.perf_counter()
+        yield
+        self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
+
+
+def register(
+    fixed: str | Path | Image,
+    moving: str | Path | Image,
+    *,
+    features: str | Feature | None = None,
+    settings: Settings | None = None,
+    affine: bool | None = None,
+    callback: Callable[[Iteration], None] | None = None,
+) -> Registration:
+    """Find the transform that brings a moving image onto a fixed one.
+
+    Parameters
+    ----------
+    fixed, moving : path or Image
+        Two scans, or two label maps for features that read label maps. They may differ in shape, spacing and
+        orientation.
+    features : str or Feature, optional
+        What is compared: ``"mind"``, ``"mind,intensity:0.5"``, ..., or an object of one's own. By default
+        ``"mind,intensity"`` for scans and ``"organ-distance"`` for images that are label maps.
+    settings : Settings, optional
+        Schedule, λ, method; by default those that suit the features.
+    affine : bool, optional
+        Whether to align linearly first; by default for scans alone.
+    callback : callable, optional
+        Called with every :class:`learngn.optimise.Iteration`, to show progress.
+
+    Returns
+    -------
+    Registration
+
+    Raises
+    ------
+    LearnGNError
+        If an image cannot be read or registered, the two do not fit together, or a feature is unknown.
+    """
+    clock = _Clock()
+    feature = _feature(features, fixed)
+    with clock.stage("read"):
+        fixed_image, moving_image = _load(fixed, feature, "fixed image"), _load(moving, feature, "moving image")
+    _check_pair(fixed_image, moving_image)
+    chosen = default_settings(feature.name, feature.labels) if settings is None else settings
+    chosen = replace(chosen, features=feature.name, affine=chosen.affine if affine is None else affine)
+    if settings is None:
+        chosen = chosen.limited(fixed_image.grid)
+
+    matrix, start = np.eye(fixed_image.grid.ndim + 1), "none"
+    if chosen.affine:
+        with clock.stage("affine"):
+            matrix, start = _align(fixed_image, moving_image, feature)
+    elif fixed_image.grid.overlap(moving_image.grid) == 0:
+        raise GeometryError(
+            "fixed and moving image",
+            "no overlap in the world",
+            "images that overlap",
+            "let the affine stage find the shift (leave out --no-affine), or mend the headers",
+        )
+    voxel = float(fixed_image.grid.spacing.min())
+    with clock.stage("features"):
+        pair = feature(fixed_image, moving_image, chosen.strides[-1] * voxel)
+    with clock.stage("optimise"), torch.no_grad():
+        result = chosen.method()(*pair, matrix, voxel=voxel, callback=callback)
+    with clock.stage("warp"):
+        dense = DisplacementField(sampling.resize_field(result.field, fixed_image.grid.shape), fixed_image.grid)
+        transform = Composite((dense, Affine(matrix)))
+        warped = transform.warp(moving_image, fixed_image.grid)
+    return Registration(
+        transform, warped, fixed_image, moving_image, result.history, result.stop, chosen, start, clock.seconds
+    )
+
+
+def _feature(features: str | Feature | None, fixed: str | Path | Image) -> Feature:
+    if isinstance(features, str):
+        return parse_features(features)
+    if features is not None:
+        return features if isinstance(features, Combined) else Combined(((features, 1.0),))
+    labels = isinstance(fixed, Image) and fixed.labels
+    return parse_features("organ-distance" if labels else "mind,intensity")
+
+
+def _load(source: str | Path | Image, feature: Feature, what: str) -> Image:
+    image = source if isinstance(source, Image) else read_image(Path(source), labels=feature.labels)
+    if feature.labels:
+        if not image.labels:
+            raise LabelError(
+                what,
+                f"a scan ({image.name})",
+                f"a label map for {feature.name}",
+                "pass a segmentation, or other features",
+            )
+        if not image.label_values:
+            raise LabelError(what, f"an empty label map ({image.name})", "at least one label", "check the file")
+        return image
+    check_scan(image, what)
+    return image
+
+
+def _check_pair(fixed: Image, moving: Image) -> None:
+    if fixed.grid.ndim != moving.grid.ndim:
+        raise ImageError(
+            "fixed and moving image",
+            f"{fixed.grid.ndim}D ({fixed.name}) and {moving.grid.ndim}D ({moving.name})",
+            "two images of the same dimension",
+            "extract the slice or the volume first",
+        )
+
+
+def _align(
+    fixed: Image, moving: Image, feature: Feature
+) -> tuple[np.ndarray[tuple[int, int], np.dtype[np.float64]], str]:
+    """Affine stage: fixed to moving world, and the start that it kept."""
+    stage = AffineGaussNewton()
+    finest = stage.spacings[-1] * float(fixed.grid.extent.max())
+    pair = feature(fixed, moving, finest)
+    masses = _mass(fixed), _mass(moving)
+    result = stage(*pair, translation_starts(fixed.grid, moving.grid, masses))
+    return result.matrix, result.start
+
+
+def _mass(image: Image) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+    """Centre of mass: of the labels, or of the intensities above the darkest."""
+    grid: Grid = image.grid
+    if image.labels:
+        return centre_of_mass((image.data != 0).to(torch.float32), grid)
+    return centre_of_mass(image.data - image.data.min(), grid)
+
+
+__all__ = ["Registration", "Transform", "register"]

@@ -1,0 +1,107 @@
+"""Settings of a registration, and the ones that suit each kind of feature."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from typing import Any
+
+from learngn.errors import SettingsError
+from learngn.grid import Grid
+from learngn.optimise import (
+    Additive,
+    Compositional,
+    GaussNewton,
+    StepControl,
+    published_gauss_newton,
+    schedule,
+)
+from learngn.optimise.schedule import Level
+
+_METHODS: dict[str, Callable[[tuple[Level, ...], StepControl], GaussNewton]] = {
+    "compositional": lambda levels, control: GaussNewton(levels, update=Compositional(), control=control),
+    "additive": lambda levels, control: GaussNewton(levels, update=Additive(), control=control),
+    "published": lambda levels, _: published_gauss_newton(levels),
+}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What :func:`learngn.register` does.
+
+    Attributes
+    ----------
+    features : str
+        Names and weights, as :func:`learngn.features.parse_features` reads them.
+    affine : bool
+        Align linearly first.
+    strides : tuple of float
+        Voxel size of every level, in multiples of the fixed image's finest spacing, falling.
+    iterations : tuple of int
+        Steps of every level, at most.
+    lam : (float, float)
+        λ of the first and the last level [feature²].
+    update : str
+        ``"compositional"``, ``"additive"``, or ``"published"``: the components alone, with momentum.
+    longest_step : float
+        Cap of an update [voxel of the level].
+    min_jacobian : float
+        Guard of the determinant; see :class:`learngn.optimise.StepControl`.
+    """
+
+    features: str
+    affine: bool
+    strides: tuple[float, ...] = (16, 8, 4, 2)
+    iterations: tuple[int, ...] = (4, 5, 5, 5)
+    lam: tuple[float, float] = (10.0, 0.5)
+    update: str = "compositional"
+    longest_step: float = 1.0
+    min_jacobian: float = 0.1
+
+    def __post_init__(self) -> None:
+        if self.update not in _METHODS:
+            raise SettingsError("update", repr(self.update), f"one of {', '.join(_METHODS)}", "mend --update")
+        self.levels()
+
+    def levels(self) -> tuple[Level, ...]:
+        """The schedule."""
+        return schedule(self.strides, self.iterations, self.lam)
+
+    def method(self) -> GaussNewton:
+        """The optimiser that these settings describe."""
+        control = StepControl(longest=self.longest_step, min_jacobian=self.min_jacobian)
+        return _METHODS[self.update](self.levels(), control)
+
+    def limited(self, grid: Grid, most_voxels: int = 2_000_000) -> Settings:
+        """Without the finest levels that have more voxels than a laptop handles in seconds; never without all."""
+        voxel = float(grid.spacing.min())
+        keep = [i for i, stride in enumerate(self.strides) if grid.coarsened(stride * voxel).size <= most_voxels] or [0]
+        last = keep[-1] + 1
+        # λ of the last level kept is what it was: the schedule is cut, not squeezed.
+        lam = tuple(level.lam for level in self.levels()[:last])
+        return replace(self, strides=self.strides[:last], iterations=self.iterations[:last], lam=(lam[0], lam[-1]))
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return asdict(self)
+
+
+_PRESETS: dict[str, Callable[..., Settings]] = {
+    "distance": partial(Settings, strides=(16, 8, 4, 2), iterations=(4, 5, 5, 5), lam=(10.0, 0.5)),
+    "organ-distance": partial(Settings, strides=(16, 8, 4, 2), iterations=(4, 5, 5, 5), lam=(20.0, 1.0)),
+    "labels": partial(Settings, strides=(16, 8, 4, 2), iterations=(4, 5, 5, 5), lam=(0.3, 0.005)),
+}
+
+
+def default_settings(features: str, labels: bool) -> Settings:
+    """Settings tuned for these features (docs/results.md says on which subjects).
+
+    Parameters
+    ----------
+    features : str
+    labels : bool
+        Whether they read label maps: these are taken to be aligned, scans are not.
+    """
+    scans = partial(Settings, strides=(16, 8, 4, 2, 1), iterations=(8, 8, 8, 8, 4), lam=(3.0, 0.3))
+    return _PRESETS.get(features.split(",")[0].split(":")[0], scans)(features=features, affine=not labels)
