@@ -209,6 +209,11 @@ class DisplacementField(Transform):
         if not bool(torch.isfinite(self.data).all()):
             raise TransformError("displacement field", "NaN or infinity", "finite displacements", "check its file")
 
+    @classmethod
+    def zero(cls, grid: Grid) -> DisplacementField:
+        """The identity, as a field on a grid."""
+        return cls(torch.zeros((1, grid.ndim, *grid.shape)), grid)
+
     @property
     def ndim(self) -> int:
         """See :attr:`Transform.ndim`."""

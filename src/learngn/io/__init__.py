@@ -1,0 +1,32 @@
+"""Files: images, transforms, landmarks, data sets. Every foreign convention ends here."""
+
+from learngn.io.atomic import atomic_path, check_writable, write_json, write_text
+from learngn.io.dataset import Dataset, Pair, Subject, read_dataset
+from learngn.io.images import read_image, write_image
+from learngn.io.itk import from_sitk, to_sitk
+from learngn.io.landmarks import Landmarks, read_landmarks, write_landmarks
+from learngn.io.learn2reg import read_learn2reg, write_learn2reg
+from learngn.io.transforms import read_transform, to_itk, write_transform
+
+__all__ = [
+    "Dataset",
+    "Landmarks",
+    "Pair",
+    "Subject",
+    "atomic_path",
+    "check_writable",
+    "from_sitk",
+    "read_dataset",
+    "read_image",
+    "read_landmarks",
+    "read_learn2reg",
+    "read_transform",
+    "to_itk",
+    "to_sitk",
+    "write_image",
+    "write_json",
+    "write_landmarks",
+    "write_learn2reg",
+    "write_text",
+    "write_transform",
+]

@@ -1,0 +1,165 @@
+"""The border to ITK: from LPS mm and arrays (k, j, i) to RAS mm and tensors (i, j, k), and back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import SimpleITK as sitk
+import torch
+from numpy.typing import NDArray
+
+from learngn.errors import GeometryError, ImageError, LabelError, ShapeError
+from learngn.grid import FloatArray, Grid
+from learngn.image import Image
+
+AnyArray = NDArray[Any]
+
+
+def lps(ndim: int) -> FloatArray:
+    """Matrix between RAS and LPS, its own inverse, shape (D, D); in 2D both axes are negated."""
+    return np.diag([-1.0, -1.0, 1.0][:ndim])
+
+
+def grid_of(header: Any) -> Grid:
+    """Grid of a SimpleITK image, or of a reader that has read a header.
+
+    Raises
+    ------
+    GeometryError
+        If the header makes no sense.
+    """
+    ndim = len(header.GetSize())
+    direction = np.asarray(header.GetDirection()).reshape(ndim, ndim)
+    affine = np.eye(ndim + 1)
+    affine[:-1, :-1] = lps(ndim) @ direction * np.asarray(header.GetSpacing())
+    affine[:-1, -1] = lps(ndim) @ np.asarray(header.GetOrigin())
+    return Grid(tuple(header.GetSize()), affine + 0.0)  # + 0.0: no negative zeros
+
+
+def put_on_grid(image: Any, grid: Grid) -> None:
+    """Give a SimpleITK image, which has the grid's size, its place."""
+    image.SetSpacing(grid.spacing.tolist())
+    image.SetOrigin((lps(grid.ndim) @ grid.origin + 0.0).tolist())
+    image.SetDirection((lps(grid.ndim) @ grid.direction + 0.0).ravel().tolist())
+
+
+def from_sitk(image: Any, labels: bool = False) -> Image:
+    """Turn a SimpleITK image into ours.
+
+    Parameters
+    ----------
+    image : SimpleITK.Image
+        2D or 3D, one value a voxel. Further axes of length 1 are left out; colour is taken if it is grey.
+    labels : bool
+        Whether the values name classes.
+
+    Returns
+    -------
+    Image
+        (1, 1, *S), float32; label maps uint8, int16 or, where that does not suffice, int32.
+
+    Raises
+    ------
+    ImageError
+        If it has colours, vectors, complex values, or more than three dimensions.
+    LabelError
+        If a label map holds something else than whole numbers.
+    """
+    while image.GetDimension() > 3 and image.GetSize()[-1] == 1:
+        image = image[(slice(None),) * (image.GetDimension() - 1) + (0,)]
+    if image.GetDimension() > 3:
+        raise ImageError(
+            "image", f"{image.GetDimension()} dimensions, {image.GetSize()}", "a 2D or 3D scan", "extract one volume"
+        )
+    values = np.asarray(sitk.GetArrayViewFromImage(image))
+    if image.GetNumberOfComponentsPerPixel() > 1:
+        values = _grey(values)
+    if np.iscomplexobj(values):
+        raise ImageError("image", "complex values", "real ones", "take the magnitude first")
+    values = values.T
+    data = label_values(values) if labels else np.ascontiguousarray(values, dtype=np.float32)
+    return Image(torch.tensor(data)[None, None], grid_of(image), labels)
+
+
+def to_sitk(image: Image) -> Any:
+    """Turn an image of ours, (1, 1, *S), into a SimpleITK image: scans float32, label maps of an integer type.
+
+    Raises
+    ------
+    ShapeError
+        If it has more than one sample or channel.
+    LabelError
+        If a label map holds something else than whole numbers.
+    """
+    if tuple(image.data.shape[:2]) != (1, 1):
+        raise ShapeError(
+            "image to write",
+            f"{image.data.shape[0]} samples of {image.data.shape[1]} channels",
+            "one of each",
+            "write each channel to its own file",
+        )
+    values = image.data[0, 0].detach().cpu()
+    array = label_values(values.numpy()) if image.labels else values.to(torch.float32).numpy()
+    result = sitk.GetImageFromArray(np.ascontiguousarray(array.T))
+    put_on_grid(result, image.grid)
+    return result
+
+
+def label_values(values: AnyArray) -> AnyArray:
+    """Whole numbers as they are (uint8, int16), or in the smaller of int16 and int32 that holds them.
+
+    Raises
+    ------
+    LabelError
+        If there are others.
+    """
+    if values.dtype in (np.uint8, np.int16):
+        return np.ascontiguousarray(values)
+    if values.dtype.kind == "f" and not (np.isfinite(values).all() and (values == np.rint(values)).all()):
+        wrong = values[~(np.isfinite(values) & (values == np.rint(values)))].flat[0]
+        raise LabelError(
+            "label map", f"the value {wrong:g}", "whole numbers", "pass a segmentation, resampled to the nearest voxel"
+        )
+    low, high = int(values.min()), int(values.max())
+    for dtype in (np.int16, np.int32):
+        if np.iinfo(dtype).min <= low and high <= np.iinfo(dtype).max:
+            return np.ascontiguousarray(values, dtype=dtype)
+    raise LabelError("label map", f"values from {low} to {high}", "labels of 32 bits", "number the labels anew")
+
+
+def check_orthogonal(grid: Grid, what: str) -> None:
+    """Raise :class:`GeometryError` where the axes are not at right angles: NIfTI readers would bend them silently."""
+    skew = float(np.abs(grid.direction.T @ grid.direction - np.eye(grid.ndim)).max())
+    if skew > 1e-3:
+        raise GeometryError(
+            what, f"axes {skew:.2g} off the right angle", "orthogonal axes", "resample onto such a grid, or use .mha"
+        )
+
+
+@contextmanager
+def quietly() -> Iterator[None]:
+    """Keep ITK's warnings from the user's terminal; its errors come as exceptions."""
+    shown = sitk.ProcessObject.GetGlobalWarningDisplay()
+    sitk.ProcessObject.SetGlobalWarningDisplay(False)
+    try:
+        yield
+    finally:
+        sitk.ProcessObject.SetGlobalWarningDisplay(shown)
+
+
+def reason(error: RuntimeError) -> str:
+    """What an exception of SimpleITK says, without the places in ITK's source."""
+    return str(error).strip().splitlines()[-1].rpartition("ERROR: ")[2].strip()
+
+
+def _grey(values: AnyArray) -> AnyArray:
+    """The one channel of a grey picture stored as colour, shape (..., C) to (...)."""
+    colours = values[..., :3] if values.shape[-1] > 2 else values[..., :1]
+    if values.shape[-1] > 4 or not (colours == colours[..., :1]).all():
+        raise ImageError(
+            "image", f"{values.shape[-1]} values a voxel", "one", "convert it to grey, or write each channel to a file"
+        )
+    return np.asarray(colours[..., 0])
