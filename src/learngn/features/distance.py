@@ -59,7 +59,7 @@ class Distance:
 class OrganDistance:
     """Signed √distance of every label that both label maps hold, one channel a label [√mm].
 
-    A label that one side lacks (an organ missed by the segmentation) tells nothing about where it lies, and is left out.
+    A label that one side lacks (an organ missed by the segmentation) tells nothing about where it lies: it is left out.
     """
 
     name: str = "organ-distance"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -53,7 +54,7 @@ def schedule(strides: Sequence[float], iterations: Sequence[int], lam: tuple[flo
             "one count a stride",
             "mend either",
         )
-    if any(b >= a for a, b in zip(strides, strides[1:], strict=False)) or min(strides) < 1:
+    if any(b >= a for a, b in pairwise(strides)) or min(strides) < 1:
         raise SettingsError("schedule", f"strides {list(strides)}", "falling strides ≥ 1", "order them coarse to fine")
     if min(lam) <= 0:
         raise SettingsError("schedule", f"λ {lam}", "positive values", "raise λ")

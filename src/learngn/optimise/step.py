@@ -50,7 +50,7 @@ class StepControl:
         """Shorten what is longer than `longest`, voxel by voxel; (N, D, *S)."""
         if self.longest == float("inf"):
             return step
-        length = step.norm(dim=1, keepdim=True)
+        length: Tensor = step.norm(dim=1, keepdim=True)
         return step * (self.longest / length.clamp_min(self.longest))
 
     def guarded(self, u: Tensor, step: Tensor, update: Update) -> tuple[Tensor, Tensor, float]:
