@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import permutations
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -127,8 +128,10 @@ class Grid:
 
     @property
     def axis_codes(self) -> str:
-        """Direction to which each array axis points most, for example ``"RAS"`` or ``"LPS"``."""
-        rows = np.abs(self.direction).argmax(axis=0)
+        """Direction to which each array axis points most, for example ``"RAS"`` or ``"LPS"``; each letter pair once."""
+        along = np.abs(self.direction)
+        # Axis by axis, two axes at 45 degrees could claim the same direction.
+        rows = max(permutations(range(self.ndim)), key=lambda order: sum(along[r, a] for a, r in enumerate(order)))
         return "".join(_AXIS_NAMES[row][int(self.direction[row, axis] > 0)] for axis, row in enumerate(rows))
 
     def index_to_world(self, index: ArrayLike) -> FloatArray:
