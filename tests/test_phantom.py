@@ -34,7 +34,7 @@ def test_the_same_seed_gives_the_same_bytes_and_another_seed_another_subject(sha
 @pytest.mark.parametrize("seed", range(8))
 def test_every_organ_is_there_at_the_default_size(seed):
     made = phantom.abdomen(seed=seed)
-    assert made.labels.label_values == sorted(phantom.LABEL_NAMES)
+    assert made.labels.label_values == sorted(phantom.ORGANS)
     assert made.labels.labels
     assert made.scan.grid == made.labels.grid
     assert made.scan.grid.axis_codes == "RAS"
@@ -44,9 +44,7 @@ def test_every_organ_is_there_at_the_default_size(seed):
 def test_organs_lie_on_their_sides(subjects):
     for made in subjects:
         labels = array(made.labels)
-        centre = {
-            v: made.labels.grid.index_to_world(np.argwhere(labels == v)).mean(axis=0) for v in phantom.LABEL_NAMES
-        }
+        centre = {v: made.labels.grid.index_to_world(np.argwhere(labels == v)).mean(axis=0) for v in phantom.ORGANS}
         liver, right, spleen, left, aorta = (centre[v] for v in (1, 2, 3, 13, 5))
         assert liver[0] > aorta[0] > spleen[0]
         assert right[0] > aorta[0] > left[0]
@@ -65,7 +63,7 @@ def test_intensities_are_those_of_ct(subjects):
 
 def test_subjects_overlap_before_registration_about_as_real_ones_do(subjects):
     maps = [array(made.labels) for made in subjects]
-    scores = [[dice(a, b, v) for v in phantom.LABEL_NAMES] for a, b in itertools.combinations(maps, 2)]
+    scores = [[dice(a, b, v) for v in phantom.ORGANS] for a, b in itertools.combinations(maps, 2)]
     assert 0.25 < np.mean(scores) < 0.55
     assert np.mean(scores, axis=0)[0] > 0.5
 

@@ -18,7 +18,7 @@ from learngn.phantom.variation import Subject
 FIELD_OF_VIEW = (360.0, 290.0, 250.0)
 """Extent of every phantom along R, A, S [mm]; of a coronal plane along R and S."""
 
-_PLANE = -24.0  # [mm, anterior] of a coronal phantom: liver, spleen, kidneys, adrenals, great vessels
+_PLANE = -22.0  # [mm, anterior] of a coronal phantom: liver, spleen, kidneys, adrenals, great vessels
 _BLUR = 1.3  # standard deviation of the scanner's point spread [mm]
 
 
@@ -31,7 +31,7 @@ class Phantom:
     scan : Image
         Intensities, float32 [HU].
     labels : Image
-        Label map, uint8; numbers as in :data:`learngn.phantom.LABEL_NAMES`.
+        Label map, uint8; numbers as in :data:`learngn.phantom.ORGANS`.
     """
 
     scan: Image

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from learngn.phantom.shapes import Ellipsoid, Shape, Tube
 
-LABEL_NAMES: dict[int, str] = {
+ORGANS: dict[int, str] = {
     1: "liver",
     2: "right_kidney",
     3: "spleen",
@@ -36,7 +36,7 @@ class Organ:
     Parameters
     ----------
     label : int
-        Number, a key of :data:`LABEL_NAMES`.
+        Number, a key of :data:`ORGANS`.
     hounsfield : float
         Mean intensity of the tissue [HU].
     shapes : shapes
@@ -67,7 +67,7 @@ class Organ:
 
 
 # In order of painting: where two meet, the later one wins.
-ORGANS: tuple[Organ, ...] = (
+BODY: tuple[Organ, ...] = (
     Organ(
         1,
         112,

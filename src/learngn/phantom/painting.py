@@ -28,7 +28,7 @@ _WALL = 11.0  # muscle and ribs between fat and cavity [mm]
 def paint(canvas: Canvas, subject: Subject) -> None:
     """Paint the whole subject."""
     cavity = _paint_trunk(canvas, subject.fat)
-    for organ in anatomy.ORGANS:
+    for organ in anatomy.BODY:
         _paint_organ(canvas, subject, organ, cavity)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from learngn.phantom.anatomy import ORGANS, Organ
+from learngn.phantom.anatomy import BODY, Organ
 from learngn.phantom.shapes import Array, Coordinates, Shape
 
 _WAVES = 14
@@ -33,8 +33,8 @@ class Subject:
         self._frequency = draw.uniform(-1, 1, (3, _WAVES, 3)) * (2 * np.pi / 220)
         self._phase = draw.uniform(0, 2 * np.pi, (3, _WAVES, 3))
         self.fat = 17.0 * float(np.exp(normal(0.25, 1)[0]))  # under the skin [mm]
-        self.brightness = {organ.label: float(normal(6, 1)[0]) for organ in ORGANS}  # [HU]
-        groups = sorted({organ.group for organ in ORGANS})
+        self.brightness = {organ.label: float(normal(6, 1)[0]) for organ in BODY}  # [HU]
+        groups = sorted({organ.group for organ in BODY})
         self._moves = {group: (normal(3, 3), float(np.exp(normal(0.09, 1)[0]))) for group in groups}
 
     def vary(self, organ: Organ, shape: Shape) -> Shape:
