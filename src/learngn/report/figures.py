@@ -65,7 +65,7 @@ def checkerboard(first: NDArray[Any], second: NDArray[Any], plane: Plane, fields
 
 
 def add_contours(
-    figure: Figure, labels: NDArray[Any], *, colour: str | None = None, width: float = 1.6, alpha: float = 1.0
+    figure: Figure, labels: NDArray[Any], *, colour: str | None = None, width: float, alpha: float = 1.0
 ) -> None:
     """Draw the outlines of a label map onto a panel, in the labels' colours or in one colour."""
     axes = figure.axes[0]
@@ -118,42 +118,38 @@ def jacobian_panel(determinant: NDArray[Any], plane: Plane, top: float) -> Figur
 
 
 def convergence(history: Sequence[Mapping[str, Any]]) -> Figure:
-    """Energy after every step, level by level; rejected steps are hollow."""
+    """Energy after every step in per cent of its level's first, as levels differ in scale; rejected steps hollow."""
     figure = Figure(figsize=(5.4, 2.7), dpi=_DPI, layout="constrained")
     figure.patch.set_alpha(0)
     axes = figure.add_subplot()
     axes.patch.set_alpha(0)
-    position = np.arange(1, len(history) + 1)
     levels = np.array([step["level"] for step in history])
-    energy = np.array([step["energy"] for step in history], dtype=np.float64)
-    data = np.array([step["data_energy"] for step in history], dtype=np.float64)
+    energy, data = (np.array([step[key] for step in history], dtype=np.float64) for key in ("energy", "data_energy"))
     accepted = np.array([step["accepted"] for step in history], dtype=bool)
+    position = np.arange(1, len(history) + 1)
     for level in np.unique(levels):
         here = levels == level
-        first = int(position[here][0])
-        axes.plot(position[here], data[here], color=_INK, linewidth=1, linestyle=(0, (3, 2)))
-        axes.plot(position[here], energy[here], color=_LINE, linewidth=1.8)
-        if first > 1:
-            axes.axvline(first - 0.5, color=_INK, linewidth=0.6, alpha=0.5)
-        stride = f"1/{history[first - 1]['stride']:g}"
+        first = int(here.argmax())
+        scale = 100 / energy[first] if energy[first] > 0 else 100.0
+        at, whole, taken = position[here], energy[here] * scale, accepted[here]
+        axes.plot(at, data[here] * scale, color=_INK, linewidth=1, linestyle=(0, (3, 2)))
+        axes.plot(at, whole, color=_LINE, linewidth=1.8)
+        axes.plot(at[taken], whole[taken], "o", color=_LINE, markersize=3.5)
+        axes.plot(at[~taken], whole[~taken], "o", color=_LINE, markersize=4.5, markerfacecolor="none")
+        if first:
+            axes.axvline(first + 0.5, color=_INK, linewidth=0.6, alpha=0.5)
         axes.annotate(
-            stride,
-            (float(position[here].mean()), 1.02),
+            f"1/{history[first]['stride']:g}",
+            (float(at.mean()), 1.02),
             xycoords=("data", "axes fraction"),
             ha="center",
             va="bottom",
             color=_INK,
             fontsize=8,
         )
-    axes.plot(position[accepted], energy[accepted], "o", color=_LINE, markersize=3.5)
-    axes.plot(position[~accepted], energy[~accepted], "o", color=_LINE, markersize=4.5, markerfacecolor="none")
-    if energy.size and np.nanmin(data) > 0 and np.nanmax(energy) > 20 * np.nanmin(data):
-        axes.set_yscale("log")
-    else:
-        axes.set_ylim(bottom=0)
     axes.set_xlabel("iteration", color=_INK, fontsize=9)
-    axes.set_ylabel("energy", color=_INK, fontsize=9)
-    axes.tick_params(colors=_INK, labelsize=8, which="both", width=0.6)
+    axes.set_ylabel("energy [% of level's first]", color=_INK, fontsize=9)
+    axes.tick_params(colors=_INK, labelsize=8, width=0.6)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     for name, spine in axes.spines.items():
         spine.set_visible(name in ("left", "bottom"))

@@ -27,7 +27,7 @@ def verdict(metrics: Metrics) -> str:
 
 def label_name(metrics: Metrics, label: int | str) -> str:
     """Name of a label, or ``label 7``."""
-    return str(metrics.get("label_names", {}).get(str(label), f"label {label}"))
+    return str(metrics.get("label_names", {}).get(str(label), f"label {label}")).replace("_", " ")
 
 
 def overlap(metrics: Metrics) -> str:
@@ -47,14 +47,11 @@ def overlap(metrics: Metrics) -> str:
     ]
     means = (metrics.get(key) for key in ("dice_mean_before", "dice_mean", "hd95_mean"))
     rows.append(_score_row("<strong>mean</strong>", "var(--soft)", *means))
-    head = ["", "", "before", "after", "change"]
-    if distance:
-        head.append("HD95 [mm]")
-    else:
-        rows = [row[:-1] for row in rows]
+    head = ["", "", "before", "after", "change", "HD95 [voxel]"]
     return html.section(
         "Overlap",
-        "Dice of every label; the tick marks where it was before registration.",
+        "Dice of every label; the tick marks where it was before registration. HD95: surface distance after it, 95th "
+        "percentile.",
         f'<div class="scores">{html.table(head, rows)}</div>',
     )
 

@@ -64,10 +64,11 @@ def before_after(scans: list[Scan], planes: list[Plane], name: Callable[[int], s
         panels = []
         for number, scan in enumerate(scans):
             figure = scan.panel(plane)
-            if scan.labels is not None and scan.window is not None:
-                figures.add_contours(figure, plane.cut(scan.labels))
+            # The scan's own labels come last: where only colour is seen, the two agree.
             if number and reference is not None:
-                figures.add_contours(figure, plane.cut(reference), colour=_OUTLINE, width=1.1, alpha=0.9)
+                figures.add_contours(figure, plane.cut(reference), colour=_OUTLINE, width=1.4)
+            if scan.labels is not None and scan.window is not None:
+                figures.add_contours(figure, plane.cut(scan.labels), width=1.8)
             panels.append(html.Panel(figure, plane, scan.caption))
         rows.append(html.row(panels, comparison=True))
     if not labels:
@@ -77,7 +78,7 @@ def before_after(scans: list[Scan], planes: list[Plane], name: Callable[[int], s
     lead = "Colour: the labels of the scan shown."
     if reference is not None:
         legend.append((_OUTLINE, "fixed"))
-        lead = "Colour: the labels of the scan shown. White: the labels of the fixed scan, which they should meet."
+        lead = "Colour: the labels of the scan shown. White: those of the fixed scan, where the two differ."
     return html.section("Before and after", lead, *rows, html.chips(legend))
 
 
@@ -132,7 +133,7 @@ def deformation(
     fold = html.chip(figures.FOLD, "fold") if (determinant <= 0).any() else ""
     return html.section(
         "Displacement",
-        "How far every point moves, and a lattice that moves with it (without its mean shift).",
+        "How far every point moves, and a lattice that moves with it (its mean shift left out).",
         html.row(moved),
         html.colour_bar(figures.LENGTH, "0", "length [mm]", f"{longest:g}"),
     ) + html.section(
