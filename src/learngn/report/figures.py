@@ -6,7 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from contourpy import LineType, contour_generator
 from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
 from matplotlib.colors import Colormap, LinearSegmentedColormap, ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
@@ -70,15 +72,13 @@ def add_contours(
     """Draw the outlines of a label map onto a panel, in the labels' colours or in one colour."""
     axes = figure.axes[0]
     for value in np.unique(labels):
-        mask = labels == value
-        if value != 0 and min(mask.shape) > 1:
-            axes.contour(
-                mask.astype(np.float32),
-                levels=[0.5],
-                colors=[colour or label_colour(int(value))],
-                linewidths=width,
-                alpha=alpha,
-            )
+        if value != 0:
+            # A rim of background closes the outlines at the edge of the slice.
+            mask = np.pad(labels == value, 1).astype(np.float32)
+            down, right = (np.arange(-1, count - 1) for count in mask.shape)
+            lines: Any = contour_generator(right, down, mask, line_type=LineType.Separate).lines(0.5)
+            ink = colour or label_colour(int(value))
+            axes.add_collection(LineCollection(lines, colors=ink, linewidths=width, alpha=alpha), autolim=False)
 
 
 def displacement_panel(
@@ -119,9 +119,9 @@ def jacobian_panel(determinant: NDArray[Any], plane: Plane, top: float) -> Figur
 
 def convergence(history: Sequence[Mapping[str, Any]]) -> Figure:
     """Energy after every step in per cent of its level's first, as levels differ in scale; rejected steps hollow."""
-    figure = Figure(figsize=(5.4, 2.7), dpi=_DPI, layout="constrained")
+    figure = Figure(figsize=(5.4, 2.7), dpi=_DPI)
     figure.patch.set_alpha(0)
-    axes = figure.add_subplot()
+    axes = figure.add_axes((0.12, 0.17, 0.86, 0.74))
     axes.patch.set_alpha(0)
     levels = np.array([step["level"] for step in history])
     energy, data = (np.array([step[key] for step in history], dtype=np.float64) for key in ("energy", "data_energy"))

@@ -127,6 +127,6 @@ def svg(figure: Figure, alt: str) -> str:
 
 def _png(figure: Figure, alt: str) -> str:
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", facecolor="black")
+    figure.savefig(buffer, format="png", facecolor="black", pil_kwargs={"compress_level": 3})
     data = base64.b64encode(buffer.getvalue()).decode("ascii")
     return f'<img alt="{alt}" src="data:image/png;base64,{data}">'
