@@ -1,12 +1,19 @@
-"""Files: images, transforms, landmarks, data sets. Every foreign convention ends here."""
+"""Reading and writing: every foreign convention ends here.
+
+ITK's world is LPS and its arrays are (k, j, i); Learn2Reg counts voxels and knows no world. Inside the program there is
+one convention, of :mod:`learngn.grid` and :mod:`learngn.transform`.
+"""
+
+from __future__ import annotations
 
 from learngn.io.atomic import atomic_path, check_writable, write_json, write_text
 from learngn.io.dataset import Dataset, Pair, Subject, read_dataset
-from learngn.io.images import read_image, write_image
+from learngn.io.images import read_grid, read_image, write_image
 from learngn.io.itk import from_sitk, to_sitk
+from learngn.io.itk_transforms import to_itk
 from learngn.io.landmarks import Landmarks, read_landmarks, write_landmarks
 from learngn.io.learn2reg import read_learn2reg, write_learn2reg
-from learngn.io.transforms import read_transform, to_itk, write_transform
+from learngn.io.transforms import read_transform, write_transform
 
 __all__ = [
     "Dataset",
@@ -17,6 +24,7 @@ __all__ = [
     "check_writable",
     "from_sitk",
     "read_dataset",
+    "read_grid",
     "read_image",
     "read_landmarks",
     "read_learn2reg",

@@ -1,4 +1,4 @@
-"""Data sets in the folder format of Learn2Reg."""
+"""Data sets in the layout of Learn2Reg: ``NAME_dataset.json`` and the files that it names."""
 
 from __future__ import annotations
 
@@ -10,40 +10,47 @@ from pathlib import Path
 from typing import Any
 
 from learngn.errors import DatasetError
+from learngn.io.images import read_grid
+
+_SCAN_NAME = re.compile(r"_(\d{4})_(\d{4})\.")
 
 
 @dataclass(frozen=True)
 class Subject:
-    """A scan and what else is known of it; None for files that do not exist.
+    """A scan and what is known of it; None for files that do not exist.
 
     Attributes
     ----------
     image : Path
-    labels, landmarks, mask : Path or None
-        ``labelsTr``, ``landmarksTr`` (or ``keypointsTr``; ``.csv``) and ``masksTr`` beside ``imagesTr``.
+        Scan, of ``imagesTr``.
+    labels : Path or None
+        Label map, of ``labelsTr``.
+    landmarks : Path or None
+        Landmarks, of ``landmarksTr``, or else of ``keypointsTr``.
+    mask : Path or None
+        Mask, of ``masksTr``.
     """
 
     image: Path
-    labels: Path | None
-    landmarks: Path | None
-    mask: Path | None
-
-    @property
-    def id(self) -> str:
-        """The subject's number, the last four digits before the modality: ``"0021"``."""
-        return _numbers(self.image)[0]
+    labels: Path | None = None
+    landmarks: Path | None = None
+    mask: Path | None = None
 
 
 @dataclass(frozen=True)
 class Pair:
-    """A fixed and a moving subject."""
+    """A fixed and a moving scan to register."""
 
     fixed: Subject
     moving: Subject
 
     @property
     def id(self) -> str:
-        """``FFFF_MMMM``, or with modalities where they are not 0000 and 0001: what the challenge puts behind ``disp_``."""
+        """``FFFF_MMMM``, the subjects.
+
+        With the modality of each, ``FFFF_ffff_MMMM_mmmm``, unless both scans are of one modality or of 0000 and 0001 in
+        this order: what Learn2Reg puts behind ``disp_``.
+        """
         (fixed, fixed_modality), (moving, moving_modality) = _numbers(self.fixed.image), _numbers(self.moving.image)
         if fixed_modality == moving_modality or (fixed_modality, moving_modality) == ("0000", "0001"):
             return f"{fixed}_{moving}"
@@ -51,97 +58,133 @@ class Pair:
 
     @property
     def field_name(self) -> str:
-        """Name of the displacement file."""
+        """Name of the pair's displacement file by the rule of Learn2Reg."""
         return f"disp_{self.id}.nii.gz"
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """A data set as its ``NAME_dataset.json`` describes it.
+    """A data set.
 
     Attributes
     ----------
     name : str
+    root : Path
+        Folder of the description, to which its paths are relative.
+    ndim : int
+        Dimension of the scans, 2 or 3.
     training : tuple of Subject
-        Those that stand in no validation pair.
+        Those that no validation pair shows: Learn2Reg lists its validation subjects under ``training`` too.
     validation : tuple of Pair
-        ``registration_val``.
-    label_names : mapping of int to str
+    label_names : dict
+        Name of every label, without the background.
     """
 
     name: str
+    root: Path
+    ndim: int
     training: tuple[Subject, ...]
     validation: tuple[Pair, ...]
     label_names: Mapping[int, str]
 
 
 def read_dataset(path: str | Path) -> Dataset:
-    """Read ``NAME_dataset.json``, or the folder that holds it.
+    """Read the description of a data set and look whether its scans are there.
+
+    Parameters
+    ----------
+    path : Path
+        ``NAME_dataset.json``, or the folder that holds it. It has ``name``, ``registration_val`` (list of fixed and
+        moving) and perhaps ``training`` (list of image and label) and ``labels``. Labels, landmarks, key points and
+        masks are found by replacing ``images`` in a scan's path, if they exist.
 
     Raises
     ------
     DatasetError
-        If it is missing, no JSON, lacks a key, or names a scan that does not exist.
+        If the file is missing, not such a description, or names a scan that is missing.
     """
-    path = Path(path)
-    if path.is_dir():
-        found = sorted(path.glob("*_dataset.json"))
-        if len(found) != 1:
-            raise DatasetError(str(path), f"{len(found)} files *_dataset.json", "exactly one", "name the file itself")
-        path = found[0]
+    path = _description_in(Path(path))
+    description = _load(path)
+    name, pairs = (_get(description, key, kind, path) for key, kind in (("name", str), ("registration_val", list)))
+    subjects = _get(description, "training", list, path) if "training" in description else []
+    validation = tuple(_pair(entry, path) for entry in pairs)
+    seen = {_numbers(subject.image)[0] for pair in validation for subject in (pair.fixed, pair.moving)}
+    everyone = [_subject(entry, "image", path) for entry in subjects]
+    training = tuple(subject for subject in everyone if _numbers(subject.image)[0] not in seen)
+    scans = [*(pair.fixed.image for pair in validation), *(subject.image for subject in training)]
+    if not scans:
+        raise DatasetError(f"data set {path}", "no pair and no subject", "one at least", "fill in registration_val")
+    labels = _label_names(description.get("labels", {}), path)
+    return Dataset(name, path.parent, read_grid(scans[0]).ndim, training, validation, labels)
+
+
+def _description_in(path: Path) -> Path:
+    if not path.is_dir():
+        return path
+    found = sorted(path.glob("*_dataset.json"))
+    if len(found) != 1:
+        raise DatasetError(
+            f"data set {path}", f"{len(found)} files NAME_dataset.json", "exactly one", "name the file itself"
+        )
+    return found[0]
+
+
+def _load(path: Path) -> dict[str, Any]:
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise DatasetError(str(path), "no file that can be read", "NAME_dataset.json", "check the path") from error
-    except ValueError as error:
-        raise DatasetError(str(path), f"no valid JSON ({error})", "a Learn2Reg description", "mend the file") from error
-    if not isinstance(content, dict):
-        raise DatasetError(str(path), "JSON that is no object", "a Learn2Reg description", "mend the file")
-    pairs = tuple(
-        Pair(_subject(path, item, "fixed"), _subject(path, item, "moving"))
-        for item in _list(content, "registration_val", path)
-    )
-    used = {subject.image for pair in pairs for subject in (pair.fixed, pair.moving)}
-    training = tuple(_subject(path, item, "image") for item in _list(content, "training", path))
-    labels = content.get("labels", {})
-    names = (
-        {int(k): str(v) for k, v in labels.items() if str(k).isdigit() and int(k) != 0}
-        if isinstance(labels, dict)
-        else {}
-    )
-    return Dataset(str(content.get("name", path.stem)), tuple(s for s in training if s.image not in used), pairs, names)
+        description = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as failure:
+        raise DatasetError(
+            f"data set {path}", failure.strerror or str(failure), "the file NAME_dataset.json", "check the path"
+        ) from failure
+    except ValueError as failure:
+        raise DatasetError(f"data set {path}", f"no JSON ({failure})", "a JSON description", "correct it") from failure
+    if not isinstance(description, dict):
+        raise DatasetError(f"data set {path}", f"a {type(description).__name__}", "a JSON object", "correct it")
+    return description
 
 
-def _list(content: Mapping[str, Any], key: str, path: Path) -> list[Any]:
-    value = content.get(key)
-    if not isinstance(value, list):
-        raise DatasetError(f"{path}, key {key!r}", type(value).__name__, "a list", "mend the file")
-    return value
+def _get(entry: Any, key: str, kind: type, path: Path) -> Any:
+    if not isinstance(entry, dict) or not isinstance(entry.get(key), kind):
+        got = f"no {key!r}" if not isinstance(entry, dict) or key not in entry else f"{key!r}: {entry[key]!r}"
+        raise DatasetError(f"data set {path}", got, f"{key!r}, a {kind.__name__}", "complete the description")
+    return entry[key]
 
 
-def _subject(path: Path, item: Any, key: str) -> Subject:
-    name = item if isinstance(item, str) else item.get(key) if isinstance(item, dict) else None
-    if not isinstance(name, str):
-        raise DatasetError(f"{path}, key {key!r}", repr(item)[:80], "the path of a scan", "mend the file")
+def _pair(entry: Any, path: Path) -> Pair:
+    return Pair(_subject(entry, "fixed", path), _subject(entry, "moving", path))
+
+
+def _subject(entry: Any, key: str, path: Path) -> Subject:
+    name = _get(entry, key, str, path)
     image = path.parent / name
     if not image.is_file():
-        raise DatasetError(str(path), f"a scan that does not exist: {name}", "existing files", "complete the download")
+        raise DatasetError(f"data set {path}", f"no file {image}", "every scan it names", "check the folder")
+    _numbers(image)
 
     def beside(folder: str, suffix: str | None = None) -> Path | None:
-        other = Path(str(image.parent).replace("images", folder)) / image.name
+        other = name.replace("images", folder)
         if suffix is not None:
-            other = other.with_name(other.name.split(".")[0] + suffix)
-        return other if other.is_file() else None
+            other = re.sub(r"\.nii(\.gz)?$", suffix, other)
+        return path.parent / other if other != name and (path.parent / other).is_file() else None
 
     landmarks = beside("landmarks", ".csv") or beside("keypoints", ".csv")
     return Subject(image, beside("labels"), landmarks, beside("masks"))
 
 
-def _numbers(image: Path) -> tuple[str, str]:
-    """Subject and modality of ``NAME_FFFF_MMMM.nii.gz``."""
-    found = re.search(r"_(\d{4})_(\d{4})\.", image.name)
+def _numbers(scan: Path) -> tuple[str, str]:
+    """Subject and modality, four digits each."""
+    found = _SCAN_NAME.search(scan.name)
     if found is None:
         raise DatasetError(
-            image.name, "a name without numbers", "NAME_0001_0000.nii.gz", "name the scans as Learn2Reg does"
+            f"scan {scan}", "a name without numbers", "NAME_0001_0000.nii.gz (subject, modality)", "name it so"
         )
     return found[1], found[2]
+
+
+def _label_names(entry: Any, path: Path) -> dict[int, str]:
+    """Names by label, from ``{"1": "liver"}`` or, as in some tasks, ``{"0": {"1": "liver"}}`` (by modality)."""
+    if isinstance(entry, dict) and entry and all(isinstance(value, dict) for value in entry.values()):
+        entry = next(iter(entry.values()))
+    if not isinstance(entry, dict) or not all(str(key).isdigit() for key in entry):
+        raise DatasetError(f"data set {path}", f"'labels': {entry!r}", "names by number", "correct the description")
+    return {int(key): str(value) for key, value in entry.items() if int(key) != 0}

@@ -11,7 +11,7 @@ import SimpleITK as sitk
 import torch
 from numpy.typing import NDArray
 
-from learngn.errors import GeometryError, ImageError, LabelError, ShapeError
+from learngn.errors import ImageError, LabelError, ShapeError
 from learngn.grid import FloatArray, Grid
 from learngn.image import Image
 
@@ -39,11 +39,18 @@ def grid_of(header: Any) -> Grid:
     return Grid(tuple(header.GetSize()), affine + 0.0)  # + 0.0: no negative zeros
 
 
+def place_of(grid: Grid) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Spacing, shape (D,), origin, shape (D,), and direction, shape (D, D), as ITK has them [LPS mm]."""
+    flip = lps(grid.ndim)
+    return grid.spacing, flip @ grid.origin + 0.0, flip @ grid.direction + 0.0
+
+
 def put_on_grid(image: Any, grid: Grid) -> None:
     """Give a SimpleITK image, which has the grid's size, its place."""
-    image.SetSpacing(grid.spacing.tolist())
-    image.SetOrigin((lps(grid.ndim) @ grid.origin + 0.0).tolist())
-    image.SetDirection((lps(grid.ndim) @ grid.direction + 0.0).ravel().tolist())
+    spacing, origin, direction = place_of(grid)
+    image.SetSpacing(spacing.tolist())
+    image.SetOrigin(origin.tolist())
+    image.SetDirection(direction.ravel().tolist())
 
 
 def from_sitk(image: Any, labels: bool = False) -> Image:
@@ -130,15 +137,6 @@ def label_values(values: AnyArray) -> AnyArray:
     raise LabelError("label map", f"values from {low} to {high}", "labels of 32 bits", "number the labels anew")
 
 
-def check_orthogonal(grid: Grid, what: str) -> None:
-    """Raise :class:`GeometryError` where the axes are not at right angles: NIfTI readers would bend them silently."""
-    skew = float(np.abs(grid.direction.T @ grid.direction - np.eye(grid.ndim)).max())
-    if skew > 1e-3:
-        raise GeometryError(
-            what, f"axes {skew:.2g} off the right angle", "orthogonal axes", "resample onto such a grid, or use .mha"
-        )
-
-
 @contextmanager
 def quietly() -> Iterator[None]:
     """Keep ITK's warnings from the user's terminal; its errors come as exceptions."""
@@ -156,9 +154,10 @@ def reason(error: RuntimeError) -> str:
 
 
 def _grey(values: AnyArray) -> AnyArray:
-    """The one channel of a grey picture stored as colour, shape (..., C) to (...)."""
+    """The one channel of a grey picture stored as colour, shape (..., C) to (...); transparency is left out."""
     colours = values[..., :3] if values.shape[-1] > 2 else values[..., :1]
-    if values.shape[-1] > 4 or not (colours == colours[..., :1]).all():
+    is_picture = values.dtype in (np.uint8, np.uint16) and values.shape[-1] <= 4
+    if not is_picture or not (colours == colours[..., :1]).all():
         raise ImageError(
             "image", f"{values.shape[-1]} values a voxel", "one", "convert it to grey, or write each channel to a file"
         )

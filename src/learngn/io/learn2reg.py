@@ -1,4 +1,7 @@
-"""Displacement files of Learn2Reg: voxels, array order, index in the moving scan minus index in the fixed one."""
+"""Displacement files of Learn2Reg: voxels, without a place in the world.
+
+Index in the fixed image + displacement = index in the moving image. Both grids must therefore be known.
+"""
 
 from __future__ import annotations
 
@@ -11,76 +14,114 @@ import SimpleITK as sitk
 import torch
 from numpy.typing import NDArray
 
-from learngn.errors import TransformError
+from learngn.errors import OutputError, TransformError
 from learngn.grid import Grid
 from learngn.io.atomic import atomic_path
-from learngn.io.images import read_sitk, write_sitk
-from learngn.transform import Affine, Composite, DisplacementField, Transform
+from learngn.io.files import check_exists, read_file, suffix_of, write_file
+from learngn.io.itk import place_of
+from learngn.transform import Affine, Composite, DisplacementField, Transform, as_homogeneous
+
+_SUFFIXES = (".nii.gz", ".nii", ".npz")
 
 
 def read_learn2reg(path: str | Path, fixed: Grid, moving: Grid) -> Transform:
-    """Read ``disp_*.nii.gz`` or ``.npz``.
+    """Read a displacement file of Learn2Reg.
 
     Parameters
     ----------
-    path : path
-        An array of shape (*S, D), `S` the fixed grid's shape.
+    path : Path
+        ``.nii.gz``, ``.nii`` or ``.npz`` (one array) that holds (*S, D), on the fixed grid, in voxels of array order.
     fixed, moving : Grid
-        Grids of both scans, which the file does not carry.
+        Grids of the two images.
 
     Returns
     -------
     Transform
-        A displacement field; followed by an affine where the grids differ.
+        The displacement; with unequal grids followed by the affine map between their worlds.
 
     Raises
     ------
     TransformError
-        If the file cannot be read or has another shape.
+        If the file cannot be read or does not belong to the fixed grid.
+
+    References
+    ----------
+    github.com/MDL-UzL/L2R, ``evaluation/evaluation.py``.
     """
     path = Path(path)
-    array = _read_npz(path) if path.suffix == ".npz" else sitk.GetArrayFromImage(read_sitk(path)).transpose()
+    check_exists(path, "displacement", TransformError)
+    values = _read_npz(path) if suffix_of(path) == ".npz" else _read_nifti(path)
     expected = (*fixed.shape, fixed.ndim)
-    if array.shape != expected:
+    if values.shape != expected:
         raise TransformError(
-            str(path),
-            f"an array of shape {array.shape}",
-            f"{expected}, the fixed scan's",
-            "pass the scan it belongs to",
+            f"displacement {path}", f"shape {values.shape}", f"{expected}, as the fixed image has it", "check the pair"
         )
-    data = torch.from_numpy(np.ascontiguousarray(np.moveaxis(array, -1, 0), dtype=np.float32))[None]
-    field = DisplacementField(data, fixed)
-    if fixed.same_space(moving):
-        return field
-    # Equal indices of two grids are not equal points: index displacement first, then from the one grid to the other.
-    return Composite((field, Affine(moving.affine @ np.linalg.inv(fixed.affine))))
+    field = DisplacementField(torch.tensor(np.moveaxis(values, -1, 0)[None].astype(np.float32)), fixed)
+    # A_M (x + d) = W A_F (x + d): the field as it is, then the map of the worlds.
+    world = moving.affine @ np.linalg.inv(fixed.affine)
+    return field if np.array_equal(fixed.affine, moving.affine) else Composite((field, Affine(world)))
 
 
 def write_learn2reg(transform: Transform, path: str | Path, fixed: Grid, moving: Grid) -> None:
-    """Write ``disp_*.nii.gz`` or ``.npz``, float32, shape (*S, D); see :func:`read_learn2reg`.
+    """Write a transform as a displacement file of Learn2Reg, affine parts included, float32.
+
+    Parameters
+    ----------
+    transform : Transform
+        From the fixed to the moving world.
+    path : Path
+        ``disp_FFFF_MMMM.nii.gz``, ``.nii`` or ``.npz``; see :attr:`learngn.io.Pair.field_name`.
+    fixed, moving : Grid
+        Grids of the two images.
 
     Raises
     ------
     OutputError
-        If the file cannot be written.
+        If the file cannot be written, or the suffix is another.
     """
     path = Path(path)
-    array = transform.on(fixed).displacement(moving)[0].movedim(0, -1).to(torch.float32).cpu().numpy()
-    if path.suffix == ".npz":
-        with atomic_path(path) as temporary, temporary.open("wb") as file:
-            np.savez_compressed(file, array)
+    if suffix_of(path) not in _SUFFIXES:
+        raise OutputError(
+            f"output {path}", f"the suffix {path.suffix!r}", f"one of {', '.join(_SUFFIXES)}", "rename the output"
+        )
+    values = transform.on(fixed).displacement(moving)[0].detach().cpu().to(torch.float32).movedim(0, -1).numpy()
+    if suffix_of(path) == ".npz":
+        with atomic_path(path) as temporary:
+            np.savez(temporary, np.ascontiguousarray(values))
         return
-    # A plain array with one axis more than the scan; its fourth axis is no place in the world.
-    image = sitk.GetImageFromArray(np.ascontiguousarray(array.transpose()), isVector=False)
-    write_sitk(image, path)
+    image = sitk.GetImageFromArray(np.ascontiguousarray(values.T), isVector=False)
+    # The components are one more axis, as the challenge has it; where the voxels lie is for viewers alone.
+    spacing, origin, direction = place_of(fixed)
+    image.SetSpacing([*spacing, 1.0])
+    image.SetOrigin([*origin, 0.0])
+    image.SetDirection(as_homogeneous(direction, np.zeros(fixed.ndim)).ravel().tolist())
+    image.SetMetaData("ITK_FileNotes", "Learn2Reg: voxels, index in moving minus index in fixed image")
+    write_file(image, path)
+
+
+def _read_nifti(path: Path) -> NDArray[Any]:
+    image = read_file(path, what="displacement", error=TransformError)
+    if image.GetNumberOfComponentsPerPixel() > 1:
+        raise TransformError(
+            f"displacement {path}",
+            "a vector image, in mm as ITK has it",
+            "voxels in an array (*S, D), as Learn2Reg has it",
+            "read it as a displacement of ITK (learngn.io.read_transform)",
+        )
+    return np.asarray(sitk.GetArrayViewFromImage(image)).T.copy()
 
 
 def _read_npz(path: Path) -> NDArray[Any]:
     try:
         with np.load(path, allow_pickle=False) as archive:
             names = archive.files
-            if len(names) != 1:
-                raise TransformError(str(path), f"{len(names)} arrays", "exactly one", "save the displacement alone")
-            return np.asarray(archive[names[0]])
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
-        raise TransformError(str(path), "a file that NumPy cannot read", "an .npz archive", "check the file") from error
+            values = [archive[name] for name in names]
+    except (OSError, ValueError, zipfile.BadZipFile, AttributeError, TypeError) as failure:
+        raise TransformError(
+            f"displacement {path}", f"a file that NumPy cannot read ({failure})", "an .npz archive", "check the file"
+        ) from failure
+    if len(values) != 1:
+        raise TransformError(
+            f"displacement {path}", f"{len(values)} arrays", "exactly one", "keep the displacement alone"
+        )
+    return np.asarray(values[0])

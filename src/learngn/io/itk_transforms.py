@@ -1,0 +1,168 @@
+"""ITK's transforms: affine maps, displacement fields and chains of them, in LPS mm."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import SimpleITK as sitk
+import torch
+from numpy.typing import DTypeLike
+
+from learngn.errors import OutputError, TransformError
+from learngn.grid import FloatArray, Grid
+from learngn.io.atomic import atomic_path
+from learngn.io.files import check_exists, suffix_of
+from learngn.io.itk import grid_of, lps, place_of, put_on_grid, quietly, reason
+from learngn.transform import Affine, Composite, DisplacementField, Transform, as_homogeneous
+
+ITK_SUFFIXES = (".h5", ".hdf5", ".tfm", ".txt", ".mat")
+_HDF5 = (".h5", ".hdf5")
+
+
+def read_itk(path: Path, fixed: Grid | None = None) -> Transform:
+    """Read an ITK transform file; see :func:`learngn.io.read_transform`."""
+    check_exists(path, "transform", TransformError)
+    try:
+        with quietly():
+            return from_itk(sitk.ReadTransform(str(path)), fixed)
+    except RuntimeError as failure:
+        raise TransformError(
+            f"transform {path}",
+            f"a file that SimpleITK cannot read ('{reason(failure)}')",
+            "an ITK transform",
+            "check that it is one, and complete",
+        ) from failure
+
+
+def write_itk(transform: Transform, path: Path) -> None:
+    """Write an ITK transform file; see :func:`learngn.io.write_transform`."""
+    suffix = suffix_of(path)
+    if suffix not in _HDF5 and any(isinstance(part, DisplacementField) for part in parts_of(transform)):
+        raise OutputError(
+            f"output {path}", "a displacement field", f"affine maps in {suffix} files", "write .h5 instead"
+        )
+    # A chain of affine maps is one matrix, which every reader of the other formats understands.
+    itk = to_itk(transform) if suffix in _HDF5 else _affine_to_itk(_linear_from_itk(to_itk(transform)))
+    with atomic_path(path) as temporary:
+        try:
+            with quietly():
+                sitk.WriteTransform(itk, str(temporary))
+        except RuntimeError as failure:
+            raise OutputError(
+                f"output {path}", f"'{reason(failure)}' from SimpleITK", "room on the disk", "free some space"
+            ) from failure
+
+
+def from_itk(transform: Any, fixed: Grid | None = None) -> Transform:
+    """Turn a SimpleITK transform into ours.
+
+    Parameters
+    ----------
+    transform : SimpleITK.Transform
+        Any linear one, a displacement field, or a chain of such; of others, B-splines for example, the displacement on
+        `fixed` is taken.
+    fixed : Grid, optional
+        Grid of the fixed image.
+
+    Raises
+    ------
+    TransformError
+        If `fixed` is needed and not given, or the transform is singular or not finite.
+    """
+    parts = _itk_parts(transform)
+    if all(part.IsLinear() or part.GetTransformEnum() == sitk.sitkDisplacementField for part in parts):
+        ours = [_linear_from_itk(p) if p.IsLinear() else _field_from_itk(p) for p in parts]
+        return ours[0] if len(ours) == 1 else Composite(tuple(ours))
+    if fixed is None:
+        names = ", ".join(sorted({part.GetName() for part in parts}))
+        raise TransformError(
+            "transform",
+            f"{names} from ITK",
+            "affine maps and displacement fields, or the grid to sample it on",
+            "name the fixed image as its reference",
+        )
+    if transform.GetDimension() != fixed.ndim:
+        raise TransformError(
+            "transform", f"a {transform.GetDimension()}D one", f"a {fixed.ndim}D one", "check the file"
+        )
+    spacing, origin, direction = (value.ravel().tolist() for value in place_of(fixed))
+    return field_from_sitk(
+        sitk.TransformToDisplacementField(transform, sitk.sitkVectorFloat64, fixed.shape, origin, spacing, direction)
+    )
+
+
+def to_itk(transform: Transform) -> Any:
+    """Turn a transform of ours into a SimpleITK transform, part by part."""
+    parts = [_field_to_itk(p) if isinstance(p, DisplacementField) else _affine_to_itk(p) for p in parts_of(transform)]
+    # ITK applies the transform that was added last first.
+    return parts[0] if len(parts) == 1 else sitk.CompositeTransform(parts[::-1])
+
+
+def field_from_sitk(image: Any) -> DisplacementField:
+    """Turn a SimpleITK vector image [LPS mm] into a displacement field [voxel]."""
+    grid = grid_of(image)
+    vectors = sitk.GetArrayViewFromImage(image).T.reshape(grid.ndim, -1)
+    voxels = np.linalg.inv(_voxel_to_lps(grid)).astype(vectors.dtype) @ vectors
+    return DisplacementField(torch.tensor(voxels.reshape(1, grid.ndim, *grid.shape), dtype=torch.float32), grid)
+
+
+def field_to_sitk(field: DisplacementField, dtype: DTypeLike = np.float32) -> Any:
+    """Turn a displacement field [voxel] into a SimpleITK vector image [LPS mm] of 32 or 64 bits."""
+    voxels = field.data[0].detach().cpu().numpy().astype(dtype, copy=False)
+    vectors = _voxel_to_lps(field.grid).astype(dtype) @ voxels.reshape(field.ndim, -1)
+    image = sitk.GetImageFromArray(
+        np.ascontiguousarray(vectors.reshape(field.ndim, *field.grid.shape).T), isVector=True
+    )
+    put_on_grid(image, field.grid)
+    return image
+
+
+def _voxel_to_lps(grid: Grid) -> FloatArray:
+    return lps(grid.ndim) @ grid.affine[:-1, :-1]
+
+
+def parts_of(transform: Transform) -> list[Affine | DisplacementField]:
+    """The affine maps and fields that a transform consists of, first applied first."""
+    if isinstance(transform, Composite):
+        return [part for member in transform.parts for part in parts_of(member)]
+    if isinstance(transform, Affine | DisplacementField):
+        return [transform]
+    raise TransformError(
+        "transform", f"a {type(transform).__name__}", "affine maps and displacement fields", "write a displacement"
+    )
+
+
+def _itk_parts(transform: Any) -> list[Any]:
+    """The single transforms of a SimpleITK transform, first applied first; a linear chain counts as one."""
+    # Linear first: SimpleITK shows a type that it does not know, as ANTs may write, as a chain of nothing but itself.
+    if transform.IsLinear() or transform.GetTransformEnum() != sitk.sitkComposite:
+        return [transform]
+    transform = sitk.CompositeTransform(transform)
+    members = [transform.GetNthTransform(n) for n in reversed(range(transform.GetNumberOfTransforms()))]
+    return [part for member in members for part in _itk_parts(member)]
+
+
+def _linear_from_itk(transform: Any) -> Affine:
+    """Any linear transform, of whatever parameters and centre, is known by its images of 0 and of the unit vectors."""
+    ndim = transform.GetDimension()
+    shift = np.asarray(transform.TransformPoint([0.0] * ndim))
+    columns = [np.asarray(transform.TransformPoint(unit)) - shift for unit in np.eye(ndim).tolist()]
+    return Affine(as_homogeneous(lps(ndim) @ np.stack(columns, axis=1) @ lps(ndim), lps(ndim) @ shift))
+
+
+def _field_from_itk(transform: Any) -> DisplacementField:
+    return field_from_sitk(sitk.DisplacementFieldTransform(transform).GetDisplacementField())
+
+
+def _affine_to_itk(affine: Affine) -> Any:
+    flip = lps(affine.ndim)
+    result = sitk.AffineTransform(affine.ndim)
+    result.SetMatrix((flip @ affine.matrix[:-1, :-1] @ flip).ravel().tolist())
+    result.SetTranslation((flip @ affine.matrix[:-1, -1]).tolist())
+    return result
+
+
+def _field_to_itk(field: DisplacementField) -> Any:
+    return sitk.DisplacementFieldTransform(field_to_sitk(field, np.float64))
