@@ -1,6 +1,7 @@
 """Scores of a registration: the metrics of Learn2Reg, what they leave out, and their statistics."""
 
 from learngn.evaluation.batch import find_field, score_all
+from learngn.evaluation.dataset import Truth, read_truth, score_dataset
 from learngn.evaluation.deformation import folds_percent, sdlogj, std_log_jacobian
 from learngn.evaluation.landmarks import tre
 from learngn.evaluation.learn2reg import score, warp_labels
@@ -24,6 +25,7 @@ __all__ = [
     "Metric",
     "PairScores",
     "Summary",
+    "Truth",
     "bootstrap_mean",
     "compare",
     "dice",
@@ -34,8 +36,10 @@ __all__ = [
     "mean_of_hardest_entries",
     "mean_over_labels",
     "quantile_over_cases",
+    "read_truth",
     "score",
     "score_all",
+    "score_dataset",
     "sdlogj",
     "std_log_jacobian",
     "summarise",

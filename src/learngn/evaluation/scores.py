@@ -110,9 +110,24 @@ class PairScores:
             result["error"] = self.error
         return result
 
+    @classmethod
+    def from_json(cls, record: Mapping[str, Any]) -> PairScores:
+        """Scores as :meth:`to_json` wrote them; other keys are ignored."""
+        numbers: dict[str, Any] = {
+            key: _from_json(record.get(key))
+            for key in ("tre", "tre_before", "sdlogj", "folds_percent", "std_log_jacobian")
+        }
+        for key in ("dice", "dice_before", "hd95"):
+            numbers[key] = {int(label): _from_json(value) for label, value in record.get(key, {}).items()}
+        return cls(record["fixed"], record["moving"], **numbers, error=record.get("error"))
+
 
 def json_number(value: float) -> float | str | None:
     """Write a number so that every JSON reader takes it: NaN as null, infinity as the string ``"inf"``."""
     if math.isnan(value):
         return None
     return value if math.isfinite(value) else str(value)
+
+
+def _from_json(value: float | str | None) -> float:
+    return _NAN if value is None else float(value)

@@ -1,0 +1,76 @@
+"""The program: its commands, and what becomes of their errors."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from learngn._version import __version__
+from learngn.cli.apply import apply
+from learngn.cli.cohort import cohort
+from learngn.cli.convert import convert
+from learngn.cli.demo import demo
+from learngn.cli.evaluate import evaluate
+from learngn.cli.info import info
+from learngn.cli.register import register
+from learngn.errors import LearnGNError
+
+MENDABLE, INTERRUPTED = 2, 130
+
+
+class Program(TyperGroup):
+    """Commands whose users' errors are one line and status 2; everything else is a bug, with its traceback."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run a command."""
+        try:
+            return super().invoke(ctx)
+        except LearnGNError as error:
+            raise _end(f"error: {error}", MENDABLE) from None
+        except BrokenPipeError:  # the reader of our output has gone: typer ends quietly
+            raise
+        except OSError as error:
+            place = f"{error.filename}: " if error.filename else ""
+            message = f"error: {place}got '{error.strerror or error}', expected a file or folder that can be used"
+            raise _end(f"{message}; check its path, its rights and the space on the disk", MENDABLE) from None
+        except KeyboardInterrupt:
+            raise _end("interrupted", INTERRUPTED) from None
+
+
+def _end(message: str, status: int) -> typer.Exit:
+    typer.echo(message, err=True)
+    return typer.Exit(status)
+
+
+app = typer.Typer(
+    cls=Program,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"learngn {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def program(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print version.")
+    ] = False,
+) -> None:
+    """Deformable registration of medical scans by differentiable Gauss-Newton optimisation.
+
+    First steps:  learngn demo
+    """
+
+
+for command in (demo, register, apply, convert, evaluate, cohort, info):
+    app.command()(command)

@@ -1,0 +1,55 @@
+"""``learngn convert``: transforms from one format to another."""
+
+from __future__ import annotations
+
+from enum import Enum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from learngn.cli.transforms import grid_of, is_learn2reg, read
+from learngn.errors import TransformError
+
+
+class Format(str, Enum):
+    """Formats that a file's suffix does not tell apart."""
+
+    ITK = "itk"
+    LEARN2REG = "learn2reg"
+
+
+def convert(
+    source: Annotated[Path, typer.Argument(metavar="IN", help="Transform to read.", show_default=False)],
+    target: Annotated[Path, typer.Argument(metavar="OUT", help="File to write.", show_default=False)],
+    source_format: Annotated[
+        Format | None,
+        typer.Option("--from", help="Format of IN; by default as its name says: disp_*, .npz: learn2reg."),
+    ] = None,
+    target_format: Annotated[
+        Format | None, typer.Option("--to", help="Format of OUT; by default as its name says.")
+    ] = None,
+    reference: Annotated[Path | None, typer.Option("--reference", "-r", help="The fixed scan.")] = None,
+    moving: Annotated[Path | None, typer.Option(help="The moving scan; needed for Learn2Reg.")] = None,
+) -> None:
+    """Translate a transform between ITK/ANTs (NIfTI, MHA, NRRD, .h5, .tfm) and Learn2Reg.
+
+    Example:  learngn convert result/displacement.nii.gz disp_0001_0002.nii.gz -r fixed.nii.gz --moving moving.nii.gz
+    """
+    from learngn.io import write_learn2reg, write_transform
+
+    fixed_grid, moving_grid = grid_of(reference), grid_of(moving)
+    from_learn2reg = is_learn2reg(source) if source_format is None else source_format is Format.LEARN2REG
+    to_learn2reg = is_learn2reg(target) if target_format is None else target_format is Format.LEARN2REG
+    transform = read(source, fixed_grid, moving_grid, learn2reg=from_learn2reg)
+    if not to_learn2reg:
+        write_transform(transform, target, reference=fixed_grid, moving=moving_grid)
+        return
+    if fixed_grid is None or moving_grid is None:
+        raise TransformError(
+            f"output {target}",
+            "no scans",
+            "the fixed and the moving scan, whose voxels Learn2Reg counts",
+            "name them: --reference FIXED --moving MOVING",
+        )
+    write_learn2reg(transform, target, fixed_grid, moving_grid)

@@ -1,0 +1,121 @@
+"""Options of a registration, the same for every command that registers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Annotated, TypeVar
+
+import typer
+
+from learngn.errors import SettingsError
+
+if TYPE_CHECKING:
+    from learngn.grid import Grid
+    from learngn.settings import Settings
+
+_PANEL = "Registration"
+_T = TypeVar("_T")
+
+Features = Annotated[
+    str,
+    typer.Option(
+        "--features",
+        "-f",
+        metavar="NAME[:WEIGHT],...",
+        help="What is compared. Scans: mind, intensity. Label maps: distance, organ-distance, labels.",
+        rich_help_panel=_PANEL,
+    ),
+]
+AffineStage = Annotated[
+    bool | None,
+    typer.Option(
+        "--affine/--no-affine", help="Align linearly first; by default for scans alone.", rich_help_panel=_PANEL
+    ),
+]
+Strides = Annotated[
+    str | None,
+    typer.Option(metavar="16,8,4,2", help="Voxel size of every level, in voxels of FIXED.", rich_help_panel=_PANEL),
+]
+Iterations = Annotated[
+    str | None, typer.Option(metavar="4,5,5,5", help="Steps of every level, at most.", rich_help_panel=_PANEL)
+]
+Lambda = Annotated[
+    str | None,
+    typer.Option("--lambda", metavar="10,0.5", help="λ of the first and the last level.", rich_help_panel=_PANEL),
+]
+Update = Annotated[
+    str | None, typer.Option(metavar="compositional|additive|published", help="Update rule.", rich_help_panel=_PANEL)
+]
+Threads = Annotated[int | None, typer.Option(min=1, help="CPU threads; by default all.", rich_help_panel=_PANEL)]
+
+DEFAULT_FEATURES = "mind,intensity"
+
+
+@dataclass(frozen=True)
+class RegistrationOptions:
+    """Options as the user gave them; None leaves a setting to what suits the features and the image."""
+
+    features: str = DEFAULT_FEATURES
+    affine: bool | None = None
+    strides: str | None = None
+    iterations: str | None = None
+    lam: str | None = None
+    update: str | None = None
+
+    def settings(self, grid: Grid) -> Settings:
+        """Settings for a fixed grid.
+
+        Raises
+        ------
+        LearnGNError
+            If a feature is unknown, or a value is no number or out of range.
+        """
+        from learngn.features import parse_features
+        from learngn.settings import default_settings
+
+        feature = parse_features(self.features)
+        settings = default_settings(feature.name, feature.labels)
+        if self.strides is None:  # strides that someone has asked for are not cut
+            settings = settings.limited(grid)
+        levels = len(settings.strides)
+        strides = _numbers("--strides", self.strides, float)
+        iterations = _numbers("--iterations", self.iterations, int)
+        if strides is not None and iterations is None:
+            levels = len(strides)
+            iterations = (settings.iterations + settings.iterations[-1:] * levels)[:levels]
+        lam = _numbers("--lambda", self.lam, float)
+        if lam is not None and len(lam) not in (1, 2):
+            raise SettingsError("--lambda", f"{len(lam)} numbers", "one, or the first and the last", "write 10,0.5")
+        return replace(
+            settings,
+            affine=settings.affine if self.affine is None else self.affine,
+            strides=strides or settings.strides,
+            iterations=iterations or settings.iterations,
+            lam=(lam[0], lam[-1]) if lam else settings.lam,
+            update=self.update or settings.update,
+        )
+
+
+def limit_threads(threads: int | None) -> None:
+    """Let every library that computes use so many threads at most."""
+    if threads is None:
+        return
+    import numba
+    import SimpleITK as sitk
+    import torch
+
+    torch.set_num_threads(threads)
+    # Numba has started its threads already, as many as there are cores.
+    numba.set_num_threads(min(threads, numba.get_num_threads()))
+    sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(threads)
+
+
+def _numbers(option: str, text: str | None, kind: Callable[[str], _T]) -> tuple[_T, ...] | None:
+    if text is None:
+        return None
+    try:
+        return tuple(kind(item) for item in text.split(","))
+    except ValueError:
+        what = "whole numbers" if kind is int else "numbers"
+        raise SettingsError(option, repr(text), f"{what} with commas between them", "write for example 8,4,2") from None

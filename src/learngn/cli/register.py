@@ -1,0 +1,171 @@
+"""``learngn register``: one pair, files to files."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from learngn.cli import console
+from learngn.cli.options import (
+    DEFAULT_FEATURES,
+    AffineStage,
+    Features,
+    Iterations,
+    Lambda,
+    RegistrationOptions,
+    Strides,
+    Threads,
+    Update,
+    limit_threads,
+)
+
+if TYPE_CHECKING:
+    from learngn.io import Pair
+
+
+def register(
+    fixed: Annotated[Path, typer.Argument(help="Scan that stays.", show_default=False)],
+    moving: Annotated[Path, typer.Argument(help="Scan that is brought onto it.", show_default=False)],
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="Folder for the result.")],
+    features: Features = DEFAULT_FEATURES,
+    affine: AffineStage = None,
+    fixed_labels: Annotated[Path | None, typer.Option(help="Label map of FIXED: for the scores.")] = None,
+    moving_labels: Annotated[Path | None, typer.Option(help="Label map of MOVING: for the scores, and warped.")] = None,
+    fixed_landmarks: Annotated[Path | None, typer.Option(help="Points in FIXED (CSV): for the scores.")] = None,
+    moving_landmarks: Annotated[Path | None, typer.Option(help="The same points in MOVING (CSV).")] = None,
+    strides: Strides = None,
+    iterations: Iterations = None,
+    lam: Lambda = None,
+    update: Update = None,
+    threads: Threads = None,
+    report: Annotated[bool, typer.Option("--report/--no-report", help="Write report.html.")] = True,
+    json: console.Json = False,
+    quiet: console.Quiet = False,
+) -> None:
+    """Register one pair: bring MOVING onto FIXED.
+
+    Example:  learngn register fixed.nii.gz moving.nii.gz -o result --features mind
+    """
+    limit_threads(threads)
+    options = RegistrationOptions(features, affine, strides, iterations, lam, update)
+    job = Job(
+        {
+            "fixed": fixed,
+            "moving": moving,
+            "fixed_labels": fixed_labels,
+            "moving_labels": moving_labels,
+            "fixed_landmarks": fixed_landmarks,
+            "moving_landmarks": moving_landmarks,
+        },
+        output,
+        options,
+        report=report,
+        command=shlex.join(["learngn", *sys.argv[1:]]),
+    )
+    metrics = job.run(quiet=quiet)
+    console.warn(metrics["warnings"], quiet)
+    if json:
+        console.print_json(metrics)
+    elif not quiet:
+        for line in summary(metrics):
+            typer.echo(line)
+        typer.echo(f"see {output / 'report.html'}" if report else f"written to {output}")
+
+
+@dataclass(frozen=True)
+class Job:
+    """A pair of files, what to do with it, and where the result goes.
+
+    Attributes
+    ----------
+    files : dict
+        Paths by role: ``fixed``, ``moving``, and perhaps labels and landmarks of each; None for those not given.
+    output : Path
+    options : RegistrationOptions
+    report : bool
+    command : str
+    label_names : dict, optional
+    """
+
+    files: Mapping[str, Path | None]
+    output: Path
+    options: RegistrationOptions
+    report: bool
+    command: str
+    label_names: Mapping[int, str] | None = None
+
+    @property
+    def inputs(self) -> dict[str, Path]:
+        """The files given."""
+        return {role: path for role, path in self.files.items() if path is not None}
+
+    def run(self, *, quiet: bool) -> dict[str, Any]:
+        """Register, write the result folder, and return what ``metrics.json`` holds."""
+        from learngn.evaluation import read_truth
+        from learngn.registration import register as register_pair
+        from learngn.results import check_inputs_kept, result_folder, write_files, write_metrics
+
+        check_inputs_kept(self.inputs, self.output)
+        pair = self._pair()
+        truth = read_truth(pair)
+        settings = self.options.settings(truth.fixed)
+        with result_folder(self.output) as folder, console.progress(quiet) as bars:
+            task = bars.add_task("preparing", total=sum(settings.iterations))
+            registration = register_pair(
+                pair.fixed.image,
+                pair.moving.image,
+                features=settings.features,
+                settings=settings,
+                callback=lambda step: bars.update(task, advance=1, description=f"level 1/{step.stride:g}"),
+            )
+            bars.update(task, description="writing")
+            warped = truth.moving_labels if self.files.get("moving_labels") else None
+            seconds = write_files(registration, folder, warped)
+            bars.update(task, description="scoring")
+            metrics = write_metrics(
+                registration,
+                truth,
+                folder,
+                inputs=self.inputs,
+                seconds=seconds,
+                command=self.command,
+                label_names=self.label_names,
+            )
+            if self.report:
+                from learngn.report import write_pair_report
+
+                bars.update(task, description="report")
+                write_pair_report(folder)
+        return metrics
+
+    def _pair(self) -> Pair:
+        from learngn.features import parse_features
+        from learngn.io import Pair, Subject
+
+        subjects = []
+        for side in ("fixed", "moving"):
+            image, labels = self.inputs[side], self.files.get(f"{side}_labels")
+            if labels is None and parse_features(self.options.features).labels:
+                labels = image  # what is registered is itself a label map
+            subjects.append(Subject(image, labels, self.files.get(f"{side}_landmarks"), None))
+        return Pair(*subjects)
+
+
+def summary(metrics: Mapping[str, Any]) -> list[str]:
+    """Lines for people: scores, folds, time."""
+    lines = []
+    for name, after, before, unit in (
+        ("Dice", "dice_mean", "dice_mean_before", ""),
+        ("TRE", "tre", "tre_before", " mm"),
+    ):
+        if metrics.get(after) is not None:
+            lines.append(f"{name} {metrics[before]:.3f} -> {metrics[after]:.3f}{unit}")
+    lines.append(f"folds {metrics['folds_percent']:.3g} %, stopped: {metrics['stop']}")
+    lines.append(f"{metrics['seconds']['total']:.1f} s, {metrics['peak_memory_mb']:.0f} MB")
+    return lines

@@ -1,0 +1,48 @@
+"""Transform files as the commands take them: Learn2Reg's are known by their name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from learngn.errors import TransformError
+
+if TYPE_CHECKING:
+    from learngn.grid import Grid
+    from learngn.transform import Transform
+
+
+def is_learn2reg(path: Path) -> bool:
+    """Whether a file is named as the challenge names its displacements: ``disp_FFFF_MMMM.nii.gz``, or any ``.npz``."""
+    return path.name.startswith("disp_") or path.suffix == ".npz"
+
+
+def read_chain(paths: list[Path], fixed: Grid | None, moving: Grid | None) -> Transform:
+    """Read transforms and chain them, the first applied first to a point of the fixed scan."""
+    from learngn.transform import Composite
+
+    chain: Transform = Composite(tuple(read(path, fixed, moving) for path in paths))
+    return chain
+
+
+def read(path: Path, fixed: Grid | None, moving: Grid | None, *, learn2reg: bool | None = None) -> Transform:
+    """Read one transform; `learn2reg` says what it is where the name does not."""
+    from learngn.io import read_learn2reg, read_transform
+
+    if not (is_learn2reg(path) if learn2reg is None else learn2reg):
+        return read_transform(path, fixed=fixed, moving=moving)
+    if fixed is None or moving is None:
+        raise TransformError(
+            f"transform {path}",
+            "voxels of Learn2Reg alone",
+            "the two scans to which they belong",
+            "name them: --reference FIXED --moving MOVING",
+        )
+    return read_learn2reg(path, fixed, moving)
+
+
+def grid_of(path: Path | None) -> Grid | None:
+    """Grid of an image file, where one is named."""
+    from learngn.io import read_grid
+
+    return None if path is None else read_grid(path)

@@ -1,0 +1,223 @@
+"""What a registration leaves on the disk: its files and ``metrics.json``, all of them or none."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import resource
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+from learngn._version import __version__
+from learngn.errors import OutputError
+from learngn.evaluation import PairScores, Truth
+from learngn.evaluation.scores import json_number
+from learngn.image import Image
+from learngn.io import check_writable, write_image, write_json, write_transform
+from learngn.optimise import Iteration, StopReason
+from learngn.registration import Registration
+
+# In the order in which they appear: where metrics.json is, the files that it speaks of are too.
+RESULT_FILES = (
+    "warped.nii.gz",
+    "warped_labels.nii.gz",
+    "displacement.nii.gz",
+    "affine.tfm",
+    "metrics.json",
+    "report.html",
+)
+
+_MANY_FOLDS = 1.0  # [%] beyond which a field is not to be trusted
+_LITTLE_OVERLAP = 0.25  # fraction of the fixed image
+
+
+@contextmanager
+def result_folder(directory: str | Path) -> Iterator[Path]:
+    """Offer a temporary folder to write a result into, and move its files to `directory` when the block ends.
+
+    Results of an earlier run that this one has not made again are removed, so that the files of a folder always belong
+    together. Whatever ends the block early, Ctrl-C included, leaves the folder as it was.
+
+    Parameters
+    ----------
+    directory : path
+        Made unless it exists; whether it can be written is seen at once.
+
+    Raises
+    ------
+    OutputError
+        If not.
+    """
+    directory = Path(directory)
+    made = not directory.exists()
+    check_writable(directory)
+    temporary = Path(tempfile.mkdtemp(prefix=".learngn-", dir=directory))
+    try:
+        yield temporary
+        for name in reversed(RESULT_FILES):
+            if not (temporary / name).exists():
+                (directory / name).unlink(missing_ok=True)
+        for name in RESULT_FILES:
+            if (temporary / name).exists():
+                os.replace(temporary / name, directory / name)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+        if made and not any(directory.iterdir()):
+            directory.rmdir()
+
+
+def check_inputs_kept(inputs: Mapping[str, Path], directory: str | Path) -> None:
+    """Raise :class:`OutputError` if writing a result into a folder would overwrite one of its inputs."""
+    outputs = {(Path(directory) / name).resolve() for name in RESULT_FILES}
+    for name, path in inputs.items():
+        if path.resolve() in outputs:
+            raise OutputError(
+                f"output folder {directory}",
+                f"the {name.replace('_', ' ')} {path.name} itself in it",
+                "a folder without the inputs",
+                "name another output folder",
+            )
+
+
+def write_files(registration: Registration, directory: Path, moving_labels: Image | None = None) -> dict[str, float]:
+    """Write images and transforms of a result.
+
+    Parameters
+    ----------
+    registration : Registration
+    directory : Path
+    moving_labels : Image, optional
+        Label map of the moving scan, to be warped.
+
+    Returns
+    -------
+    dict
+        Seconds of every stage, ``write`` and ``total`` included.
+    """
+    seconds = dict(registration.seconds)
+    grid = registration.fixed.grid
+    start = time.perf_counter()
+    if moving_labels is not None:
+        warped_labels = registration.transform.warp(moving_labels, grid)
+        seconds["warp"] += time.perf_counter() - start
+        start = time.perf_counter()
+        write_image(warped_labels, directory / "warped_labels.nii.gz")
+    write_image(registration.warped, directory / "warped.nii.gz")
+    write_transform(registration.transform, directory / "displacement.nii.gz", reference=grid)
+    if registration.settings.affine:
+        write_transform(registration.affine, directory / "affine.tfm")
+    seconds["write"] = time.perf_counter() - start
+    seconds["total"] = sum(seconds.values())
+    return seconds
+
+
+def write_metrics(
+    registration: Registration,
+    truth: Truth,
+    directory: Path,
+    *,
+    inputs: Mapping[str, Path],
+    seconds: Mapping[str, float],
+    command: str,
+    label_names: Mapping[int, str] | None = None,
+) -> dict[str, Any]:
+    """Score a registration and write ``metrics.json``; see docs/formats.md for its keys.
+
+    Parameters
+    ----------
+    registration : Registration
+    truth : Truth
+        What it is scored with.
+    directory : Path
+    inputs : dict
+        Files read, by role: ``fixed``, ``moving``, ``fixed_labels``, ...
+    seconds : dict
+        As :func:`write_files` returns them.
+    command : str
+        The command line, to repeat the run.
+    label_names : dict, optional
+
+    Returns
+    -------
+    dict
+        What was written.
+    """
+    peak_memory = _peak_memory_mb()  # before scoring, which is no part of the work
+    scores = truth.score(registration.transform, (registration.fixed.name, registration.moving.name))
+    metrics: dict[str, Any] = {
+        "version": __version__,
+        "command": command,
+        "inputs": {role: {"path": str(path.resolve()), "sha256": sha256(path)} for role, path in inputs.items()},
+        "settings": registration.settings.as_dict(),
+        "ndim": registration.fixed.grid.ndim,
+        **_scores_json(scores),
+        "label_names": {str(label): name for label, name in (label_names or {}).items()},
+        "seconds": dict(seconds),
+        "peak_memory_mb": peak_memory,
+        **outcome(registration),
+        "history": [_iteration_json(step) for step in registration.history],
+        "warnings": warnings_of(registration, scores),
+    }
+    write_json(metrics, directory / "metrics.json")
+    return metrics
+
+
+def outcome(registration: Registration) -> dict[str, str]:
+    """How a registration started and ended, for JSON."""
+    stop = registration.stop
+    return {"affine_start": registration.affine_start, "stop": stop.value, "stop_reason": stop.name.lower()}
+
+
+def warnings_of(registration: Registration, scores: PairScores) -> list[str]:
+    """What a user should look at before trusting a registration; empty if there is nothing."""
+    found = []
+    if registration.stop is StopReason.SOLVER:
+        found.append("The linear solver broke down on the finest level: the result is that of the step before.")
+    overlap = registration.fixed.grid.overlap(registration.moving.grid, registration.affine.matrix)
+    if overlap < _LITTLE_OVERLAP:
+        found.append(f"The moving scan covers only {overlap:.0%} of the fixed one: check the affine stage.")
+    if scores.folds_percent > _MANY_FOLDS:
+        found.append(f"{scores.folds_percent:.1f} % of the voxels fold: raise the last λ.")
+    if scores.dice_mean < scores.dice_mean_before:
+        found.append(
+            f"The mean Dice fell from {scores.dice_mean_before:.3f} to {scores.dice_mean:.3f}: look at the pictures."
+        )
+    return found
+
+
+def sha256(path: Path) -> str:
+    """SHA-256 of a file, or of the files of a folder in the order of their names."""
+    digest = hashlib.sha256()
+    for file in sorted(path.iterdir()) if path.is_dir() else [path]:
+        if file.is_file():
+            digest.update(file.read_bytes())
+    return digest.hexdigest()
+
+
+def _scores_json(scores: PairScores) -> dict[str, Any]:
+    """Scores without those that the pair does not have: no labels, no Dice."""
+    record = scores.to_json()
+    known = {"folds_percent", "std_log_jacobian", "sdlogj"}
+    if scores.dice:
+        known |= {"dice", "dice_before", "hd95", "dice_mean", "dice_mean_before", "hd95_mean"}
+    if record["tre"] is not None:
+        known |= {"tre", "tre_before"}
+    return {key: value for key, value in record.items() if key in known}
+
+
+def _iteration_json(step: Iteration) -> dict[str, Any]:
+    record = {key: value.name.lower() if isinstance(value, Enum) else value for key, value in asdict(step).items()}
+    return {key: json_number(value) if isinstance(value, float) else value for key, value in record.items()}
+
+
+def _peak_memory_mb() -> float:
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (2**20 if sys.platform == "darwin" else 2**10)  # bytes there, KiB elsewhere
