@@ -127,7 +127,7 @@ class Grid:
     @property
     def extent(self) -> FloatArray:
         """Length of the grid along each array axis, voxels counted whole, shape (D,) [mm]."""
-        return self.spacing * np.asarray(self.shape)
+        return np.asarray(self.spacing * np.asarray(self.shape))
 
     @property
     def centre(self) -> FloatArray:
@@ -148,7 +148,7 @@ class Grid:
 
     def world_to_index(self, points: ArrayLike) -> FloatArray:
         """Map RAS mm, shape (..., D), to (continuous) voxel indices."""
-        return apply_affine(np.linalg.inv(self.affine), points)
+        return apply_affine(np.asarray(np.linalg.inv(self.affine), dtype=np.float64), points)
 
     def index_map(self, other: Grid, world: FloatArray | None = None) -> FloatArray:
         """Matrix from this grid's index to `other`'s, through an optional world-to-world affine.
