@@ -52,4 +52,6 @@ def _range(data: Tensor, quantiles: tuple[float, float]) -> tuple[float, float]:
 
 
 def _scaled(data: Tensor, low: float, high: float) -> Tensor:
+    if high <= low:  # one value once it is pooled: nothing to tell apart
+        return torch.zeros_like(data)
     return (data.clamp(low, high) - low) / (high - low)
