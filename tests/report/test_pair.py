@@ -71,9 +71,17 @@ def test_every_section_self_contained_and_small(make_result):
 
 
 def check_numbers(page, text, metrics):
-    words = " ".join(page.words)
+    words = " ".join(page.words).replace("\N{NO-BREAK SPACE}", " ")
     assert "Dice 0.565 → 0.875 · 0.031 % folds · 3.2 s" in words
-    for expected in ("spleen & co", "+0.390", "label 3", "learngn 0.1.0", metrics["command"], "mind,intensity:0.5"):
+    for expected in (
+        "spleen & co",
+        "+0.390",
+        "label 3",
+        "HD95 [voxel]",
+        "learngn 0.1.0",
+        metrics["command"],
+        "mind,intensity:0.5",
+    ):
         assert expected in words
     assert all(source["sha256"] in words for source in metrics["inputs"].values())
     assert "spleen &amp; co" in text

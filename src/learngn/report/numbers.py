@@ -22,7 +22,8 @@ def verdict(metrics: Metrics) -> str:
         parts.append(f"Dice {start}{metrics['dice_mean']:.3f}")
     parts.append(f"{_percent(metrics['folds_percent'])} folds")
     parts.append(f"{metrics['seconds']['total']:.1f} s")
-    return " · ".join(parts)
+    # A line breaks between the parts alone, never between a number and its unit.
+    return " · ".join(part.replace(" ", "\N{NO-BREAK SPACE}") for part in parts)
 
 
 def label_name(metrics: Metrics, label: int | str) -> str:
@@ -48,11 +49,11 @@ def overlap(metrics: Metrics) -> str:
     means = (metrics.get(key) for key in ("dice_mean_before", "dice_mean", "hd95_mean"))
     rows.append(_score_row("<strong>mean</strong>", "var(--soft)", *means))
     head = ["", "", "before", "after", "change", "HD95 [voxel]"]
+    columns = len(head) if distance else len(head) - 1
     return html.section(
         "Overlap",
-        "Dice of every label; the tick marks where it was before registration. HD95: surface distance after it, 95th "
-        "percentile.",
-        f'<div class="scores">{html.table(head, rows)}</div>',
+        "Dice of every label; the tick marks where it was before registration.",
+        f'<div class="scores">{html.table(head[:columns], [row[:columns] for row in rows])}</div>',
     )
 
 
