@@ -13,8 +13,10 @@ SOURCE = Path(__file__).parents[1] / "src" / "learngn"
 LAYERS = (
     {"cli"},
     {"cohort", "learning", "phantom", "report"},
+    {"results"},
     {"evaluation"},
     {"registration"},
+    {"settings"},
     {"io", "optimise"},
     {"features", "linearise", "solve"},
     {"regularise", "transform"},
