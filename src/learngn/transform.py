@@ -20,6 +20,8 @@ from learngn.errors import TransformError
 from learngn.grid import FloatArray, Grid, apply_affine
 from learngn.image import Image
 
+_NO_INVERSE = 0.5  # mean error [voxel] from which on an inverse is none
+
 
 @dataclass(frozen=True, eq=False)
 class GridMap:
@@ -158,6 +160,13 @@ class Affine(Transform):
             raise TransformError("affine", f"shape {matrix.shape}", "(3, 3) or (4, 4)", "pass a homogeneous matrix")
         if not np.isfinite(matrix).all() or abs(np.linalg.det(matrix[:-1, :-1])) < 1e-9:
             raise TransformError("affine", "a singular or non-finite matrix", "an invertible one", "check its file")
+        if not np.allclose(matrix[-1], np.eye(len(matrix))[-1], atol=1e-9):
+            raise TransformError(
+                "affine",
+                f"the last row {matrix[-1].tolist()}",
+                "0 ... 0 1",
+                "pass a homogeneous matrix, not its transpose",
+            )
         matrix.setflags(write=False)
         object.__setattr__(self, "matrix", matrix)
 
@@ -229,13 +238,21 @@ class DisplacementField(Transform):
         lattice = torch.zeros_like(query)
         lattice[0, 0] = torch.arange(len(index), dtype=query.dtype).reshape(shape)
         moved = sampling.warp(
-            self.data.double().cpu(), query - lattice, sampling.identity_map(self.ndim), shape, outside=0.0
+            self.data.detach().double().cpu(), query - lattice, sampling.identity_map(self.ndim), shape, outside=0.0
         )
         return self.grid.index_to_world(index + moved.reshape(self.ndim, -1).T.numpy())
 
     def inverse(self) -> DisplacementField:
-        """See :meth:`Transform.inverse`."""
-        return invert(self).field
+        """See :meth:`Transform.inverse`; :func:`invert` also says how exact it is."""
+        inversion = invert(self)
+        if inversion.error_mean > _NO_INVERSE:
+            raise TransformError(
+                "displacement field",
+                f"an inverse that is wrong by {inversion.error_mean:.2g} voxels on average",
+                f"at most {_NO_INVERSE} voxels",
+                "register the images the other way round, or with a stronger regulariser",
+            )
+        return inversion.field
 
     def after(self, inner: GridMap) -> GridMap:
         """See :meth:`Transform.after`."""
@@ -317,7 +334,7 @@ def invert(field: DisplacementField, *, iterations: int = 50, tolerance: float =
     ----------
     field : DisplacementField
     iterations : int
-        At most so many.
+        At most so many, one at least.
     tolerance : float
         Stop when the mean error is below it [voxel].
 
@@ -331,21 +348,20 @@ def invert(field: DisplacementField, *, iterations: int = 50, tolerance: float =
     Chen et al., "A simple fixed-point approach to invert a deformation field", Med. Phys. 35(1), 2008.
     """
     u, shape = field.data, field.grid.shape
-    v, step, best = -u, 1.0, np.inf
     identity = sampling.identity_map(field.ndim)
-    residual, mean, worst, count = u, np.inf, np.inf, 0
-    for count in range(1, iterations + 1):  # noqa: B007 - the count is the result
+    v, step = -u, 1.0
+    best, mean, worst, count = v, np.inf, np.inf, 0
+    while count < iterations and mean > tolerance:
+        count += 1
         residual = v + sampling.warp(u, v, identity, shape)
-        within = sampling.inside(shape, v, identity, shape, u)[:, 0]
-        length = residual.norm(dim=1)[within]
-        mean, worst = (float(length.mean()), float(length.max())) if length.numel() else (0.0, 0.0)
-        if mean <= tolerance:
-            break
-        if mean > best:  # over-shooting: the field stretches by more than the step allows
+        length = residual.norm(dim=1)[sampling.inside(shape, v, identity, shape, u)[:, 0]]
+        error = float(length.mean()) if length.numel() else 0.0
+        if error < mean:
+            best, mean, worst = v, error, float(length.max()) if length.numel() else 0.0
+        else:  # over-shooting: the field stretches by more than the step allows
             step *= 0.5
-        best = min(best, mean)
         v = v - step * residual
-    return Inversion(DisplacementField(v, field.grid), mean, worst, count)
+    return Inversion(DisplacementField(best, field.grid), mean, worst, count)
 
 
 def _parts(transform: Transform) -> Sequence[Transform]:
