@@ -103,7 +103,7 @@ def register(
         orientation.
     features : str or Feature, optional
         What is compared: ``"mind"``, ``"mind,intensity:0.5"``, ..., or an object of one's own. By default
-        ``"mind,intensity"`` for scans and ``"organ-distance"`` for images that are label maps.
+        ``"mind,intensity:10"`` for scans and ``"organ-distance"`` for images that are label maps.
     settings : Settings, optional
         Schedule, λ, method; by default those that suit the features.
     affine : bool, optional
@@ -161,7 +161,7 @@ def _feature(features: str | Feature | None, fixed: str | Path | Image) -> Featu
     if features is not None:
         return features if isinstance(features, Combined) else Combined(((features, 1.0),))
     labels = isinstance(fixed, Image) and fixed.labels
-    return parse_features("organ-distance" if labels else "mind,intensity")
+    return parse_features("organ-distance" if labels else "mind,intensity:10")
 
 
 def _load(source: str | Path | Image, feature: Feature, what: str) -> Image:
@@ -200,6 +200,13 @@ def _align(
     pair = feature(fixed, moving, finest)
     masses = _mass(fixed), _mass(moving)
     result = stage(*pair, translation_starts(fixed.grid, moving.grid, masses))
+    if result.energy == float("inf"):
+        raise GeometryError(
+            "fixed and moving image",
+            "no start of the affine stage that brings them together",
+            "images of the same part of the body",
+            "align them roughly first, or leave the affine stage out with --no-affine",
+        )
     return result.matrix, result.start
 
 

@@ -87,10 +87,13 @@ class Settings:
         return asdict(self)
 
 
+# λ has the unit of the squared features: it scales with their weight.
 _PRESETS: dict[str, Callable[..., Settings]] = {
-    "distance": partial(Settings, strides=(16, 8, 4, 2), iterations=(4, 5, 5, 5), lam=(10.0, 0.5)),
-    "organ-distance": partial(Settings, strides=(16, 8, 4, 2), iterations=(4, 5, 5, 5), lam=(20.0, 1.0)),
-    "labels": partial(Settings, strides=(16, 8, 4, 2), iterations=(4, 5, 5, 5), lam=(0.3, 0.005)),
+    "distance": partial(Settings, lam=(10.0, 0.5)),
+    "organ-distance": partial(Settings, lam=(10.0, 0.5)),
+    "labels": partial(Settings, lam=(0.3, 0.005)),
+    "intensity": partial(Settings, strides=(16, 8, 4, 2, 1), iterations=(8, 8, 8, 8, 4), lam=(0.3, 0.03)),
+    "mind": partial(Settings, strides=(16, 8, 4, 2, 1), iterations=(8, 8, 8, 8, 4), lam=(3.0, 0.3)),
 }
 
 
@@ -100,8 +103,9 @@ def default_settings(features: str, labels: bool) -> Settings:
     Parameters
     ----------
     features : str
+        The first one named decides.
     labels : bool
         Whether they read label maps: these are taken to be aligned, scans are not.
     """
-    scans = partial(Settings, strides=(16, 8, 4, 2, 1), iterations=(8, 8, 8, 8, 4), lam=(3.0, 0.3))
-    return _PRESETS.get(features.split(",")[0].split(":")[0], scans)(features=features, affine=not labels)
+    first = features.split(",")[0].split(":")[0]
+    return _PRESETS.get(first, _PRESETS["mind"])(features=features, affine=not labels)

@@ -71,16 +71,18 @@ class GridMap:
         """
         # Rounding errors of the matrices would push the outermost voxels out of the moving image.
         matrix = np.round(self.grid.index_map(moving or self.grid, self.world), 10)
-        like = self.field if self.field is not None else torch.zeros((1, self.grid.ndim, *self.grid.shape))
-        linear = torch.as_tensor(matrix[:-1, :-1], dtype=like.dtype, device=like.device)
-        offset = torch.as_tensor(matrix[:-1, :-1] - np.eye(self.grid.ndim), dtype=like.dtype, device=like.device)
-        shift = torch.as_tensor(matrix[:-1, -1], dtype=like.dtype, device=like.device)
-        axes = [torch.arange(n, dtype=like.dtype, device=like.device) for n in self.grid.shape]
-        index = torch.stack(torch.meshgrid(*axes, indexing="ij"), dim=-1)
-        moved = index @ offset.T + shift
-        if self.field is not None:
-            moved = moved + self.field[0].movedim(0, -1) @ linear.T
-        return moved.movedim(-1, 0)[None].contiguous()
+        ndim, shape = self.grid.ndim, self.grid.shape
+        field = torch.zeros((1, ndim, *shape)) if self.field is None else self.field
+        affine = torch.as_tensor(matrix, dtype=field.dtype, device=field.device)
+        moved = (affine[:-1, :-1] @ field.reshape(ndim, -1)).reshape(1, ndim, *shape)
+        # The affine's own displacement, axis by axis: no lattice of coordinates is stored.
+        offset = matrix[:-1, :-1] - np.eye(ndim)
+        for axis, n in enumerate(shape):
+            index = torch.arange(n, dtype=field.dtype, device=field.device)
+            index = index.reshape([-1 if other == axis else 1 for other in range(ndim)])
+            for component in np.flatnonzero(offset[:, axis]):
+                moved[0, component] += float(offset[component, axis]) * index
+        return moved + affine[:-1, -1].reshape(1, ndim, *[1] * ndim)
 
     def jacobian_determinant(self) -> Tensor:
         """Determinant of the map's derivative in the world, shape (1, *S); ≤ 0 where it folds."""

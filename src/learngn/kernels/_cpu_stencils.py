@@ -22,7 +22,7 @@ def normal_equations(fixed, warped, weight, symmetric, blocks, gradient, energy)
         n, x = row // nx, row % nx
         xm, xp = max(x - 1, 0), min(x + 1, nx - 1)
         hx = np.float32(1) / max(xp - xm, 1)
-        total = 0.0
+        total = np.float64(0)
         for y in range(ny):
             ym, yp = max(y - 1, 0), min(y + 1, ny - 1)
             hy = np.float32(1) / max(yp - ym, 1)

@@ -92,7 +92,7 @@ class CompiledKernels:
         bands += _IDENTITY_TAPS * (3 - len(taps))
         shape = [len(start) for start in bands[::2]]
         out = np.empty((len(source), *shape, source.shape[-1]), dtype=np.float32)
-        _cpu_sampling.resample(source, *bands, out)
+        _cpu_sampling.resample(*(source, *bands, out))
         if interleaved:
             return _as_channels(out, len(taps))
         return torch.from_numpy(out).reshape(*image.shape[:2], *shape[: len(taps)])

@@ -44,7 +44,7 @@ class Taps:
     @classmethod
     def from_matrix(cls, dense: NDArray[np.float64]) -> Taps:
         """The narrowest band that holds a matrix of shape (m, length)."""
-        rows, length = dense.shape
+        length = dense.shape[1]
         used = [np.flatnonzero(row) for row in dense]
         width = max((int(u[-1] - u[0]) + 1 for u in used if len(u)), default=1)
         start = np.array([min(int(u[0]) if len(u) else 0, length - width) for u in used], dtype=np.int64)

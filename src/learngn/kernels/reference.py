@@ -143,10 +143,12 @@ class ReferenceKernels:
             weight = torch.diag_embed(stiffness[:, :, b]).reshape(-1, *[1] * ndim, ndim, ndim)
             diagonal = diagonal + weight * count[None, ..., None, None]
         step = torch.linalg.solve(diagonal, residual.movedim(1, -1)).movedim(-1, 1)
-        return omega * step if x is None else x + omega * step
+        damped: Tensor = omega * step
+        return damped if x is None else x + damped
 
     def determinant(self, field: Tensor) -> Tensor:
         ndim = field.shape[1]
         rows = [torch.stack([difference(field[:, a], b + 1) for b in range(ndim)], dim=-1) for a in range(ndim)]
         gradient = torch.stack(rows, dim=-2)
-        return torch.linalg.det(gradient + torch.eye(ndim, dtype=field.dtype, device=field.device))
+        determinant: Tensor = torch.linalg.det(gradient + torch.eye(ndim, dtype=field.dtype, device=field.device))
+        return determinant

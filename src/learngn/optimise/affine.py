@@ -47,7 +47,8 @@ class AffineGaussNewton:
     iterations : int
         At most so many steps a level.
     smallest_overlap : float
-        A transform that leaves less of the fixed image covered is refused: two images that barely touch agree well.
+        A transform that leaves a smaller part of the smaller image covered is refused: two images that barely touch
+        agree well.
     max_scale : float
         Largest stretch along any axis, or shrinkage by its inverse.
 
@@ -122,8 +123,10 @@ def _evaluate(
     within = sampling.inside(moving.data.shape[2:], None, to_moving, shape, warped).to(torch.float32)
     normal = Analytic().normal_equations(fixed.data, warped, within)
     covered = float(within.mean())
+    # Of the smaller image: a scan of the liver alone cannot cover one of the trunk.
+    smaller = min(1.0, float(np.prod(moving.grid.extent) / np.prod(fixed.grid.extent)))
     energy = float(normal.energy.sum()) / fixed.grid.size
-    return normal, energy / covered if covered >= smallest_overlap else float("inf")
+    return normal, energy / covered if covered >= smallest_overlap * smaller else float("inf")
 
 
 def _generators(grid: Grid) -> FloatArray:
