@@ -174,6 +174,6 @@ def _unreadable(path: Path, what: str, error: type[LearnGNError], why: str) -> L
     return error(
         f"{what} {path}",
         f"a file that SimpleITK cannot read ('{why}')",
-        "NIfTI, MetaImage, NRRD, TIFF, PNG or DICOM",
+        "NIfTI-1, MetaImage, NRRD, TIFF, PNG or DICOM",
         "check that it is such a file and complete, or convert it",
     )
