@@ -99,8 +99,11 @@ def _run_pair(pair: Pair, directory: Path, settings: Callable[[Grid], Settings],
     record: dict[str, Any] = {"pair": pair.id, "fixed": names[0], "moving": names[1]}
     try:
         truth = read_truth(pair)
-        chosen = settings(truth.fixed)
-        events.begins(pair, chosen)
+    except LearnGNError as error:
+        return record | {"error": str(error)}
+    chosen = settings(truth.fixed)  # wrong settings are no fault of the pair: they end the run
+    events.begins(pair, chosen)
+    try:
         result = register(
             pair.fixed.image, pair.moving.image, features=chosen.features, settings=chosen, callback=events.step
         )

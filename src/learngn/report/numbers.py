@@ -35,7 +35,7 @@ def overlap(metrics: Metrics) -> str:
     """Dice and HD95 of every label, before and after, and their means."""
     after: Mapping[str, float | None] = metrics["dice"]
     before: Mapping[str, float | None] = metrics.get("dice_before", {})
-    distance: Mapping[str, float | None] = metrics.get("hd95", {})
+    distance: Mapping[str, float | str | None] = metrics.get("hd95", {})
     rows = [
         _score_row(
             html.chip(label_colour(int(label)), label_name(metrics, label)),
@@ -122,7 +122,7 @@ def provenance(metrics: Metrics) -> str:
 
 
 def _score_row(
-    name: str, colour: str, before: float | None, after: float | None, distance: float | None
+    name: str, colour: str, before: float | None, after: float | None, distance: float | str | None
 ) -> tuple[str, ...]:
     change = "–" if before is None or after is None else f"{after - before:+.3f}".replace("-", "−")
     return name, html.bar(after, before, colour), _score(before), _score(after), change, _number(distance)
@@ -132,8 +132,10 @@ def _score(value: float | None) -> str:
     return "–" if value is None else f"{value:.3f}"
 
 
-def _number(value: float | None) -> str:
-    return "–" if value is None else f"{value:.3g}".replace("-", "−")
+def _number(value: float | str | None) -> str:
+    if value is None or isinstance(value, str):  # JSON has no infinity: it is the string "inf"
+        return "–" if value is None else "∞"
+    return f"{value:.3g}".replace("-", "−")
 
 
 def _percent(value: float) -> str:

@@ -1,0 +1,133 @@
+"""learngn apply and convert: images, labels and points, there and back."""
+
+import numpy as np
+import pytest
+import torch
+
+from learngn.grid import Grid
+from learngn.image import Image
+from learngn.io import read_image, read_landmarks, read_transform, write_transform
+from learngn.transform import Affine, Composite, DisplacementField
+
+
+@pytest.fixture
+def transform(scans, tmp_path):
+    """Paths of a bump and an affine map."""
+    grid = read_image(scans["fixed"]).grid
+    x = np.stack(np.meshgrid(*[(np.arange(n) + 0.5) / n for n in grid.shape], indexing="ij"))
+    bump = np.exp(-((x - 0.5) ** 2).sum(axis=0) / 0.05)
+    field = DisplacementField(torch.as_tensor(np.stack([bump, -bump, 0.5 * bump])[None], dtype=torch.float32), grid)
+    matrix = np.eye(4)
+    matrix[:3, :3] += [[0, 0.05, 0], [-0.05, 0, 0], [0, 0, 0.02]]
+    matrix[:3, 3] = 1.0, -2.0, 0.5
+    paths = tmp_path / "bump.nii.gz", tmp_path / "affine.tfm"
+    write_transform(field, paths[0])
+    write_transform(Affine(matrix), paths[1])
+    return paths
+
+
+def chain_of(paths):
+    return Composite(tuple(read_transform(path) for path in paths))
+
+
+def test_one_interpolation_of_a_chain(learngn, scans, transform, tmp_path):
+    out = tmp_path / "warped.nii.gz"
+    parts = [item for path in transform for item in ("-t", path)]
+    assert learngn("apply", scans["moving"], *parts, "-r", scans["fixed"], "-o", out).exit_code == 0
+    fixed, moving = read_image(scans["fixed"]), read_image(scans["moving"])
+    expected = chain_of(transform).warp(moving, fixed.grid)
+    torch.testing.assert_close(read_image(out).data, expected.data)
+
+
+def test_labels_stay_labels(learngn, scans, transform, tmp_path):
+    out = tmp_path / "labels.nii.gz"
+    learngn("apply", scans["moving_labels"], "-t", transform[0], "-r", scans["fixed"], "-o", out, "--labels")
+    assert read_image(out, labels=True).label_values == [1, 2]
+
+
+def test_inverse_brings_the_image_back(learngn, scans, transform, tmp_path):
+    parts = [item for path in transform for item in ("-t", path)]
+    there, back = tmp_path / "there.nii.gz", tmp_path / "back.nii.gz"
+    learngn("apply", scans["fixed"], *parts, "-r", scans["moving"], "-o", there, "--inverse")
+    result = learngn("apply", there, *parts, "-r", scans["fixed"], "-o", back)
+    assert (result.exit_code, result.stderr) == (0, "")
+    got, expected = (read_image(path).data[0, 0, 6:-6, 5:-5, 4:-4] for path in (back, scans["fixed"]))
+    still = read_image(there).data[0, 0, 6:-6, 5:-5, 4:-4]
+    assert (got - expected).abs().mean() < 0.5 * (still - expected).abs().mean()
+
+
+def test_folded_field_has_no_inverse(learngn, scans, tmp_path):
+    grid = read_image(scans["fixed"]).grid
+    data = torch.zeros((1, 3, *grid.shape))
+    data[:, 0] = 6 * torch.sin(0.5 * torch.arange(24.0)).reshape(1, 24, 1, 1)
+    write_transform(DisplacementField(data, grid), tmp_path / "folds.nii.gz")
+    arguments = ("-t", tmp_path / "folds.nii.gz", "-r", scans["moving"], "-o", tmp_path / "out.nii.gz", "--inverse")
+    result = learngn("apply", scans["fixed"], *arguments)
+    assert result.exit_code == 0
+    assert result.stderr.startswith("warning: the inverse")
+
+
+@pytest.mark.parametrize("header", ["", "x_lps,y_lps,z_lps\n"])
+def test_points_there_and_back(header, learngn, scans, transform, tmp_path):
+    points, there, back = (tmp_path / f"{name}.csv" for name in ("points", "there", "back"))
+    points.write_text(header + "8,9,5\n10.5,7,9\n" if not header else header + "1,2,3\n-4,5,-6\n")
+    grids = ("-r", scans["fixed"], "--moving", scans["moving"])
+    parts = [item for path in transform for item in ("-t", path)]
+    assert learngn("apply", points, *parts, *grids, "-o", there).exit_code == 0
+    assert learngn("apply", there, *parts, *grids, "-o", back, "--inverse").exit_code == 0
+    grid = read_image(scans["fixed"]).grid
+    start, middle, end = (read_landmarks(path, grid) for path in (points, there, back))
+    np.testing.assert_allclose(middle.points, chain_of(transform).map_points(start.points), atol=1e-4)
+    np.testing.assert_allclose(end.points, start.points, atol=0.1)  # mm, of voxels of 2 mm
+    assert middle.space == start.space
+
+
+def test_points_need_their_scans(learngn, scans, transform, tmp_path):
+    arguments = ("apply", scans["fixed_landmarks"], "-t", transform[1], "-o", tmp_path / "out.csv")
+    for given, told in (((), "--reference"), (("-r", scans["fixed"]), "--moving")):
+        result = learngn(*arguments, *given)
+        assert result.exit_code == 2
+        assert told in result.stderr
+    assert not (tmp_path / "out.csv").exists()
+
+
+def test_image_needs_a_reference(learngn, scans, transform, tmp_path):
+    result = learngn("apply", scans["moving"], "-t", transform[1], "-o", tmp_path / "out.nii.gz")
+    assert result.exit_code == 2
+    assert "--reference" in result.stderr
+
+
+@pytest.mark.parametrize("name", ["field.mha", "field.nrrd", "field.h5", "disp_0001_0002.nii.gz", "field.npz"])
+def test_convert_there_and_back(name, learngn, scans, transform, tmp_path):
+    middle, back = tmp_path / name, tmp_path / "back.nii.gz"
+    grids = ("-r", scans["fixed"], "--moving", scans["moving"])
+    for source, target in ((transform[0], middle), (middle, back)):
+        result = learngn("convert", source, target, *grids)
+        assert (result.exit_code, result.stderr) == (0, "")
+    torch.testing.assert_close(read_transform(back).data, read_transform(transform[0]).data, atol=1e-4, rtol=1e-4)
+
+
+def test_learn2reg_by_option(learngn, scans, transform, tmp_path):
+    grids = ("-r", scans["fixed"], "--moving", scans["moving"])
+    voxels, back = tmp_path / "voxels.nii.gz", tmp_path / "back.nii.gz"
+    assert learngn("convert", transform[0], voxels, "--to", "learn2reg", *grids).exit_code == 0
+    assert learngn("convert", voxels, back, *grids).exit_code == 2
+    assert learngn("convert", voxels, back, "--from", "learn2reg", *grids).exit_code == 0
+    torch.testing.assert_close(read_transform(back).data, read_transform(transform[0]).data, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("names", [("bump.nii.gz", "disp_0001_0002.nii.gz"), ("disp_0001_0002.nii.gz", "x.mha")])
+def test_learn2reg_needs_both_scans(names, learngn, transform, tmp_path):
+    result = learngn("convert", tmp_path / names[0], tmp_path / names[1])
+    assert result.exit_code == 2
+    assert "--reference FIXED --moving MOVING" in result.stderr
+
+
+def test_plane(learngn, tmp_path):
+    grid = Grid.from_spacing((20, 16), 1.5)
+    Image.from_array(np.arange(320, dtype=np.float32).reshape(20, 16), grid).save(tmp_path / "plane.nii.gz")
+    write_transform(Affine.identity(2), tmp_path / "identity.tfm")
+    paths = tmp_path / "plane.nii.gz", tmp_path / "same.nii.gz"
+    result = learngn("apply", paths[0], "-t", tmp_path / "identity.tfm", "-r", paths[0], "-o", paths[1])
+    assert result.exit_code == 0
+    torch.testing.assert_close(read_image(paths[0]).data, read_image(paths[1]).data)

@@ -1,0 +1,182 @@
+"""What a user can mend is one line and status 2, and nothing is left behind."""
+
+import numpy as np
+import pytest
+
+from learngn.grid import Grid
+from learngn.image import Image
+
+
+def save(array, path, spacing=2.0, origin=None):
+    Image.from_array(array.astype(np.float32), Grid.from_spacing(array.shape, spacing, origin)).save(path)
+    return path
+
+
+def missing(scans, folder):
+    return {"fixed": folder / "nothing.nii.gz"}, (), "no such file"
+
+
+def not_an_image(scans, folder):
+    (folder / "text.nii.gz").write_text("I am no image.")
+    return {"moving": folder / "text.nii.gz"}, (), "text.nii.gz"
+
+
+def empty_file(scans, folder):
+    (folder / "empty.nii.gz").touch()
+    return {"moving": folder / "empty.nii.gz"}, (), "empty"
+
+
+def constant(scans, folder):
+    return {"fixed": save(np.zeros((24, 20, 16)), folder / "zero.nii.gz")}, (), "constant"
+
+
+def not_finite(scans, folder):
+    array = np.arange(24.0 * 20 * 16).reshape(24, 20, 16)
+    array[3, 4, 5] = np.nan
+    return {"moving": save(array, folder / "nan.mha")}, (), "NaN"
+
+
+def plane_against_volume(scans, folder):
+    return {"moving": save(np.arange(480.0).reshape(24, 20), folder / "plane.nii.gz")}, (), "2D"
+
+
+def no_overlap(scans, folder):
+    array = np.arange(24.0 * 20 * 16).reshape(24, 20, 16)
+    return {"moving": save(array, folder / "far.nii.gz", origin=(900, 0, 0))}, ("--no-affine",), "no overlap"
+
+
+def labels_of_another_size(scans, folder):
+    grid = Grid.from_spacing((12, 20, 16), 2.0)
+    Image.from_array(np.ones(grid.shape, dtype=np.uint8), grid, labels=True).save(folder / "small.nii.gz")
+    labels = ("--fixed-labels", folder / "small.nii.gz", "--moving-labels", scans["moving_labels"])
+    return {}, labels, "12x20x16"
+
+
+def labels_that_are_a_scan(scans, folder):
+    return {}, ("--fixed-labels", scans["fixed"]), "whole numbers"
+
+
+def unknown_feature(scans, folder):
+    return {}, ("--features", "mindd"), "distance, intensity, labels, mind, organ-distance"
+
+
+def mixed_features(scans, folder):
+    return {}, ("--features", "mind,distance"), "one kind"
+
+
+def wrong_landmarks(scans, folder):
+    (folder / "words.csv").write_text("i,j,k\n1,2,three\n")
+    return {}, ("--fixed-landmarks", folder / "words.csv", "--moving-landmarks", scans["moving_landmarks"]), "line 2"
+
+
+def landmarks_that_do_not_correspond(scans, folder):
+    (folder / "one.csv").write_text("1,2,3\n")
+    return {}, ("--fixed-landmarks", folder / "one.csv", "--moving-landmarks", scans["moving_landmarks"]), "1 and 2"
+
+
+def strides_that_rise(scans, folder):
+    return {}, ("--strides", "2,4"), "coarse to fine"
+
+
+def words_for_numbers(scans, folder):
+    return {}, ("--iterations", "many"), "--iterations"
+
+
+def three_lambdas(scans, folder):
+    return {}, ("--lambda", "3,2,1"), "--lambda"
+
+
+def unknown_update(scans, folder):
+    return {}, ("--update", "magic"), "compositional"
+
+
+CASES = [
+    missing,
+    not_an_image,
+    empty_file,
+    constant,
+    not_finite,
+    plane_against_volume,
+    no_overlap,
+    labels_of_another_size,
+    labels_that_are_a_scan,
+    unknown_feature,
+    mixed_features,
+    wrong_landmarks,
+    landmarks_that_do_not_correspond,
+    strides_that_rise,
+    words_for_numbers,
+    three_lambdas,
+    unknown_update,
+]
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.__name__)
+def test_register(case, learngn, scans, tmp_path):
+    files, options, told = case(scans, tmp_path)
+    paths = {"fixed": scans["fixed"], "moving": scans["moving"]} | files
+    result = learngn("register", paths["fixed"], paths["moving"], "-o", tmp_path / "out", *options)
+    assert_one_line(result, told)
+    assert not (tmp_path / "out").exists()
+
+
+def assert_one_line(result, told):
+    assert result.exit_code == 2
+    assert result.stdout == ""
+    assert result.stderr.startswith("error: ")
+    assert result.stderr.count("\n") == 1
+    assert told in result.stderr
+
+
+def test_folder_that_cannot_be_written(learngn, scans, tmp_path):
+    (tmp_path / "file").touch()
+    result = learngn("register", scans["fixed"], scans["moving"], "-o", tmp_path / "file" / "out")
+    assert_one_line(result, "output")
+
+
+def test_output_over_an_input(learngn, scans, tmp_path):
+    moving = tmp_path / "warped.nii.gz"
+    scans["moving"].rename(moving)
+    before = moving.read_bytes()
+    assert_one_line(learngn("register", scans["fixed"], moving, "-o", tmp_path), "warped.nii.gz")
+    assert moving.read_bytes() == before
+
+
+def test_an_older_result_survives_a_failure(learngn, scans, tmp_path):
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "metrics.json").write_text("{}")
+    learngn("register", scans["fixed"], tmp_path / "nothing.nii.gz", "-o", out)
+    assert (out / "metrics.json").read_text() == "{}"
+
+
+@pytest.mark.parametrize(
+    "stage", ["learngn.registration.register", "learngn.results.write_metrics", "learngn.report.write_pair_report"]
+)
+def test_interrupt_leaves_nothing(stage, learngn, scans, tmp_path, fast, monkeypatch):
+    def interrupt(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(stage, interrupt)
+    result = learngn("register", scans["fixed"], scans["moving"], "-o", tmp_path / "out", *fast)
+    assert result.exit_code == 130
+    assert result.stderr == "interrupted\n"
+    assert not (tmp_path / "out").exists()
+
+
+def test_disk_error(learngn, scans, tmp_path, monkeypatch):
+    def refuse(*_, **__):
+        raise PermissionError(13, "Permission denied", "/secret/scan.nii.gz")
+
+    monkeypatch.setattr("learngn.registration.register", refuse)
+    assert_one_line(learngn("register", scans["fixed"], scans["moving"], "-o", tmp_path / "out"), "/secret/scan.nii.gz")
+
+
+def test_bug_is_not_hidden(learngn, scans, tmp_path, monkeypatch):
+    def fail(*_, **__):
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("learngn.registration.register", fail)
+    with pytest.raises(ZeroDivisionError):
+        learngn("register", scans["fixed"], scans["moving"], "-o", tmp_path / "out")
+    assert not (tmp_path / "out").exists()

@@ -1,0 +1,149 @@
+"""learngn cohort and evaluate: a data set, its failures, and where a run goes on."""
+
+import csv
+import json
+
+import pytest
+
+from learngn.cohort import read_records
+
+
+def records(folder):
+    return [json.loads(line) for line in (folder / "results.jsonl").read_text().splitlines()]
+
+
+@pytest.fixture
+def broken(dataset):
+    """The data set, with a third subject that is no scan."""
+    (dataset.parent / "imagesTr" / "Toy_0003_0000.nii.gz").write_text("no scan")
+    return dataset
+
+
+def test_cohort_and_its_scores(learngn, dataset, tmp_path, fast, files_in):
+    out = tmp_path / "out"
+    result = learngn("cohort", dataset, "-o", out, *fast)
+    assert result.exit_code == 0
+    assert files_in(out) == [
+        *(f"disp_{pair}.nii.gz" for pair in ("0001_0002", "0001_0003", "0002_0003")),
+        "results.jsonl",
+    ]
+    assert [record["pair"] for record in records(out)] == ["0001_0002", "0001_0003", "0002_0003"]
+    assert all(record["dice_mean"] > record["dice_mean_before"] for record in records(out))
+    assert all(record["seconds"]["total"] > 0 for record in records(out))
+    assert "3 of 3 pairs scored" in result.stdout
+
+    # The fields, scored from their files, are those that the cohort scored in memory.
+    scored = learngn(
+        "evaluate", dataset, "--fields", out, "--json", "--csv", tmp_path / "scores.csv", "-o", tmp_path / "e"
+    )
+    summary = json.loads(scored.stdout)
+    assert summary == json.loads((tmp_path / "e" / "scores.json").read_text())
+    for got, record in zip(summary["pairs"], records(out), strict=True):
+        assert got["dice"] == pytest.approx(record["dice"])
+        assert got["sdlogj"] == pytest.approx(record["sdlogj"], rel=1e-4)
+        assert got["hd95"] == pytest.approx(record["hd95"])
+    assert summary["labels"]["1"]["name"] == "first"
+    rows = list(csv.DictReader((tmp_path / "scores.csv").open()))
+    assert float(rows[0]["dice_mean"]) == pytest.approx(records(out)[0]["dice_mean"])
+    assert (tmp_path / "e" / "scores.csv").read_text() == (tmp_path / "scores.csv").read_text()
+
+
+def test_cohort_goes_on(learngn, dataset, tmp_path, fast, monkeypatch):
+    out = tmp_path / "out"
+    assert learngn("cohort", dataset, "-o", out, "--limit", "1", *fast).exit_code == 0
+    first = records(out)
+    import learngn.cohort.serial as serial
+
+    done = []
+    register = serial.register
+    monkeypatch.setattr(serial, "register", lambda f, m, **kw: done.append(m.name) or register(f, m, **kw))
+    result = learngn("cohort", dataset, "-o", out, "--json", *fast)
+    assert done == ["Toy_0003_0000.nii.gz"] * 2
+    assert records(out)[0] == first[0]
+    summary = json.loads(result.stdout)
+    assert summary["pairs_scored"] == 3
+    assert summary["seconds_mean"] > 0
+    assert summary["pairs"][0]["dice"] == first[0]["dice"]
+
+    # A displacement that is gone is made again.
+    (out / "disp_0001_0002.nii.gz").unlink()
+    done.clear()
+    learngn("cohort", dataset, "-o", out, *fast)
+    assert done == ["Toy_0002_0000.nii.gz"]
+
+
+def test_cohort_keeps_settings_apart(learngn, dataset, tmp_path, fast):
+    out = tmp_path / "out"
+    learngn("cohort", dataset, "-o", out, "--limit", "1", *fast)
+    before = (out / "results.jsonl").read_bytes()
+    result = learngn("cohort", dataset, "-o", out, "--features", "intensity", *fast)
+    assert result.exit_code == 2
+    assert "features mind,intensity, expected features intensity" in result.stderr
+    assert "another output folder" in result.stderr
+    assert (out / "results.jsonl").read_bytes() == before
+
+
+def test_cohort_after_a_failure(learngn, broken, tmp_path, fast):
+    out = tmp_path / "out"
+    result = learngn("cohort", broken, "-o", out, *fast)
+    assert result.exit_code == 2
+    assert "error: 2 of 3 pairs failed" in result.stderr
+    assert ["error" in record for record in records(out)] == [False, True, True]
+    assert "Toy_0003_0000.nii.gz" in records(out)[1]["error"]
+    assert "1 of 3 pairs scored" in result.stdout
+    # Mended, the failed ones alone are tried again.
+    (broken.parent / "imagesTr" / "Toy_0003_0000.nii.gz").write_bytes(
+        (broken.parent / "imagesTr" / "Toy_0002_0000.nii.gz").read_bytes()
+    )
+    assert learngn("cohort", broken, "-o", out, "-q", *fast).exit_code == 0
+    assert not any("error" in record for record in records(out))
+
+
+def test_interrupted_cohort(learngn, dataset, tmp_path, fast, monkeypatch, files_in):
+    import learngn.cohort.serial as serial
+
+    write = serial.write_learn2reg
+
+    def interrupt_second(transform, path, *grids):
+        if "0001_0003" in path.name:
+            raise KeyboardInterrupt
+        write(transform, path, *grids)
+
+    monkeypatch.setattr(serial, "write_learn2reg", interrupt_second)
+    out = tmp_path / "out"
+    result = learngn("cohort", dataset, "-o", out, *fast)
+    assert (result.exit_code, result.stderr) == (130, "interrupted\n")
+    assert files_in(out) == ["disp_0001_0002.nii.gz", "results.jsonl"]
+    assert list(read_records(out)) == ["0001_0002"]
+
+
+def test_wrong_options_stop_before_the_first_pair(learngn, dataset, tmp_path):
+    result = learngn("cohort", dataset, "-o", tmp_path / "out", "--features", "mindd")
+    assert result.exit_code == 2
+    assert result.stderr.startswith("error: feature: got 'mindd'")
+    assert not (tmp_path / "out" / "results.jsonl").exists()
+
+
+def test_evaluate_tells_what_is_missing(learngn, dataset, tmp_path):
+    (tmp_path / "fields").mkdir()
+    result = learngn("evaluate", dataset, "--fields", tmp_path / "fields")
+    assert result.exit_code == 2
+    assert "disp_0001_0002.nii.gz or .npz" in result.stdout
+    assert "error: 3 of 3 pairs failed" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("evaluate", "nothing.json", "--fields", "."), "nothing.json"),
+        (("cohort", "nothing.json", "-o", "out"), "nothing.json"),
+        (("evaluate", "{dataset}", "--fields", "nowhere"), "nowhere"),
+    ],
+)
+def test_bad_paths(arguments, told, learngn, dataset, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    result = learngn(*(argument.format(dataset=dataset) for argument in arguments))
+    assert result.exit_code == 2
+    assert result.stderr.startswith("error: ")
+    assert told in result.stderr
+    assert result.stderr.count("\n") == 1
