@@ -103,7 +103,7 @@ def register(
         orientation.
     features : str or Feature, optional
         What is compared: ``"mind"``, ``"mind,intensity:0.5"``, ..., or an object of one's own. By default
-        ``"mind,intensity:10"`` for scans and ``"organ-distance"`` for images that are label maps.
+        those of the settings; without settings ``"mind,intensity:10"`` for scans and ``"organ-distance"`` for images that are label maps.
     settings : Settings, optional
         Schedule, λ, method; by default those that suit the features.
     affine : bool, optional
@@ -121,7 +121,7 @@ def register(
         If an image cannot be read or registered, the two do not fit together, or a feature is unknown.
     """
     clock = _Clock()
-    feature = _feature(features, fixed)
+    feature = _feature(settings.features if features is None and settings is not None else features, fixed)
     with clock.stage("read"):
         fixed_image, moving_image = _load(fixed, feature, "fixed image"), _load(moving, feature, "moving image")
     _check_pair(fixed_image, moving_image)

@@ -1,0 +1,137 @@
+"""register(): the way of one pair, and every way in which it can be refused."""
+
+import numpy as np
+import pytest
+import torch
+
+from learngn.errors import FeatureError, GeometryError, ImageError, LabelError
+from learngn.features import Mind
+from learngn.grid import Grid
+from learngn.image import Image
+from learngn.optimise import Iteration, StopReason
+from learngn.registration import Registration, register
+from learngn.settings import Settings
+from learngn.transform import Affine, DisplacementField
+
+SHAPE = (32, 28, 24)
+QUICK = Settings("mind", affine=False, strides=(4, 2), iterations=(4, 4), lam=(0.3, 0.1))
+
+
+def body(shift=0.0, shape=SHAPE, *, labels=False, origin=None):
+    """Two ellipsoids in a box."""
+    axes = np.indices(shape).astype(float)
+    middle = [n / 2 for n in shape]
+
+    def ellipsoid(offset, radius):
+        r = np.sqrt(sum(((x - m - offset - shift) / radius) ** 2 for x, m in zip(axes, middle, strict=True)))
+        return 1 / (1 + np.exp(np.clip(8 * (r - 1), -50, 50)))
+
+    grid = Grid.from_spacing(shape, 2.0, origin=origin)
+    big, small = ellipsoid(0, 9), ellipsoid(3, 3)
+    if labels:
+        array = np.where(small > 0.5, 2, np.where(big > 0.5, 1, 0)).astype(np.uint8)
+        return Image.from_array(array, grid, labels=True)
+    return Image.from_array((100 * big + 80 * small).astype(np.float32), grid)
+
+
+def mismatch(first, second):
+    return float((first.data.float() - second.data.float()).abs().mean())
+
+
+@pytest.mark.parametrize("shape", [(40, 36), SHAPE], ids=str)
+def test_scans(shape):
+    fixed, moving, seen = body(0, shape), body(1.5, shape), []
+    result = register(fixed, moving, callback=seen.append)
+    assert isinstance(result, Registration)
+    assert {part.partition(":")[0] for part in result.settings.features.split(",")} == {"mind", "intensity"}
+    assert mismatch(result.warped, fixed) < 0.35 * mismatch(moving, fixed)
+    assert tuple(seen) == result.history
+    assert all(isinstance(record, Iteration) for record in seen)
+    assert isinstance(result.stop, StopReason)
+    assert isinstance(result.displacement, DisplacementField)
+    assert isinstance(result.affine, Affine)
+    assert result.transform.parts == (result.displacement, result.affine)
+    assert result.displacement.grid == result.warped.grid == fixed.grid
+    assert result.affine_start in {"header", "centre", "mass"}
+    assert set(result.seconds) == {"read", "affine", "features", "optimise", "warp"}
+    assert min(result.seconds.values()) >= 0
+    again = result.transform.warp(moving, fixed.grid)
+    assert torch.equal(again.data, result.warped.data)
+
+
+@pytest.mark.parametrize("features", [None, "distance", "labels"])
+def test_label_maps(features):
+    fixed, moving = body(labels=True), body(1.5, labels=True)
+    result = register(fixed, moving, features=features)
+    assert result.settings.features == (features or "organ-distance")
+    assert (result.affine_start, result.settings.affine) == ("none", False)
+    np.testing.assert_array_equal(result.affine.matrix, np.eye(4))
+    assert result.warped.labels
+    assert set(torch.unique(result.warped.data).tolist()) <= {0, 1, 2}
+    assert float((result.warped.data != fixed.data).float().mean()) < 0.5 * float(
+        (moving.data != fixed.data).float().mean()
+    )
+
+
+def test_settings_are_kept():
+    result = register(body(), body(1), features=Mind(), settings=QUICK)
+    assert result.settings == QUICK
+    assert {record.stride for record in result.history} == {4, 2}
+    assert "affine" not in result.seconds
+
+
+def test_features_of_the_settings_serve_when_none_are_named():
+    settings = Settings("intensity", affine=False, strides=(4,), iterations=(1,), lam=(0.3, 0.3))
+    assert register(body(), body(1), settings=settings).settings.features == "intensity"
+
+
+def test_affine_can_be_chosen():
+    assert register(body(), body(1), settings=QUICK, affine=True).affine_start != "none"
+
+
+def test_files(tmp_path):
+    paths = [tmp_path / "fixed.nii.gz", tmp_path / "moving.nii.gz"]
+    for path, image in zip(paths, (body(), body(1)), strict=True):
+        image.save(path)
+    from_files = register(str(paths[0]), paths[1], features="mind", settings=QUICK)
+    assert from_files.fixed.name == "fixed.nii.gz"
+    in_memory = register(body(), body(1), features="mind", settings=QUICK)
+    torch.testing.assert_close(from_files.displacement.data, in_memory.displacement.data, rtol=1e-3, atol=1e-3)
+
+
+def test_same_bytes_twice():
+    first, second = (register(body(), body(1), features="mind", settings=QUICK) for _ in range(2))
+    assert first.displacement.data.numpy().tobytes() == second.displacement.data.numpy().tobytes()
+
+
+def with_value(value, *, everywhere=False):
+    image = body()
+    image.data[(...,) if everywhere else (0, 0, 3, 3, 3)] = value
+    return image
+
+
+@pytest.mark.parametrize(
+    ("fixed", "moving", "features", "error", "message"),
+    [
+        (body(), body(shape=(32, 28)), "mind", ImageError, "3D .* and 2D"),
+        (with_value(1, everywhere=True), body(), "mind", ImageError, "fixed image.*constant"),
+        (body(), with_value(float("nan")), "mind", ImageError, "moving image.*NaN"),
+        (body(), with_value(float("inf")), "mind", ImageError, "moving image.*infinity"),
+        (body(), body(), "mindd", FeatureError, "mindd"),
+        (body(), body(), "organ-distance", LabelError, "fixed image.*scan"),
+        (body(labels=True), body(), "labels", LabelError, "moving image.*scan"),
+        (body(labels=True), Image(body(labels=True).data * 0, body().grid, True), None, LabelError, "empty label map"),
+        (body(labels=True), Image(body(labels=True).data * 5, body().grid, True), None, LabelError, "in common"),
+    ],
+)  # fmt: skip
+def test_refusals(fixed, moving, features, error, message):
+    with pytest.raises(error, match=message):
+        register(fixed, moving, features=features)
+
+
+def test_images_that_do_not_meet():
+    far = body(origin=(1000.0, 0.0, 0.0))
+    with pytest.raises(GeometryError, match="no overlap"):
+        register(body(), far, features="mind", affine=False)
+    met = register(body(), far, features="mind", settings=QUICK, affine=True)
+    assert mismatch(met.warped, body()) < 1
