@@ -103,7 +103,8 @@ def register(
         orientation.
     features : str or Feature, optional
         What is compared: ``"mind"``, ``"mind,intensity:0.5"``, ..., or an object of one's own. By default
-        those of the settings; without settings ``"mind,intensity:10"`` for scans and ``"organ-distance"`` for images that are label maps.
+        those of the settings; without settings ``"mind,intensity:10"`` for scans and ``"organ-distance"`` for
+        images that are label maps.
     settings : Settings, optional
         Schedule, λ, method; by default those that suit the features.
     affine : bool, optional
