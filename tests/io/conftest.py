@@ -1,10 +1,20 @@
 """Grids in every kind of orientation, and smooth scans and transforms on them."""
 
+import locale
+
 import numpy as np
 import pytest
 import torch
 
 from learngn import Affine, Composite, DisplacementField, Grid, Image
+
+
+@pytest.fixture(autouse=True)
+def _locale():
+    """ITK sets the locale of the whole process to C when it writes DICOM, which later tests would read files with."""
+    before = locale.setlocale(locale.LC_ALL)
+    yield
+    locale.setlocale(locale.LC_ALL, before)
 
 
 def _rotation(ndim: int) -> np.ndarray:
