@@ -33,7 +33,7 @@ def constant(scans, folder):
 def not_finite(scans, folder):
     array = np.arange(24.0 * 20 * 16).reshape(24, 20, 16)
     array[3, 4, 5] = np.nan
-    return {"moving": save(array, folder / "nan.mha")}, (), "NaN"
+    return {"moving": save(array, folder / "nan.nii.gz")}, (), "NaN"
 
 
 def plane_against_volume(scans, folder):

@@ -243,12 +243,11 @@ def test_saving_an_image(scan, tmp_path):
 
 
 def test_nan_and_infinity(tmp_path):
-    """They survive but in NIfTI, where ITK reads 0."""
     image = Image.from_array(torch.tensor([[1.0, np.nan, np.inf]]), Grid.from_spacing((1, 3)))
     write_image(image, tmp_path / "a.mha")
     write_image(image, tmp_path / "a.nii")
-    np.testing.assert_array_equal(read_image(tmp_path / "a.mha").data.flatten(), [1, np.nan, np.inf])
-    np.testing.assert_array_equal(read_image(tmp_path / "a.nii").data.flatten(), [1, 0, 0])
+    for name in ("a.mha", "a.nii"):
+        np.testing.assert_array_equal(read_image(tmp_path / name).data.flatten(), [1, np.nan, np.inf])
 
 
 def test_grid_of_nonsense(tmp_path):

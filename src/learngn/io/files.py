@@ -15,6 +15,7 @@ from learngn.errors import ImageError, LearnGNError, OutputError
 from learngn.io import dicom
 from learngn.io.atomic import atomic_path
 from learngn.io.itk import quietly, reason
+from learngn.io.not_finite import restore_not_finite
 
 IMAGE_SUFFIXES = (".nii.gz", ".nii", ".mha", ".mhd", ".nrrd", ".tif", ".tiff", ".png")
 _BLOCK = 1 << 20
@@ -56,9 +57,10 @@ def read_file(path: Path, *, what: str = "image", error: type[LearnGNError] = Im
     _check_complete(path, reader, what, error)
     try:
         with quietly():
-            return reader.Execute()
+            image = reader.Execute()
     except RuntimeError as failure:
         raise _unreadable(path, what, error, reason(failure)) from failure
+    return restore_not_finite(image, path, reader) if suffix_of(path) in (".nii", ".nii.gz") else image
 
 
 def read_header(path: Path, *, what: str = "image", error: type[LearnGNError] = ImageError) -> Any:

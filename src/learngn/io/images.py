@@ -41,10 +41,6 @@ def read_image(path: str | Path, *, labels: bool = False) -> Image:
         If a label map holds something else than whole numbers.
     GeometryError
         If its header makes no sense.
-
-    Notes
-    -----
-    In NIfTI files NaN and infinity are read as 0: so has it the NIfTI library within ITK.
     """
     path = Path(path)
     source = read_file(path)
