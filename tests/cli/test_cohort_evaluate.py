@@ -90,6 +90,7 @@ def test_cohort_after_a_failure(learngn, broken, tmp_path, fast):
     assert "error: 2 of 3 pairs failed" in result.stderr
     assert ["error" in record for record in records(out)] == [False, True, True]
     assert "Toy_0003_0000.nii.gz" in records(out)[1]["error"]
+    assert "Toy_0003_0000.nii.gz" in result.stderr
     assert "1 of 3 pairs scored" in result.stdout
     # Mended, the failed ones alone are tried again.
     (broken.parent / "imagesTr" / "Toy_0003_0000.nii.gz").write_bytes(

@@ -71,7 +71,7 @@ def cohort(
         console.stdout().print(render(summary))
         if seconds:
             typer.echo(f"{np.mean(seconds):.1f} s a pair (median {np.median(seconds):.1f} s), written to {output}")
-    end_if_failed(len(summary.failed), len(pairs))
+    end_if_failed(summary)
 
 
 def _events(bars: Progress, count: int) -> CohortEvents:

@@ -58,13 +58,14 @@ def evaluate(
         console.print_json(summary.to_json())
     elif not quiet:
         console.stdout().print(render(summary))
-    end_if_failed(len(summary.failed), len(pairs))
+    end_if_failed(summary)
 
 
-def end_if_failed(failed: int, pairs: int) -> None:
-    """End with status 2 if pairs have failed; each has said why."""
-    if failed:
-        typer.echo(f"error: {failed} of {pairs} pairs failed, see their messages", err=True)
+def end_if_failed(summary: Summary) -> None:
+    """End with status 2 if pairs have failed, and say why the first one has."""
+    if summary.failed:
+        count = f"{len(summary.failed)} of {len(summary.pairs)} pairs failed"
+        typer.echo(f"error: {count}, the first of them by {summary.failed[0].error}", err=True)
         raise typer.Exit(2)
 
 
