@@ -11,6 +11,8 @@ from learngn.grid import Grid
 
 if TYPE_CHECKING:
     from learngn.image import Image
+    from learngn.registration import Registration, register
+    from learngn.settings import Settings
     from learngn.transform import Affine, Composite, DisplacementField, Transform
 
 # What needs torch is imported when first used: `import learngn` and `learngn --help` stay fast.
@@ -19,7 +21,10 @@ _LAZY = {
     "Composite": "learngn.transform",
     "DisplacementField": "learngn.transform",
     "Image": "learngn.image",
+    "Registration": "learngn.registration",
+    "Settings": "learngn.settings",
     "Transform": "learngn.transform",
+    "register": "learngn.registration",
 }
 
 __all__ = [
@@ -29,8 +34,11 @@ __all__ = [
     "Grid",
     "Image",
     "LearnGNError",
+    "Registration",
+    "Settings",
     "Transform",
     "__version__",
+    "register",
 ]
 
 
