@@ -184,7 +184,9 @@ class _LevelProblem:
         lam = state.u.new_full((n,), self.level.lam)
         diagonal = [0, 2] if ndim == 2 else [0, 3, 5]
         shift = self.method.damping * state.normal.blocks.detach()[:, diagonal].flatten(1).mean(1)
-        rhs = -(state.normal.gradient + self.level.lam * state.elastic)
+        # The data term is linearised in the step itself, the regulariser in the displacement.
+        elastic = self.method.update.pull_back(state.u, state.elastic)
+        rhs = -(state.normal.gradient + self.level.lam * elastic)
         return self.method.solver.solve(state.normal.blocks, self.stiffness, rhs, lam, shift)
 
     def run(

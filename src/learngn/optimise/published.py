@@ -28,7 +28,7 @@ def published_gauss_newton(levels: Sequence[Level]) -> GaussNewton:
         lineariser=Analytic(symmetric=False),
         solver=NormalSolver(tolerance=1e-3, iterations=40, preconditioner=None, coupled=False),
         update=Additive(),
-        control=StepControl(longest=infinite, min_jacobian=-infinite, slack=infinite, update_tolerance=0.0),
+        control=StepControl(longest=infinite, min_jacobian=-infinite, memory=0, update_tolerance=0.0),
         damping=0.0,
         momentum=0.5,
     )

@@ -24,9 +24,9 @@ class StepControl:
         Where a step would leave det(I + ∇u) below this it is shortened, there alone.
     halvings : int
         How often a step that raises the energy is halved before the level is given up.
-    memory, slack : int, float
-        A step is taken when it lowers the energy below ``1 + slack`` times the highest of the last `memory` ones.
-        Demanding a fall at every step (memory 1, slack 0) stops early: J is only an estimate of the derivative.
+    memory : int
+        A step is taken when its energy is below the highest of the last `memory` ones. Demanding a fall at every step
+        (memory 1) stops early: J is only an estimate of the derivative. Zero takes every step.
     update_tolerance : float
         A level ends when the mean update is below it [voxel of the level].
 
@@ -39,12 +39,11 @@ class StepControl:
     min_jacobian: float = 0.1
     halvings: int = 4
     memory: int = 4
-    slack: float = 0.05
     update_tolerance: float = 0.005
 
     def ceiling(self, energies: list[float]) -> float:
         """Energy that a step must not exceed, after these."""
-        return (1 + self.slack) * max(energies[-self.memory :])
+        return max(energies[-self.memory :]) if self.memory else float("inf")
 
     def capped(self, step: Tensor) -> Tensor:
         """Shorten what is longer than `longest`, voxel by voxel; (N, D, *S)."""

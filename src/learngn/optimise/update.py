@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
+import torch
 from torch import Tensor
 
 from learngn import sampling
+from learngn.kernels.reference import difference
 
 
 class Update(Protocol):
@@ -15,6 +17,9 @@ class Update(Protocol):
 
     def __call__(self, u: Tensor, step: Tensor) -> Tensor:
         """The new displacement."""
+
+    def pull_back(self, u: Tensor, gradient: Tensor) -> Tensor:
+        """Gradient by the step of an energy of the displacement, given its gradient by the displacement."""
 
 
 @dataclass(frozen=True)
@@ -25,6 +30,10 @@ class Additive:
         """See :class:`Update`."""
         return u + step
 
+    def pull_back(self, u: Tensor, gradient: Tensor) -> Tensor:
+        """See :class:`Update`."""
+        return gradient
+
 
 @dataclass(frozen=True)
 class Compositional:
@@ -33,3 +42,8 @@ class Compositional:
     def __call__(self, u: Tensor, step: Tensor) -> Tensor:
         """See :class:`Update`."""
         return sampling.compose(u, step)
+
+    def pull_back(self, u: Tensor, gradient: Tensor) -> Tensor:
+        """``(I + ∇u)ᵀ`` times the gradient: to first order the composition adds ``(I + ∇u) δ`` to u."""
+        ndim = u.shape[1]
+        return gradient + torch.stack([(difference(u, axis + 2) * gradient).sum(1) for axis in range(ndim)], dim=1)
