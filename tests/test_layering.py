@@ -24,7 +24,7 @@ LAYERS = (
     {"kernels"},
     {"image"},
     {"grid"},
-    {"errors", "_version"},
+    {"_defaults", "errors", "_version"},
 )
 RANK = {part: row for row, parts in enumerate(LAYERS) for part in parts}
 

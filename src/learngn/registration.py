@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from learngn import sampling
+from learngn._defaults import LABEL_FEATURES, SCAN_FEATURES
 from learngn.errors import GeometryError, ImageError, LabelError
 from learngn.features import Combined, Feature, parse_features
 from learngn.grid import Grid
@@ -162,7 +163,7 @@ def _feature(features: str | Feature | None, fixed: str | Path | Image) -> Featu
     if features is not None:
         return features if isinstance(features, Combined) else Combined(((features, 1.0),))
     labels = isinstance(fixed, Image) and fixed.labels
-    return parse_features("organ-distance" if labels else "mind,intensity:10")
+    return parse_features(LABEL_FEATURES if labels else SCAN_FEATURES)
 
 
 def _load(source: str | Path | Image, feature: Feature, what: str) -> Image:

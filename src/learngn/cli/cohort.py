@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from learngn._defaults import SCAN_FEATURES
 from learngn.cli import console
 from learngn.cli.evaluate import end_if_failed
 from learngn.cli.options import (
-    DEFAULT_FEATURES,
     AffineStage,
     Features,
     Iterations,
@@ -33,7 +33,7 @@ _SEED = 0  # of the bootstrap
 def cohort(
     dataset: Annotated[Path, typer.Argument(metavar="DATASET.json", help="Learn2Reg data set.", show_default=False)],
     output: Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="Folder for the results.")],
-    features: Features = DEFAULT_FEATURES,
+    features: Features = SCAN_FEATURES,
     affine: AffineStage = None,
     strides: Strides = None,
     iterations: Iterations = None,

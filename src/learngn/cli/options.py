@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
+from learngn._defaults import SCAN_FEATURES
 from learngn.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -49,14 +50,12 @@ Update = Annotated[
 ]
 Threads = Annotated[int | None, typer.Option(min=1, help="CPU threads; by default all.", rich_help_panel=_PANEL)]
 
-DEFAULT_FEATURES = "mind,intensity"
-
 
 @dataclass(frozen=True)
 class RegistrationOptions:
     """Options as the user gave them; None leaves a setting to what suits the features and the image."""
 
-    features: str = DEFAULT_FEATURES
+    features: str = SCAN_FEATURES
     affine: bool | None = None
     strides: str | None = None
     iterations: str | None = None

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from learngn._defaults import SCAN_FEATURES
 from learngn.cli import console
 from learngn.cli.options import (
-    DEFAULT_FEATURES,
     AffineStage,
     Features,
     Iterations,
@@ -33,7 +33,7 @@ def register(
     fixed: Annotated[Path, typer.Argument(help="Scan that stays.", show_default=False)],
     moving: Annotated[Path, typer.Argument(help="Scan that is brought onto it.", show_default=False)],
     output: Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="Folder for the result.")],
-    features: Features = DEFAULT_FEATURES,
+    features: Features = SCAN_FEATURES,
     affine: AffineStage = None,
     fixed_labels: Annotated[Path | None, typer.Option(help="Label map of FIXED: for the scores.")] = None,
     moving_labels: Annotated[Path | None, typer.Option(help="Label map of MOVING: for the scores, and warped.")] = None,
