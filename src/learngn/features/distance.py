@@ -107,4 +107,5 @@ def _distances(
     maps = signed_root_distances(labels, values, image.grid.spacing)
     channels = [sampling.pool(torch.from_numpy(m)[None, None], grid.shape) for m in maps]
     limit = float(np.sqrt(reach))
-    return FeatureImage(channels_last(torch.cat(channels, dim=1).clamp(-limit, limit)), grid)
+    data = torch.cat(channels, dim=1).clamp(-limit, limit).to(image.data.device)
+    return FeatureImage(channels_last(data), grid)

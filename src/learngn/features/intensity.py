@@ -47,7 +47,7 @@ def _range(data: Tensor, quantiles: tuple[float, float]) -> tuple[float, float]:
     """Quantiles of the values, from at most a million of them (torch.quantile takes no more than 2^24)."""
     values = data.flatten()
     values = values[:: max(1, values.numel() // 1_000_000)]
-    low, high = torch.quantile(values, torch.tensor(quantiles, dtype=values.dtype)).tolist()
+    low, high = torch.quantile(values, torch.tensor(quantiles, dtype=values.dtype, device=values.device)).tolist()
     return (low, high) if high > low else (float(data.min()), float(data.max()))
 
 

@@ -151,14 +151,16 @@ def _project(normal: NormalEquations, grid: Grid, generators: FloatArray) -> tup
     inverse = np.linalg.inv(grid.affine)
     # A generator's displacement in voxels at index x is (own @ [x, 1])[:D].
     own = np.stack([inverse @ g @ grid.affine for g in generators])[:, :ndim]
-    axes = [torch.arange(n, dtype=torch.float64) for n in grid.shape]
-    index = torch.stack([*torch.meshgrid(*axes, indexing="ij"), torch.ones(grid.shape, dtype=torch.float64)])
+    device = normal.blocks.device
+    axes = [torch.arange(n, dtype=torch.float64, device=device) for n in grid.shape]
+    lattice = torch.meshgrid(*axes, indexing="ij")
+    index = torch.stack([*lattice, torch.ones_like(lattice[0])])
     x = index.flatten(1)
-    gradient = np.einsum("kai,ai->k", own, (normal.gradient[0].double().flatten(1) @ x.T).numpy())
+    gradient = np.einsum("kai,ai->k", own, (normal.gradient[0].double().flatten(1) @ x.T).cpu().numpy())
     hessian = np.zeros((len(own), len(own)))
     blocks = normal.blocks[0].double().flatten(1)
     for k, (a, b) in enumerate(block_index(ndim)):
-        moments = ((x * blocks[k]) @ x.T).numpy()
+        moments = ((x * blocks[k]) @ x.T).cpu().numpy()
         part = np.einsum("ki,ij,lj->kl", own[:, a], moments, own[:, b])
         hessian += part if a == b else part + part.T
     return hessian, gradient
@@ -172,7 +174,7 @@ def centre_of_mass(weights: Tensor, grid: Grid) -> FloatArray:
     index = []
     for axis, n in enumerate(grid.shape):
         profile = weights[0, 0].sum(dim=[a for a in range(grid.ndim) if a != axis], dtype=torch.float64)
-        index.append(float((profile * torch.arange(n)).sum()) / total)
+        index.append(float((profile * torch.arange(n, device=profile.device)).sum()) / total)
     return grid.index_to_world(index)
 
 

@@ -1,0 +1,50 @@
+"""Rows of docs/results.md from the folders that ``learngn cohort`` writes.
+
+Usage: python benchmarks/accuracy.py DIR [DIR ...]
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from learngn.evaluation import bootstrap_mean
+
+STAGES = ("read", "features", "affine", "optimise", "warp", "write", "total")
+
+
+def mean(rows: list[dict[str, float]], key: str) -> float:
+    """Mean over the pairs that have the number."""
+    return statistics.fmean(row[key] for row in rows if row.get(key) is not None)
+
+
+def main(folders: list[str]) -> None:
+    """Print both tables."""
+    runs = {
+        Path(folder).name: [json.loads(line) for line in (Path(folder) / "results.jsonl").read_text().splitlines()]
+        for folder in folders
+    }
+    head = ("run", "features", "pairs", "before", "Dice (95 %)", "HD95 [voxel]", "folds [%]", "std log J", "SDlogJ")
+    print("|", " | ".join(head), "|")
+    print("|" + "---|" * len(head))
+    for name, rows in runs.items():
+        interval = bootstrap_mean([row["dice_mean"] for row in rows], np.random.default_rng(0))
+        print(
+            f"| {name} | `{rows[0]['settings']['features']}` | {len(rows)} | {mean(rows, 'dice_mean_before'):.3f} "
+            f"| {interval.mean:.3f} ({interval.low:.3f} to {interval.high:.3f}) | {mean(rows, 'hd95_mean'):.2f} "
+            f"| {mean(rows, 'folds_percent'):.4f} | {mean(rows, 'std_log_jacobian'):.3f} | {mean(rows, 'sdlogj'):.4f} |"
+        )
+    print("\nMedian seconds of the stages:\n")
+    print("| run |", " | ".join(STAGES), "|")
+    print("|---|" + "---|" * len(STAGES))
+    for name, rows in runs.items():
+        medians = [statistics.median(row["seconds"].get(stage, 0.0) for row in rows) for stage in STAGES]
+        print(f"| {name} |", " | ".join(f"{seconds:.2f}" for seconds in medians), "|")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
