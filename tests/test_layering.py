@@ -20,6 +20,7 @@ LAYERS = (
     {"io", "optimise"},
     {"features", "linearise", "solve"},
     {"regularise", "transform"},
+    {"gridmap"},
     {"sampling"},
     {"kernels"},
     {"image"},
@@ -30,7 +31,7 @@ RANK = {part: row for row, parts in enumerate(LAYERS) for part in parts}
 
 # Narrower than their row allows.
 ONLY = {
-    "io": {"transform", "sampling", "kernels", "image", "grid", "errors"},
+    "io": {"transform", "gridmap", "sampling", "kernels", "image", "grid", "errors"},
     "phantom": {"image", "grid", "errors"},
 }
 # Upwards, but inside a function alone: `Image.save` and `Transform.save`.
