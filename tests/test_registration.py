@@ -73,6 +73,13 @@ def test_label_maps(features):
     )
 
 
+def test_a_scan_is_no_label_map():
+    values = torch.linspace(-1000, 1000, body().grid.size).reshape(1, 1, *body().grid.shape)
+    hounsfield = Image(values.to(torch.int16), body().grid, labels=True)
+    with pytest.raises(LabelError, match="none below zero"):
+        register(hounsfield, hounsfield, features="distance")
+
+
 def test_settings_are_kept():
     result = register(body(), body(1), features=Mind(), settings=QUICK)
     assert result.settings == QUICK
@@ -135,3 +142,14 @@ def test_images_that_do_not_meet():
         register(body(), far, features="mind", affine=False)
     met = register(body(), far, features="mind", settings=QUICK, affine=True)
     assert mismatch(met.warped, body()) < 1
+
+
+def test_levels_that_are_too_small_or_too_large_are_left_out():
+    settings = Settings("mind", affine=False, strides=(16, 8, 4, 2, 1), iterations=(1, 2, 3, 4, 5), lam=(16.0, 1.0))
+    small = settings.limited(Grid.from_spacing((48, 64, 48)))
+    assert (small.strides, small.iterations) == ((8, 4, 2, 1), (2, 3, 4, 5))
+    assert small.lam == pytest.approx((8.0, 1.0))
+    large = settings.limited(Grid.from_spacing((320, 320, 30), (1.25, 1.25, 7)))
+    assert large.strides == (16, 8, 4, 2)
+    assert settings.limited(Grid.from_spacing((6, 6))).strides == (1,)
+    assert settings.limited(Grid.from_spacing((64, 64, 2))).strides == (8, 4, 2, 1)

@@ -22,6 +22,8 @@ from learngn.optimise import AffineGaussNewton, Iteration, StopReason, centre_of
 from learngn.settings import Settings, default_settings
 from learngn.transform import Affine, Composite, DisplacementField, Transform
 
+_MOST_LABELS = 1000
+
 
 @dataclass(frozen=True, eq=False)
 class Registration:
@@ -176,11 +178,24 @@ def _load(source: str | Path | Image, feature: Feature, what: str) -> Image:
                 f"a label map for {feature.name}",
                 "pass a segmentation, or other features",
             )
-        if not image.label_values:
-            raise LabelError(what, f"an empty label map ({image.name})", "at least one label", "check the file")
+        _check_labels(image, what)
         return image
     check_scan(image, what)
     return image
+
+
+def _check_labels(image: Image, what: str) -> None:
+    """Tell an empty label map, and a scan that was taken for one."""
+    values = image.label_values
+    if not values:
+        raise LabelError(what, f"an empty label map ({image.name})", "at least one label", "check the file")
+    if values[0] < 0 or len(values) > _MOST_LABELS:
+        raise LabelError(
+            what,
+            f"{len(values)} different values from {values[0]} to {values[-1]} ({image.name})",
+            f"a label map of at most {_MOST_LABELS} labels, none below zero",
+            "pass a segmentation, or features of scans such as mind",
+        )
 
 
 def _check_pair(fixed: Image, moving: Image) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -73,14 +74,25 @@ class Settings:
         control = StepControl(longest=self.longest_step, min_jacobian=self.min_jacobian)
         return _METHODS[self.update](self.levels(), control)
 
-    def limited(self, grid: Grid, most_voxels: int = 2_000_000) -> Settings:
-        """Without the finest levels that have more voxels than a laptop handles in seconds; never without all."""
+    def limited(self, grid: Grid, most_voxels: int = 2_000_000, fewest_along: int = 5) -> Settings:
+        """The levels that make sense on a fixed grid; never none.
+
+        Left out are the finest ones that have more voxels than a laptop handles in seconds, and the coarsest on which
+        an axis has so few voxels that nothing holds the displacement.
+        """
         voxel = float(grid.spacing.min())
-        keep = [i for i, stride in enumerate(self.strides) if grid.coarsened(stride * voxel).size <= most_voxels] or [0]
-        last = keep[-1] + 1
-        # λ of the last level kept is what it was: the schedule is cut, not squeezed.
-        lam = tuple(level.lam for level in self.levels()[:last])
-        return replace(self, strides=self.strides[:last], iterations=self.iterations[:last], lam=(lam[0], lam[-1]))
+        shapes = [grid.coarsened(stride * voxel).shape for stride in self.strides]
+        long = [axis for axis, n in enumerate(grid.shape) if n >= fewest_along]
+        affordable = [i for i, shape in enumerate(shapes) if math.prod(shape) <= most_voxels] or [0]
+        keep = [i for i in affordable if all(shapes[i][axis] >= fewest_along for axis in long)] or affordable[-1:]
+        levels = self.levels()
+        # λ of every level kept is what it was: the schedule is cut, not squeezed.
+        return replace(
+            self,
+            strides=tuple(self.strides[i] for i in keep),
+            iterations=tuple(self.iterations[i] for i in keep),
+            lam=(levels[keep[0]].lam, levels[keep[-1]].lam),
+        )
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
