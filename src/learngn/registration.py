@@ -20,7 +20,7 @@ from learngn.image import Image, check_scan
 from learngn.io import read_image
 from learngn.optimise import AffineGaussNewton, Iteration, StopReason, centre_of_mass, translation_starts
 from learngn.settings import Settings, default_settings
-from learngn.transform import Affine, Composite, DisplacementField, Transform
+from learngn.transform import Affine, Composite, DisplacementField
 
 _MOST_LABELS = 1000
 
@@ -233,6 +233,3 @@ def _mass(image: Image) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
     if image.labels:
         return centre_of_mass((image.data != 0).to(torch.float32), grid)
     return centre_of_mass(image.data - image.data.min(), grid)
-
-
-__all__ = ["Registration", "Transform", "register"]

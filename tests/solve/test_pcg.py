@@ -22,8 +22,9 @@ def registration_system(fixed, moving, grid, lam, damping=1e-3):
 def iterations(operator, rhs, preconditioner):
     x, info = conjugate_gradients(operator, rhs, preconditioner(operator), tolerance=1e-3, iterations=500)
     assert info.status is SolveStatus.CONVERGED
-    # In single precision the residual of the recursion drifts from the true one over many iterations.
-    assert float((rhs - operator(x)).norm() / rhs.norm()) < 2e-3
+    # In single precision the residual of the recursion drifts from the true one over block-Jacobi's many steps.
+    true = float((rhs - operator(x)).norm() / rhs.norm())
+    assert true < (1.01e-3 if preconditioner is Multigrid else 2e-3)
     return info.iterations
 
 

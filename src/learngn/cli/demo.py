@@ -11,7 +11,7 @@ import typer
 
 from learngn.cli import console
 from learngn.cli.options import RegistrationOptions, Threads, limit_threads
-from learngn.cli.register import Job, summary
+from learngn.cli.register import Job, show
 
 _SHAPE = (96, 80, 64)
 _SEEDS = {"fixed": 1, "moving": 2}
@@ -48,10 +48,4 @@ def demo(
     metrics = Job(files, output, RegistrationOptions(), report=True, command=command, label_names=ORGANS).run(
         quiet=quiet
     )
-    console.warn(metrics["warnings"], quiet)
-    if json:
-        console.print_json(metrics)
-    elif not quiet:
-        for line in summary(metrics):
-            typer.echo(line)
-        typer.echo(f"report: {output / 'report.html'}")
+    show(metrics, f"report: {output / 'report.html'}", json=json, quiet=quiet)

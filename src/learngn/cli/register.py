@@ -69,13 +69,8 @@ def register(
         command=shlex.join(["learngn", *sys.argv[1:]]),
     )
     metrics = job.run(quiet=quiet)
-    console.warn(metrics["warnings"], quiet)
-    if json:
-        console.print_json(metrics)
-    elif not quiet:
-        for line in summary(metrics):
-            typer.echo(line)
-        typer.echo(f"see {output / 'report.html'}" if report else f"written to {output}")
+    where = f"see {output / 'report.html'}" if report else f"written to {output}"
+    show(metrics, where, json=json, quiet=quiet)
 
 
 @dataclass(frozen=True)
@@ -157,7 +152,17 @@ class Job:
         return Pair(*subjects)
 
 
-def summary(metrics: Mapping[str, Any]) -> list[str]:
+def show(metrics: Mapping[str, Any], where: str, *, json: bool, quiet: bool) -> None:
+    """Print a result: warnings, then JSON for machines or a few lines for people, the last of them `where`."""
+    console.warn(metrics["warnings"], quiet)
+    if json:
+        console.print_json(metrics)
+    elif not quiet:
+        for line in (*_summary(metrics), where):
+            typer.echo(line)
+
+
+def _summary(metrics: Mapping[str, Any]) -> list[str]:
     """Lines for people: scores, folds, time."""
     lines = []
     for name, after, before, unit in (

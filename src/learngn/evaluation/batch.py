@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from learngn.errors import DatasetError, LearnGNError
 from learngn.evaluation.scores import PairScores
+from learngn.io import scan_numbers
 
-_SCAN_NAME = re.compile(r"_(\d{4})_(\d{4})\.nii(\.gz)?$")
 _SUFFIXES = (".npz", ".nii.gz")
 
 Progress = Callable[[PairScores, int, int], None]
@@ -33,7 +32,7 @@ def find_field(folder: Path, fixed: Path, moving: Path) -> Path:
     DatasetError
         If there is no such file, or the scans are named otherwise.
     """
-    (fixed_id, fixed_modality), (moving_id, moving_modality) = _identity(fixed), _identity(moving)
+    (fixed_id, fixed_modality), (moving_id, moving_modality) = scan_numbers(fixed), scan_numbers(moving)
     names = [f"disp_{fixed_id}_{fixed_modality}_{moving_id}_{moving_modality}"]
     if fixed_modality == moving_modality or (fixed_modality, moving_modality) == ("0000", "0001"):
         names.insert(0, f"disp_{fixed_id}_{moving_id}")
@@ -76,12 +75,3 @@ def score_all(
         if progress is not None:
             progress(scored[-1], len(scored), len(tasks))
     return scored
-
-
-def _identity(scan: Path) -> tuple[str, str]:
-    found = _SCAN_NAME.search(scan.name)
-    if found is None:
-        raise DatasetError(
-            "name of a scan", scan.name, "NAME_0001_0000.nii.gz (subject, modality)", "name the scans as Learn2Reg does"
-        )
-    return found[1], found[2]

@@ -7,7 +7,7 @@ one convention, of :mod:`learngn.grid` and :mod:`learngn.transform`.
 from __future__ import annotations
 
 from learngn.io.atomic import atomic_path, check_writable, write_json, write_text
-from learngn.io.dataset import Dataset, Pair, Subject, read_dataset
+from learngn.io.dataset import Dataset, Pair, Subject, read_dataset, scan_numbers
 from learngn.io.images import read_grid, read_image, write_image
 from learngn.io.itk import from_sitk, to_sitk
 from learngn.io.itk_transforms import to_itk
@@ -29,6 +29,7 @@ __all__ = [
     "read_landmarks",
     "read_learn2reg",
     "read_transform",
+    "scan_numbers",
     "to_itk",
     "to_sitk",
     "write_image",

@@ -51,7 +51,10 @@ class Pair:
         With the modality of each, ``FFFF_ffff_MMMM_mmmm``, unless both scans are of one modality or of 0000 and 0001 in
         this order: what Learn2Reg puts behind ``disp_``.
         """
-        (fixed, fixed_modality), (moving, moving_modality) = _numbers(self.fixed.image), _numbers(self.moving.image)
+        (fixed, fixed_modality), (moving, moving_modality) = (
+            scan_numbers(self.fixed.image),
+            scan_numbers(self.moving.image),
+        )
         if fixed_modality == moving_modality or (fixed_modality, moving_modality) == ("0000", "0001"):
             return f"{fixed}_{moving}"
         return f"{fixed}_{fixed_modality}_{moving}_{moving_modality}"
@@ -108,9 +111,9 @@ def read_dataset(path: str | Path) -> Dataset:
     name, pairs = (_get(description, key, kind, path) for key, kind in (("name", str), ("registration_val", list)))
     subjects = _get(description, "training", list, path) if "training" in description else []
     validation = tuple(_pair(entry, path) for entry in pairs)
-    seen = {_numbers(subject.image)[0] for pair in validation for subject in (pair.fixed, pair.moving)}
+    seen = {scan_numbers(subject.image)[0] for pair in validation for subject in (pair.fixed, pair.moving)}
     everyone = [_subject(entry, "image", path) for entry in subjects]
-    training = tuple(subject for subject in everyone if _numbers(subject.image)[0] not in seen)
+    training = tuple(subject for subject in everyone if scan_numbers(subject.image)[0] not in seen)
     scans = [*(pair.fixed.image for pair in validation), *(subject.image for subject in training)]
     if not scans:
         raise DatasetError(f"data set {path}", "no pair and no subject", "one at least", "fill in registration_val")
@@ -159,7 +162,7 @@ def _subject(entry: Any, key: str, path: Path) -> Subject:
     image = path.parent / name
     if not image.is_file():
         raise DatasetError(f"data set {path}", f"no file {image}", "every scan it names", "check the folder")
-    _numbers(image)
+    scan_numbers(image)
 
     def beside(folder: str, suffix: str | None = None) -> Path | None:
         other = name.replace("images", folder)
@@ -171,8 +174,14 @@ def _subject(entry: Any, key: str, path: Path) -> Subject:
     return Subject(image, beside("labels"), landmarks, beside("masks"))
 
 
-def _numbers(scan: Path) -> tuple[str, str]:
-    """Subject and modality, four digits each."""
+def scan_numbers(scan: Path) -> tuple[str, str]:
+    """Subject and modality of a scan, four digits each: ``NAME_0021_0000.nii.gz`` is ``("0021", "0000")``.
+
+    Raises
+    ------
+    DatasetError
+        If the name has no such numbers.
+    """
     found = _SCAN_NAME.search(scan.name)
     if found is None:
         raise DatasetError(

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from learngn import sampling
 from learngn.features import FeatureImage
 from learngn.grid import FloatArray, Grid
+from learngn.kernels.reference import block_index
 from learngn.linearise import Analytic, Lineariser, NormalEquations
 from learngn.optimise.history import Iteration, StopReason
 from learngn.optimise.schedule import Level
@@ -182,7 +183,7 @@ class _LevelProblem:
         """Solve for the update at a state."""
         n, ndim = state.u.shape[:2]
         lam = state.u.new_full((n,), self.level.lam)
-        diagonal = [0, 2] if ndim == 2 else [0, 3, 5]
+        diagonal = [k for k, (a, b) in enumerate(block_index(ndim)) if a == b]
         shift = self.method.damping * state.normal.blocks.detach()[:, diagonal].flatten(1).mean(1)
         # The data term is linearised in the step itself, the regulariser in the displacement.
         elastic = self.method.update.pull_back(state.u, state.elastic)
