@@ -11,6 +11,7 @@ from typing import Any
 from learngn.errors import SettingsError
 from learngn.grid import Grid
 from learngn.optimise import (
+    AdamDisplacement,
     Additive,
     Compositional,
     GaussNewton,
@@ -20,10 +21,11 @@ from learngn.optimise import (
 )
 from learngn.optimise.schedule import Level
 
-_METHODS: dict[str, Callable[[tuple[Level, ...], StepControl], GaussNewton]] = {
+_METHODS: dict[str, Callable[[tuple[Level, ...], StepControl], GaussNewton | AdamDisplacement]] = {
     "compositional": lambda levels, control: GaussNewton(levels, update=Compositional(), control=control),
     "additive": lambda levels, control: GaussNewton(levels, update=Additive(), control=control),
     "published": lambda levels, _: published_gauss_newton(levels),
+    "adam": lambda levels, _: AdamDisplacement(levels),
 }
 
 
@@ -44,7 +46,8 @@ class Settings:
     lam : (float, float)
         λ of the first and the last level [feature²].
     update : str
-        ``"compositional"``, ``"additive"``, or ``"published"``: the components alone, with momentum.
+        ``"compositional"``, ``"additive"``, or ``"published"``: the components alone, with momentum; or ``"adam"``,
+        first order instead of Gauss-Newton. The last two have no step control.
     longest_step : float
         Cap of an update [voxel of the level].
     min_jacobian : float
@@ -69,7 +72,7 @@ class Settings:
         """The schedule."""
         return schedule(self.strides, self.iterations, self.lam)
 
-    def method(self) -> GaussNewton:
+    def method(self) -> GaussNewton | AdamDisplacement:
         """The optimiser that these settings describe."""
         control = StepControl(longest=self.longest_step, min_jacobian=self.min_jacobian)
         return _METHODS[self.update](self.levels(), control)

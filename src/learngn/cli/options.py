@@ -46,7 +46,12 @@ Lambda = Annotated[
     typer.Option("--lambda", metavar="10,0.5", help="λ of the first and the last level.", rich_help_panel=_PANEL),
 ]
 Update = Annotated[
-    str | None, typer.Option(metavar="compositional|additive|published", help="Update rule.", rich_help_panel=_PANEL)
+    str | None,
+    typer.Option(
+        metavar="compositional|additive|published|adam",
+        help="Update rule; the last two are there to compare with: the paper's scheme, and a first-order one.",
+        rich_help_panel=_PANEL,
+    ),
 ]
 Threads = Annotated[int | None, typer.Option(min=1, help="CPU threads; by default all.", rich_help_panel=_PANEL)]
 

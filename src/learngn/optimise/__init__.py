@@ -1,5 +1,6 @@
-"""Optimisers: affine and dense Gauss-Newton, their schedule, updates and step control."""
+"""Optimisers: affine and dense Gauss-Newton, their schedule, updates and step control; Adam, the baseline."""
 
+from learngn.optimise.adam import AdamDisplacement
 from learngn.optimise.affine import AffineGaussNewton, AffineResult, centre_of_mass, translation_starts
 from learngn.optimise.gauss_newton import GaussNewton, Optimised
 from learngn.optimise.history import Iteration, StopReason
@@ -9,6 +10,7 @@ from learngn.optimise.step import StepControl
 from learngn.optimise.update import Additive, Compositional, Update
 
 __all__ = [
+    "AdamDisplacement",
     "Additive",
     "AffineGaussNewton",
     "AffineResult",

@@ -20,7 +20,7 @@ class StopReason(Enum):
 
 @dataclass(frozen=True)
 class Iteration:
-    """One Gauss-Newton step.
+    """One step of a dense optimiser.
 
     Attributes
     ----------
@@ -44,6 +44,7 @@ class Iteration:
     solver_iterations : int
     solver_residual : float
     solver_status : SolveStatus
+        A first-order step solves no system: ``CONVERGED`` after 0 iterations, to a residual of NaN.
     accepted : bool
     """
 
