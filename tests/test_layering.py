@@ -16,6 +16,7 @@ LAYERS = (
     {"results"},
     {"evaluation"},
     {"registration"},
+    {"model"},
     {"settings"},
     {"io", "optimise"},
     {"features", "linearise", "solve"},

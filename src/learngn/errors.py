@@ -66,3 +66,11 @@ class OutputError(LearnGNError):
 
 class SettingsError(LearnGNError):
     """A setting is unknown or out of range."""
+
+
+class ModelError(LearnGNError):
+    """A trained model cannot be read, or does not fit what it is used for."""
+
+
+class TrainingError(LearnGNError):
+    """A training cannot begin or go on: too few subjects, missing labels, a loss that diverges."""

@@ -13,11 +13,12 @@ import torch
 
 from learngn import sampling
 from learngn._defaults import LABEL_FEATURES, SCAN_FEATURES
-from learngn.errors import GeometryError, ImageError, LabelError
+from learngn.errors import GeometryError, ImageError, LabelError, ModelError
 from learngn.features import Combined, Feature, parse_features
 from learngn.grid import Grid
 from learngn.image import Image, check_scan
 from learngn.io import read_image
+from learngn.model import Model, read_model
 from learngn.optimise import AffineGaussNewton, Iteration, StopReason, centre_of_mass, translation_starts
 from learngn.settings import Settings, default_settings
 from learngn.transform import Affine, Composite, DisplacementField
@@ -94,6 +95,7 @@ def register(
     *,
     features: str | Feature | None = None,
     settings: Settings | None = None,
+    model: str | Path | Model | None = None,
     affine: bool | None = None,
     callback: Callable[[Iteration], None] | None = None,
 ) -> Registration:
@@ -110,6 +112,8 @@ def register(
         images that are label maps.
     settings : Settings, optional
         Schedule, λ, method; by default those that suit the features.
+    model : path or Model, optional
+        A trained model: it brings its features and settings along; `settings` may change its iterations.
     affine : bool, optional
         Whether to align linearly first; by default for scans alone.
     callback : callable, optional
@@ -122,13 +126,23 @@ def register(
     Raises
     ------
     LearnGNError
-        If an image cannot be read or registered, the two do not fit together, or a feature is unknown.
+        If an image cannot be read or registered, the two do not fit together, a feature is unknown, or the model
+        does not fit the images or the features.
     """
     clock = _Clock()
+    if model is not None:
+        with clock.stage("read"):
+            model = model if isinstance(model, Model) else read_model(model)
+        _check_model(model, features)
+        settings, features = settings or model.settings, model.feature
     feature = _feature(settings.features if features is None and settings is not None else features, fixed)
     with clock.stage("read"):
         fixed_image, moving_image = _load(fixed, feature, "fixed image"), _load(moving, feature, "moving image")
     _check_pair(fixed_image, moving_image)
+    if model is not None and model.config.ndim != fixed_image.grid.ndim:
+        raise ModelError(
+            "model", f"one for {model.config.ndim}D", f"one for {fixed_image.grid.ndim}D images", "choose another"
+        )
     chosen = default_settings(feature.name, feature.labels) if settings is None else settings
     chosen = replace(chosen, features=feature.name, affine=chosen.affine if affine is None else affine)
     if settings is None:
@@ -145,11 +159,13 @@ def register(
             "images that overlap",
             "let the affine stage find the shift (leave out --no-affine), or mend the headers",
         )
-    voxel = float(fixed_image.grid.spacing.min())
-    with clock.stage("features"):
+    # A model's levels have the voxel sizes that it was trained with, whatever those of the images.
+    voxel = float(fixed_image.grid.spacing.min()) if model is None else model.config.spacing
+    with clock.stage("features"), torch.no_grad():
         pair = feature(fixed_image, moving_image, chosen.strides[-1] * voxel)
     with clock.stage("optimise"), torch.no_grad():
-        result = chosen.method()(*pair, matrix, voxel=voxel, callback=callback)
+        method = chosen.method() if model is None else model.scheduled(chosen)
+        result = method(*pair, matrix, voxel=voxel, callback=callback)
     with clock.stage("warp"):
         dense = DisplacementField(sampling.resize_field(result.field, fixed_image.grid.shape), fixed_image.grid)
         transform = Composite((dense, Affine(matrix)))
@@ -157,6 +173,11 @@ def register(
     return Registration(
         transform, warped, fixed_image, moving_image, result.history, result.stop, chosen, start, clock.seconds
     )
+
+
+def _check_model(model: Model, features: str | Feature | None) -> None:
+    if features is not None and features != model.settings.features:
+        raise ModelError("features", str(features), f"the model's, {model.settings.features}", "leave the features out")
 
 
 def _feature(features: str | Feature | None, fixed: str | Path | Image) -> Feature:

@@ -106,6 +106,29 @@ def resize(image: Tensor, shape: Sequence[int]) -> Tensor:
     return kernels.best(image).resample(image, taps)
 
 
+def sample_points(image: Tensor, index: Tensor, *, outside: float | None = None) -> Tensor:
+    """Values of one image at points.
+
+    Parameters
+    ----------
+    image : Tensor, shape (1, C, *S)
+    index : Tensor, shape (M, D) [voxel]
+    outside : float, optional
+        As in :func:`warp`.
+
+    Returns
+    -------
+    Tensor, shape (M, C)
+    """
+    count, ndim = index.shape
+    # The points stand as the field of a grid of M x 1 [x 1] voxels, so that the one sampler serves.
+    shape = (count, *[1] * (ndim - 1))
+    lattice = index.new_zeros((1, ndim, *shape))
+    lattice[0, 0] = torch.arange(count, dtype=index.dtype, device=index.device).reshape(shape)
+    query = index.T.reshape(1, ndim, *shape) - lattice
+    return warp(image, query, identity_map(ndim), shape, outside=outside).reshape(-1, count).T
+
+
 def resize_field(field: Tensor, shape: Sequence[int]) -> Tensor:
     """Bring a displacement field to another shape over the same extent, (N, D, *S) to (N, D, *shape).
 
@@ -128,12 +151,14 @@ def compose(outer: Tensor, inner: Tensor) -> Tensor:
 def pyramid(image: Tensor, grids: Sequence[Grid]) -> list[Tensor]:
     """Area averages of an image, (N, C, *S), on every grid given (same extent), in the order given.
 
-    A level that divides a finer one is pooled from it, not from the image: less to read, the same result.
+    On a grid finer than the image it is interpolated. A level that divides a finer one is pooled from it, not from the
+    image: less to read, the same result.
     """
     made: dict[tuple[int, ...], Tensor] = {tuple(image.shape[2:]): image}
     for grid in sorted(grids, key=lambda g: -g.size):
         if grid.shape not in made:
             sources = [s for s in made if all(a % b == 0 for a, b in zip(s, grid.shape, strict=True))]
             source = min(sources, key=lambda s: int(np.prod(s)), default=tuple(image.shape[2:]))
-            made[grid.shape] = pool(made[source], grid.shape)
+            finer = any(n > m for n, m in zip(grid.shape, source, strict=True))
+            made[grid.shape] = (resize if finer else pool)(made[source], grid.shape)
     return [made[grid.shape] for grid in grids]

@@ -166,15 +166,8 @@ class DisplacementField(Transform):
         """See :meth:`Transform.map_points`."""
         points = np.asarray(points, dtype=np.float64).reshape(-1, self.ndim)
         index = self.grid.world_to_index(points)
-        # The points stand as the field of a grid of M x 1 [x 1] voxels, so that the one sampler serves.
-        shape = (len(index), *[1] * (self.ndim - 1))
-        query = torch.as_tensor(index.T.reshape(1, self.ndim, *shape))
-        lattice = torch.zeros_like(query)
-        lattice[0, 0] = torch.arange(len(index), dtype=query.dtype).reshape(shape)
-        moved = sampling.warp(
-            self.data.detach().double().cpu(), query - lattice, sampling.identity_map(self.ndim), shape, outside=0.0
-        )
-        return self.grid.index_to_world(index + moved.reshape(self.ndim, -1).T.numpy())
+        moved = sampling.sample_points(self.data.detach().double().cpu(), torch.as_tensor(index), outside=0.0)
+        return self.grid.index_to_world(index + moved.numpy())
 
     def inverse(self) -> DisplacementField:
         """See :meth:`Transform.inverse`; :func:`invert` also says how exact it is."""

@@ -15,6 +15,7 @@ from learngn.cli.demo import demo
 from learngn.cli.evaluate import evaluate
 from learngn.cli.info import info
 from learngn.cli.register import register
+from learngn.cli.train import train
 from learngn.errors import LearnGNError
 
 MENDABLE, INTERRUPTED = 2, 130
@@ -72,5 +73,5 @@ def program(
     """
 
 
-for command in (demo, register, apply, convert, evaluate, cohort, info):
+for command in (demo, register, apply, convert, evaluate, cohort, train, info):
     app.command()(command)

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from learngn._defaults import SCAN_FEATURES
 from learngn.cli import console
 from learngn.cli.evaluate import end_if_failed
 from learngn.cli.options import (
@@ -18,6 +17,7 @@ from learngn.cli.options import (
     RegistrationOptions,
     Strides,
     Threads,
+    TrainedModel,
     Update,
     limit_threads,
 )
@@ -33,7 +33,8 @@ _SEED = 0  # of the bootstrap
 def cohort(
     dataset: Annotated[Path, typer.Argument(metavar="DATASET.json", help="Learn2Reg data set.", show_default=False)],
     output: Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="Folder for the results.")],
-    features: Features = SCAN_FEATURES,
+    features: Features = None,
+    model: TrainedModel = None,
     affine: AffineStage = None,
     strides: Strides = None,
     iterations: Iterations = None,
@@ -56,11 +57,11 @@ def cohort(
     from learngn.io import read_dataset
 
     limit_threads(threads)
-    options = RegistrationOptions(features, affine, strides, iterations, lam, update)
+    options = RegistrationOptions(features, affine, strides, iterations, lam, update, model)
     description = read_dataset(dataset)
     pairs = description.validation[:limit]
     with console.progress(quiet) as bars:
-        records = run_cohort(pairs, output, options.settings, _events(bars, len(pairs)))
+        records = run_cohort(pairs, output, options.settings, _events(bars, len(pairs)), model=options.trained)
     scores = [PairScores.from_json(record) for record in records]
     summary = summarise(scores, np.random.default_rng(_SEED), names=description.label_names)
     seconds = [record["seconds"]["total"] for record in records if "seconds" in record]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
@@ -13,18 +15,29 @@ from learngn.errors import SettingsError
 
 if TYPE_CHECKING:
     from learngn.grid import Grid
+    from learngn.model import Model
     from learngn.settings import Settings
 
 _PANEL = "Registration"
 _T = TypeVar("_T")
 
 Features = Annotated[
-    str,
+    str | None,
     typer.Option(
         "--features",
         "-f",
         metavar="NAME[:WEIGHT],...",
-        help="What is compared. Scans: mind, intensity. Label maps: distance, organ-distance, labels.",
+        help=f"What is compared. Scans: mind, intensity. Label maps: distance, organ-distance, labels. "
+        f"[default: {SCAN_FEATURES}]",
+        rich_help_panel=_PANEL,
+    ),
+]
+TrainedModel = Annotated[
+    Path | None,
+    typer.Option(
+        "--model",
+        metavar="MODEL",
+        help="Folder of a trained model: it brings its features and settings along.",
         rich_help_panel=_PANEL,
     ),
 ]
@@ -58,14 +71,46 @@ Threads = Annotated[int | None, typer.Option(min=1, help="CPU threads; by defaul
 
 @dataclass(frozen=True)
 class RegistrationOptions:
-    """Options as the user gave them; None leaves a setting to what suits the features and the image."""
+    """Options as the user gave them; None leaves a setting to the model, or to what suits features and image."""
 
-    features: str = SCAN_FEATURES
+    features: str | None = None
     affine: bool | None = None
     strides: str | None = None
     iterations: str | None = None
     lam: str | None = None
     update: str | None = None
+    model: Path | None = None
+
+    @cached_property
+    def trained(self) -> Model | None:
+        """The model, read once.
+
+        Raises
+        ------
+        LearnGNError
+            If it cannot be read, or options are given that it has decided.
+        """
+        if self.model is None:
+            return None
+        from learngn.model import read_model
+
+        decided = {
+            "--features": self.features,
+            "--strides": self.strides,
+            "--lambda": self.lam,
+            "--update": self.update,
+        }
+        given = [option for option, value in decided.items() if value is not None]
+        if given:
+            raise SettingsError(
+                "options", f"--model and {', '.join(given)}", "either", "leave out what the model has learned"
+            )
+        return read_model(self.model)
+
+    @property
+    def feature_names(self) -> str:
+        """Features compared, by name."""
+        return self.trained.settings.features if self.trained else self.features or SCAN_FEATURES
 
     def settings(self, grid: Grid) -> Settings:
         """Settings for a fixed grid.
@@ -78,9 +123,9 @@ class RegistrationOptions:
         from learngn.features import parse_features
         from learngn.settings import default_settings
 
-        feature = parse_features(self.features)
-        settings = default_settings(feature.name, feature.labels)
-        if self.strides is None:  # strides that someone has asked for are not cut
+        feature = parse_features(self.feature_names)
+        settings = self.trained.settings if self.trained else default_settings(feature.name, feature.labels)
+        if self.strides is None and not self.trained:  # strides that someone has asked for are not cut
             settings = settings.limited(grid)
         levels = len(settings.strides)
         strides = _numbers("--strides", self.strides, float)

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from learngn._defaults import SCAN_FEATURES
 from learngn.cli import console
 from learngn.cli.options import (
     AffineStage,
@@ -21,6 +20,7 @@ from learngn.cli.options import (
     RegistrationOptions,
     Strides,
     Threads,
+    TrainedModel,
     Update,
     limit_threads,
 )
@@ -33,7 +33,8 @@ def register(
     fixed: Annotated[Path, typer.Argument(help="Scan that stays.", show_default=False)],
     moving: Annotated[Path, typer.Argument(help="Scan that is brought onto it.", show_default=False)],
     output: Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="Folder for the result.")],
-    features: Features = SCAN_FEATURES,
+    features: Features = None,
+    model: TrainedModel = None,
     affine: AffineStage = None,
     fixed_labels: Annotated[Path | None, typer.Option(help="Label map of FIXED: for the scores.")] = None,
     moving_labels: Annotated[Path | None, typer.Option(help="Label map of MOVING: for the scores, and warped.")] = None,
@@ -53,7 +54,7 @@ def register(
     Example:  learngn register fixed.nii.gz moving.nii.gz -o result --features mind
     """
     limit_threads(threads)
-    options = RegistrationOptions(features, affine, strides, iterations, lam, update)
+    options = RegistrationOptions(features, affine, strides, iterations, lam, update, model)
     job = Job(
         {
             "fixed": fixed,
@@ -115,8 +116,8 @@ class Job:
             registration = register_pair(
                 pair.fixed.image,
                 pair.moving.image,
-                features=settings.features,
                 settings=settings,
+                model=self.options.trained,
                 callback=lambda step: bars.update(task, advance=1, description=f"level 1/{step.stride:g}"),
             )
             bars.update(task, description="writing")
@@ -146,7 +147,7 @@ class Job:
         subjects = []
         for side in ("fixed", "moving"):
             image, labels = self.inputs[side], self.files.get(f"{side}_labels")
-            if labels is None and parse_features(self.options.features).labels:
+            if labels is None and parse_features(self.options.feature_names).labels:
                 labels = image  # what is registered is itself a label map
             subjects.append(Subject(image, labels, self.files.get(f"{side}_landmarks"), None))
         return Pair(*subjects)

@@ -14,6 +14,7 @@ from learngn.errors import LearnGNError
 from learngn.evaluation import read_truth
 from learngn.grid import Grid
 from learngn.io import Pair, check_writable, read_grid, write_learn2reg
+from learngn.model import Model
 from learngn.optimise import Iteration
 from learngn.registration import register
 from learngn.results import outcome
@@ -48,6 +49,8 @@ def run_cohort(
     directory: str | Path,
     settings: Callable[[Grid], Settings],
     events: CohortEvents | None = None,
+    *,
+    model: Model | None = None,
 ) -> list[Record]:
     """Register pairs and write ``disp_FFFF_MMMM.nii.gz`` and a line of ``results.jsonl`` for each.
 
@@ -61,6 +64,8 @@ def run_cohort(
     settings : callable
         Settings for a fixed grid.
     events : CohortEvents, optional
+    model : Model, optional
+        A trained one, to register with.
 
     Returns
     -------
@@ -83,7 +88,7 @@ def run_cohort(
             check_same_settings(records[pair.id], settings(read_grid(pair.fixed.image)).as_dict(), directory)
     for pair in pairs:
         if not _is_done(pair, records, directory):
-            records[pair.id] = _run_pair(pair, directory, settings, events)
+            records[pair.id] = _run_pair(pair, directory, settings, events, model)
             write_records(records, directory)
         events.done(records[pair.id])
     return [records[pair.id] for pair in pairs]
@@ -94,7 +99,13 @@ def _is_done(pair: Pair, records: dict[str, Record], directory: Path) -> bool:
     return record is not None and "error" not in record and (directory / pair.field_name).is_file()
 
 
-def _run_pair(pair: Pair, directory: Path, settings: Callable[[Grid], Settings], events: CohortEvents) -> Record:
+def _run_pair(
+    pair: Pair,
+    directory: Path,
+    settings: Callable[[Grid], Settings],
+    events: CohortEvents,
+    model: Model | None,
+) -> Record:
     names = pair.fixed.image.name, pair.moving.image.name
     record: dict[str, Any] = {"pair": pair.id, "fixed": names[0], "moving": names[1]}
     try:
@@ -104,9 +115,7 @@ def _run_pair(pair: Pair, directory: Path, settings: Callable[[Grid], Settings],
     chosen = settings(truth.fixed)  # wrong settings are no fault of the pair: they end the run
     events.begins(pair, chosen)
     try:
-        result = register(
-            pair.fixed.image, pair.moving.image, features=chosen.features, settings=chosen, callback=events.step
-        )
+        result = register(pair.fixed.image, pair.moving.image, settings=chosen, model=model, callback=events.step)
         start = perf_counter()
         write_learn2reg(result.transform, directory / pair.field_name, truth.fixed, truth.moving)
         seconds = result.seconds | {"write": perf_counter() - start}

@@ -6,15 +6,18 @@ from learngn.features.distance import Distance, OrganDistance
 from learngn.features.intensity import Intensity
 from learngn.features.labels import Labels
 from learngn.features.mind import Mind
+from learngn.features.network import EncoderDecoder, NetworkFeature
 
 __all__ = [
     "Combined",
     "Distance",
+    "EncoderDecoder",
     "Feature",
     "FeatureImage",
     "Intensity",
     "Labels",
     "Mind",
+    "NetworkFeature",
     "OrganDistance",
     "parse_features",
 ]

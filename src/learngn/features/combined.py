@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -58,8 +58,15 @@ class Combined:
         return both[0], both[1]
 
 
-def parse_features(text: str) -> Combined:
+def parse_features(text: str, organs: tuple[int, ...] | None = None) -> Combined:
     """Read ``"mind,intensity:0.5"``: names with optional weights.
+
+    Parameters
+    ----------
+    text : str
+    organs : tuple of int, optional
+        Give features that have a channel a label a channel for each of these, whatever the pair shows: what a network
+        needs.
 
     Raises
     ------
@@ -79,7 +86,10 @@ def parse_features(text: str) -> Combined:
             raise FeatureError(
                 f"weight of {name}", repr(weight_text), "a positive number", "write for example mind:0.5"
             )
-        parts.append((FEATURES[name](), weight))
+        feature = FEATURES[name]()
+        if organs is not None and isinstance(feature, OrganDistance):
+            feature = replace(feature, organs=organs)
+        parts.append((feature, weight))
     return _uniform(parts)
 
 

@@ -66,16 +66,32 @@ class OrganDistance:
     reach : float
         Distances are cut here [mm]. Far from an organ its distance tells less than the organs nearby, yet the far
         fields of all the others together outweigh them: without the cut Dice falls by six points.
+    organs : tuple of int, optional
+        Labels with a channel each, whatever the pair shows, as a network needs it: zero for both where one side lacks
+        the organ.
     """
 
     reach: float = 16.0
     name: str = "organ-distance"
     labels: bool = True
+    organs: tuple[int, ...] | None = None
 
     def __call__(self, fixed: Image, moving: Image, spacing: float) -> tuple[FeatureImage, FeatureImage]:
         """See :class:`learngn.features.Feature`."""
         values = common_labels(fixed, moving)
-        return _distances(fixed, values, spacing, self.reach), _distances(moving, values, spacing, self.reach)
+        first, second = (_distances(image, values, spacing, self.reach) for image in (fixed, moving))
+        if self.organs is None:
+            return first, second
+        return _in_channels(first, values, self.organs), _in_channels(second, values, self.organs)
+
+
+def _in_channels(image: FeatureImage, values: Sequence[int], organs: Sequence[int]) -> FeatureImage:
+    """Put the channels of some labels where their organs stand, zero elsewhere."""
+    data = image.data.new_zeros((len(image.data), len(organs), *image.grid.shape))
+    for channel, value in enumerate(values):
+        if value in organs:
+            data[:, organs.index(value)] = image.data[:, channel]
+    return FeatureImage(channels_last(data), image.grid)
 
 
 def common_labels(fixed: Image, moving: Image) -> list[int]:

@@ -1,6 +1,14 @@
 """Linearisation of the residual: (fixed, warped) features to residual f, Jacobian J and confidence w."""
 
 from learngn.linearise.analytic import Analytic
+from learngn.linearise.learned import LearnedLinearisation, PublishedLinearisation
 from learngn.linearise.linearisation import Linearisation, Lineariser, NormalEquations
 
-__all__ = ["Analytic", "Linearisation", "Lineariser", "NormalEquations"]
+__all__ = [
+    "Analytic",
+    "LearnedLinearisation",
+    "Linearisation",
+    "Lineariser",
+    "NormalEquations",
+    "PublishedLinearisation",
+]

@@ -29,6 +29,11 @@ class Analytic:
 
     symmetric: bool = True
 
+    @property
+    def refinement(self) -> int:
+        """Features and displacement share one grid."""
+        return 1
+
     def linearise(self, fixed: Tensor, warped: Tensor, weight: Tensor | None = None) -> Linearisation:
         """The linearisation itself, for inspection; :meth:`normal_equations` never stores J."""
         source = (warped + fixed) / 2 if self.symmetric else warped

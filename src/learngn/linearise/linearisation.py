@@ -59,7 +59,14 @@ class Linearisation:
 
 
 class Lineariser(Protocol):
-    """Predicts J, f and w from features of the fixed and the warped image, both (N, C, *S)."""
+    """Predicts J, f and w from features of the fixed and the warped image, both (N, C, *S).
+
+    `refinement` says how many times finer than the displacement's grid it wants the features, usually 1.
+    """
+
+    @property
+    def refinement(self) -> int:
+        """Voxels of the features along an axis for one of the displacement."""
 
     def normal_equations(self, fixed: Tensor, warped: Tensor, weight: Tensor | None = None) -> NormalEquations:
         """Normal equations of the linearisation; `weight` (N, 1, *S) multiplies its confidence."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from learngn import sampling
 from learngn.features import FeatureImage
@@ -102,6 +103,12 @@ class GaussNewton(nn.Module):
         self.update = Compositional() if update is None else update
         self.control = StepControl() if control is None else control
         self.damping, self.momentum = damping, momentum
+        # Training multiplies the schedule's λ by exp of these, level by level.
+        self.log_lam = nn.Parameter(torch.zeros(len(self.levels)), requires_grad=False)
+
+    def lam(self, index: int) -> Tensor:
+        """λ of a level, a scalar in float64."""
+        return self.levels[index].lam * self.log_lam[index].double().exp()
 
     def forward(
         self,
@@ -132,23 +139,81 @@ class GaussNewton(nn.Module):
         -------
         Optimised
         """
-        unit = float(fixed.grid.spacing.min()) if voxel is None else voxel
-        grids = [fixed.grid.coarsened(level.stride * unit) for level in self.levels]
-        moving_grids = [moving.grid.coarsened(level.stride * unit) for level in self.levels]
-        fixed_levels = sampling.pyramid(fixed.data, grids)
-        moving_levels = sampling.pyramid(moving.data, moving_grids)
-        shape = (fixed.data.shape[0], fixed.grid.ndim, *grids[0].shape)
-        u = fixed.data.new_zeros(shape) if initial is None else sampling.resize_field(initial, grids[0].shape)
+        problems = self._problems(fixed, moving, world, voxel)
+        u = self._start(fixed, problems[0].grid, initial)
         history: list[Iteration] = []
         stop = StopReason.ITERATIONS
-        for index, level in enumerate(self.levels):
-            u = sampling.resize_field(u, grids[index].shape)
-            problem = _LevelProblem(
+        for problem in problems:
+            u, stop = problem.run(sampling.resize_field(u, problem.grid.shape), history, callback)
+        return Optimised(u, problems[-1].grid, tuple(history), stop)
+
+    def unroll(
+        self,
+        fixed: FeatureImage,
+        moving: FeatureImage,
+        world: FloatArray,
+        initial: Tensor | None = None,
+        *,
+        iterations: Sequence[int] | None = None,
+        voxel: float | None = None,
+    ) -> list[tuple[Tensor, Grid]]:
+        """Take a given number of whole steps, to be differentiated: the way of training.
+
+        Every step is computed again in the backward pass, so that memory does not grow with their number beyond one
+        displacement each. Nothing is guarded or rejected: what a step control does has no derivative.
+
+        Parameters
+        ----------
+        fixed, moving, world, initial, voxel
+            As in :meth:`forward`.
+        iterations : sequence of int, optional
+            Steps of every level; by default the schedule's.
+
+        Returns
+        -------
+        list of (Tensor, Grid)
+            The displacement at the end of every level, shape (N, D, *S) [voxel], and its grid.
+        """
+        problems = self._problems(fixed, moving, world, voxel)
+        u = self._start(fixed, problems[0].grid, initial)
+        counts = [level.iterations for level in self.levels] if iterations is None else iterations
+        ends = []
+        for problem, count in zip(problems, counts, strict=True):
+            u = sampling.resize_field(u, problem.grid.shape)
+            velocity = torch.zeros_like(u)
+            for _ in range(count):
+                if torch.is_grad_enabled():
+                    u, velocity = checkpoint(problem.advance, u, velocity, use_reentrant=False)
+                else:
+                    u, velocity = problem.advance(u, velocity)
+            ends.append((u, problem.grid))
+        return ends
+
+    def _problems(
+        self, fixed: FeatureImage, moving: FeatureImage, world: FloatArray, voxel: float | None
+    ) -> list[_LevelProblem]:
+        """The minimisation of every level, coarse to fine."""
+        unit = float(fixed.grid.spacing.min()) if voxel is None else voxel
+        finer = self.lineariser.refinement
+        grids = [fixed.grid.coarsened(level.stride * unit) for level in self.levels]
+        fixed_grids = [grid if finer == 1 else grid.resized([finer * n for n in grid.shape]) for grid in grids]
+        moving_grids = [moving.grid.coarsened(level.stride * unit / finer) for level in self.levels]
+        fixed_levels = sampling.pyramid(fixed.data, fixed_grids)
+        moving_levels = sampling.pyramid(moving.data, moving_grids)
+        return [
+            _LevelProblem(
                 self, index, level, grids[index], fixed_levels[index], moving_levels[index],
-                grids[index].index_map(moving_grids[index], world),
-            )  # fmt: skip
-            u, stop = problem.run(u, history, callback)
-        return Optimised(u, grids[-1], tuple(history), stop)
+                fixed_grids[index].index_map(moving_grids[index], world),
+            )
+            for index, level in enumerate(self.levels)
+        ]  # fmt: skip
+
+    @staticmethod
+    def _start(fixed: FeatureImage, grid: Grid, initial: Tensor | None) -> Tensor:
+        """Displacement at the coarsest level to begin with."""
+        if initial is not None:
+            return sampling.resize_field(initial, grid.shape)
+        return fixed.data.new_zeros((fixed.data.shape[0], grid.ndim, *grid.shape))
 
 
 class _LevelProblem:
@@ -166,29 +231,37 @@ class _LevelProblem:
     ) -> None:
         self.method, self.index, self.level, self.grid = method, index, level, grid
         self.fixed, self.moving, self.to_moving = fixed, moving, to_moving
-        self.voxels = fixed.shape[0] * grid.size
+        self.voxels = len(fixed) * grid.size
         self.stiffness = method.regulariser.stiffness(grid, fixed)
+        self.lam = method.lam(index)
 
     def state(self, u: Tensor) -> _State:
         """Evaluate the energy and its linearisation at `u`."""
-        warped = sampling.warp(self.moving, u, self.to_moving, self.grid.shape)
+        shape = self.fixed.shape[2:]  # the grid's, or finer: what the lineariser looks at
+        warped = sampling.warp(self.moving, sampling.resize_field(u, shape), self.to_moving, shape)
         normal = self.method.lineariser.normal_equations(self.fixed, warped)
         elastic = apply_regulariser(self.method.regulariser, u, self.grid)
         with torch.no_grad():
-            regularity = self.level.lam / 2 * float((u * elastic).sum(dtype=torch.float64)) / self.voxels
+            regularity = float(self.lam) / 2 * float((u * elastic).sum(dtype=torch.float64)) / self.voxels
             data = float(normal.energy.sum()) / self.voxels
         return _State(u, normal, elastic, data, regularity)
 
     def step(self, state: _State) -> tuple[Tensor, SolveInfo]:
         """Solve for the update at a state."""
         n, ndim = state.u.shape[:2]
-        lam = state.u.new_full((n,), self.level.lam)
+        lam = self.lam.to(state.u).expand(n)
         diagonal = [k for k, (a, b) in enumerate(block_index(ndim)) if a == b]
         shift = self.method.damping * state.normal.blocks.detach()[:, diagonal].flatten(1).mean(1)
         # The data term is linearised in the step itself, the regulariser in the displacement.
         elastic = self.method.update.pull_back(state.u, state.elastic)
-        rhs = -(state.normal.gradient + self.level.lam * elastic)
+        rhs = -(state.normal.gradient + lam[0] * elastic)
         return self.method.solver.solve(state.normal.blocks, self.stiffness, rhs, lam, shift)
+
+    def advance(self, u: Tensor, velocity: Tensor) -> tuple[Tensor, Tensor]:
+        """One whole step and its velocity, differentiable."""
+        delta, _ = self.step(self.state(u))
+        velocity = self.method.control.capped(delta + self.method.momentum * velocity)
+        return self.method.update(u, velocity), velocity
 
     def run(
         self, u: Tensor, history: list[Iteration], callback: Callable[[Iteration], None] | None
@@ -215,7 +288,7 @@ class _LevelProblem:
             energies.append(state.energy())
             length = taken.detach().norm(dim=1)
             record = Iteration(
-                self.index, self.level.stride, self.grid.shape, iteration, self.level.lam,
+                self.index, self.level.stride, self.grid.shape, iteration, float(self.lam),
                 state.energy(), state.data, state.regularity, fraction if accepted else 0.0,
                 float(length.mean()), float(length.max()), smallest,
                 info.iterations, info.residual, info.status, accepted,

@@ -1,0 +1,124 @@
+"""``learngn train``: a model from the training subjects of a data set."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from learngn.cli import console
+from learngn.cli.options import Threads, limit_threads
+from learngn.errors import TrainingError
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+    from learngn.learning import TrainingConfig, TrainingEvents
+
+
+def train(
+    dataset: Annotated[Path, typer.Argument(metavar="DATASET.json", help="Learn2Reg data set.", show_default=False)],
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="MODEL", help="Folder for the model.")],
+    config: Annotated[
+        Path | None, typer.Option("--config", "-c", metavar="FILE", help="Configuration, TOML or JSON.")
+    ] = None,
+    features: Annotated[
+        str | None, typer.Option("--features", "-f", metavar="NAME[:WEIGHT],...", help="What the model sees.")
+    ] = None,
+    steps: Annotated[int | None, typer.Option(min=1, help="Steps of the training.")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Of all that is drawn.")] = None,
+    accelerator: Annotated[str, typer.Option(help="cpu, cuda, mps, or auto for the fastest there is.")] = "auto",
+    devices: Annotated[int, typer.Option(min=1, help="Devices of this machine to share the work.")] = 1,
+    show_config: Annotated[
+        bool, typer.Option("--show-config", help="Print the whole configuration as JSON, and train nothing.")
+    ] = False,
+    threads: Threads = None,
+    json: console.Json = False,
+    quiet: console.Quiet = False,
+) -> None:
+    """Train a model on the training subjects of a data set; go on where an earlier run has stopped.
+
+    Example:  learngn train AbdomenCT_dataset.json -o model --features distance
+    """
+    _check_installed()
+    from learngn.io import check_writable, read_dataset
+    from learngn.learning import train as train_model
+    from learngn.learning.log import logged
+    from learngn.learning.presets import config_for
+
+    limit_threads(threads)
+    description = read_dataset(dataset)
+    chosen = config_for(description.ndim, config, features=features, steps=steps, seed=seed)
+    if show_config:
+        console.print_json(chosen.model_dump(mode="json"))
+        return
+    fabric = _fabric(accelerator, devices)
+    check_writable(output)
+    with console.progress(quiet or not fabric.is_global_zero) as bars:
+        events = _events(bars, chosen)
+        if fabric.is_global_zero:
+            events = logged(output, events)
+        trained = train_model(description, output, chosen, fabric=fabric, events=events)
+    if not fabric.is_global_zero:
+        return
+    found = {"model": str(output), "step": trained.step, **trained.validation.to_json()}
+    if json:
+        console.print_json(found)
+    elif not quiet:
+        names = (("Dice", trained.validation.dice, ""), ("TRE", trained.validation.tre, " mm"))
+        for name, value, unit in names:
+            if value is not None:
+                typer.echo(f"validation {name} {value:.3f}{unit}, folds {trained.validation.folds:.3g} %")
+        typer.echo(f"best after {trained.step} steps; try  learngn register FIXED MOVING -o DIR --model {output}")
+
+
+def _check_installed() -> None:
+    """Say what to install, rather than fail in an import."""
+    from importlib.util import find_spec
+
+    missing = [name for name in ("lightning_fabric", "monai", "tensorboard") if find_spec(name) is None]
+    if missing:
+        raise TrainingError(
+            "training", f"no package {', '.join(missing)}", "the extra [train]", "run: pip install 'learngn[train]'"
+        )
+
+
+def _fabric(accelerator: str, devices: int) -> Any:
+    """Devices and processes; those of torchrun if it has started us."""
+    import os
+
+    from lightning_fabric import Fabric
+
+    if "WORLD_SIZE" in os.environ:
+        devices = int(os.environ.get("LOCAL_WORLD_SIZE", os.environ["WORLD_SIZE"]))
+    nodes = int(os.environ.get("WORLD_SIZE", devices)) // devices
+    try:
+        fabric = Fabric(
+            accelerator=accelerator, devices=devices, num_nodes=nodes, strategy="ddp" if devices * nodes > 1 else "auto"
+        )
+    except (ValueError, RuntimeError, TypeError) as failure:
+        first = str(failure).splitlines()[0]
+        raise TrainingError(
+            "--accelerator and --devices",
+            f"{accelerator}, {devices} ({first})",
+            "what this machine has",
+            "see learngn info",
+        ) from None
+    fabric.launch()
+    return fabric
+
+
+def _events(bars: Progress, config: TrainingConfig) -> TrainingEvents:
+    from learngn.learning import TrainingEvents
+
+    task = bars.add_task("reading", total=config.steps)
+
+    def step(done: int, losses: dict[str, float]) -> None:
+        bars.update(task, completed=done, description="  ".join(f"{n} {v:.3f}" for n, v in losses.items()))
+
+    def validated(done: int, model: object, found: Any, best: bool) -> None:
+        score = f"Dice {found.dice:.3f}" if found.dice is not None else f"figure {found.figure:.3g}"
+        bars.console.print(f"step {done}: {score}, folds {found.folds:.3g} %{', the best' if best else ''}")
+
+    return TrainingEvents(step, validated)

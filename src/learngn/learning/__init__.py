@@ -1,0 +1,17 @@
+"""Training: examples, augmentation, losses, the loop."""
+
+from learngn.learning.config import AugmentationConfig, LossConfig, TrainingConfig
+from learngn.learning.train import train
+from learngn.learning.trainer import Trained, TrainingEvents
+from learngn.learning.validation import Validation, validate
+
+__all__ = [
+    "AugmentationConfig",
+    "LossConfig",
+    "Trained",
+    "TrainingConfig",
+    "TrainingEvents",
+    "Validation",
+    "train",
+    "validate",
+]

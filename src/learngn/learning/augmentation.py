@@ -1,0 +1,102 @@
+"""Random deformation of a scan, its features and labels alike."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from learngn import sampling
+from learngn.features import FeatureImage
+from learngn.features.base import channels_last
+from learngn.grid import FloatArray, Grid
+from learngn.gridmap import GridMap
+from learngn.learning.config import AugmentationConfig
+from learngn.learning.data import Example, Side
+
+
+def random_map(grid: Grid, config: AugmentationConfig, random: np.random.Generator) -> GridMap:
+    """Draw a smooth displacement and an affine about the grid's centre."""
+    n = grid.ndim
+    linear = np.diag(np.exp(random.normal(0, config.scale, n))) @ _rotation(np.deg2rad(config.rotation), n, random)
+    linear = linear @ (np.eye(n) + np.triu(random.normal(0, config.shear, (n, n)), 1))
+    world = np.eye(n + 1)
+    world[:-1, :-1] = linear
+    shift = random.normal(0, config.shift, n) * grid.extent
+    world[:-1, -1] = grid.centre - linear @ grid.centre + grid.direction @ shift
+    return GridMap(grid, _smooth_field(grid, config, random), world)
+
+
+def _rotation(deviation: float, ndim: int, random: np.random.Generator) -> FloatArray:
+    """Product of rotations in every plane."""
+    matrix = np.eye(ndim)
+    for a in range(ndim):
+        for b in range(a + 1, ndim):
+            angle = random.normal(0, deviation)
+            plane = np.eye(ndim)
+            plane[a, a] = plane[b, b] = np.cos(angle)
+            plane[a, b], plane[b, a] = -np.sin(angle), np.sin(angle)
+            matrix = matrix @ plane
+    return matrix
+
+
+def _smooth_field(grid: Grid, config: AugmentationConfig, random: np.random.Generator) -> Tensor | None:
+    if config.smooth == 0:
+        return None
+    extent = grid.extent
+    points = np.maximum(2, np.round(config.control * extent / extent.max())).astype(int)
+    noise = random.normal(0, config.smooth, (1, grid.ndim, *points)) * extent.reshape(-1, *[1] * grid.ndim)
+    voxels = torch.from_numpy((noise / grid.spacing.reshape(-1, *[1] * grid.ndim)).astype(np.float32))
+    # Twice linear, by way of a grid in between: as good as smooth, and nothing to tune.
+    between = [min(2 * int(p), s) for p, s in zip(points, grid.shape, strict=True)]
+    return sampling.resize(sampling.resize(voxels, between), grid.shape)
+
+
+def augmented(
+    example: Example,
+    organs: Sequence[int],
+    label_spacing: float,
+    config: AugmentationConfig | None,
+    random: np.random.Generator,
+) -> Side:
+    """A random deformation of an example; the example itself without a configuration.
+
+    Parameters
+    ----------
+    example : Example
+    organs : sequence of int
+        Labels that get a channel, after the background's.
+    label_spacing : float
+        Voxel size of the labels [mm].
+    config : AugmentationConfig, optional
+    random : numpy Generator
+    """
+    features, distances, grid = example.features.data, example.distances, example.features.grid
+    label_grid = example.image.coarsened(label_spacing)
+    drawn = GridMap(grid, None, np.eye(grid.ndim + 1)) if config is None else random_map(grid, config, random)
+    if config is not None:
+        matrix = grid.index_map(grid, drawn.world)
+        features = sampling.warp(features, drawn.field, matrix, grid.shape)
+        if distances is not None:
+            distances = sampling.warp(distances, drawn.field, matrix, grid.shape)
+        if config.contrast:
+            features = _contrast(features, config.contrast, random)
+    labels = None
+    if example.labels is not None:
+        field = None if drawn.field is None else sampling.resize_field(drawn.field, label_grid.shape)
+        warped = GridMap(label_grid, field, drawn.world).warp(example.labels, nearest=True).data
+        labels = torch.cat([(warped == value).to(torch.float32) for value in (0, *organs)], dim=1)
+        labels[:, :1] = 1 - labels[:, 1:].sum(1, keepdim=True)  # what is none of the organs is background
+    landmarks = None
+    if example.landmarks is not None and config is None:
+        landmarks = torch.from_numpy(example.landmarks.astype(np.float32))[None]
+    return Side(FeatureImage(channels_last(features), grid), labels, label_grid, distances, landmarks)
+
+
+def _contrast(features: Tensor, deviation: float, random: np.random.Generator) -> Tensor:
+    """A gamma on every channel between its extremes."""
+    low, high = features.amin(), features.amax()
+    gamma = float(np.exp(random.normal(0, deviation)))
+    return low + (high - low) * ((features - low) / (high - low).clamp_min(1e-6)).pow(gamma)

@@ -1,0 +1,188 @@
+"""Training examples: a scan's input features and labels, read once, and batches of pairs of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import permutations
+
+import torch
+from torch import Tensor
+
+from learngn.errors import TrainingError
+from learngn.features import Feature, FeatureImage, OrganDistance
+from learngn.grid import FloatArray, Grid
+from learngn.image import Image, check_scan
+from learngn.io import Subject, read_image, read_landmarks
+
+
+@dataclass(frozen=True, eq=False)
+class Example:
+    """A subject, ready for training.
+
+    Attributes
+    ----------
+    name : str
+    image : Grid
+        The scan's grid.
+    features : FeatureImage
+        Input features on the working grid, (1, C, *S).
+    labels : Image or None
+        Expert labels on the scan's grid.
+    distances : Tensor, shape (1, L-1, *S), or None
+        Signed √distance of every organ on the working grid, -1 to 1; NaN throughout for an organ that is missing.
+    landmarks : array, shape (M, D) [RAS mm], or None
+    """
+
+    name: str
+    image: Grid
+    features: FeatureImage
+    labels: Image | None
+    distances: Tensor | None
+    landmarks: FloatArray | None
+
+
+def read_example(subject: Subject, feature: Feature, spacing: float, organs: tuple[int, ...] = ()) -> Example:
+    """Read a subject and compute its features on a grid of about `spacing` mm.
+
+    Parameters
+    ----------
+    subject : Subject
+    feature : Feature
+    spacing : float
+    organs : tuple of int
+        Labels whose distances are wanted.
+
+    Raises
+    ------
+    LearnGNError
+        If a file cannot be read, or the scan and its labels do not fit together.
+    """
+    image = read_image(subject.image, labels=feature.labels)
+    if not feature.labels:
+        check_scan(image, f"scan {subject.image.name}")
+    labels = None
+    if subject.labels is not None:
+        labels = read_image(subject.labels, labels=True)
+        if not labels.grid.same_space(image.grid):
+            raise TrainingError(
+                f"labels {subject.labels}",
+                f"a grid of {labels.grid}",
+                f"the scan's, {image.grid}",
+                "resample the labels to their scan",
+            )
+    landmarks = None if subject.landmarks is None else read_landmarks(subject.landmarks, image.grid).points
+    features, _ = feature(image, image, spacing)
+    distances = None if labels is None or not organs else _organ_distances(labels, spacing, organs)
+    return Example(subject.image.name, image.grid, features, labels, distances, landmarks)
+
+
+def _organ_distances(labels: Image, spacing: float, organs: tuple[int, ...]) -> Tensor:
+    """What :attr:`Example.distances` holds."""
+    feature = OrganDistance(organs=organs)
+    distances: Tensor = feature(labels, labels, spacing)[0].data / float(feature.reach**0.5)
+    missing = [channel for channel, organ in enumerate(organs) if organ not in labels.label_values]
+    distances[:, missing] = torch.nan
+    return distances
+
+
+def pairs_of(examples: Sequence[Example]) -> list[tuple[Example, Example]]:
+    """Every ordered pair of different examples of one dimension."""
+    return list(permutations(examples, 2))
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingData:
+    """What a training draws from.
+
+    Attributes
+    ----------
+    training : sequence of Example
+        Each step registers two of them, drawn anew.
+    validation : sequence of (Example, Example)
+        Pairs of subjects that are not in `training`.
+    organs : tuple of int
+        Labels that the losses count.
+    """
+
+    training: Sequence[Example]
+    validation: Sequence[tuple[Example, Example]]
+    organs: tuple[int, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Side:
+    """One side of a batch of pairs: scans of one grid, augmented.
+
+    Attributes
+    ----------
+    features : FeatureImage
+        Input features, (N, C, *S).
+    labels : Tensor, shape (N, L, *T), or None
+        One-hot labels, background first.
+    label_grid : Grid
+        Their grid.
+    distances : Tensor, shape (N, L-1, *S), or None
+        Of the organs, on the features' grid; see :class:`Example`.
+    landmarks : Tensor, shape (N, M, D) [RAS mm], or None
+    """
+
+    features: FeatureImage
+    labels: Tensor | None
+    label_grid: Grid
+    distances: Tensor | None
+    landmarks: Tensor | None
+
+    def with_features(self, data: Tensor) -> Side:
+        """The same with other features."""
+        return replace(self, features=FeatureImage(data, self.features.grid))
+
+    def to(self, device: torch.device) -> Side:
+        """Copy on a device."""
+        return Side(
+            FeatureImage(self.features.data.to(device), self.features.grid),
+            None if self.labels is None else self.labels.to(device),
+            self.label_grid,
+            None if self.distances is None else self.distances.to(device),
+            None if self.landmarks is None else self.landmarks.to(device),
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """Pairs whose scans have the same grids, side by side."""
+
+    fixed: Side
+    moving: Side
+
+    def to(self, device: torch.device) -> Batch:
+        """Copy on a device."""
+        return Batch(self.fixed.to(device), self.moving.to(device))
+
+
+def stack(sides: Sequence[Side]) -> Side:
+    """Join sides of one grid."""
+    first = sides[0]
+    labels = None if first.labels is None else torch.cat([s.labels for s in sides if s.labels is not None])
+    distances = [side.distances for side in sides if side.distances is not None]
+    landmarks = None
+    if first.landmarks is not None and len(sides) == 1:
+        landmarks = first.landmarks
+    data = torch.cat([side.features.data for side in sides])
+    return Side(
+        FeatureImage(data, first.features.grid),
+        labels,
+        first.label_grid,
+        torch.cat(distances) if distances else None,
+        landmarks,
+    )
+
+
+def share_channels(fixed: Tensor, moving: Tensor) -> tuple[Tensor, Tensor]:
+    """Set a channel that is zero throughout in one of two scans, (N, C, *S), to zero in both.
+
+    Features of organs have such channels where a scan lacks the organ: nothing can be matched there.
+    """
+    there = [x.flatten(2).abs().amax(2) > 0 for x in (fixed, moving)]
+    both = (there[0] & there[1]).to(fixed.dtype).reshape(*there[0].shape, *[1] * (fixed.ndim - 2))
+    return fixed * both, moving * both

@@ -1,0 +1,71 @@
+"""Configuration files of a training, TOML or JSON."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from learngn.errors import SettingsError
+from learngn.learning.config import TrainingConfig
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+
+def read_config(
+    path: str | Path | None = None, *, defaults: Mapping[str, Any] | None = None, **given: Any
+) -> TrainingConfig:
+    """Read a configuration.
+
+    Parameters
+    ----------
+    path : Path, optional
+        ``.toml`` or ``.json``; without, all is at its default.
+    defaults : dict, optional
+        Values of keys that neither the file nor `given` has.
+    **given
+        Values that take the place of the file's; those that are None do not.
+
+    Raises
+    ------
+    SettingsError
+        If the file cannot be read, or a key is unknown or its value out of range.
+    """
+    values = {} if path is None else _load(Path(path))
+    values = {**(defaults or {}), **values}
+    values |= {key: value for key, value in given.items() if value is not None}
+    where = "training configuration" if path is None else f"training configuration {path}"
+    try:
+        return TrainingConfig.model_validate(values)
+    except ValidationError as failure:
+        error = failure.errors()[0]
+        key = ".".join(map(str, error["loc"]))
+        if error["type"] == "extra_forbidden":
+            raise SettingsError(where, f"the unknown key {key}", "keys of docs/training.md", "correct it") from None
+        got = "nothing" if error["type"] == "missing" else repr(error["input"])
+        raise SettingsError(where, f"{key}: {got}", error["msg"], "correct it") from None
+
+
+def _load(path: Path) -> dict[str, Any]:
+    try:
+        text = path.read_text(encoding="utf-8")
+        values = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
+    except OSError as failure:
+        raise SettingsError(
+            f"training configuration {path}", failure.strerror or str(failure), "a file that can be read", "check it"
+        ) from failure
+    except ValueError as failure:
+        kind = "JSON" if path.suffix == ".json" else "TOML"
+        raise SettingsError(f"training configuration {path}", f"no {kind} ({failure})", kind, "correct it") from failure
+    if not isinstance(values, dict):
+        raise SettingsError(
+            f"training configuration {path}", f"a {type(values).__name__}", "keys and values", "mend it"
+        )
+    return values

@@ -1,0 +1,34 @@
+"""The log of a training, for TensorBoard."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from torch.utils.tensorboard import SummaryWriter
+
+from learngn.learning.trainer import TrainingEvents
+from learngn.learning.validation import Validation
+from learngn.model import Model
+
+LOG_NAME = "log"
+
+
+def logged(directory: Path, then: TrainingEvents) -> TrainingEvents:
+    """Events that write losses and validations to ``directory/log`` before they go on to others."""
+    writer = SummaryWriter(str(directory / LOG_NAME))
+
+    def step(done: int, losses: dict[str, float]) -> None:
+        for name, value in losses.items():
+            writer.add_scalar(f"loss/{name}", value, done)
+        then.step(done, losses)
+
+    def validated(done: int, model: Model, found: Validation, best: bool) -> None:
+        for name, value in found.to_json().items():
+            if value is not None:
+                writer.add_scalar(f"validation/{name}", value, done)
+        for index in range(len(model.method.levels)):
+            writer.add_scalar(f"lam/{index}", float(model.method.lam(index).detach()), done)
+        writer.flush()
+        then.validated(done, model, found, best)
+
+    return TrainingEvents(step, validated)

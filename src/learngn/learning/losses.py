@@ -1,0 +1,138 @@
+"""Losses of a registration and of its features; MONAI's where it has them."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from monai.losses.deform import DiffusionLoss
+from monai.losses.dice import DiceLoss
+from torch import Tensor
+
+from learngn import sampling
+from learngn.grid import FloatArray, Grid
+from learngn.learning.config import LossConfig
+from learngn.learning.data import Batch
+
+_TINY = 1e-5
+
+
+class LabelLoss:
+    """Soft Dice + cross-entropy of label probabilities against one-hot labels, both (N, L, *S), background first.
+
+    A label counts in a sample if the truth holds it: an organ outside the field of view teaches nothing.
+    """
+
+    def __init__(self) -> None:
+        self._dice = DiceLoss(reduction="none", smooth_nr=_TINY, smooth_dr=_TINY)
+
+    def __call__(self, probabilities: Tensor, truth: Tensor) -> Tensor:
+        """Mean Dice loss of the labels present, plus the mean cross-entropy of the voxels."""
+        dice = self._dice(probabilities, truth).flatten(1)[:, 1:]
+        present = (truth[:, 1:].flatten(2).amax(2) > 0).to(dice.dtype)
+        entropy = -(truth * probabilities.clamp_min(_TINY).log()).sum(1).mean()
+        total: Tensor = (dice * present).sum() / present.sum().clamp_min(1) + entropy
+        return total
+
+
+def weighted_squares(probabilities: Tensor, truth: Tensor) -> Tensor:
+    """Squared difference of label probabilities, every label weighted by the inverse root of its volume.
+
+    References
+    ----------
+    M. P. Heinrich, MIDL 2022: the loss of the published code.
+    """
+    volume = truth.transpose(0, 1).flatten(1).sum(1)
+    weight = torch.where(volume > 0, volume.clamp_min(1).rsqrt(), torch.zeros_like(volume))
+    weight = weight / weight.mean().clamp_min(_TINY)
+    return ((probabilities - truth).square() * weight.reshape(1, -1, *[1] * (truth.ndim - 2))).mean()
+
+
+def distance_loss(learned: Tensor, distances: Tensor) -> Tensor:
+    """Mean squared difference of the first learned channels to the distances of the organs, both (N, C, *S).
+
+    The surroundings of an organ count as much as all the rest, where its distance is at the limit: a small organ would
+    otherwise be left out without a loss. Channels of NaN, organs that a scan lacks, do not count at all.
+    """
+    known = ~torch.isnan(distances)
+    squares = torch.where(known, learned[:, : distances.shape[1]] - distances, torch.zeros_like(distances)).square()
+    near, far = known & (distances > -1), known & (distances <= -1)
+    means = [(squares * where).flatten(2).sum(2) / where.flatten(2).sum(2).clamp_min(1) for where in (near, far)]
+    return (means[0] + means[1]).mean()
+
+
+class RegistrationLoss:
+    """What a displacement costs, by the weights of a :class:`LossConfig`.
+
+    Parameters
+    ----------
+    config : LossConfig
+    """
+
+    def __init__(self, config: LossConfig) -> None:
+        self.config = config
+        self.labels = LabelLoss()
+        self._diffusion = DiffusionLoss()
+
+    def __call__(self, batch: Batch, field: Tensor, grid: Grid, world: FloatArray) -> dict[str, Tensor]:
+        """Losses by name, each with its weight; only those whose weight is not zero.
+
+        Parameters
+        ----------
+        batch : Batch
+        field : Tensor, shape (N, D, *S) [voxel of grid]
+        grid : Grid
+        world : array, shape (D+1, D+1)
+            Affine that follows [RAS mm to RAS mm].
+        """
+        c, losses = self.config, {}
+        if (c.labels or c.mse) and batch.fixed.labels is not None and batch.moving.labels is not None:
+            target = batch.fixed.label_grid
+            warped = sampling.warp(
+                batch.moving.labels,
+                sampling.resize_field(field, target.shape),
+                target.index_map(batch.moving.label_grid, world),
+                target.shape,
+            )
+            if c.labels:
+                losses["labels"] = c.labels * self.labels(warped, batch.fixed.labels)
+            if c.mse:
+                losses["mse"] = c.mse * weighted_squares(warped, batch.fixed.labels)
+        if c.smoothness:
+            # A field of one voxel along an axis has no derivative there.
+            losses["smoothness"] = (
+                c.smoothness * self._diffusion(field) if min(field.shape[2:]) > 2 else 0 * field.sum()
+            )
+        if c.features:
+            losses["features"] = c.features * _feature_difference(batch, field, grid, world)
+        if c.landmarks and batch.fixed.landmarks is not None and batch.moving.landmarks is not None:
+            losses["landmarks"] = c.landmarks * _landmark_error(batch, field, grid, world)
+        return losses
+
+
+def _feature_difference(batch: Batch, field: Tensor, grid: Grid, world: FloatArray) -> Tensor:
+    """Mean squared difference of the input features on the field's grid."""
+    fixed, moving = batch.fixed.features.on(grid), batch.moving.features
+    warped = sampling.warp(moving.data, field, grid.index_map(moving.grid, world), grid.shape)
+    return (warped - fixed.data).square().mean()
+
+
+def _landmark_error(batch: Batch, field: Tensor, grid: Grid, world: FloatArray) -> Tensor:
+    """Mean distance of warped landmarks to their partners [mm]."""
+    fixed, moving = batch.fixed.landmarks, batch.moving.landmarks
+    if fixed is None or moving is None:
+        return field.new_zeros(())
+    return torch.stack(
+        [_distance(f, m, u[None], grid, world) for f, m, u in zip(fixed, moving, field, strict=True)]
+    ).mean()
+
+
+def _distance(fixed: Tensor, moving: Tensor, field: Tensor, grid: Grid, world: FloatArray) -> Tensor:
+    """Mean distance of one sample's landmarks, (M, D) [RAS mm]."""
+    to_index, to_world = (
+        torch.as_tensor(matrix, dtype=field.dtype, device=field.device)
+        for matrix in (np.linalg.inv(grid.affine), world @ grid.affine)
+    )
+    index = fixed.to(field) @ to_index[:-1, :-1].T + to_index[:-1, -1]
+    index = index + sampling.sample_points(field, index)
+    moved = index @ to_world[:-1, :-1].T + to_world[:-1, -1]
+    return (moved - moving.to(field)).square().sum(1).clamp_min(_TINY).sqrt().mean()

@@ -1,0 +1,85 @@
+"""One training step as a module: from a batch of pairs to its losses."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from learngn.features import FeatureImage
+from learngn.learning.config import LossConfig
+from learngn.learning.data import Batch, Side
+from learngn.learning.losses import RegistrationLoss, distance_loss
+from learngn.model import Model
+
+
+class TrainingStep(nn.Module):
+    """Losses of a batch: encode both sides, unroll Gauss-Newton, compare.
+
+    Parameters
+    ----------
+    model : Model
+    losses : LossConfig
+    labels : int
+        Number of labels, background included, of the auxiliary loss.
+    mixed : bool
+        Compute the networks in bfloat16; the solver stays in float32.
+    """
+
+    def __init__(self, model: Model, losses: LossConfig, labels: int, *, mixed: bool = False) -> None:
+        super().__init__()
+        self.model, self.losses, self.mixed = model, losses, mixed
+        self.loss = RegistrationLoss(losses)
+        self.head = None
+        if losses.auxiliary and model.config.network is not None:
+            conv = nn.Conv2d if model.config.ndim == 2 else nn.Conv3d
+            self.head = conv(model.config.network.out_channels, labels, 1)
+
+    def forward(self, batch: Batch, iterations: Sequence[int]) -> dict[str, Tensor]:
+        """Losses by name, weighted; their sum is what is minimised.
+
+        Parameters
+        ----------
+        batch : Batch
+        iterations : sequence of int
+            Gauss-Newton steps of every level; empty for the losses of φ alone.
+        """
+        world = np.eye(self.model.config.ndim + 1)
+        fixed, about_fixed = self._encode(batch.fixed)
+        moving, about_moving = self._encode(batch.moving)
+        total = {name: (about_fixed[name] + about_moving[name]) / 2 for name in about_fixed}
+        if not iterations:
+            return total
+        ends = self.model.method.unroll(fixed, moving, world, iterations=iterations, voxel=self.model.config.spacing)
+        weight = 1.0
+        for field, grid in reversed(ends):
+            for name, value in self.loss(batch, field, grid, world).items():
+                total[name] = total.get(name, 0) + weight * value
+            weight *= self.losses.earlier
+            if weight == 0:
+                break
+        return total
+
+    def _encode(self, side: Side) -> tuple[FeatureImage, dict[str, Tensor]]:
+        """φ of a side, and its losses."""
+        data, encoder = side.features.data.contiguous(), self.model.encoder
+        with self._autocast(data):
+            learned = encoder.learned(data)
+            logits = None if self.head is None or learned is None else self.head(learned)
+        losses: dict[str, Tensor] = {}
+        if logits is not None and side.labels is not None:
+            truth = FeatureImage(side.labels, side.label_grid)
+            if side.features.grid.size < side.label_grid.size:
+                truth = truth.on(side.features.grid)
+            elif side.features.grid.size > side.label_grid.size:
+                logits = FeatureImage(logits.float(), side.features.grid).on(side.label_grid).data
+            losses["auxiliary"] = self.losses.auxiliary * self.loss.labels(logits.float().softmax(1), truth.data)
+        if self.losses.distances and learned is not None and side.distances is not None:
+            losses["distances"] = self.losses.distances * distance_loss(learned.float(), side.distances)
+        return FeatureImage(encoder.join(data, learned), side.features.grid), losses
+
+    def _autocast(self, data: Tensor) -> AbstractContextManager[object]:
+        return torch.autocast(data.device.type, dtype=torch.bfloat16) if self.mixed else nullcontext()

@@ -1,0 +1,218 @@
+"""From a data set to a trained model: the way of ``learngn train``, readable from top to bottom."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from lightning_fabric import Fabric
+from torch import nn
+
+from learngn._version import __version__
+from learngn.errors import TrainingError
+from learngn.features import Feature, parse_features
+from learngn.io import Dataset, Subject, check_writable, read_grid
+from learngn.learning.config import TrainingConfig
+from learngn.learning.data import Example, TrainingData, read_example
+from learngn.learning.trainer import Trained, TrainingEvents, fit
+from learngn.learning.validation import Validation
+from learngn.model import Model, ModelConfig, Provenance, write_model
+from learngn.results import sha256
+from learngn.settings import Settings, default_settings
+
+_FEWEST = 3  # subjects: two to make a pair of, one to validate with
+
+
+def train(
+    dataset: Dataset,
+    directory: str | Path,
+    config: TrainingConfig,
+    *,
+    network: nn.Module | None = None,
+    fabric: Fabric | None = None,
+    events: TrainingEvents | None = None,
+) -> Trained:
+    """Train a model on the training subjects of a data set and write it; goes on where an earlier call was killed.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        Of its training subjects a few are held out to choose the best weights; its validation pairs are not looked at.
+    directory : path
+        Folder of the model: ``model.json`` and ``weights.safetensors``, beside ``checkpoint.pt``.
+    config : TrainingConfig
+    network : nn.Module, optional
+        A φ of one's own, (N, C, *S) to (N, config.network.out_channels, *S), for ``config.network.kind = "own"``.
+    fabric : Fabric, optional
+        Devices and processes; by default the CPU, alone. Launched already.
+    events : TrainingEvents, optional
+
+    Returns
+    -------
+    Trained
+
+    Raises
+    ------
+    TrainingError
+        If there are too few subjects, labels are missing that a loss needs, or the loss diverges.
+    LearnGNError
+        If a file cannot be read or the folder not be written.
+    """
+    directory, fabric = Path(directory), fabric or Fabric(accelerator="cpu", devices=1)
+    check_writable(directory)
+    fitting, held_out = split(dataset, config)
+    organs = tuple(sorted(dataset.label_names))
+    feature = _feature(config, organs)
+    spacing = min(float(read_grid(subject.image).spacing.min()) for subject in fitting)
+    settings = _settings(config, feature)
+    examples = [read_example(subject, feature, settings.strides[-1] * spacing) for subject in (*fitting, *held_out)]
+    organs = organs or _organs_in(examples)
+    _check_labels(examples, config)
+    data = TrainingData(
+        examples[: len(fitting)], _validation_pairs(examples, len(fitting), config.validation_pairs), organs
+    )
+    torch.manual_seed(config.seed)
+    architecture = _architecture(dataset.ndim, config, settings, feature, spacing, organs, data.training)
+    model = Model(architecture, network)
+    training = {
+        "dataset": dataset.name,
+        "subjects": [subject.image.name for subject in fitting],
+        "held_out": [subject.image.name for subject in held_out],
+        "data_sha256": _data_hash((*fitting, *held_out)),
+        "config": config.model_dump(mode="json"),
+    }
+    listeners = _Writing(events or TrainingEvents(), directory, training)
+    trained = fit(
+        model, data, config, directory, fabric=fabric, identity=_identity(training), events=listeners.events()
+    )
+    if fabric.is_global_zero:
+        listeners.write(trained.model, trained.validation, trained.step)
+    fabric.barrier()
+    return trained
+
+
+def split(dataset: Dataset, config: TrainingConfig) -> tuple[list[Subject], list[Subject]]:
+    """Training subjects to fit and to hold out: the last ones, a third at most.
+
+    Raises
+    ------
+    TrainingError
+        If there are fewer than three.
+    """
+    subjects = list(dataset.training)
+    if len(subjects) < _FEWEST:
+        raise TrainingError(
+            f"data set {dataset.name}",
+            f"{len(subjects)} training subjects",
+            f"{_FEWEST} at least: two to register, one to validate with",
+            "list more under training, that no pair of registration_val shows",
+        )
+    held = min(config.validation, len(subjects) // 3)
+    return subjects[:-held], subjects[-held:]
+
+
+def _feature(config: TrainingConfig, organs: tuple[int, ...]) -> Feature:
+    return parse_features(config.features, organs=organs or None)
+
+
+def _settings(config: TrainingConfig, feature: Feature) -> Settings:
+    """The schedule; λ is still that of features as they come."""
+    settings = default_settings(feature.name, feature.labels)
+    given = {
+        name: value
+        for name in ("strides", "iterations", "longest_step", "min_jacobian")
+        if (value := getattr(config, name)) is not None
+    }
+    return replace(settings, affine=False, **given)
+
+
+def _architecture(
+    ndim: int,
+    config: TrainingConfig,
+    settings: Settings,
+    feature: Feature,
+    spacing: float,
+    organs: tuple[int, ...],
+    examples: Sequence[Example],
+) -> ModelConfig:
+    values = torch.cat([example.features.data.flatten(1) for example in examples], dim=1)
+    scale = 1 / max(1e-6, float(values.std()))
+    # λ has the unit of the squared features, which the model brings to unit size.
+    lam = config.lam or (settings.lam[0] * scale**2, settings.lam[1] * scale**2)
+    return ModelConfig(
+        ndim=2 if ndim == 2 else 3,
+        settings=replace(settings, lam=lam),
+        spacing=spacing,
+        channels=len(values),
+        organs=organs if "organ-distance" in feature.name else None,
+        scale=scale,
+        network=config.network,
+        lineariser=config.lineariser,
+        learn_lam=config.learn_lam,
+    )
+
+
+def _organs_in(examples: Sequence[Example]) -> tuple[int, ...]:
+    """Labels that occur, where the data set names none."""
+    return tuple(sorted({value for e in examples if e.labels is not None for value in e.labels.label_values}))
+
+
+def _check_labels(examples: Sequence[Example], config: TrainingConfig) -> None:
+    losses = config.losses
+    if losses.labels or losses.mse or losses.auxiliary:
+        missing = [example.name for example in examples if example.labels is None]
+        if missing:
+            raise TrainingError(
+                f"labels of {', '.join(missing[:3])}{' ...' if len(missing) > 3 else ''}",
+                "no file",
+                "a label map for every training subject, as the losses on labels need it",
+                "add them to labelsTr, or set losses.labels, .mse and .auxiliary to 0 and losses.features to 1",
+            )
+    if not any((losses.labels, losses.mse, losses.features, losses.landmarks)):
+        raise TrainingError("losses", "none that looks at the alignment", "one at least", "set losses.labels to 1")
+
+
+def _validation_pairs(examples: Sequence[Example], fitting: int, most: int) -> list[tuple[Example, Example]]:
+    """Held-out subjects with one another; a single one with subjects that are trained on."""
+    held_out = examples[fitting:]
+    others = held_out if len(held_out) > 1 else examples[:fitting]
+    pairs = [(fixed, moving) for fixed in held_out for moving in others if moving is not fixed]
+    chosen = np.linspace(0, len(pairs) - 1, min(most, len(pairs))).round().astype(int)
+    return [pairs[i] for i in chosen]
+
+
+def _data_hash(subjects: Sequence[Subject]) -> str:
+    digest = hashlib.sha256()
+    for subject in subjects:
+        for path in (subject.image, subject.labels, subject.landmarks):
+            digest.update((sha256(path) if path is not None else "none").encode())
+    return digest.hexdigest()
+
+
+def _identity(training: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps([__version__, training], sort_keys=True).encode()).hexdigest()
+
+
+class _Writing:
+    """Writes the model at every best validation, so that a killed training leaves the best so far."""
+
+    def __init__(self, events: TrainingEvents, directory: Path, training: Mapping[str, Any]) -> None:
+        self.outer, self.directory, self.training = events, directory, training
+
+    def events(self) -> TrainingEvents:
+        return TrainingEvents(self.outer.step, self._validated)
+
+    def _validated(self, step: int, model: Model, validation: Validation, best: bool) -> None:
+        if best:
+            self.write(model, validation, step)
+        self.outer.validated(step, model, validation, best)
+
+    def write(self, model: Model, validation: Validation, step: int) -> None:
+        found = {**self.training, "step": step, "validation": validation.to_json()}
+        write_model(model, self.directory, Provenance(training=found))

@@ -1,0 +1,101 @@
+"""Validation: whole registrations of held-out training subjects, scored as everything is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+import numpy as np
+import torch
+
+from learngn import sampling
+from learngn.evaluation import score
+from learngn.features import FeatureImage
+from learngn.learning.data import Example, share_channels
+from learngn.model import Model
+from learngn.settings import Settings
+from learngn.transform import DisplacementField
+
+
+@dataclass(frozen=True)
+class Validation:
+    """Means over the validation pairs; None for what cannot be known.
+
+    Attributes
+    ----------
+    dice : float or None
+    tre : float or None
+        [mm].
+    features : float
+        Mean squared difference of the input features after registration.
+    folds : float
+        [%].
+    """
+
+    dice: float | None
+    tre: float | None
+    features: float
+    folds: float
+
+    @property
+    def figure(self) -> float:
+        """What is compared, the higher the better: Dice, else minus TRE, else minus the features' difference."""
+        if self.dice is not None:
+            return self.dice
+        return -self.features if self.tre is None else -self.tre
+
+    def to_json(self) -> dict[str, float | None]:
+        """For JSON."""
+        return asdict(self)
+
+
+def registered(model: Model, settings: Settings, fixed: Example, moving: Example) -> DisplacementField:
+    """Register a pair of examples with a model, as :func:`learngn.register` does, on the model's device."""
+    device = next(model.parameters()).device
+    first, second = share_channels(fixed.features.data, moving.features.data)
+    with torch.no_grad():
+        pair = [
+            FeatureImage(model.encoder(data.to(device).contiguous()), example.features.grid)
+            for data, example in ((first, fixed), (second, moving))
+        ]
+        world = np.eye(model.config.ndim + 1)
+        result = model.scheduled(settings)(pair[0], pair[1], world, voxel=model.config.spacing)
+    return DisplacementField(sampling.resize_field(result.field.cpu(), fixed.image.shape), fixed.image)
+
+
+def validate(model: Model, pairs: Sequence[tuple[Example, Example]], settings: Settings | None = None) -> Validation:
+    """Register and score every pair.
+
+    Parameters
+    ----------
+    model : Model
+        In evaluation mode.
+    pairs : sequence of (Example, Example)
+    settings : Settings, optional
+        With other numbers of iterations than the model's.
+    """
+    dice, tre, folds, features = [], [], [], []
+    for fixed, moving in pairs:
+        transform = registered(model, settings or model.settings, fixed, moving)
+        labels = None if fixed.labels is None or moving.labels is None else (fixed.labels, moving.labels)
+        points = None
+        if fixed.landmarks is not None and moving.landmarks is not None:
+            points = fixed.image.world_to_index(fixed.landmarks), moving.image.world_to_index(moving.landmarks)
+        scores = score(transform, fixed.image, moving.image, labels=labels, landmarks=points)
+        dice.append(scores.dice_mean)
+        tre.append(np.nan if scores.tre is None else scores.tre)
+        folds.append(scores.folds_percent)
+        features.append(_difference(transform, fixed, moving))
+    return Validation(_known(dice), _known(tre), float(np.mean(features)), float(np.mean(folds)))
+
+
+def _known(values: Sequence[float]) -> float | None:
+    kept = [value for value in values if np.isfinite(value)]
+    return float(np.mean(kept)) if kept else None
+
+
+def _difference(transform: DisplacementField, fixed: Example, moving: Example) -> float:
+    grid = fixed.features.grid
+    field = sampling.resize_field(transform.data, grid.shape)
+    warped = sampling.warp(moving.features.data, field, grid.index_map(moving.features.grid), grid.shape)
+    return float((warped - fixed.features.data).square().mean())

@@ -1,0 +1,17 @@
+"""Learned registrations: their parts, their files."""
+
+from learngn.model.config import LineariserConfig, ModelConfig, NetworkConfig
+from learngn.model.model import Encoder, Model
+from learngn.model.store import Provenance, read_description, read_model, write_model
+
+__all__ = [
+    "Encoder",
+    "LineariserConfig",
+    "Model",
+    "ModelConfig",
+    "NetworkConfig",
+    "Provenance",
+    "read_description",
+    "read_model",
+    "write_model",
+]

@@ -1,0 +1,164 @@
+"""A learned registration: input features, φ, linearisation and λ, and how they become a Gauss-Newton method."""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+from torch import Tensor, nn
+
+from learngn.errors import ModelError
+from learngn.features import EncoderDecoder, Feature, NetworkFeature, parse_features
+from learngn.linearise import Analytic, LearnedLinearisation, Lineariser, PublishedLinearisation
+from learngn.model.config import ModelConfig
+from learngn.optimise import GaussNewton, StepControl
+from learngn.settings import Settings
+
+
+class Encoder(nn.Module):
+    """φ: the input's channels, each times a factor, beside those of a network.
+
+    Parameters
+    ----------
+    channels : int
+        Of the input.
+    scale : float
+        Factor that brings the input to unit size; λ has the unit of its square.
+    network : nn.Module, optional
+        Maps (N, channels, *S) to (N, C', *S).
+    keep_input : bool
+        Let the input's channels pass.
+    """
+
+    def __init__(self, channels: int, scale: float, network: nn.Module | None, *, keep_input: bool) -> None:
+        super().__init__()
+        self.channels, self.scale, self.network = channels, scale, network
+        self.log_gain = nn.Parameter(torch.zeros(channels)) if keep_input else None
+
+    def learned(self, x: Tensor) -> Tensor | None:
+        """What the network makes of input features (N, channels, *S)."""
+        return None if self.network is None else self.network(x * self.scale)
+
+    def join(self, x: Tensor, learned: Tensor | None) -> Tensor:
+        """φ from the input features and the learned ones."""
+        parts = [] if learned is None else [learned.to(x.dtype)]
+        if self.log_gain is not None:
+            parts.insert(0, x * (self.scale * self.log_gain.exp()).reshape(1, -1, *[1] * (x.ndim - 2)))
+        return torch.cat(parts, dim=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """φ of input features (N, channels, *S).
+
+        Raises
+        ------
+        ModelError
+            If the input has not the channels that the model was trained with.
+        """
+        if x.shape[1] != self.channels:
+            raise ModelError(
+                "features of the pair",
+                f"{x.shape[1]} channels",
+                f"the model's {self.channels}",
+                "register with the features that it was trained with",
+            )
+        return self.join(x, self.learned(x))
+
+
+class Model(nn.Module):
+    """A registration whose features, linearisation or λ are learned.
+
+    Parameters
+    ----------
+    config : ModelConfig
+    network : nn.Module, optional
+        The network of a model whose ``config.network.kind`` is ``"own"``.
+
+    Raises
+    ------
+    ModelError
+        If such a network is missing, or given to a model that does not ask for it.
+
+    Notes
+    -----
+    Untrained, with the input's channels kept, no network and the corrected linearisation, it is the hand-made
+    Gauss-Newton of its settings.
+    """
+
+    def __init__(self, config: ModelConfig, network: nn.Module | None = None) -> None:
+        super().__init__()
+        self.config = config
+        self.encoder = Encoder(
+            config.channels,
+            config.scale,
+            _network(config, network),
+            keep_input=config.network is None or config.network.keep_input,
+        )
+        self.method = _method(config)
+
+    @property
+    def settings(self) -> Settings:
+        """Features, schedule and λ before training."""
+        return self.config.settings
+
+    @property
+    def base_feature(self) -> Feature:
+        """The features that the model sees."""
+        return parse_features(self.settings.features, self.config.organs)
+
+    @property
+    def feature(self) -> Feature:
+        """φ as a feature of a pair of images."""
+        return NetworkFeature(self.base_feature, self.encoder, self.settings.features)
+
+    def scheduled(self, settings: Settings) -> GaussNewton:
+        """The trained method with the iterations of other settings.
+
+        Raises
+        ------
+        ModelError
+            If the settings have other levels: their λ were not learned.
+        """
+        if settings.strides != self.settings.strides:
+            raise ModelError(
+                "strides", str(list(settings.strides)), f"the model's {list(self.settings.strides)}", "leave them out"
+            )
+        method = copy.copy(self.method)
+        method.levels = settings.levels()
+        method.control = StepControl(longest=settings.longest_step, min_jacobian=settings.min_jacobian)
+        return method
+
+
+def _network(config: ModelConfig, own: nn.Module | None) -> nn.Module | None:
+    wanted = config.network is not None and config.network.kind == "own"
+    if wanted != (own is not None):
+        raise ModelError(
+            "network of the model",
+            "one that it has no use for" if own is not None else "none",
+            "none: its own is in the file" if own is not None else "the network that it was trained with",
+            "leave it out" if own is not None else "pass it: read_model(path, network=...)",
+        )
+    if own is not None or config.network is None:
+        return own
+    n = config.network
+    return EncoderDecoder(
+        config.channels, n.out_channels, config.ndim, width=n.width, depth=n.depth, stem=n.stem, widest=n.widest
+    )
+
+
+def _method(config: ModelConfig) -> GaussNewton:
+    method = config.settings.method()
+    if not isinstance(method, GaussNewton):
+        raise ModelError("update of the model", config.settings.update, "one of Gauss-Newton", "mend the settings")
+    method.lineariser = _lineariser(config)
+    method.log_lam.requires_grad_(config.learn_lam)
+    return method
+
+
+def _lineariser(config: ModelConfig) -> Lineariser:
+    if config.lineariser is None:
+        return Analytic()
+    channels = config.channels if config.network is None or config.network.keep_input else 0
+    channels += 0 if config.network is None else config.network.out_channels
+    if config.lineariser.kind == "published":
+        return PublishedLinearisation(channels, config.ndim, hidden=config.lineariser.hidden)
+    return LearnedLinearisation(channels, config.ndim, hidden=config.lineariser.hidden, weight=config.lineariser.weight)

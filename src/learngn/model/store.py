@@ -1,0 +1,137 @@
+"""Models on the disk: a folder with ``model.json`` and ``weights.safetensors``. Reading one runs no code."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
+from torch import nn
+
+from learngn._version import __version__
+from learngn.errors import ModelError
+from learngn.io import atomic_path, write_json
+from learngn.model.config import ModelConfig
+from learngn.model.model import Model
+
+FORMAT = 1
+CONFIG_NAME, WEIGHTS_NAME = "model.json", "weights.safetensors"
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """Where a model comes from.
+
+    Attributes
+    ----------
+    version : str
+        Of LearnGN.
+    training : dict
+        What it was trained on and how: data set, its hash, configuration, steps, validation score.
+    """
+
+    version: str = __version__
+    training: Mapping[str, Any] = field(default_factory=dict)
+
+
+def write_model(model: Model, directory: str | Path, provenance: Provenance | None = None) -> None:
+    """Write a model to a folder, made unless it exists; the weights first, so that a description never lacks them.
+
+    Raises
+    ------
+    OutputError
+        If the folder cannot be written.
+    """
+    directory = Path(directory)
+    directory.mkdir(parents=True, exist_ok=True)
+    origin = provenance or Provenance()
+    with atomic_path(directory / WEIGHTS_NAME) as temporary:
+        weights = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+        temporary.write_bytes(save(weights))
+    description = {
+        "format": FORMAT,
+        "version": origin.version,
+        "architecture": model.config.model_dump(mode="json"),
+        "training": dict(origin.training),
+    }
+    write_json(description, directory / CONFIG_NAME)
+
+
+def read_description(directory: str | Path) -> tuple[ModelConfig, Provenance]:
+    """Read what a model is, without its weights.
+
+    Raises
+    ------
+    ModelError
+        If the folder holds no model, or one of another format.
+    """
+    path = Path(directory) / CONFIG_NAME
+    try:
+        description = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as failure:
+        raise ModelError(
+            f"model {directory}", f"no file {CONFIG_NAME}", "a folder that learngn train has written", "check the path"
+        ) from failure
+    except ValueError as failure:
+        raise ModelError(f"model file {path}", "no JSON", "what learngn train writes", "copy it again") from failure
+    found = description.get("format") if isinstance(description, dict) else None
+    if found != FORMAT:
+        raise ModelError(
+            f"model file {path}",
+            f"format {found!r} of version {description.get('version') if isinstance(description, dict) else None}",
+            f"format {FORMAT}, of LearnGN {__version__}",
+            "train the model again, or install the version that has written it",
+        )
+    try:
+        config = ModelConfig.model_validate(description["architecture"])
+    except (KeyError, ValidationError) as failure:
+        raise ModelError(f"model file {path}", _first(failure), "a known architecture", "train it again") from failure
+    return config, Provenance(str(description.get("version")), description.get("training", {}))
+
+
+def read_model(directory: str | Path, *, network: nn.Module | None = None) -> Model:
+    """Read a model, in evaluation mode.
+
+    Parameters
+    ----------
+    directory : Path
+    network : nn.Module, optional
+        The network of a model that was trained with one of one's own; its weights are in the file.
+
+    Raises
+    ------
+    ModelError
+        If the folder holds no model, one of another format, or weights that are truncated or do not fit it.
+    """
+    config, _ = read_description(directory)
+    model = Model(config, network)
+    path = Path(directory) / WEIGHTS_NAME
+    try:
+        weights = load_file(path)
+    except OSError as failure:
+        raise ModelError(
+            f"model {directory}", f"no file {WEIGHTS_NAME}", "weights", "copy the whole folder"
+        ) from failure
+    except SafetensorError as failure:
+        raise ModelError(
+            f"weights {path}", f"a broken file ({failure})", "what learngn train has written", "copy it again"
+        ) from failure
+    try:
+        model.load_state_dict(weights)
+    except RuntimeError as failure:
+        raise ModelError(
+            f"weights {path}", "tensors of another architecture", f"those of {CONFIG_NAME}", "copy both files together"
+        ) from failure
+    return model.eval()
+
+
+def _first(failure: KeyError | ValidationError) -> str:
+    if isinstance(failure, KeyError):
+        return f"no {failure}"
+    error = failure.errors()[0]
+    return f"{'.'.join(map(str, error['loc']))}: {error['msg']}"
