@@ -29,7 +29,8 @@ class AdamDisplacement(nn.Module):
         Coarse to fine. The published baseline is one level of stride 4 with 25 iterations.
     regulariser : Regulariser
     rate : float
-        Learning rate, about the longest step of a component [voxel of the level].
+        Learning rate, about the longest step of a component [voxel of the level]. Few iterations on a single level
+        want more, 0.8.
 
     Raises
     ------
@@ -39,8 +40,8 @@ class AdamDisplacement(nn.Module):
     Notes
     -----
     Adam divides every component of the gradient by its own running magnitude: what couples the components of a
-    voxel, or neighbouring voxels, is not used, and a step does not depend on the scale of the features. Every level
-    starts with no memory of the one before.
+    voxel, or neighbouring voxels, is not used, and a step does not depend on the scale of the features. Steps add up
+    and nothing controls them. Every level starts with no memory of the one before.
 
     References
     ----------
@@ -48,10 +49,10 @@ class AdamDisplacement(nn.Module):
     M. P. Heinrich, "Learning Registration Models with Differentiable Gauss-Newton Optimisation", MIDL 2022.
     """
 
-    def __init__(self, levels: Sequence[Level], *, regulariser: Regulariser | None = None, rate: float = 0.2) -> None:
+    def __init__(self, levels: Sequence[Level], *, regulariser: Regulariser | None = None, rate: float = 0.4) -> None:
         super().__init__()
         if not 0 < rate < math.inf:
-            raise SettingsError("learning rate of Adam", f"{rate:g}", "a positive number", "0.2 suits most")
+            raise SettingsError("learning rate of Adam", f"{rate:g}", "a positive number", "0.4 suits most")
         self.levels = tuple(levels)
         self.regulariser = Diffusion() if regulariser is None else regulariser
         self.rate = rate
