@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from learngn.model import LineariserConfig, NetworkConfig
+from learngn.model import LineariserConfig, NetworkConfig, VoxelMorphConfig
 from learngn.model.config import Strict
 
 
@@ -94,6 +94,8 @@ class TrainingConfig(Strict):
         Learned J, f and w; null for the analytic ones.
     learn_lam : bool
         Learn λ of every level.
+    voxelmorph : VoxelMorphConfig, optional
+        Predict the displacement at once instead, as a baseline.
     validation : int
         Training subjects held out to choose the best weights.
     validation_pairs : int
@@ -117,7 +119,7 @@ class TrainingConfig(Strict):
         Each level takes a random number of Gauss-Newton steps between this fraction of the schedule's and `most` of it.
     most : float
     finest : float
-        Levels of a smaller stride take no steps in training: they are the dearest ones, and the features serve them too.
+        Levels of a smaller stride take no steps in training: they are the dearest, and the features serve them too.
     curriculum : float
         Fraction of the training over which `most` rises from `fewest`.
     validate_every : int
@@ -137,6 +139,7 @@ class TrainingConfig(Strict):
     network: NetworkConfig | None = NetworkConfig.model_validate({})
     lineariser: LineariserConfig | None = None
     learn_lam: bool = True
+    voxelmorph: VoxelMorphConfig | None = None
     augmentation: AugmentationConfig = AugmentationConfig.model_validate({})
     losses: LossConfig = LossConfig.model_validate({})
     validation: int = Field(3, ge=1)

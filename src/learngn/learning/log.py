@@ -9,6 +9,7 @@ from torch.utils.tensorboard import SummaryWriter
 from learngn.learning.trainer import TrainingEvents
 from learngn.learning.validation import Validation
 from learngn.model import Model
+from learngn.optimise import GaussNewton
 
 LOG_NAME = "log"
 
@@ -26,8 +27,10 @@ def logged(directory: Path, then: TrainingEvents) -> TrainingEvents:
         for name, value in found.to_json().items():
             if value is not None:
                 writer.add_scalar(f"validation/{name}", value, done)
-        for index in range(len(model.method.levels)):
-            writer.add_scalar(f"lam/{index}", float(model.method.lam(index).detach()), done)
+        method = model.method
+        if isinstance(method, GaussNewton):
+            for index in range(len(method.levels)):
+                writer.add_scalar(f"lam/{index}", float(method.lam(index).detach()), done)
         writer.flush()
         then.validated(done, model, found, best)
 

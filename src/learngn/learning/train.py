@@ -155,6 +155,7 @@ def _architecture(
         network=config.network,
         lineariser=config.lineariser,
         learn_lam=config.learn_lam,
+        voxelmorph=config.voxelmorph,
     )
 
 

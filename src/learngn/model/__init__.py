@@ -1,8 +1,9 @@
 """Learned registrations: their parts, their files."""
 
-from learngn.model.config import LineariserConfig, ModelConfig, NetworkConfig
+from learngn.model.config import LineariserConfig, ModelConfig, NetworkConfig, VoxelMorphConfig
 from learngn.model.model import Encoder, Model
 from learngn.model.store import Provenance, read_description, read_model, write_model
+from learngn.model.voxelmorph import VoxelMorphRegistration
 
 __all__ = [
     "Encoder",
@@ -11,6 +12,8 @@ __all__ = [
     "ModelConfig",
     "NetworkConfig",
     "Provenance",
+    "VoxelMorphConfig",
+    "VoxelMorphRegistration",
     "read_description",
     "read_model",
     "write_model",

@@ -59,6 +59,19 @@ class LineariserConfig(Strict):
     weight: bool = True
 
 
+class VoxelMorphConfig(Strict):
+    """A displacement predicted at once, instead of Gauss-Newton: a baseline.
+
+    Attributes
+    ----------
+    width, stages : int
+        See :class:`learngn.model.VoxelMorphRegistration`.
+    """
+
+    width: int = Field(16, ge=1, le=512)
+    stages: int = Field(4, ge=1, le=6)
+
+
 class ModelConfig(Strict):
     """Architecture of a :class:`learngn.model.Model`.
 
@@ -79,6 +92,8 @@ class ModelConfig(Strict):
     lineariser : LineariserConfig, optional
     learn_lam : bool
         Learn λ of every level.
+    voxelmorph : VoxelMorphConfig, optional
+        Take the place of Gauss-Newton.
     """
 
     ndim: Literal[2, 3]
@@ -90,3 +105,4 @@ class ModelConfig(Strict):
     network: NetworkConfig | None = None
     lineariser: LineariserConfig | None = None
     learn_lam: bool = True
+    voxelmorph: VoxelMorphConfig | None = None

@@ -11,6 +11,7 @@ from learngn.errors import ModelError
 from learngn.features import EncoderDecoder, Feature, NetworkFeature, parse_features
 from learngn.linearise import Analytic, LearnedLinearisation, Lineariser, PublishedLinearisation
 from learngn.model.config import ModelConfig
+from learngn.model.voxelmorph import VoxelMorphRegistration
 from learngn.optimise import GaussNewton, StepControl
 from learngn.settings import Settings
 
@@ -93,7 +94,7 @@ class Model(nn.Module):
             _network(config, network),
             keep_input=config.network is None or config.network.keep_input,
         )
-        self.method = _method(config)
+        self.method: GaussNewton | VoxelMorphRegistration = _method(config)
 
     @property
     def settings(self) -> Settings:
@@ -110,7 +111,7 @@ class Model(nn.Module):
         """φ as a feature of a pair of images."""
         return NetworkFeature(self.base_feature, self.encoder, self.settings.features)
 
-    def scheduled(self, settings: Settings) -> GaussNewton:
+    def scheduled(self, settings: Settings) -> GaussNewton | VoxelMorphRegistration:
         """The trained method with the iterations of other settings.
 
         Raises
@@ -122,6 +123,8 @@ class Model(nn.Module):
             raise ModelError(
                 "strides", str(list(settings.strides)), f"the model's {list(self.settings.strides)}", "leave them out"
             )
+        if isinstance(self.method, VoxelMorphRegistration):
+            return self.method
         method = copy.copy(self.method)
         method.levels = settings.levels()
         method.control = StepControl(longest=settings.longest_step, min_jacobian=settings.min_jacobian)
@@ -145,7 +148,12 @@ def _network(config: ModelConfig, own: nn.Module | None) -> nn.Module | None:
     )
 
 
-def _method(config: ModelConfig) -> GaussNewton:
+def _method(config: ModelConfig) -> GaussNewton | VoxelMorphRegistration:
+    if config.voxelmorph is not None:
+        v = config.voxelmorph
+        return VoxelMorphRegistration(
+            config.settings.levels(), _channels(config), config.ndim, width=v.width, stages=v.stages
+        )
     method = config.settings.method()
     if not isinstance(method, GaussNewton):
         raise ModelError("update of the model", config.settings.update, "one of Gauss-Newton", "mend the settings")
@@ -154,11 +162,18 @@ def _method(config: ModelConfig) -> GaussNewton:
     return method
 
 
+def _channels(config: ModelConfig) -> int:
+    """Of φ."""
+    if config.network is None:
+        return config.channels
+    return config.network.out_channels + (config.channels if config.network.keep_input else 0)
+
+
 def _lineariser(config: ModelConfig) -> Lineariser:
     if config.lineariser is None:
         return Analytic()
-    channels = config.channels if config.network is None or config.network.keep_input else 0
-    channels += 0 if config.network is None else config.network.out_channels
     if config.lineariser.kind == "published":
-        return PublishedLinearisation(channels, config.ndim, hidden=config.lineariser.hidden)
-    return LearnedLinearisation(channels, config.ndim, hidden=config.lineariser.hidden, weight=config.lineariser.weight)
+        return PublishedLinearisation(_channels(config), config.ndim, hidden=config.lineariser.hidden)
+    return LearnedLinearisation(
+        _channels(config), config.ndim, hidden=config.lineariser.hidden, weight=config.lineariser.weight
+    )

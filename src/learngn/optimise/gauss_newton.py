@@ -15,6 +15,7 @@ from learngn.grid import FloatArray, Grid
 from learngn.kernels.reference import block_index
 from learngn.linearise import Analytic, Lineariser, NormalEquations
 from learngn.optimise.history import Iteration, StopReason
+from learngn.optimise.levels import PairLevel, first_displacement, levels_of_pair
 from learngn.optimise.schedule import Level
 from learngn.optimise.step import StepControl
 from learngn.optimise.update import Compositional, Update
@@ -140,12 +141,12 @@ class GaussNewton(nn.Module):
         Optimised
         """
         problems = self._problems(fixed, moving, world, voxel)
-        u = self._start(fixed, problems[0].grid, initial)
+        u = first_displacement(fixed, problems[0].pair.grid, initial)
         history: list[Iteration] = []
         stop = StopReason.ITERATIONS
         for problem in problems:
-            u, stop = problem.run(sampling.resize_field(u, problem.grid.shape), history, callback)
-        return Optimised(u, problems[-1].grid, tuple(history), stop)
+            u, stop = problem.run(sampling.resize_field(u, problem.pair.grid.shape), history, callback)
+        return Optimised(u, problems[-1].pair.grid, tuple(history), stop)
 
     def unroll(
         self,
@@ -175,75 +176,43 @@ class GaussNewton(nn.Module):
             The displacement at the end of every level, shape (N, D, *S) [voxel], and its grid.
         """
         problems = self._problems(fixed, moving, world, voxel)
-        u = self._start(fixed, problems[0].grid, initial)
+        u = first_displacement(fixed, problems[0].pair.grid, initial)
         counts = [level.iterations for level in self.levels] if iterations is None else iterations
         ends = []
         for problem, count in zip(problems, counts, strict=True):
-            u = sampling.resize_field(u, problem.grid.shape)
+            u = sampling.resize_field(u, problem.pair.grid.shape)
             velocity = torch.zeros_like(u)
             for _ in range(count):
                 if torch.is_grad_enabled():
                     u, velocity = checkpoint(problem.advance, u, velocity, use_reentrant=False)
                 else:
                     u, velocity = problem.advance(u, velocity)
-            ends.append((u, problem.grid))
+            ends.append((u, problem.pair.grid))
         return ends
 
     def _problems(
         self, fixed: FeatureImage, moving: FeatureImage, world: FloatArray, voxel: float | None
     ) -> list[_LevelProblem]:
         """The minimisation of every level, coarse to fine."""
-        unit = float(fixed.grid.spacing.min()) if voxel is None else voxel
-        finer = self.lineariser.refinement
-        grids = [fixed.grid.coarsened(level.stride * unit) for level in self.levels]
-        fixed_grids = [grid if finer == 1 else grid.resized([finer * n for n in grid.shape]) for grid in grids]
-        moving_grids = [moving.grid.coarsened(level.stride * unit / finer) for level in self.levels]
-        fixed_levels = sampling.pyramid(fixed.data, fixed_grids)
-        moving_levels = sampling.pyramid(moving.data, moving_grids)
-        return [
-            _LevelProblem(
-                self, index, level, grids[index], fixed_levels[index], moving_levels[index],
-                fixed_grids[index].index_map(moving_grids[index], world),
-            )
-            for index, level in enumerate(self.levels)
-        ]  # fmt: skip
-
-    @staticmethod
-    def _start(fixed: FeatureImage, grid: Grid, initial: Tensor | None) -> Tensor:
-        """Displacement at the coarsest level to begin with."""
-        if initial is not None:
-            return sampling.resize_field(initial, grid.shape)
-        return fixed.data.new_zeros((fixed.data.shape[0], grid.ndim, *grid.shape))
+        pairs = levels_of_pair(self.levels, fixed, moving, world, voxel, self.lineariser.refinement)
+        return [_LevelProblem(self, index, pair) for index, pair in enumerate(pairs)]
 
 
 class _LevelProblem:
     """The minimisation on one level."""
 
-    def __init__(
-        self,
-        method: GaussNewton,
-        index: int,
-        level: Level,
-        grid: Grid,
-        fixed: Tensor,
-        moving: Tensor,
-        to_moving: FloatArray,
-    ) -> None:
-        self.method, self.index, self.level, self.grid = method, index, level, grid
-        self.fixed, self.moving, self.to_moving = fixed, moving, to_moving
-        self.voxels = len(fixed) * grid.size
-        self.stiffness = method.regulariser.stiffness(grid, fixed)
+    def __init__(self, method: GaussNewton, index: int, pair: PairLevel) -> None:
+        self.method, self.index, self.pair = method, index, pair
+        self.stiffness = method.regulariser.stiffness(pair.grid, pair.fixed)
         self.lam = method.lam(index)
 
     def state(self, u: Tensor) -> _State:
         """Evaluate the energy and its linearisation at `u`."""
-        shape = self.fixed.shape[2:]  # the grid's, or finer: what the lineariser looks at
-        warped = sampling.warp(self.moving, sampling.resize_field(u, shape), self.to_moving, shape)
-        normal = self.method.lineariser.normal_equations(self.fixed, warped)
-        elastic = apply_regulariser(self.method.regulariser, u, self.grid)
+        normal = self.method.lineariser.normal_equations(self.pair.fixed, self.pair.warped(u))
+        elastic = apply_regulariser(self.method.regulariser, u, self.pair.grid)
         with torch.no_grad():
-            regularity = float(self.lam) / 2 * float((u * elastic).sum(dtype=torch.float64)) / self.voxels
-            data = float(normal.energy.sum()) / self.voxels
+            regularity = float(self.lam) / 2 * float((u * elastic).sum(dtype=torch.float64)) / self.pair.voxels
+            data = float(normal.energy.sum()) / self.pair.voxels
         return _State(u, normal, elastic, data, regularity)
 
     def step(self, state: _State) -> tuple[Tensor, SolveInfo]:
@@ -269,7 +238,7 @@ class _LevelProblem:
         """Iterate from `u`; append to `history`."""
         control, state = self.method.control, self.state(u)
         energies, velocity = [state.energy()], torch.zeros_like(u)
-        for iteration in range(self.level.iterations):
+        for iteration in range(self.pair.level.iterations):
             delta, info = self.step(state)
             if info.status is SolveStatus.ZERO:
                 return state.u, StopReason.STATIONARY
@@ -288,7 +257,7 @@ class _LevelProblem:
             energies.append(state.energy())
             length = taken.detach().norm(dim=1)
             record = Iteration(
-                self.index, self.level.stride, self.grid.shape, iteration, float(self.lam),
+                self.index, self.pair.level.stride, self.pair.grid.shape, iteration, float(self.lam),
                 state.energy(), state.data, state.regularity, fraction if accepted else 0.0,
                 float(length.mean()), float(length.max()), smallest,
                 info.iterations, info.residual, info.status, accepted,

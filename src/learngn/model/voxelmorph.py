@@ -1,0 +1,100 @@
+"""VoxelMorph, for comparison: a network that predicts the whole displacement at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from itertools import chain
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from learngn import sampling
+from learngn.errors import ModelError
+from learngn.features import FeatureImage
+from learngn.grid import FloatArray, Grid
+from learngn.optimise import Iteration, Level, Optimised, StopReason
+
+
+class VoxelMorphRegistration(nn.Module):
+    """MONAI's VoxelMorph with the interface of :class:`learngn.optimise.GaussNewton`.
+
+    The network sees the features of both images on the finest level's grid, predicts a stationary velocity there, and
+    integrates it by scaling and squaring.
+
+    Parameters
+    ----------
+    levels : sequence of Level
+        The finest one's stride is the network's; there are no iterations.
+    channels : int
+        Of the features.
+    ndim : int
+    width : int
+        Channels of the first stage; the others have twice as many.
+    stages : int
+        Number of stages, each at half the resolution of the one before.
+
+    Raises
+    ------
+    ModelError
+        If MONAI is not installed.
+
+    References
+    ----------
+    Balakrishnan, Zhao, Sabuncu, Guttag and Dalca, "VoxelMorph: a learning framework for deformable medical image
+    registration", IEEE TMI 2019.
+    """
+
+    def __init__(self, levels: Sequence[Level], channels: int, ndim: int, *, width: int = 16, stages: int = 5) -> None:
+        super().__init__()
+        try:
+            from monai.networks.nets.voxelmorph import VoxelMorph, VoxelMorphUNet
+        except ImportError as failure:
+            raise ModelError(
+                "VoxelMorph", "no package monai", "the extra [train]", "run: pip install 'learngn[train]'"
+            ) from failure
+        self.levels, self.factor = tuple(levels), 2**stages
+        wide = 2 * width
+        backbone = VoxelMorphUNet(ndim, 2 * channels, wide, (width, *[wide] * (stages - 1), wide), (width, width))
+        self.network: nn.Module = VoxelMorph(backbone, integration_steps=7, spatial_dims=ndim)
+        last = [module for module in backbone.modules() if isinstance(module, nn.Conv2d | nn.Conv3d)][-1]
+        with torch.no_grad():  # begins near the identity, as the original does
+            last.weight.mul_(1e-2)
+            if last.bias is not None:
+                last.bias.zero_()
+
+    def unroll(
+        self,
+        fixed: FeatureImage,
+        moving: FeatureImage,
+        world: FloatArray,
+        initial: Tensor | None = None,
+        *,
+        iterations: Sequence[int] | None = None,
+        voxel: float | None = None,
+    ) -> list[tuple[Tensor, Grid]]:
+        """Predict, differentiably; see :meth:`learngn.optimise.GaussNewton.unroll`. There is nothing to iterate."""
+        unit = float(fixed.grid.spacing.min()) if voxel is None else voxel
+        grid = fixed.grid.coarsened(self.levels[-1].stride * unit)
+        target = fixed.on(grid).data.contiguous()
+        start = None if initial is None else sampling.resize_field(initial, grid.shape)
+        source = sampling.warp(moving.data, start, grid.index_map(moving.grid, world), grid.shape).contiguous()
+        missing = [-n % self.factor for n in grid.shape]
+        pad = list(chain.from_iterable((0, m) for m in reversed(missing)))
+        _, field = self.network(F.pad(source, pad), F.pad(target, pad))
+        field = field[(..., *[slice(n) for n in grid.shape])]
+        return [(field if start is None else sampling.compose(start, field), grid)]
+
+    def forward(
+        self,
+        fixed: FeatureImage,
+        moving: FeatureImage,
+        world: FloatArray,
+        initial: Tensor | None = None,
+        *,
+        voxel: float | None = None,
+        callback: Callable[[Iteration], None] | None = None,
+    ) -> Optimised:
+        """Register; see :meth:`learngn.optimise.GaussNewton.forward`. The history is empty."""
+        field, grid = self.unroll(fixed, moving, world, initial, voxel=voxel)[-1]
+        return Optimised(field, grid, (), StopReason.ITERATIONS)
