@@ -15,6 +15,7 @@ from learngn.grid import FloatArray, Grid
 from learngn.gridmap import GridMap
 from learngn.learning.config import AugmentationConfig
 from learngn.learning.data import Example, Side
+from learngn.transform import Affine, DisplacementField, invert
 
 
 def random_map(grid: Grid, config: AugmentationConfig, random: np.random.Generator) -> GridMap:
@@ -90,9 +91,17 @@ def augmented(
         labels = torch.cat([(warped == value).to(torch.float32) for value in (0, *organs)], dim=1)
         labels[:, :1] = 1 - labels[:, 1:].sum(1, keepdim=True)  # what is none of the organs is background
     landmarks = None
-    if example.landmarks is not None and config is None:
-        landmarks = torch.from_numpy(example.landmarks.astype(np.float32))[None]
+    if example.landmarks is not None:
+        landmarks = torch.from_numpy(_carried(example.landmarks, drawn).astype(np.float32))[None]
     return Side(FeatureImage(channels_last(features), grid), labels, label_grid, distances, landmarks)
+
+
+def _carried(points: FloatArray, drawn: GridMap) -> FloatArray:
+    """Where points of a scan, (M, D) [RAS mm], lie in its deformation: an image is pulled back, a point goes forth."""
+    carried = Affine(drawn.world).inverse().map_points(points)
+    return (
+        carried if drawn.field is None else invert(DisplacementField(drawn.field, drawn.grid)).field.map_points(carried)
+    )
 
 
 def _contrast(features: Tensor, deviation: float, random: np.random.Generator) -> Tensor:

@@ -160,3 +160,13 @@ class TrainingConfig(Strict):
     validate_every: int = Field(200, ge=1)
     checkpoint_every: int = Field(100, ge=1)
     precision: Literal["float32", "bfloat16"] = "float32"
+
+    @property
+    def teaches_features(self) -> bool:
+        """Whether a loss looks at φ alone."""
+        return self.network is not None and (self.losses.auxiliary > 0 or self.losses.distances > 0)
+
+    @property
+    def pretraining_steps(self) -> int:
+        """Steps on the losses of φ alone."""
+        return round(self.pretraining * self.steps) if self.teaches_features else 0

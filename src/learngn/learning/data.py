@@ -77,6 +77,12 @@ def read_example(subject: Subject, feature: Feature, spacing: float, organs: tup
     return Example(subject.image.name, image.grid, features, labels, distances, landmarks)
 
 
+def organs_in(subjects: Sequence[Subject]) -> tuple[int, ...]:
+    """Labels that occur, for a data set that names none."""
+    paths = [subject.labels for subject in subjects if subject.labels is not None]
+    return tuple(sorted({value for path in paths for value in read_image(path, labels=True).label_values}))
+
+
 def _organ_distances(labels: Image, spacing: float, organs: tuple[int, ...]) -> Tensor:
     """What :attr:`Example.distances` holds."""
     feature = OrganDistance(organs=organs)
@@ -133,6 +139,11 @@ class Side:
     distances: Tensor | None
     landmarks: Tensor | None
 
+    @property
+    def kind(self) -> tuple[object, ...]:
+        """Equal for sides that can stand side by side."""
+        return self.features.grid, None if self.landmarks is None else self.landmarks.shape
+
     def with_features(self, data: Tensor) -> Side:
         """The same with other features."""
         return replace(self, features=FeatureImage(data, self.features.grid))
@@ -165,16 +176,14 @@ def stack(sides: Sequence[Side]) -> Side:
     first = sides[0]
     labels = None if first.labels is None else torch.cat([s.labels for s in sides if s.labels is not None])
     distances = [side.distances for side in sides if side.distances is not None]
-    landmarks = None
-    if first.landmarks is not None and len(sides) == 1:
-        landmarks = first.landmarks
+    landmarks = [side.landmarks for side in sides if side.landmarks is not None]
     data = torch.cat([side.features.data for side in sides])
     return Side(
         FeatureImage(data, first.features.grid),
         labels,
         first.label_grid,
         torch.cat(distances) if distances else None,
-        landmarks,
+        torch.cat(landmarks) if landmarks else None,
     )
 
 

@@ -19,7 +19,7 @@ from learngn.errors import TrainingError
 from learngn.features import Feature, parse_features
 from learngn.io import Dataset, Subject, check_writable, read_grid
 from learngn.learning.config import TrainingConfig
-from learngn.learning.data import Example, TrainingData, read_example
+from learngn.learning.data import Example, TrainingData, organs_in, read_example
 from learngn.learning.trainer import Trained, TrainingEvents, fit
 from learngn.learning.validation import Validation
 from learngn.model import Model, ModelConfig, Provenance, write_model
@@ -67,13 +67,17 @@ def train(
     directory, fabric = Path(directory), fabric or Fabric(accelerator="cpu", devices=1)
     check_writable(directory)
     fitting, held_out = split(dataset, config)
-    organs = tuple(sorted(dataset.label_names))
+    _check_files((*fitting, *held_out), config)
+    organs = tuple(sorted(dataset.label_names)) or organs_in((*fitting, *held_out))
+    _check_channels(config, organs)
     feature = _feature(config, organs)
     spacing = min(float(read_grid(subject.image).spacing.min()) for subject in fitting)
     settings = _settings(config, feature)
-    examples = [read_example(subject, feature, settings.strides[-1] * spacing) for subject in (*fitting, *held_out)]
-    organs = organs or _organs_in(examples)
-    _check_labels(examples, config)
+    taught = organs if config.network is not None and config.losses.distances else ()
+    examples = [
+        read_example(subject, feature, settings.strides[-1] * spacing, taught) for subject in (*fitting, *held_out)
+    ]
+    _check_landmarks(examples, config)
     data = TrainingData(
         examples[: len(fitting)], _validation_pairs(examples, len(fitting), config.validation_pairs), organs
     )
@@ -159,24 +163,55 @@ def _architecture(
     )
 
 
-def _organs_in(examples: Sequence[Example]) -> tuple[int, ...]:
-    """Labels that occur, where the data set names none."""
-    return tuple(sorted({value for e in examples if e.labels is not None for value in e.labels.label_values}))
-
-
-def _check_labels(examples: Sequence[Example], config: TrainingConfig) -> None:
+def _check_files(subjects: Sequence[Subject], config: TrainingConfig) -> None:
+    """Every file that a loss needs must be there."""
     losses = config.losses
-    if losses.labels or losses.mse or losses.auxiliary:
-        missing = [example.name for example in examples if example.labels is None]
-        if missing:
-            raise TrainingError(
-                f"labels of {', '.join(missing[:3])}{' ...' if len(missing) > 3 else ''}",
-                "no file",
-                "a label map for every training subject, as the losses on labels need it",
-                "add them to labelsTr, or set losses.labels, .mse and .auxiliary to 0 and losses.features to 1",
-            )
     if not any((losses.labels, losses.mse, losses.features, losses.landmarks)):
         raise TrainingError("losses", "none that looks at the alignment", "one at least", "set losses.labels to 1")
+    if losses.labels or losses.mse or config.teaches_features:
+        _check_there(
+            "labels",
+            "a label map",
+            [subject for subject in subjects if subject.labels is None],
+            "add them to labelsTr, or set losses.labels, .mse, .auxiliary and .distances to 0 and losses.features to 1",
+        )
+    if losses.landmarks:
+        missing = [subject for subject in subjects if subject.landmarks is None]
+        _check_there("landmarks", "a file", missing, "add them to landmarksTr, or set losses.landmarks to 0")
+
+
+def _check_there(what: str, wanted: str, missing: Sequence[Subject], remedy: str) -> None:
+    if missing:
+        names = ", ".join(subject.image.name for subject in missing[:3])
+        raise TrainingError(
+            f"{what} of {names}{' ...' if len(missing) > 3 else ''}",
+            "no file",
+            f"{wanted} for every training subject, as the losses need it",
+            remedy,
+        )
+
+
+def _check_channels(config: TrainingConfig, organs: Sequence[int]) -> None:
+    """The loss on distances teaches a channel an organ."""
+    if config.network is not None and config.losses.distances and config.network.out_channels < len(organs):
+        raise TrainingError(
+            "network.out_channels",
+            str(config.network.out_channels),
+            f"{len(organs)} at least, one an organ",
+            "raise it, or set losses.distances to 0",
+        )
+
+
+def _check_landmarks(examples: Sequence[Example], config: TrainingConfig) -> None:
+    """Landmarks of one subject must correspond to those of every other."""
+    counts = sorted({len(example.landmarks) for example in examples if example.landmarks is not None})
+    if config.losses.landmarks and len(counts) > 1:
+        raise TrainingError(
+            "landmarks",
+            f"{counts[0]} to {counts[-1]} points a subject",
+            "the same points in every one",
+            "correct the files, or set losses.landmarks to 0",
+        )
 
 
 def _validation_pairs(examples: Sequence[Example], fitting: int, most: int) -> list[tuple[Example, Example]]:

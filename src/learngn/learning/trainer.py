@@ -223,7 +223,7 @@ def _rate(index: int, config: TrainingConfig) -> float:
 
 def _counts(settings: Settings, index: int, config: TrainingConfig, random: np.random.Generator) -> tuple[int, ...]:
     """Gauss-Newton steps of every level: a random number, so that no number of them is learned by heart."""
-    start = round(config.pretraining * config.steps)
+    start = config.pretraining_steps
     if index < start:
         return ()
     progress = min(1.0, (index - start) / max(1.0, config.curriculum * (config.steps - start)))
@@ -250,7 +250,7 @@ def _batches(
             for i in chosen
         )
         fixed, moving = _shared(fixed, moving, config.augmentation.drop, random)
-        key = (fixed.features.grid, moving.features.grid, fixed.landmarks is None)
+        key = (fixed.kind, moving.kind)
         groups.setdefault(key, []).append((fixed, moving))
     return [
         (Batch(stack([f for f, _ in group]), stack([m for _, m in group])), len(group) / config.batch)

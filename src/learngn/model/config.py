@@ -24,7 +24,7 @@ class NetworkConfig(Strict):
         ``"encoder-decoder"`` (:class:`learngn.features.EncoderDecoder`), or ``"own"``: a network that whoever loads
         the model brings along.
     out_channels : int
-        Learned channels.
+        Learned channels; at least one an organ for the loss on their distances.
     width, depth, stem, widest : int
         See :class:`learngn.features.EncoderDecoder`.
     keep_input : bool
@@ -32,7 +32,7 @@ class NetworkConfig(Strict):
     """
 
     kind: Literal["encoder-decoder", "own"] = "encoder-decoder"
-    out_channels: int = Field(12, ge=1, le=512)
+    out_channels: int = Field(16, ge=1, le=512)
     width: int = Field(16, ge=1, le=512)
     depth: int = Field(3, ge=0, le=6)
     stem: Literal[1, 2] = 2
