@@ -56,7 +56,7 @@ def train(
     fabric = _fabric(accelerator, devices)
     check_writable(output)
     with console.progress(quiet or not fabric.is_global_zero) as bars:
-        events = _events(bars, chosen)
+        events = _events(bars, chosen, quiet)
         if fabric.is_global_zero:
             events = logged(output, events)
         trained = train_model(description, output, chosen, fabric=fabric, events=events)
@@ -93,10 +93,10 @@ def _fabric(accelerator: str, devices: int) -> Any:
     if "WORLD_SIZE" in os.environ:
         devices = int(os.environ.get("LOCAL_WORLD_SIZE", os.environ["WORLD_SIZE"]))
     nodes = int(os.environ.get("WORLD_SIZE", devices)) // devices
+    # While φ is trained alone, λ and the linearisation have no gradient.
+    strategy = "ddp_find_unused_parameters_true" if devices * nodes > 1 else "auto"
     try:
-        fabric = Fabric(
-            accelerator=accelerator, devices=devices, num_nodes=nodes, strategy="ddp" if devices * nodes > 1 else "auto"
-        )
+        fabric = Fabric(accelerator=accelerator, devices=devices, num_nodes=nodes, strategy=strategy)
     except (ValueError, RuntimeError, TypeError) as failure:
         first = str(failure).splitlines()[0]
         raise TrainingError(
@@ -109,7 +109,7 @@ def _fabric(accelerator: str, devices: int) -> Any:
     return fabric
 
 
-def _events(bars: Progress, config: TrainingConfig) -> TrainingEvents:
+def _events(bars: Progress, config: TrainingConfig, quiet: bool) -> TrainingEvents:
     from learngn.learning import TrainingEvents
 
     task = bars.add_task("reading", total=config.steps)
@@ -118,6 +118,8 @@ def _events(bars: Progress, config: TrainingConfig) -> TrainingEvents:
         bars.update(task, completed=done, description="  ".join(f"{n} {v:.3f}" for n, v in losses.items()))
 
     def validated(done: int, model: object, found: Any, best: bool) -> None:
+        if quiet:
+            return
         score = f"Dice {found.dice:.3f}" if found.dice is not None else f"figure {found.figure:.3g}"
         bars.console.print(f"step {done}: {score}, folds {found.folds:.3g} %{', the best' if best else ''}")
 
