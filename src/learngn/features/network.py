@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 
 import torch
@@ -17,8 +17,11 @@ from learngn.image import Image
 class EncoderDecoder(nn.Module):
     """Compact encoder-decoder (U-Net) from features to features on the same grid.
 
-    All but the last block work at half the input's resolution or coarser (`stem` = 2), which is where the field of
-    view comes from and what keeps it affordable on a CPU in 3D.
+    With a `stem` of 2 all convolutions work at half the input's resolution or coarser: the 2^D voxels of a cell become
+    channels on the way in, and channels become voxels again on the way out. Nothing of the input is lost, and a step in
+    3D takes an eighth of the time.
+
+    It is told where in the field of view a voxel lies, -1 to 1 along every axis: left and right kidney look the same.
 
     Parameters
     ----------
@@ -32,12 +35,13 @@ class EncoderDecoder(nn.Module):
     depth : int
         Number of coarser stages.
     stem : int
-        Factor by which the input is brought down before the first stage, 1 or 2.
+        Side of the cells, 1 or 2.
     widest : int
 
     References
     ----------
-    Ronneberger, Fischer and Brox, "U-Net", 2015.
+    Ronneberger, Fischer and Brox, "U-Net", 2015. Shi et al., "Real-time single image and video super-resolution using
+    an efficient sub-pixel convolutional neural network", 2016.
     """
 
     def __init__(
@@ -52,21 +56,18 @@ class EncoderDecoder(nn.Module):
         widest: int = 64,
     ) -> None:
         super().__init__()
-        self.ndim, self.stem, self.depth = ndim, stem, depth
+        self.ndim, self.stem = ndim, stem
         widths = [min(width * 2**level, widest) for level in range(depth + 1)]
-        conv = nn.Conv2d if ndim == 2 else nn.Conv3d
-        # What each cell of the stem sees of its stem^D voxels, not their average alone.
-        self.first = nn.Sequential(conv(channels, width, 2 * stem - 1, padding=stem - 1), _norm(width, ndim), nn.GELU())
-        self.entry = _block(width, width, ndim)
-        self.down = nn.ModuleList(_block(a, b, ndim, 2) for a, b in pairwise(widths))
+        conv, cell = nn.Conv2d if ndim == 2 else nn.Conv3d, stem**ndim
+        self.entry = nn.Sequential(_block(channels * cell + ndim, width, ndim), _block(width, width, ndim))
+        self.down = nn.ModuleList(nn.Sequential(_block(a, b, ndim), _block(b, b, ndim)) for a, b in pairwise(widths))
         self.up = nn.ModuleList(_block(a + b, b, ndim) for a, b in zip(widths[:0:-1], widths[-2::-1], strict=True))
-        self.last = nn.Sequential(
-            conv(width + channels, out_channels, 3, padding=1), nn.GELU(), conv(out_channels, out_channels, 1)
-        )
+        self.last = nn.Sequential(conv(width, width, 3, padding=1), nn.GELU(), conv(width, out_channels * cell, 1))
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, channels, *S) to (N, out_channels, *S)."""
-        stage = self.entry(_halve(self.first(x), self.ndim) if self.stem == 2 else self.first(x))
+        cells = _to_cells(x, self.stem)
+        stage = self.entry(torch.cat([cells, _positions(cells)], dim=1))
         skips = []
         for block in self.down:
             skips.append(stage)
@@ -74,24 +75,44 @@ class EncoderDecoder(nn.Module):
         for block in self.up:
             skip = skips.pop()
             stage = block(torch.cat([_resized(stage, skip), skip], dim=1))
-        out: Tensor = self.last(torch.cat([_resized(stage, x), x], dim=1))
-        return out
+        return _from_cells(self.last(stage), self.stem, x.shape[2:])
 
 
-def _norm(channels: int, ndim: int) -> nn.Module:
-    return nn.InstanceNorm2d(channels, affine=True) if ndim == 2 else nn.InstanceNorm3d(channels, affine=True)
+def _positions(x: Tensor) -> Tensor:
+    """Position of every voxel along each axis, -1 to 1; (N, D, *S)."""
+    axes = [(torch.arange(n, dtype=x.dtype, device=x.device) * 2 + 1) / n - 1 for n in x.shape[2:]]
+    return torch.stack(torch.meshgrid(*axes, indexing="ij")).expand(len(x), -1, *x.shape[2:])
 
 
-def _block(channels: int, out_channels: int, ndim: int, convolutions: int = 1) -> nn.Sequential:
+def _to_cells(x: Tensor, side: int) -> Tensor:
+    """Voxels of every cell as channels, (N, C, *S) to (N, C side^D, *S / side); an incomplete cell is filled up."""
+    if side == 1:
+        return x
+    ndim = x.ndim - 2
+    pad = [amount for n in reversed(x.shape[2:]) for amount in (0, -n % side)]
+    x = F.pad(x, pad, mode="replicate")
+    n, c, *shape = x.shape
+    split = x.reshape(n, c, *(size for m in shape for size in (m // side, side)))
+    order = [0, 1, *range(3, 3 + 2 * ndim, 2), *range(2, 2 + 2 * ndim, 2)]
+    return split.permute(order).reshape(n, c * side**ndim, *(m // side for m in shape))
+
+
+def _from_cells(x: Tensor, side: int, shape: Sequence[int]) -> Tensor:
+    """The inverse of :func:`_to_cells`, cut to a shape."""
+    if side == 1:
+        return x
+    ndim = x.ndim - 2
+    n, c, *cells = x.shape
+    split = x.reshape(n, c // side**ndim, *[side] * ndim, *cells)
+    order = [0, 1, *(axis for a in range(ndim) for axis in (2 + ndim + a, 2 + a))]
+    whole = split.permute(order).reshape(n, c // side**ndim, *(side * m for m in cells))
+    return whole[(..., *[slice(m) for m in shape])]
+
+
+def _block(channels: int, out_channels: int, ndim: int) -> nn.Sequential:
     conv = nn.Conv2d if ndim == 2 else nn.Conv3d
-    layers: list[nn.Module] = []
-    for index in range(convolutions):
-        layers += [
-            conv(channels if index == 0 else out_channels, out_channels, 3, padding=1),
-            _norm(out_channels, ndim),
-            nn.GELU(),
-        ]
-    return nn.Sequential(*layers)
+    norm = nn.InstanceNorm2d if ndim == 2 else nn.InstanceNorm3d
+    return nn.Sequential(conv(channels, out_channels, 3, padding=1), norm(out_channels, affine=True), nn.GELU())
 
 
 def _halve(x: Tensor, ndim: int) -> Tensor:
