@@ -25,7 +25,7 @@ _METHODS: dict[str, Callable[[tuple[Level, ...], StepControl], GaussNewton | Ada
     "compositional": lambda levels, control: GaussNewton(levels, update=Compositional(), control=control),
     "additive": lambda levels, control: GaussNewton(levels, update=Additive(), control=control),
     "published": lambda levels, _: published_gauss_newton(levels),
-    "adam": lambda levels, _: AdamDisplacement(levels),
+    "adam": lambda levels, control: AdamDisplacement(levels, rate=control.longest),
 }
 
 
@@ -49,7 +49,7 @@ class Settings:
         ``"compositional"``, ``"additive"``, or ``"published"``: the components alone, with momentum; or ``"adam"``,
         first order instead of Gauss-Newton. The last two have no step control.
     longest_step : float
-        Cap of an update [voxel of the level].
+        Cap of an update [voxel of the level]; of Adam, the learning rate.
     min_jacobian : float
         Guard of the determinant; see :class:`learngn.optimise.StepControl`.
     """

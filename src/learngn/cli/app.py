@@ -9,6 +9,7 @@ from typer.core import TyperGroup
 
 from learngn._version import __version__
 from learngn.cli.apply import apply
+from learngn.cli.benchmark import benchmark
 from learngn.cli.cohort import cohort
 from learngn.cli.convert import convert
 from learngn.cli.demo import demo
@@ -75,3 +76,4 @@ def program(
 
 for command in (demo, register, apply, convert, evaluate, cohort, train, info):
     app.command()(command)
+app.add_typer(benchmark)

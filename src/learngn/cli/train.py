@@ -14,7 +14,7 @@ from learngn.errors import TrainingError
 if TYPE_CHECKING:
     from rich.progress import Progress
 
-    from learngn.learning import TrainingConfig, TrainingEvents
+    from learngn.learning import TrainingEvents
 
 
 def train(
@@ -41,7 +41,7 @@ def train(
 
     Example:  learngn train AbdomenCT_dataset.json -o model --features distance
     """
-    _check_installed()
+    check_installed()
     from learngn.io import check_writable, read_dataset
     from learngn.learning import train as train_model
     from learngn.learning.log import logged
@@ -56,7 +56,7 @@ def train(
     fabric = _fabric(accelerator, devices)
     check_writable(output)
     with console.progress(quiet or not fabric.is_global_zero) as bars:
-        events = _events(bars, chosen, quiet)
+        events = training_events(bars, chosen.steps, quiet)
         if fabric.is_global_zero:
             events = logged(output, events)
         trained = train_model(description, output, chosen, fabric=fabric, events=events)
@@ -73,7 +73,7 @@ def train(
         typer.echo(f"best after {trained.step} steps; try  learngn register FIXED MOVING -o DIR --model {output}")
 
 
-def _check_installed() -> None:
+def check_installed() -> None:
     """Say what to install, rather than fail in an import."""
     from importlib.util import find_spec
 
@@ -109,10 +109,11 @@ def _fabric(accelerator: str, devices: int) -> Any:
     return fabric
 
 
-def _events(bars: Progress, config: TrainingConfig, quiet: bool) -> TrainingEvents:
+def training_events(bars: Progress, steps: int | None, quiet: bool) -> TrainingEvents:
+    """A bar of steps with the losses, and a line for every validation."""
     from learngn.learning import TrainingEvents
 
-    task = bars.add_task("reading", total=config.steps)
+    task = bars.add_task("reading", total=steps)
 
     def step(done: int, losses: dict[str, float]) -> None:
         bars.update(task, completed=done, description="  ".join(f"{n} {v:.3f}" for n, v in losses.items()))

@@ -106,7 +106,9 @@ def _from_cells(x: Tensor, side: int, shape: Sequence[int]) -> Tensor:
     split = x.reshape(n, c // side**ndim, *[side] * ndim, *cells)
     order = [0, 1, *(axis for a in range(ndim) for axis in (2 + ndim + a, 2 + a))]
     whole = split.permute(order).reshape(n, c // side**ndim, *(side * m for m in cells))
-    return whole[(..., *[slice(m) for m in shape])]
+    for axis, size in enumerate(shape):
+        whole = whole.narrow(axis + 2, 0, size)
+    return whole
 
 
 def _block(channels: int, out_channels: int, ndim: int) -> nn.Sequential:

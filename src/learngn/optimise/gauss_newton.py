@@ -220,7 +220,7 @@ class _LevelProblem:
         n, ndim = state.u.shape[:2]
         lam = self.lam.to(state.u).expand(n)
         diagonal = [k for k, (a, b) in enumerate(block_index(ndim)) if a == b]
-        shift = self.method.damping * state.normal.blocks.detach()[:, diagonal].flatten(1).mean(1)
+        shift = self.method.damping * state.normal.blocks[:, diagonal].flatten(1).mean(1)
         # The data term is linearised in the step itself, the regulariser in the displacement.
         elastic = self.method.update.pull_back(state.u, state.elastic)
         rhs = -(state.normal.gradient + lam[0] * elastic)

@@ -1,0 +1,36 @@
+"""The figure of the paper: Dice against iterations."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from matplotlib.figure import Figure
+
+from learngn.io import atomic_path
+
+
+def draw_curves(curves: Mapping[str, tuple[Sequence[int], Sequence[float]]], before: float, path: Path) -> None:
+    """Draw Dice against the number of iterations, a line a method, and write it as PNG.
+
+    Parameters
+    ----------
+    curves : dict
+        Numbers of iterations and mean Dice by title.
+    before : float
+        Dice without registration, where every curve begins.
+    path : Path
+    """
+    figure = Figure(figsize=(6, 4), layout="constrained")
+    axes = figure.add_subplot()
+    for title, (counts, dice) in curves.items():
+        axes.plot([0.5, *counts], [before, *dice], marker="o", markersize=3, label=title)
+    axes.set_xscale("log")
+    axes.set_xticks([0.5, 1, 2, 5, 10, 25, 50, 100], ["0", "1", "2", "5", "10", "25", "50", "100"])
+    axes.minorticks_off()
+    axes.set_xlabel("iterations")
+    axes.set_ylabel("mean Dice")
+    axes.grid(alpha=0.3)
+    axes.legend(loc="lower right", frameon=False)
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary, dpi=150)

@@ -1,0 +1,108 @@
+"""The methods that the paper compares, each as settings or as a training."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from learngn.learning import LossConfig, TrainingConfig
+from learngn.learning.presets import config_for
+from learngn.model import LineariserConfig, VoxelMorphConfig
+from learngn.settings import Settings, default_settings
+
+# Strides and iterations of ten Gauss-Newton steps that end at the published resolution.
+STRIDES, ITERATIONS = (16.0, 8.0, 4.0), (3, 3, 4)
+
+# λ by features, tuned for each method on training subjects of AbdomenCoronal2D: the best Dice at 0.3 % folds at most
+# (docs/results.md).
+_GAUSS_NEWTON = {"distance": (10.0, 0.7), "organ-distance": (10.0, 0.1)}
+_ADAM_25 = {"distance": 6.0, "organ-distance": 4.0}
+_ADAM_100 = {"distance": 5.0, "organ-distance": 3.0}
+_RATE = 0.8
+
+
+@dataclass(frozen=True)
+class Method:
+    """One row of the table.
+
+    Attributes
+    ----------
+    key : str
+        Name of its folder.
+    title : str
+    settings : Settings or None
+        How it registers; None for what is trained.
+    training : TrainingConfig or None
+    curve : bool
+        Whether it has a curve of Dice against iterations in the figure.
+    """
+
+    key: str
+    title: str
+    settings: Settings | None = None
+    training: TrainingConfig | None = None
+    curve: bool = False
+
+
+def paper_methods(features: str, ndim: int, steps: int | None, seed: int) -> tuple[Method, ...]:
+    """Methods of the comparison for features.
+
+    Parameters
+    ----------
+    features : str
+    ndim : int
+    steps : int, optional
+        Of every training; by default as many as suit each.
+    seed : int
+    """
+    labels = features.split(",")[0].split(":")[0] in ("distance", "organ-distance", "labels")
+    usual = default_settings(features, labels)
+    one = replace(usual, affine=False, strides=STRIDES[-1:], iterations=(25,), update="adam", longest_step=_RATE)
+    ten = replace(usual, affine=False, strides=STRIDES, iterations=ITERATIONS)
+    ten = replace(ten, lam=_GAUSS_NEWTON.get(features, usual.lam))
+    lam_25, lam_100 = (table.get(features, usual.lam[0]) for table in (_ADAM_25, _ADAM_100))
+    learned = config_for(ndim, features=features, steps=steps, seed=seed)
+    alone = {"network": None, "pretraining": 0.0}
+    published = learned.model_copy(
+        update={
+            **alone,
+            "lineariser": LineariserConfig(kind="published"),
+            "learn_lam": False,
+            "strides": STRIDES[-1:],
+            "iterations": (ITERATIONS[-1],),
+            "losses": LossConfig(labels=0, mse=1, auxiliary=0, distances=0, stride=STRIDES[-1]),
+        }
+    )
+    voxelmorph = learned.model_copy(
+        update={
+            **alone,
+            "voxelmorph": VoxelMorphConfig(),
+            "learn_lam": False,
+            "strides": STRIDES[-1:],
+            "iterations": (1,),
+            "losses": LossConfig(auxiliary=0, distances=0, smoothness=0.1),
+        }
+    )
+    return (
+        Method("adam-25", "Adam, 25 iterations", replace(one, lam=(lam_25, lam_25)), curve=True),
+        Method("adam-100", "Adam, 100 iterations", replace(one, lam=(lam_100, lam_100), iterations=(100,)), curve=True),
+        Method("published", "Gauss-Newton as published, 10 iterations", replace(ten, update="published")),
+        Method("gauss-newton", "Gauss-Newton, 10 iterations", ten, curve=True),
+        Method("voxelmorph", "VoxelMorph with labels", training=voxelmorph),
+        Method("published-learned", "Learned J and f as published", training=published),
+        Method("learned", "LearnGN, learned", training=learned, curve=True),
+    )
+
+
+def truncated(settings: Settings, iterations: int) -> Settings:
+    """The same schedule, given up after some iterations."""
+    left, kept = iterations, []
+    for count in settings.iterations:
+        kept.append(min(count, left))
+        left -= kept[-1]
+    return replace(settings, iterations=tuple(kept))
+
+
+def budgets(settings: Settings) -> tuple[int, ...]:
+    """Numbers of iterations at which a curve is measured, up to all of them."""
+    whole = sum(settings.iterations)
+    return tuple(sorted({n for n in (1, 2, 3, 4, 6, 8, 10, 15, 25, 50, 100) if n < whole} | {whole}))

@@ -1,0 +1,185 @@
+"""The paper's comparison: train what needs training, register every pair with every method, write table and figure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from learngn.benchmark.figure import draw_curves
+from learngn.benchmark.methods import Method, budgets, paper_methods, truncated
+from learngn.cohort import run_cohort
+from learngn.errors import DatasetError
+from learngn.evaluation import bootstrap_mean, compare
+from learngn.io import Dataset, Pair, check_writable, write_json, write_text
+from learngn.learning import TrainingEvents, train
+from learngn.model import Model
+from learngn.settings import Settings
+
+_REFERENCE = "gauss-newton"
+_SEED = 0  # of the bootstrap
+
+Records = Sequence[Any]
+
+
+def _nothing(*_: object) -> None:
+    """Listen to nothing."""
+
+
+@dataclass(frozen=True)
+class PaperEvents:
+    """Functions called while the comparison runs.
+
+    Attributes
+    ----------
+    begins : callable
+        Before each part, with what it does.
+    training : TrainingEvents
+    """
+
+    begins: Callable[[str], None] = _nothing
+    training: TrainingEvents = field(default_factory=TrainingEvents)
+
+
+def run_paper(
+    dataset: Dataset,
+    directory: str | Path,
+    *,
+    features: str = "distance",
+    steps: int | None = None,
+    seed: int = 0,
+    limit: int | None = None,
+    curve_pairs: int = 10,
+    events: PaperEvents | None = None,
+) -> Path:
+    """Compare Adam, Gauss-Newton, VoxelMorph and learned Gauss-Newton on the validation pairs of a data set.
+
+    What an earlier call has done is not done again: trainings and pairs go on where they stopped.
+
+    Parameters
+    ----------
+    dataset : Dataset
+    directory : path
+        Gets ``table.md``, ``table.json``, ``curves.png``, and a folder for every method.
+    features : str
+    steps : int, optional
+        Of every training.
+    seed : int
+    limit : int, optional
+        Only so many pairs, the first ones.
+    curve_pairs : int
+        Pairs of the figure.
+    events : PaperEvents, optional
+
+    Returns
+    -------
+    Path
+        The table.
+
+    Raises
+    ------
+    LearnGNError
+        As training and registration do.
+    """
+    directory, events = Path(directory), events or PaperEvents()
+    check_writable(directory)
+    pairs = dataset.validation[:limit]
+    if not pairs:
+        raise DatasetError(f"data set {dataset.name}", "no registration_val", "pairs to compare on", "list some")
+    rows: dict[str, Records] = {}
+    curves: dict[str, tuple[list[int], list[float]]] = {}
+    methods = paper_methods(features, dataset.ndim, steps, seed)
+    for method in methods:
+        settings, model = _prepare(method, dataset, directory, events)
+        events.begins(f"registering: {method.title}")
+        rows[method.key] = _register(pairs, directory / method.key, settings, model)
+        if method.curve:
+            curves[method.title] = _curve(
+                pairs[:curve_pairs], rows[method.key], directory / "curves" / method.key, settings, model
+            )
+    events.begins("writing")
+    found = {method.key: _row(method, rows[method.key], rows[_REFERENCE]) for method in methods}
+    write_json({"dataset": dataset.name, "features": features, "methods": found}, directory / "table.json")
+    write_text(_markdown(dataset, features, len(pairs), list(found.values())), directory / "table.md")
+    before = float(np.mean([record["dice_mean_before"] for record in rows[_REFERENCE][:curve_pairs]]))
+    draw_curves(curves, before, directory / "curves.png")
+    return directory / "table.md"
+
+
+def _prepare(method: Method, dataset: Dataset, directory: Path, events: PaperEvents) -> tuple[Settings, Model | None]:
+    """Settings of a method, and its model if it has one, trained unless that has been done."""
+    if method.settings is not None:
+        return method.settings, None
+    if method.training is None:
+        raise ValueError(f"method {method.key} has neither settings nor a training")
+    events.begins(f"training: {method.title}")
+    trained = train(dataset, directory / "models" / method.key, method.training, events=events.training)
+    return trained.model.settings, trained.model
+
+
+def _register(pairs: Sequence[Pair], directory: Path, settings: Settings, model: Model | None) -> Records:
+    records = run_cohort(pairs, directory, lambda _: settings, model=model)
+    for record in records:
+        if "error" in record:
+            raise DatasetError(f"pair {record['pair']}", record["error"], "a pair that registers", "mend or remove it")
+    return records
+
+
+def _curve(
+    pairs: Sequence[Pair], whole: Records, directory: Path, settings: Settings, model: Model | None
+) -> tuple[list[int], list[float]]:
+    """Mean Dice after some and after all iterations."""
+    counts, dice = [], []
+    for count in budgets(settings):
+        records = whole[: len(pairs)]
+        if count < sum(settings.iterations):
+            records = _register(pairs, directory / f"{count:03d}", truncated(settings, count), model)
+        counts.append(count)
+        dice.append(float(np.mean([record["dice_mean"] for record in records])))
+    return counts, dice
+
+
+def _row(method: Method, records: Records, reference: Records) -> dict[str, Any]:
+    def column(name: str, of: Records = records) -> np.ndarray[Any, np.dtype[np.float64]]:
+        return np.asarray([np.nan if r[name] is None else r[name] for r in of], dtype=np.float64)
+
+    interval = bootstrap_mean(column("dice_mean"), np.random.default_rng(_SEED))
+    against = compare(column("dice_mean", reference), column("dice_mean"))
+    optimise = [record["seconds"]["features"] + record["seconds"]["optimise"] for record in records]
+    return {
+        "title": method.title,
+        "dice_before": float(column("dice_mean_before").mean()),
+        "dice": interval.mean,
+        "dice_low": interval.low,
+        "dice_high": interval.high,
+        "hd95": float(np.nanmean(column("hd95_mean"))),
+        "folds_percent": float(column("folds_percent").mean()),
+        "std_log_jacobian": float(np.nanmean(column("std_log_jacobian"))),
+        "seconds": float(np.median(optimise)),
+        "difference": against.mean_difference,
+        "p_value": against.p_value,
+    }
+
+
+def _markdown(dataset: Dataset, features: str, count: int, rows: Sequence[dict[str, Any]]) -> str:
+    head = (
+        "method", "Dice (95 %)", "against Gauss-Newton (p)", "HD95 [voxel]", "folds [%]", "std log J", "seconds a pair"
+    )  # fmt: skip
+    lines = [
+        f"# {dataset.name}, `{features}`, {count} pairs",
+        "",
+        f"Dice before registration {rows[0]['dice_before']:.3f}. Seconds: median of features and optimisation.",
+        "",
+        "| " + " | ".join(head) + " |",
+        "|" + "---|" * len(head),
+    ]
+    for row in rows:
+        against = "" if row["difference"] == 0 else f"{100 * row['difference']:+.1f} ({row['p_value']:.2g})"
+        lines.append(
+            f"| {row['title']} | {row['dice']:.3f} ({row['dice_low']:.3f} to {row['dice_high']:.3f}) | {against} "
+            f"| {row['hd95']:.2f} | {row['folds_percent']:.3f} | {row['std_log_jacobian']:.2f} | {row['seconds']:.2f} |"
+        )
+    return "\n".join([*lines, "", "![Dice against iterations](curves.png)", ""])

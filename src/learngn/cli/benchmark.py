@@ -1,0 +1,54 @@
+"""``learngn benchmark``: comparisons that reproduce the paper's."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from learngn.cli import console
+from learngn.cli.options import Threads, limit_threads
+from learngn.cli.train import check_installed, training_events
+
+benchmark = typer.Typer(name="benchmark", help="Reproduce comparisons on data of your own.", no_args_is_help=True)
+
+
+@benchmark.command()
+def paper(
+    dataset: Annotated[Path, typer.Argument(metavar="DATASET.json", help="Learn2Reg data set.", show_default=False)],
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="Folder for models, table, figure.")],
+    features: Annotated[str, typer.Option("--features", "-f", help="What every method sees.")] = "distance",
+    steps: Annotated[int | None, typer.Option(min=1, help="Steps of every training.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of all that is drawn.")] = 0,
+    limit: Annotated[int | None, typer.Option(min=1, help="Only so many pairs, the first ones.")] = None,
+    curve_pairs: Annotated[int, typer.Option(min=1, help="Pairs of the figure.")] = 10,
+    threads: Threads = None,
+    quiet: console.Quiet = False,
+) -> None:
+    """Compare Adam, Gauss-Newton, VoxelMorph and learned Gauss-Newton; go on where an earlier run has stopped.
+
+    Example:  learngn benchmark paper AbdomenCT_dataset.json -o paper
+    """
+    check_installed()
+    from learngn.benchmark import PaperEvents, run_paper
+    from learngn.io import read_dataset
+
+    limit_threads(threads)
+    description = read_dataset(dataset)
+    with console.progress(quiet) as bars:
+        task = bars.add_task("", total=None)
+        events = PaperEvents(lambda what: bars.update(task, description=what), training_events(bars, None, quiet))
+        table = run_paper(
+            description,
+            output,
+            features=features,
+            steps=steps,
+            seed=seed,
+            limit=limit,
+            curve_pairs=curve_pairs,
+            events=events,
+        )
+    if not quiet:
+        typer.echo(table.read_text(encoding="utf-8"))
+        typer.echo(f"written to {table}")

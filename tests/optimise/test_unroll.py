@@ -1,0 +1,184 @@
+"""The unrolled steps: the same numbers as a registration, true derivatives, bounded memory."""
+
+import numpy as np
+import pytest
+import torch
+
+from learngn.features import FeatureImage
+from learngn.grid import Grid
+from learngn.linearise import LearnedLinearisation
+from learngn.optimise import Additive, Compositional, GaussNewton, Level, StepControl
+from learngn.solve import NormalSolver
+
+EXACT = NormalSolver(tolerance=1e-10, backward_tolerance=1e-10, iterations=500)
+FREE = StepControl(min_jacobian=-float("inf"), memory=0, update_tolerance=0.0)
+UPDATES = [Additive(), Compositional()]
+SHAPES = [(10, 8), (7, 6, 5)]
+
+
+def pair(shape, channels=2, seed=0):
+    """Smooth random features in float64, the moving ones a little aside, on grids of unequal voxels."""
+    grid = Grid.from_spacing(shape, [1.0, 1.3, 0.8][: len(shape)])
+    points = torch.stack(torch.meshgrid(*[torch.arange(n, dtype=torch.float64) for n in shape], indexing="ij"))
+    random = np.random.default_rng(seed)
+    frequency = torch.from_numpy(random.uniform(0.3, 0.7, (channels, len(shape))))
+    phase = torch.from_numpy(random.uniform(0, 6, channels)).reshape(-1, *[1] * len(shape))
+
+    def waves(at):
+        return torch.sin(torch.einsum("ca,a...->c...", frequency, at) + phase)[None]
+
+    return FeatureImage(waves(points + 0.4), grid), FeatureImage(waves(points), grid)
+
+
+def method(update, lineariser=None, solver=EXACT, control=FREE, momentum=0.0):
+    levels = [Level(2, 2, 0.5), Level(1, 2, 0.2)]
+    return GaussNewton(
+        levels, lineariser=lineariser, update=update, solver=solver, control=control, momentum=momentum
+    ).double()
+
+
+def learned(shape, channels=2):
+    """A learned linearisation that is no longer the analytic one."""
+    torch.manual_seed(0)
+    lineariser = LearnedLinearisation(channels, len(shape), hidden=3)
+    with torch.no_grad():
+        lineariser.last.weight.normal_(0, 0.05)
+    return lineariser
+
+
+def weighted_sum(ends, seed=1):
+    """A scalar to which every component of every level's displacement counts differently."""
+    generator = torch.Generator().manual_seed(seed)
+    return sum((torch.randn(u.shape, dtype=u.dtype, generator=generator) * u).sum() for u, _ in ends)
+
+
+def assert_derivative(value, parameter, step=1e-5, directions=2):
+    """Compare the derivative of `value()` along random directions of a tensor with central differences."""
+    (gradient,) = torch.autograd.grad(value(), parameter)
+    generator = torch.Generator().manual_seed(2)
+    for _ in range(directions):
+        direction = torch.randn(parameter.shape, dtype=parameter.dtype, generator=generator)
+        direction /= direction.norm()
+        ends = []
+        with torch.no_grad():
+            for sign in (1, -1):
+                parameter += sign * step * direction
+                ends.append(float(value()))
+                parameter -= sign * step * direction
+        expected = (ends[0] - ends[1]) / (2 * step)
+        got = float((gradient * direction).sum())
+        assert abs(expected) > 1e-6  # there is something to compare
+        assert got == pytest.approx(expected, rel=1e-4)
+
+
+@pytest.mark.parametrize("momentum", [0.0, 0.5])
+@pytest.mark.parametrize("update", UPDATES, ids=lambda u: type(u).__name__)
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_same_as_a_registration_that_rejects_nothing(shape, update, momentum):
+    fixed, moving = pair(shape)
+    gauss_newton = method(update, momentum=momentum)
+    identity = np.eye(len(shape) + 1)
+    expected = gauss_newton(fixed, moving, identity)
+    assert [step.iteration for step in expected.history] == [0, 1, 0, 1]
+    ends = gauss_newton.unroll(fixed, moving, identity)
+    assert [grid for _, grid in ends] == [
+        gauss_newton(fixed, moving, identity).grid.resized(u.shape[2:]) for u, _ in ends
+    ]
+    assert torch.equal(ends[-1][0], expected.field)
+    assert float(expected.field.norm(dim=1).mean()) > 0.1
+
+
+def test_same_without_gradients():
+    fixed, moving = pair((10, 8))
+    gauss_newton = method(Compositional(), learned((10, 8)))
+    with_gradients = gauss_newton.unroll(fixed, moving, np.eye(3))[-1][0]
+    with torch.no_grad():
+        without = gauss_newton.unroll(fixed, moving, np.eye(3))[-1][0]
+    assert with_gradients.requires_grad
+    torch.testing.assert_close(without, with_gradients.detach(), rtol=1e-12, atol=1e-12)
+
+
+def test_numbers_of_iterations():
+    """Other counts than the schedule's; a level without steps hands its displacement on."""
+    fixed, moving = pair((10, 8))
+    gauss_newton = method(Compositional())
+    ends = gauss_newton.unroll(fixed, moving, np.eye(3), iterations=(3, 0))
+    (coarse, _), (fine, grid) = ends
+    assert grid == fixed.grid
+    expected = gauss_newton.unroll(fixed, moving, np.eye(3), iterations=(3, 1))[0][0]
+    assert torch.equal(coarse, expected)
+    assert fine.shape[2:] == (10, 8)
+    assert float(fine.norm(dim=1).mean()) == pytest.approx(2 * float(coarse.norm(dim=1).mean()), rel=0.2)
+
+
+def test_starts_from_a_displacement():
+    fixed, moving = pair((10, 8))
+    gauss_newton = method(Additive())
+    start = 0.3 * torch.ones(1, 2, 10, 8, dtype=torch.float64)
+    ends = gauss_newton.unroll(fixed, moving, np.eye(3), start, iterations=(0, 0))
+    torch.testing.assert_close(ends[-1][0], start)
+
+
+@pytest.mark.parametrize("update", UPDATES, ids=lambda u: type(u).__name__)
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+class TestDerivative:
+    def test_by_the_features(self, shape, update):
+        fixed, moving = pair(shape)
+        gauss_newton = method(update)
+        for image in (fixed, moving):
+            image.data.requires_grad_()
+            assert_derivative(
+                lambda: weighted_sum(gauss_newton.unroll(fixed, moving, np.eye(len(shape) + 1))), image.data
+            )
+            image.data.requires_grad_(False)
+
+    def test_by_lambda(self, shape, update):
+        fixed, moving = pair(shape)
+        gauss_newton = method(update)
+        gauss_newton.log_lam.requires_grad_()
+        assert_derivative(
+            lambda: weighted_sum(gauss_newton.unroll(fixed, moving, np.eye(len(shape) + 1))), gauss_newton.log_lam
+        )
+
+    def test_by_the_weights(self, shape, update):
+        fixed, moving = pair(shape)
+        gauss_newton = method(update, learned(shape))
+
+        def value():
+            return weighted_sum(gauss_newton.unroll(fixed, moving, np.eye(len(shape) + 1)))
+
+        lineariser = gauss_newton.lineariser
+        for parameter in (lineariser.trunk[0].weight, lineariser.last.weight, lineariser.last.bias):
+            assert_derivative(value, parameter, directions=1)
+
+
+def test_derivative_with_the_cap_and_momentum():
+    fixed, moving = pair((10, 8))
+    short = StepControl(longest=0.1, min_jacobian=-float("inf"), memory=0, update_tolerance=0.0)
+    gauss_newton = method(Compositional(), control=short, momentum=0.5)
+    moving.data.requires_grad_()
+    assert_derivative(lambda: weighted_sum(gauss_newton.unroll(fixed, moving, np.eye(3))), moving.data)
+
+
+def saved_bytes(gauss_newton, fixed, moving, iterations):
+    """Bytes that the forward pass keeps for the backward one, every storage counted once."""
+    storages = {}
+
+    def pack(tensor):
+        storages[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        ends = gauss_newton.unroll(fixed, moving, np.eye(len(fixed.grid.shape) + 1), iterations=iterations)
+    assert ends[-1][0].requires_grad
+    return sum(storage.nbytes() for storage in storages.values())
+
+
+def test_memory_grows_by_no_more_than_a_displacement_a_step():
+    """What a step saves besides (features, blocks, hidden layers) is computed again: 2 steps against 6."""
+    shape, channels = (24, 20), 8
+    fixed, moving = pair(shape, channels)
+    gauss_newton = method(Compositional(), learned(shape, channels), NormalSolver())
+    two, six = (saved_bytes(gauss_newton, fixed, moving, (0, count)) for count in (2, 6))
+    displacement = 2 * 24 * 20 * 8
+    assert 0 < (six - two) / 4 <= 2 * displacement + 64  # u and its velocity
