@@ -12,8 +12,7 @@ from learngn.solve import NormalSolver
 
 EXACT = NormalSolver(tolerance=1e-10, backward_tolerance=1e-10, iterations=500)
 FREE = StepControl(min_jacobian=-float("inf"), memory=0, update_tolerance=0.0)
-UPDATES = [Additive(), Compositional()]
-SHAPES = [(10, 8), (7, 6, 5)]
+SHAPES = [(8, 6), (6, 4, 5)]
 
 
 def pair(shape, channels=2, seed=0):
@@ -31,7 +30,7 @@ def pair(shape, channels=2, seed=0):
 
 
 def method(update, lineariser=None, solver=EXACT, control=FREE, momentum=0.0):
-    levels = [Level(2, 2, 0.5), Level(1, 2, 0.2)]
+    levels = [Level(2, 1, 0.5), Level(1, 2, 0.2)]
     return GaussNewton(
         levels, lineariser=lineariser, update=update, solver=solver, control=control, momentum=momentum
     ).double()
@@ -52,11 +51,11 @@ def weighted_sum(ends, seed=1):
     return sum((torch.randn(u.shape, dtype=u.dtype, generator=generator) * u).sum() for u, _ in ends)
 
 
-def assert_derivative(value, parameter, step=1e-5, directions=2):
-    """Compare the derivative of `value()` along random directions of a tensor with central differences."""
-    (gradient,) = torch.autograd.grad(value(), parameter)
+def assert_derivative(value, *parameters, step=1e-5):
+    """Compare the derivatives of `value()` along a random direction of each tensor with central differences."""
+    gradients = torch.autograd.grad(value(), parameters)
     generator = torch.Generator().manual_seed(2)
-    for _ in range(directions):
+    for parameter, gradient in zip(parameters, gradients, strict=True):
         direction = torch.randn(parameter.shape, dtype=parameter.dtype, generator=generator)
         direction /= direction.norm()
         ends = []
@@ -66,20 +65,18 @@ def assert_derivative(value, parameter, step=1e-5, directions=2):
                 ends.append(float(value()))
                 parameter -= sign * step * direction
         expected = (ends[0] - ends[1]) / (2 * step)
-        got = float((gradient * direction).sum())
-        assert abs(expected) > 1e-6  # there is something to compare
-        assert got == pytest.approx(expected, rel=1e-4)
+        assert abs(expected) > 1e-4  # there is something to compare
+        assert float((gradient * direction).sum()) == pytest.approx(expected, rel=1e-4)
 
 
-@pytest.mark.parametrize("momentum", [0.0, 0.5])
-@pytest.mark.parametrize("update", UPDATES, ids=lambda u: type(u).__name__)
+@pytest.mark.parametrize(("update", "momentum"), [(Additive(), 0.5), (Compositional(), 0.0)], ids=str)
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 def test_same_as_a_registration_that_rejects_nothing(shape, update, momentum):
     fixed, moving = pair(shape)
     gauss_newton = method(update, momentum=momentum)
     identity = np.eye(len(shape) + 1)
     expected = gauss_newton(fixed, moving, identity)
-    assert [step.iteration for step in expected.history] == [0, 1, 0, 1]
+    assert [step.iteration for step in expected.history] == [0, 0, 1]
     ends = gauss_newton.unroll(fixed, moving, identity)
     assert [grid for _, grid in ends] == [
         gauss_newton(fixed, moving, identity).grid.resized(u.shape[2:]) for u, _ in ends
@@ -119,37 +116,21 @@ def test_starts_from_a_displacement():
     torch.testing.assert_close(ends[-1][0], start)
 
 
-@pytest.mark.parametrize("update", UPDATES, ids=lambda u: type(u).__name__)
-@pytest.mark.parametrize("shape", SHAPES, ids=str)
-class TestDerivative:
-    def test_by_the_features(self, shape, update):
-        fixed, moving = pair(shape)
-        gauss_newton = method(update)
-        for image in (fixed, moving):
-            image.data.requires_grad_()
-            assert_derivative(
-                lambda: weighted_sum(gauss_newton.unroll(fixed, moving, np.eye(len(shape) + 1))), image.data
-            )
-            image.data.requires_grad_(False)
-
-    def test_by_lambda(self, shape, update):
-        fixed, moving = pair(shape)
-        gauss_newton = method(update)
-        gauss_newton.log_lam.requires_grad_()
-        assert_derivative(
-            lambda: weighted_sum(gauss_newton.unroll(fixed, moving, np.eye(len(shape) + 1))), gauss_newton.log_lam
-        )
-
-    def test_by_the_weights(self, shape, update):
-        fixed, moving = pair(shape)
-        gauss_newton = method(update, learned(shape))
-
-        def value():
-            return weighted_sum(gauss_newton.unroll(fixed, moving, np.eye(len(shape) + 1)))
-
-        lineariser = gauss_newton.lineariser
-        for parameter in (lineariser.trunk[0].weight, lineariser.last.weight, lineariser.last.bias):
-            assert_derivative(value, parameter, directions=1)
+@pytest.mark.parametrize("update", [Additive(), Compositional()], ids=str)
+@pytest.mark.parametrize(
+    ("shape", "trained"), [(SHAPES[0], False), (SHAPES[0], True), (SHAPES[1], True)], ids=["analytic", "2D", "3D"]
+)
+def test_derivative_by_features_lambda_and_weights(shape, update, trained):
+    fixed, moving = pair(shape)
+    lineariser = learned(shape) if trained else None
+    gauss_newton = method(update, lineariser)
+    assert_derivative(
+        lambda: weighted_sum(gauss_newton.unroll(fixed, moving, np.eye(len(shape) + 1))),
+        fixed.data.requires_grad_(),
+        moving.data.requires_grad_(),
+        gauss_newton.log_lam.requires_grad_(),
+        *([lineariser.trunk[0].weight, lineariser.last.weight] if trained else []),
+    )
 
 
 def test_derivative_with_the_cap_and_momentum():
