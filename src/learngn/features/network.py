@@ -118,8 +118,8 @@ def _block(channels: int, out_channels: int, ndim: int) -> nn.Sequential:
 
 
 def _halve(x: Tensor, ndim: int) -> Tensor:
-    """Average of 2^D cells: cell-centred, as the pyramid is; an axis one voxel thick stays."""
-    size = [2 if n > 1 else 1 for n in x.shape[2:]]
+    """Average of 2^D cells: cell-centred, as the pyramid is. An axis of two cells stays: of one nothing has a mean."""
+    size = [2 if n > 2 else 1 for n in x.shape[2:]]
     return F.avg_pool2d(x, size, ceil_mode=True) if ndim == 2 else F.avg_pool3d(x, size, ceil_mode=True)
 
 
