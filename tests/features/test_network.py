@@ -41,12 +41,11 @@ def test_grid_is_kept(shape, stem, rng):
     assert network(torch.randn(2, 2, *shape)).shape == (2, 5, *shape)
 
 
-@pytest.mark.parametrize("stem", [1, 2])
 @pytest.mark.parametrize("shape", [(24, 20), (12, 16, 10)], ids=str)
-def test_what_lies_where_stays_there(shape, stem, rng):
+def test_what_lies_where_stays_there(shape, rng):
     """Trained to give its input back it does: no voxel ends up elsewhere on the way in and out of the cells."""
     torch.manual_seed(0)
-    network = EncoderDecoder(1, 1, len(shape), width=8, depth=1, stem=stem)
+    network = EncoderDecoder(1, 1, len(shape), width=8, depth=1, stem=2)
     optimiser = torch.optim.Adam(network.parameters(), lr=0.01)
     ramp = torch.stack(torch.meshgrid(*[torch.linspace(-1, 1, n) for n in shape], indexing="ij")).sum(0)
     x = (ramp + 0.3 * torch.randn(4, 1, *shape)).contiguous()
