@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from learngn.features import parse_features
+from learngn.io import Dataset
 from learngn.learning import LossConfig, TrainingConfig
 from learngn.learning.presets import config_for
 from learngn.model import LineariserConfig, VoxelMorphConfig
@@ -43,24 +45,23 @@ class Method:
     curve: bool = False
 
 
-def paper_methods(features: str, ndim: int, steps: int | None, seed: int) -> tuple[Method, ...]:
+def paper_methods(features: str, dataset: Dataset, steps: int | None, seed: int) -> tuple[Method, ...]:
     """Methods of the comparison for features.
 
     Parameters
     ----------
     features : str
-    ndim : int
+    dataset : Dataset
     steps : int, optional
         Of every training; by default as many as suit each.
     seed : int
     """
-    labels = features.split(",")[0].split(":")[0] in ("distance", "organ-distance", "labels")
-    usual = default_settings(features, labels)
+    usual = default_settings(features, parse_features(features).labels)
     one = replace(usual, affine=False, strides=STRIDES[-1:], iterations=(25,), update="adam", longest_step=_RATE)
     ten = replace(usual, affine=False, strides=STRIDES, iterations=ITERATIONS)
     ten = replace(ten, lam=_GAUSS_NEWTON.get(features, usual.lam))
     lam_25, lam_100 = (table.get(features, usual.lam[0]) for table in (_ADAM_25, _ADAM_100))
-    learned = config_for(ndim, features=features, steps=steps, seed=seed)
+    learned = config_for(dataset, features=features, steps=steps, seed=seed)
     alone = {"network": None, "pretraining": 0.0}
     published = learned.model_copy(
         update={

@@ -91,7 +91,7 @@ def run_paper(
         raise DatasetError(f"data set {dataset.name}", "no registration_val", "pairs to compare on", "list some")
     rows: dict[str, Records] = {}
     curves: dict[str, tuple[list[int], list[float]]] = {}
-    methods = paper_methods(features, dataset.ndim, steps, seed)
+    methods = paper_methods(features, dataset, steps, seed)
     for method in methods:
         settings, model = _prepare(method, dataset, directory, events)
         events.begins(f"registering: {method.title}")

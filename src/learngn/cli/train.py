@@ -49,7 +49,7 @@ def train(
 
     limit_threads(threads)
     description = read_dataset(dataset)
-    chosen = config_for(description.ndim, config, features=features, steps=steps, seed=seed)
+    chosen = config_for(description, config, features=features, steps=steps, seed=seed)
     if show_config:
         console.print_json(chosen.model_dump(mode="json"))
         return

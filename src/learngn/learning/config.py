@@ -68,9 +68,9 @@ class LossConfig(Strict):
         Voxel size at which labels are compared [voxel of the scans].
     """
 
-    labels: float = Field(1.0, ge=0)
+    labels: float = Field(0.1, ge=0)
     mse: float = Field(0.0, ge=0)
-    auxiliary: float = Field(0.5, ge=0)
+    auxiliary: float = Field(0.3, ge=0)
     distances: float = Field(1.0, ge=0)
     smoothness: float = Field(0.0, ge=0)
     features: float = Field(0.0, ge=0)
@@ -118,6 +118,8 @@ class TrainingConfig(Strict):
     fewest : float
         Each level takes a random number of Gauss-Newton steps between this fraction of the schedule's and `most` of it.
     most : float
+    last : int, optional
+        Differentiate the last so many Gauss-Newton steps of every level alone; null for all of them.
     finest : float
         Levels of a smaller stride take no steps in training: they are the dearest, and the features serve them too.
     curriculum : float
@@ -146,19 +148,20 @@ class TrainingConfig(Strict):
     validation_pairs: int = Field(6, ge=1)
     seed: int = Field(0, ge=0)
     steps: int = Field(2000, ge=1)
-    pretraining: float = Field(0.5, ge=0, lt=1)
+    pretraining: float = Field(0.6, ge=0, lt=1)
     batch: int = Field(1, ge=1)
-    rate: float = Field(1e-3, gt=0)
-    weight_decay: float = Field(1e-4, ge=0)
+    rate: float = Field(2e-3, gt=0)
+    weight_decay: float = Field(1e-3, ge=0)
     warmup: int = Field(50, ge=0)
     clip: float = Field(1.0, gt=0)
-    average: float = Field(0.99, ge=0, lt=1)
+    average: float = Field(0.98, ge=0, lt=1)
     fewest: float = Field(0.5, gt=0, le=1)
     most: float = Field(1.0, gt=0, le=4)
+    last: int | None = Field(2, ge=1)
     finest: float = Field(1.0, ge=1)
     curriculum: float = Field(0.2, ge=0, le=1)
-    validate_every: int = Field(200, ge=1)
-    checkpoint_every: int = Field(100, ge=1)
+    validate_every: int = Field(100, ge=1)
+    checkpoint_every: int = Field(50, ge=1)
     precision: Literal["float32", "bfloat16"] = "float32"
 
     @property

@@ -39,7 +39,7 @@ def read_config(
         If the file cannot be read, or a key is unknown or its value out of range.
     """
     values = {} if path is None else _load(Path(path))
-    values = {**(defaults or {}), **values}
+    values = _merged(defaults or {}, values)
     values |= {key: value for key, value in given.items() if value is not None}
     where = "training configuration" if path is None else f"training configuration {path}"
     try:
@@ -51,6 +51,15 @@ def read_config(
             raise SettingsError(where, f"the unknown key {key}", "keys of docs/training.md", "correct it") from None
         got = "nothing" if error["type"] == "missing" else repr(error["input"])
         raise SettingsError(where, f"{key}: {got}", error["msg"], "correct it") from None
+
+
+def _merged(defaults: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
+    """Values over defaults, table by table; a table that is null stays null."""
+    merged = {**defaults, **values}
+    for key, default in defaults.items():
+        if isinstance(default, Mapping) and isinstance(values.get(key), Mapping):
+            merged[key] = _merged(default, values[key])
+    return merged
 
 
 def _load(path: Path) -> dict[str, Any]:

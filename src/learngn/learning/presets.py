@@ -6,18 +6,50 @@ from pathlib import Path
 from typing import Any
 
 from learngn._defaults import LABEL_FEATURES
+from learngn.features import parse_features
+from learngn.io import Dataset
 from learngn.learning.config import TrainingConfig
 from learngn.learning.files import read_config
 
+_CHANNELS = 12  # of φ where no labels say how many
 
-def config_for(ndim: int, path: Path | None = None, **given: Any) -> TrainingConfig:
-    """Configuration for scans of a dimension: that of a file, with the values given, the rest at what suits.
+
+def config_for(dataset: Dataset, path: Path | None = None, **given: Any) -> TrainingConfig:
+    """Configuration for a data set: that of a file, with the values given, the rest at what suits.
 
     Parameters
     ----------
-    ndim : int
+    dataset : Dataset
     path : Path, optional
     **given
         As of :func:`learngn.learning.files.read_config`.
+
+    Raises
+    ------
+    LearnGNError
+        As of :func:`learngn.learning.files.read_config`, or if a feature is unknown.
     """
-    return read_config(path, defaults={"features": LABEL_FEATURES}, **given)
+    first = read_config(path, defaults={"features": LABEL_FEATURES}, **given)
+    return read_config(path, defaults=_suited(dataset, first.features), **given)
+
+
+def _suited(dataset: Dataset, features: str) -> dict[str, Any]:
+    """Values that differ from the defaults of :class:`TrainingConfig`."""
+    flat, scans = dataset.ndim == 2, not parse_features(features).labels
+    suited: dict[str, Any] = {
+        "features": features,
+        "network": {
+            "out_channels": len(dataset.label_names) or _CHANNELS,
+            "depth": 4 if flat else 3,
+            "widest": 64 if flat else 96,
+            # Distances of the foreground pull organs onto their neighbours; those of organs are good as they are.
+            "keep_input": features.startswith("organ-distance"),
+        },
+        "batch": 3 if flat else 1,
+        "steps": 1600 if flat else 700,
+        "losses": {"stride": 2.0 if flat or scans else 4.0},
+        "augmentation": {"contrast": 0.2 if scans else 0.0},
+    }
+    if not flat and not scans:
+        suited["finest"] = 4.0
+    return suited

@@ -25,13 +25,17 @@ class TrainingStep(nn.Module):
     losses : LossConfig
     labels : int
         Number of labels, background included, of the auxiliary loss.
+    last : int, optional
+        Gauss-Newton steps of every level that are differentiated; see :meth:`learngn.optimise.GaussNewton.unroll`.
     mixed : bool
         Compute the networks in bfloat16; the solver stays in float32.
     """
 
-    def __init__(self, model: Model, losses: LossConfig, labels: int, *, mixed: bool = False) -> None:
+    def __init__(
+        self, model: Model, losses: LossConfig, labels: int, *, last: int | None = None, mixed: bool = False
+    ) -> None:
         super().__init__()
-        self.model, self.losses, self.mixed = model, losses, mixed
+        self.model, self.losses, self.last, self.mixed = model, losses, last, mixed
         self.loss = RegistrationLoss(losses)
         self.head = None
         if losses.auxiliary and model.config.network is not None:
@@ -53,7 +57,9 @@ class TrainingStep(nn.Module):
         total = {name: (about_fixed[name] + about_moving[name]) / 2 for name in about_fixed}
         if not iterations:
             return total
-        ends = self.model.method.unroll(fixed, moving, world, iterations=iterations, voxel=self.model.config.spacing)
+        ends = self.model.method.unroll(
+            fixed, moving, world, iterations=iterations, last=self.last, voxel=self.model.config.spacing
+        )
         weight = 1.0
         for field, grid in reversed(ends):
             for name, value in self.loss(batch, field, grid, world).items():

@@ -17,6 +17,7 @@ from torch import nn
 from learngn._version import __version__
 from learngn.errors import TrainingError
 from learngn.features import Feature, parse_features
+from learngn.grid import Grid
 from learngn.io import Dataset, Subject, check_writable, read_grid
 from learngn.learning.config import TrainingConfig
 from learngn.learning.data import Example, TrainingData, organs_in, read_example
@@ -26,6 +27,7 @@ from learngn.model import Model, ModelConfig, Provenance, write_model
 from learngn.results import sha256
 from learngn.settings import Settings, default_settings
 
+_LAM_OF_DISTANCES = (1.0, 0.03)  # for learned features, which begin as distances between -1 and 1
 _FEWEST = 3  # subjects: two to make a pair of, one to validate with
 
 
@@ -71,8 +73,9 @@ def train(
     organs = tuple(sorted(dataset.label_names)) or organs_in((*fitting, *held_out))
     _check_channels(config, organs)
     feature = _feature(config, organs)
-    spacing = min(float(read_grid(subject.image).spacing.min()) for subject in fitting)
-    settings = _settings(config, feature)
+    grids = [read_grid(subject.image) for subject in fitting]
+    spacing = min(float(grid.spacing.min()) for grid in grids)
+    settings = _settings(config, feature, grids[0])
     taught = organs if config.network is not None and config.losses.distances else ()
     examples = [
         read_example(subject, feature, settings.strides[-1] * spacing, taught) for subject in (*fitting, *held_out)
@@ -125,9 +128,11 @@ def _feature(config: TrainingConfig, organs: tuple[int, ...]) -> Feature:
     return parse_features(config.features, organs=organs or None)
 
 
-def _settings(config: TrainingConfig, feature: Feature) -> Settings:
+def _settings(config: TrainingConfig, feature: Feature, grid: Grid) -> Settings:
     """The schedule; λ is still that of features as they come."""
     settings = default_settings(feature.name, feature.labels)
+    if config.strides is None and config.iterations is None:
+        settings = settings.limited(grid)
     given = {
         name: value
         for name in ("strides", "iterations", "longest_step", "min_jacobian")
@@ -147,11 +152,13 @@ def _architecture(
 ) -> ModelConfig:
     values = torch.cat([example.features.data.flatten(1) for example in examples], dim=1)
     scale = 1 / max(1e-6, float(values.std()))
-    # λ has the unit of the squared features, which the model brings to unit size.
-    lam = config.lam or (settings.lam[0] * scale**2, settings.lam[1] * scale**2)
+    if config.network is not None and not config.network.keep_input:
+        suited = _LAM_OF_DISTANCES
+    else:  # λ has the unit of the squared features, which the model brings to unit size
+        suited = settings.lam[0] * scale**2, settings.lam[1] * scale**2
     return ModelConfig(
         ndim=2 if ndim == 2 else 3,
-        settings=replace(settings, lam=lam),
+        settings=replace(settings, lam=config.lam or suited),
         spacing=spacing,
         channels=len(values),
         organs=organs if "organ-distance" in feature.name else None,

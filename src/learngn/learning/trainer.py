@@ -110,7 +110,9 @@ class _Loop:
         self.data, self.config, self.directory, self.identity = data, config, directory, identity
         self.fabric, self.events = fabric, events
         torch.manual_seed(config.seed)  # the head's start; all else that is drawn has generators of its own
-        step = TrainingStep(model, config.losses, 1 + len(data.organs), mixed=config.precision == "bfloat16")
+        step = TrainingStep(
+            model, config.losses, 1 + len(data.organs), last=config.last, mixed=config.precision == "bfloat16"
+        )
         optimiser = torch.optim.AdamW(
             [p for p in step.parameters() if p.requires_grad], lr=config.rate, weight_decay=config.weight_decay
         )

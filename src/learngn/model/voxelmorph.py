@@ -71,6 +71,7 @@ class VoxelMorphRegistration(nn.Module):
         initial: Tensor | None = None,
         *,
         iterations: Sequence[int] | None = None,
+        last: int | None = None,
         voxel: float | None = None,
     ) -> list[tuple[Tensor, Grid]]:
         """Predict, differentiably; see :meth:`learngn.optimise.GaussNewton.unroll`. There is nothing to iterate."""

@@ -156,6 +156,7 @@ class GaussNewton(nn.Module):
         initial: Tensor | None = None,
         *,
         iterations: Sequence[int] | None = None,
+        last: int | None = None,
         voxel: float | None = None,
     ) -> list[tuple[Tensor, Grid]]:
         """Take a given number of whole steps, to be differentiated: the way of training.
@@ -169,6 +170,10 @@ class GaussNewton(nn.Module):
             As in :meth:`forward`.
         iterations : sequence of int, optional
             Steps of every level; by default the schedule's.
+        last : int, optional
+            Differentiate the last so many steps of every level alone, and no level through the next. Near a level's
+            solution a single step's derivative is nearly that of all of them, at a fraction of the price; through many
+            steps with a small λ gradients grow without bound. By default all steps are differentiated.
 
         Returns
         -------
@@ -180,13 +185,14 @@ class GaussNewton(nn.Module):
         counts = [level.iterations for level in self.levels] if iterations is None else iterations
         ends = []
         for problem, count in zip(problems, counts, strict=True):
-            u = sampling.resize_field(u, problem.pair.grid.shape)
+            u = sampling.resize_field(u if last is None else u.detach(), problem.pair.grid.shape)
             velocity = torch.zeros_like(u)
-            for _ in range(count):
-                if torch.is_grad_enabled():
-                    u, velocity = checkpoint(problem.advance, u, velocity, use_reentrant=False)
-                else:
-                    u, velocity = problem.advance(u, velocity)
+            for index in range(count):
+                with torch.set_grad_enabled(torch.is_grad_enabled() and (last is None or index >= count - last)):
+                    if torch.is_grad_enabled():
+                        u, velocity = checkpoint(problem.advance, u, velocity, use_reentrant=False)
+                    else:
+                        u, velocity = problem.advance(u, velocity)
             ends.append((u, problem.pair.grid))
         return ends
 

@@ -1,0 +1,102 @@
+"""A model as a registration: where it starts, and what it does not fit."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+import learngn
+from learngn.errors import ModelError
+from learngn.model import LineariserConfig, Model, NetworkConfig
+
+
+def displacement(*pair, **options):
+    return learngn.register(*pair, affine=False, **options).displacement.data
+
+
+@pytest.mark.parametrize("lineariser", [None, LineariserConfig(hidden=4)], ids=["analytic", "corrected"])
+@pytest.mark.parametrize("scale", [1.0, 0.37])
+@pytest.mark.parametrize("features", ["intensity", "distance", "organ-distance"])
+def test_untrained_is_the_registration_without_a_model(phantoms, architecture, features, scale, lineariser, settings):
+    """The features times `scale`, λ times its square: the same displacement."""
+    plain = replace(settings, features=features)
+    organs = tuple(range(1, 14)) if features == "organ-distance" else None
+    pair = [phantom.scan if features == "intensity" else phantom.labels for phantom in phantoms]
+    model = Model(
+        architecture(
+            scale,
+            settings=replace(plain, lam=tuple(scale**2 * value for value in plain.lam)),
+            channels=len(organs) if organs else 1,
+            organs=organs,
+            network=None,
+            lineariser=lineariser,
+        )
+    )
+    got, expected = displacement(*pair, model=model), displacement(*pair, features=features, settings=plain)
+    assert float(expected.norm(dim=1).mean()) > 0.3
+    torch.testing.assert_close(got, expected, rtol=0, atol=1e-3)
+
+
+def test_its_features_and_settings_come_along(phantoms, architecture, trained):
+    fixed, moving = (phantom.scan for phantom in phantoms)
+    model = trained(architecture())
+    result = learngn.register(fixed, moving, model=model)
+    assert result.settings == model.settings
+    assert torch.equal(result.displacement.data, displacement(fixed, moving, model=model, features="intensity"))
+    plain = displacement(fixed, moving, features="intensity", settings=model.settings)
+    assert float((result.displacement.data - plain).norm(dim=1).mean()) > 0.05  # and what it has learned counts
+
+
+def test_learned_lambda_counts(phantoms, architecture):
+    pair = [phantom.scan for phantom in phantoms]
+    model = Model(architecture(network=None, lineariser=None))
+    before = displacement(*pair, model=model)
+    with torch.no_grad():
+        model.method.log_lam += 2.0
+    stiffer = displacement(*pair, model=model)
+    by_hand = replace(model.settings, lam=tuple(value * torch.e**2 for value in model.settings.lam))
+    assert float(stiffer.norm(dim=1).mean()) < 0.9 * float(before.norm(dim=1).mean())
+    torch.testing.assert_close(stiffer, displacement(*pair, features="intensity", settings=by_hand), rtol=0, atol=1e-3)
+
+
+def test_levels_have_the_voxel_size_of_the_training(phantoms, architecture):
+    """A scan of half the resolution is registered on the levels that the model knows."""
+    model = Model(architecture(spacing=float(phantoms[0].scan.grid.spacing.min()) / 2))
+    result = learngn.register(*(phantom.scan for phantom in phantoms), model=model)
+    assert [step.shape for step in result.history][::3] == [(24, 20), (48, 40)]
+
+
+def test_another_number_of_iterations(phantoms, architecture, trained):
+    pair = [phantom.scan for phantom in phantoms]
+    model = trained(architecture())
+    longer = learngn.register(*pair, model=model, settings=replace(model.settings, iterations=(5, 1)))
+    assert [step.level for step in longer.history].count(0) <= 5
+    assert [step.level for step in longer.history].count(1) == 1
+    assert model.method.levels == model.settings.levels()  # the model itself stays as it is
+
+
+def test_wrong_use_is_told(phantoms, architecture, trained):
+    scans = [phantom.scan for phantom in phantoms]
+    model = trained(architecture())
+    with pytest.raises(ModelError, match=r"features: got mind, expected the model's, intensity"):
+        learngn.register(*scans, model=model, features="mind")
+    with pytest.raises(ModelError, match=r"strides: got \[8.*the model's \[4"):
+        learngn.register(*scans, model=model, settings=replace(model.settings, strides=(8.0, 4.0)))
+    volume = next(learngn.phantom.abdomens(1, (24, 20, 16))).scan
+    with pytest.raises(ModelError, match=r"one for 2D, expected one for 3D images"):
+        learngn.register(volume, volume, model=model)
+    with pytest.raises(ModelError, match=r"features of the pair: got 1 channels, expected the model's 2"):
+        learngn.register(*scans, model=trained(architecture(channels=2)))
+
+
+def test_own_network_is_asked_for(architecture):
+    own = NetworkConfig(kind="own", out_channels=3)
+    with pytest.raises(ModelError, match=r"got none, expected the network that it was trained with.*network="):
+        Model(architecture(network=own))
+    with pytest.raises(ModelError, match="no use for"):
+        Model(architecture(), torch.nn.Identity())
+
+
+def test_update_must_be_one_of_gauss_newton(architecture, settings):
+    with pytest.raises(ModelError, match="adam"):
+        Model(architecture(settings=replace(settings, update="adam")))
