@@ -80,8 +80,10 @@ def test_wrong_use_is_told(phantoms, architecture, trained):
     model = trained(architecture())
     with pytest.raises(ModelError, match=r"features: got mind, expected the model's, intensity"):
         learngn.register(*scans, model=model, features="mind")
-    with pytest.raises(ModelError, match=r"strides: got \[8.*the model's \[4"):
+    with pytest.raises(ModelError, match=r"strides: got \(8.*the model's \(4"):
         learngn.register(*scans, model=model, settings=replace(model.settings, strides=(8.0, 4.0)))
+    with pytest.raises(ModelError, match=r"lam: got \(9.*the model's \(0.3"):
+        learngn.register(*scans, model=model, settings=replace(model.settings, lam=(9.0, 1.0)))
     volume = next(learngn.phantom.abdomens(1, (24, 20, 16))).scan
     with pytest.raises(ModelError, match=r"one for 2D, expected one for 3D images"):
         learngn.register(volume, volume, model=model)

@@ -12,7 +12,7 @@ from learngn.solve import NormalSolver
 
 EXACT = NormalSolver(tolerance=1e-10, backward_tolerance=1e-10, iterations=500)
 FREE = StepControl(min_jacobian=-float("inf"), memory=0, update_tolerance=0.0)
-SHAPES = [(8, 6), (6, 4, 5)]
+SHAPES = [(8, 6), (5, 3, 4)]
 
 
 def pair(shape, channels=2, seed=0):

@@ -117,12 +117,12 @@ class Model(nn.Module):
         Raises
         ------
         ModelError
-            If the settings have other levels: their λ were not learned.
+            If the settings have other levels or another λ: those are what was learned.
         """
-        if settings.strides != self.settings.strides:
-            raise ModelError(
-                "strides", str(list(settings.strides)), f"the model's {list(self.settings.strides)}", "leave them out"
-            )
+        for name in ("strides", "lam", "update"):
+            given, own = getattr(settings, name), getattr(self.settings, name)
+            if given != own:
+                raise ModelError(name, str(given), f"the model's {own}", "leave it out: change the iterations alone")
         if isinstance(self.method, VoxelMorphRegistration):
             return self.method
         method = copy.copy(self.method)
