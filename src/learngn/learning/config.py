@@ -118,6 +118,8 @@ class TrainingConfig(Strict):
     fewest : float
         Each level takes a random number of Gauss-Newton steps between this fraction of the schedule's and `most` of it.
     most : float
+    limit : float, optional
+        Largest norm of the gradient that one scan's φ gets through the Gauss-Newton steps; null for no limit.
     last : int, optional
         Differentiate the last so many Gauss-Newton steps of every level alone; null for all of them.
     finest : float
@@ -157,7 +159,8 @@ class TrainingConfig(Strict):
     average: float = Field(0.98, ge=0, lt=1)
     fewest: float = Field(0.5, gt=0, le=1)
     most: float = Field(1.0, gt=0, le=4)
-    last: int | None = Field(2, ge=1)
+    limit: float | None = Field(0.1, gt=0)
+    last: int | None = Field(None, ge=1)
     finest: float = Field(1.0, ge=1)
     curriculum: float = Field(0.2, ge=0, le=1)
     validate_every: int = Field(100, ge=1)

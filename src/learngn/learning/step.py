@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 
 import numpy as np
 import torch
@@ -27,15 +28,24 @@ class TrainingStep(nn.Module):
         Number of labels, background included, of the auxiliary loss.
     last : int, optional
         Gauss-Newton steps of every level that are differentiated; see :meth:`learngn.optimise.GaussNewton.unroll`.
+    limit : float, optional
+        Largest norm of the gradient that one scan's φ gets through the steps.
     mixed : bool
         Compute the networks in bfloat16; the solver stays in float32.
     """
 
     def __init__(
-        self, model: Model, losses: LossConfig, labels: int, *, last: int | None = None, mixed: bool = False
+        self,
+        model: Model,
+        losses: LossConfig,
+        labels: int,
+        *,
+        last: int | None = None,
+        limit: float | None = None,
+        mixed: bool = False,
     ) -> None:
         super().__init__()
-        self.model, self.losses, self.last, self.mixed = model, losses, last, mixed
+        self.model, self.losses, self.last, self.limit, self.mixed = model, losses, last, limit, mixed
         self.loss = RegistrationLoss(losses)
         self.head = None
         if losses.auxiliary and model.config.network is not None:
@@ -85,7 +95,17 @@ class TrainingStep(nn.Module):
             losses["auxiliary"] = self.losses.auxiliary * self.loss.labels(logits.float().softmax(1), truth.data)
         if self.losses.distances and learned is not None and side.distances is not None:
             losses["distances"] = self.losses.distances * distance_loss(learned.float(), side.distances)
-        return FeatureImage(encoder.join(data, learned), side.features.grid), losses
+        features = encoder.join(data, learned)
+        if self.limit is not None and features.requires_grad:
+            features.register_hook(partial(_limited, largest=self.limit))
+        return FeatureImage(features, side.features.grid), losses
 
     def _autocast(self, data: Tensor) -> AbstractContextManager[object]:
         return torch.autocast(data.device.type, dtype=torch.bfloat16) if self.mixed else nullcontext()
+
+
+def _limited(gradient: Tensor, largest: float) -> Tensor:
+    """Shorten the gradient of every sample, (N, C, *S), to a norm: through many steps it has heavy tails."""
+    norm = gradient.flatten(1).norm(dim=1).reshape(-1, *[1] * (gradient.ndim - 1))
+    shortened: Tensor = gradient * (largest / norm.clamp_min(largest))
+    return shortened

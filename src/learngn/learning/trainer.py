@@ -111,7 +111,12 @@ class _Loop:
         self.fabric, self.events = fabric, events
         torch.manual_seed(config.seed)  # the head's start; all else that is drawn has generators of its own
         step = TrainingStep(
-            model, config.losses, 1 + len(data.organs), last=config.last, mixed=config.precision == "bfloat16"
+            model,
+            config.losses,
+            1 + len(data.organs),
+            last=config.last,
+            limit=config.limit,
+            mixed=config.precision == "bfloat16",
         )
         optimiser = torch.optim.AdamW(
             [p for p in step.parameters() if p.requires_grad], lr=config.rate, weight_decay=config.weight_decay
