@@ -1,5 +1,6 @@
 """Fixtures and skips shared by all tests; LEARNGN_TEST_DATA names the folder of real scans, if there is one."""
 
+import json
 import os
 from pathlib import Path
 
@@ -37,3 +38,30 @@ def rng() -> np.random.Generator:
 
     torch.manual_seed(0)
     return np.random.default_rng(0)
+
+
+@pytest.fixture(scope="session")
+def abdomen_files(tmp_path_factory) -> Path:
+    """Description of a data set on the disk: coronal planes of seven synthetic abdomens, Learn2Reg's layout.
+
+    Its scans are label maps, as features of distances want them. Five subjects are for training, two a validation pair.
+    Whoever changes a file works on a copy.
+    """
+    from learngn.phantom import ORGANS, abdomens
+
+    root = tmp_path_factory.mktemp("abdomens")
+    for folder in ("imagesTr", "labelsTr"):
+        (root / folder).mkdir()
+    names = [f"Toy_{subject:04d}_0000.nii.gz" for subject in range(1, 8)]
+    for name, phantom in zip(names, abdomens(len(names), (48, 40), seed=3), strict=True):
+        phantom.labels.save(root / "imagesTr" / name)
+        phantom.labels.save(root / "labelsTr" / name)
+    description = {
+        "name": "Toy",
+        "labels": {"0": "background"} | {str(value): name for value, name in ORGANS.items()},
+        "training": [{"image": f"./imagesTr/{name}", "label": f"./labelsTr/{name}"} for name in names],
+        "registration_val": [{"fixed": f"./imagesTr/{names[5]}", "moving": f"./imagesTr/{names[6]}"}],
+    }
+    path = root / "Toy_dataset.json"
+    path.write_text(json.dumps(description))
+    return path

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import platform
 from importlib.metadata import version
-from typing import Any
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 
@@ -14,17 +15,52 @@ from learngn.cli import console
 _PACKAGES = ("torch", "numba", "numpy", "SimpleITK")
 
 
-def info(json: console.Json = False) -> None:
-    """Print versions, devices, threads, and which kernels are in use.
+def info(
+    model: Annotated[
+        Path | None, typer.Argument(metavar="[MODEL]", help="Folder of a trained model.", show_default=False)
+    ] = None,
+    json: console.Json = False,
+) -> None:
+    """Print versions, devices, threads, and which kernels are in use; or what a trained model is.
 
     Example:  learngn info
     """
-    found = _collect()
+    found = _collect() if model is None else _about(model)
     if json:
         console.print_json(found)
         return
+    width = max(10, *(len(name) for name in found))
     for name, value in found.items():
-        typer.echo(f"{name:<10} {', '.join(value) if isinstance(value, list) else value}")
+        typer.echo(f"{name:<{width}} {', '.join(value) if isinstance(value, list) else value}")
+
+
+def _about(model: Path) -> dict[str, Any]:
+    """What a model is and where it comes from; its weights are read too, so that a broken file shows."""
+    from learngn.model import read_description, read_model
+
+    config, origin = read_description(model)
+    own = config.network is not None and config.network.kind == "own"
+    weights = None if own else sum(tensor.numel() for tensor in read_model(model).state_dict().values())
+    settings, training = config.settings, origin.training
+    validation = training.get("validation", {})
+    return {
+        "model": str(model),
+        "version": origin.version,
+        "dimension": config.ndim,
+        "features": settings.features,
+        "spacing": f"{config.spacing:g} mm",
+        "strides": [f"{stride:g}" for stride in settings.strides],
+        "iterations": [str(count) for count in settings.iterations],
+        "network": config.network.kind if config.network else "none",
+        "lineariser": config.lineariser.kind if config.lineariser else "analytic",
+        "method": "VoxelMorph" if config.voxelmorph else "Gauss-Newton",
+        "weights": weights,
+        "dataset": training.get("dataset"),
+        "data": training.get("data_sha256"),
+        "subjects": len(training.get("subjects", [])),
+        "step": training.get("step"),
+        **{f"validation {name}": value for name, value in validation.items() if value is not None},
+    }
 
 
 def _collect() -> dict[str, Any]:

@@ -85,7 +85,7 @@ def run_cohort(
     records = read_records(directory)
     for pair in pairs:
         if _is_done(pair, records, directory):
-            check_same_settings(records[pair.id], settings(read_grid(pair.fixed.image)).as_dict(), directory)
+            check_same_settings(records[pair.id], _description(settings(read_grid(pair.fixed.image)), model), directory)
     for pair in pairs:
         if not _is_done(pair, records, directory):
             records[pair.id] = _run_pair(pair, directory, settings, events, model)
@@ -127,6 +127,11 @@ def _run_pair(
         **scores,
         **outcome(result),
         "seconds": seconds | {"total": sum(seconds.values())},
-        "settings": result.settings.as_dict(),
+        "settings": _description(result.settings, model),
         "version": __version__,
     }
+
+
+def _description(settings: Settings, model: Model | None) -> dict[str, Any]:
+    """All that decides a result, for JSON."""
+    return settings.as_dict() | ({} if model is None else {"model": model.digest})

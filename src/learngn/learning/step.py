@@ -97,7 +97,7 @@ class TrainingStep(nn.Module):
             losses["distances"] = self.losses.distances * distance_loss(learned.float(), side.distances)
         features = encoder.join(data, learned)
         if self.limit is not None and features.requires_grad:
-            features.register_hook(partial(_limited, largest=self.limit))
+            features.register_hook(partial(_limited, largest=self.limit))  # type: ignore[no-untyped-call]
         return FeatureImage(features, side.features.grid), losses
 
     def _autocast(self, data: Tensor) -> AbstractContextManager[object]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 
 import torch
 from torch import Tensor, nn
@@ -100,6 +101,14 @@ class Model(nn.Module):
     def settings(self) -> Settings:
         """Features, schedule and λ before training."""
         return self.config.settings
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of architecture and weights: what tells two models apart."""
+        digest = hashlib.sha256(self.config.model_dump_json().encode())
+        for name, tensor in sorted(self.state_dict().items()):
+            digest.update(name.encode() + tensor.detach().cpu().numpy().tobytes())
+        return digest.hexdigest()
 
     @property
     def base_feature(self) -> Feature:
