@@ -57,7 +57,7 @@ class LossConfig(Strict):
         Mean squared difference of the learned features to the distances of the organs, one after the other: features
         that Gauss-Newton can follow from afar.
     smoothness : float
-        Mean squared derivative of the displacement.
+        Mean squared derivative of the displacement [mm per mm].
     features : float
         Mean squared difference of the input features after warping: needs no labels.
     landmarks : float

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from monai.losses.deform import DiffusionLoss
 from monai.losses.dice import DiceLoss
 from torch import Tensor
 
@@ -12,6 +11,7 @@ from learngn import sampling
 from learngn.grid import FloatArray, Grid
 from learngn.learning.config import LossConfig
 from learngn.learning.data import Batch
+from learngn.regularise import Diffusion, apply_regulariser
 
 _TINY = 1e-5
 
@@ -71,7 +71,6 @@ class RegistrationLoss:
     def __init__(self, config: LossConfig) -> None:
         self.config = config
         self.labels = LabelLoss()
-        self._diffusion = DiffusionLoss()
 
     def __call__(self, batch: Batch, field: Tensor, grid: Grid, world: FloatArray) -> dict[str, Tensor]:
         """Losses by name, each with its weight; only those whose weight is not zero.
@@ -98,10 +97,8 @@ class RegistrationLoss:
             if c.mse:
                 losses["mse"] = c.mse * weighted_squares(warped, batch.fixed.labels)
         if c.smoothness:
-            # A field of one voxel along an axis has no derivative there.
-            losses["smoothness"] = (
-                c.smoothness * self._diffusion(field) if min(field.shape[2:]) > 2 else 0 * field.sum()
-            )
+            elastic = apply_regulariser(Diffusion(), field, grid)
+            losses["smoothness"] = c.smoothness * (field * elastic).mean() / grid.ndim
         if c.features:
             losses["features"] = c.features * _feature_difference(batch, field, grid, world)
         if c.landmarks and batch.fixed.landmarks is not None and batch.moving.landmarks is not None:
