@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 
 from torch.utils.tensorboard import SummaryWriter
@@ -16,22 +17,25 @@ LOG_NAME = "log"
 
 def logged(directory: Path, then: TrainingEvents) -> TrainingEvents:
     """Events that write losses and validations to ``directory/log`` before they go on to others."""
-    writer = SummaryWriter(str(directory / LOG_NAME))
+
+    @cache
+    def writer() -> SummaryWriter:  # made with the first entry: what cannot be trained leaves no log
+        return SummaryWriter(str(directory / LOG_NAME))
 
     def step(done: int, losses: dict[str, float]) -> None:
         for name, value in losses.items():
-            writer.add_scalar(f"loss/{name}", value, done)
+            writer().add_scalar(f"loss/{name}", value, done)
         then.step(done, losses)
 
     def validated(done: int, model: Model, found: Validation, best: bool) -> None:
         for name, value in found.to_json().items():
             if value is not None:
-                writer.add_scalar(f"validation/{name}", value, done)
+                writer().add_scalar(f"validation/{name}", value, done)
         method = model.method
         if isinstance(method, GaussNewton):
             for index in range(len(method.levels)):
-                writer.add_scalar(f"lam/{index}", float(method.lam(index).detach()), done)
-        writer.flush()
+                writer().add_scalar(f"lam/{index}", float(method.lam(index).detach()), done)
+        writer().flush()
         then.validated(done, model, found, best)
 
     return TrainingEvents(step, validated)

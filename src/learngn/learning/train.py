@@ -67,7 +67,6 @@ def train(
         If a file cannot be read or the folder not be written.
     """
     directory, fabric = Path(directory), fabric or Fabric(accelerator="cpu", devices=1)
-    check_writable(directory)
     fitting, held_out = split(dataset, config)
     _check_files((*fitting, *held_out), config)
     organs = tuple(sorted(dataset.label_names)) or organs_in((*fitting, *held_out))
@@ -76,6 +75,8 @@ def train(
     grids = [read_grid(subject.image) for subject in fitting]
     spacing = min(float(grid.spacing.min()) for grid in grids)
     settings = _settings(config, feature, grids[0])
+    _check_levels(config, settings)
+    check_writable(directory)
     taught = organs if config.network is not None and config.losses.distances else ()
     examples = [
         read_example(subject, feature, settings.strides[-1] * spacing, taught) for subject in (*fitting, *held_out)
@@ -150,7 +151,7 @@ def _architecture(
     organs: tuple[int, ...],
     examples: Sequence[Example],
 ) -> ModelConfig:
-    values = torch.cat([example.features.data.flatten(1) for example in examples], dim=1)
+    values = torch.cat([example.features.data[0].flatten(1) for example in examples], dim=1)
     scale = 1 / max(1e-6, float(values.std()))
     if config.network is not None and not config.network.keep_input:
         suited = _LAM_OF_DISTANCES
@@ -206,6 +207,14 @@ def _check_channels(config: TrainingConfig, organs: Sequence[int]) -> None:
             str(config.network.out_channels),
             f"{len(organs)} at least, one an organ",
             "raise it, or set losses.distances to 0",
+        )
+
+
+def _check_levels(config: TrainingConfig, settings: Settings) -> None:
+    """Some level must take steps."""
+    if max(settings.strides) < config.finest:
+        raise TrainingError(
+            "finest", f"{config.finest:g}", f"at most {max(settings.strides):g}, the coarsest stride", "lower it"
         )
 
 

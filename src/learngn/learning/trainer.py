@@ -187,12 +187,12 @@ class _Loop:
     def _check(self, value: torch.Tensor, index: int) -> None:
         """Stop before a loss or gradient that is no number reaches the weights."""
         if not bool(torch.isfinite(value.detach())):
+            kept = f"; the best weights before it are in {self.directory}" if self.best else ""
             raise TrainingError(
                 f"step {index + 1} of the training",
                 "a loss or gradient that is not finite",
                 "a finite one",
-                f"lower the rate ({self.config.rate:g}) or the clip ({self.config.clip:g}); "
-                f"the best weights before it are in {self.directory}",
+                f"lower the rate ({self.config.rate:g}) or the clip ({self.config.clip:g}){kept}",
             )
 
     def _validate(self) -> None:

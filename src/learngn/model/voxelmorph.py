@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from itertools import chain
 
@@ -32,7 +33,7 @@ class VoxelMorphRegistration(nn.Module):
     width : int
         Channels of the first stage; the others have twice as many.
     stages : int
-        Number of stages, each at half the resolution of the one before.
+        How often the resolution is halved.
 
     Raises
     ------
@@ -45,7 +46,7 @@ class VoxelMorphRegistration(nn.Module):
     registration", IEEE TMI 2019.
     """
 
-    def __init__(self, levels: Sequence[Level], channels: int, ndim: int, *, width: int = 16, stages: int = 5) -> None:
+    def __init__(self, levels: Sequence[Level], channels: int, ndim: int, *, width: int = 16, stages: int = 4) -> None:
         super().__init__()
         try:
             from monai.networks.nets.voxelmorph import VoxelMorph, VoxelMorphUNet
@@ -55,8 +56,11 @@ class VoxelMorphRegistration(nn.Module):
             ) from failure
         self.levels, self.factor = tuple(levels), 2**stages
         wide = 2 * width
-        backbone = VoxelMorphUNet(ndim, 2 * channels, wide, (width, *[wide] * (stages - 1), wide), (width, width))
-        self.network: nn.Module = VoxelMorph(backbone, integration_steps=7, spatial_dims=ndim)
+        both_ways = (width, wide, *[wide] * (2 * (stages - 1)))  # channels down and up, stage by stage
+        backbone = VoxelMorphUNet(ndim, 2 * channels, wide, both_ways, (width, width))
+        with warnings.catch_warnings():  # that MONAI samples with torch's own function, which nobody can act upon
+            warnings.filterwarnings("ignore", message=".*native grid_sample")
+            self.network: nn.Module = VoxelMorph(backbone, integration_steps=7, spatial_dims=ndim)
         last = [module for module in backbone.modules() if isinstance(module, nn.Conv2d | nn.Conv3d)][-1]
         with torch.no_grad():  # begins near the identity, as the original does
             last.weight.mul_(1e-2)
