@@ -150,7 +150,7 @@ def register(
 
     matrix, start = np.eye(fixed_image.grid.ndim + 1), "none"
     if chosen.affine:
-        with clock.stage("affine"):
+        with clock.stage("affine"), torch.no_grad():
             matrix, start = _align(fixed_image, moving_image, feature)
     elif fixed_image.grid.overlap(moving_image.grid) == 0:
         raise GeometryError(

@@ -5,11 +5,14 @@ import os
 
 import numpy as np
 import pytest
+import torch
 from typer.testing import CliRunner
 
 from learngn.cli import app
 from learngn.grid import Grid
 from learngn.image import Image
+from learngn.model import LineariserConfig, Model, ModelConfig, Provenance, write_model
+from learngn.settings import Settings
 
 
 def blobs(grid, shift):
@@ -91,3 +94,18 @@ def files_in():
         )
 
     return listed
+
+
+@pytest.fixture
+def model(tmp_path):
+    """Folder of a model for volumes of 2 mm: intensities, a linearisation that is a little off the analytic one."""
+    torch.manual_seed(0)
+    settings = Settings(features="intensity", affine=False, strides=(4, 2), iterations=(3, 3), lam=(0.3, 0.05))
+    learned = Model(
+        ModelConfig(ndim=3, settings=settings, spacing=2.0, channels=1, lineariser=LineariserConfig(hidden=4))
+    )
+    with torch.no_grad():
+        learned.method.lineariser.last.weight.normal_(0, 0.05)
+    training = {"dataset": "Toy", "data_sha256": "abc", "subjects": ["a", "b"], "step": 7, "validation": {"dice": 0.5}}
+    write_model(learned, tmp_path / "model", Provenance(training=training))
+    return tmp_path / "model"

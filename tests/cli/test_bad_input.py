@@ -1,10 +1,21 @@
 """What a user can mend is one line and status 2, and nothing is left behind."""
 
+import json
+import shutil
+
 import numpy as np
 import pytest
 
 from learngn.grid import Grid
 from learngn.image import Image
+from learngn.model import Model, ModelConfig, write_model
+from learngn.settings import Settings
+
+
+def write_small_model(folder, ndim=3):
+    settings = Settings(features="intensity", affine=False, strides=(4, 2), iterations=(1, 1), lam=(0.3, 0.05))
+    write_model(Model(ModelConfig(ndim=ndim, settings=settings, spacing=2.0, channels=1)), folder / "model")
+    return folder / "model"
 
 
 def save(array, path, spacing=2.0, origin=None):
@@ -90,6 +101,37 @@ def unknown_update(scans, folder):
     return {}, ("--update", "magic"), "compositional"
 
 
+def model_that_is_not_there(scans, folder):
+    return {}, ("--model", folder / "nothing"), "model.json"
+
+
+def model_with_truncated_weights(scans, folder):
+    model = write_small_model(folder)
+    content = (model / "weights.safetensors").read_bytes()
+    (model / "weights.safetensors").write_bytes(content[: len(content) // 2])
+    return {}, ("--model", model), "weights.safetensors"
+
+
+def model_of_another_version(scans, folder):
+    model = write_small_model(folder)
+    description = json.loads((model / "model.json").read_text())
+    (model / "model.json").write_text(json.dumps(description | {"format": 99}))
+    return {}, ("--model", model), "format 99"
+
+
+def model_for_planes(scans, folder):
+    return {}, ("--model", write_small_model(folder, ndim=2)), "2D"
+
+
+def model_and_features(scans, folder):
+    return {}, ("--model", write_small_model(folder), "--features", "mind"), "--model and --features"
+
+
+def model_and_its_schedule(scans, folder):
+    options = ("--strides", "4,2", "--lambda", "3", "--update", "additive")
+    return {}, ("--model", write_small_model(folder), *options), "--strides, --lambda, --update"
+
+
 CASES = [
     missing,
     not_an_image,
@@ -108,6 +150,12 @@ CASES = [
     words_for_numbers,
     three_lambdas,
     unknown_update,
+    model_that_is_not_there,
+    model_with_truncated_weights,
+    model_of_another_version,
+    model_for_planes,
+    model_and_features,
+    model_and_its_schedule,
 ]
 
 
@@ -180,3 +228,75 @@ def test_bug_is_not_hidden(learngn, scans, tmp_path, monkeypatch):
     with pytest.raises(ZeroDivisionError):
         learngn("register", scans["fixed"], scans["moving"], "-o", tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def one_subject(root, description, config):
+    description["training"] = description["training"][:1]
+    return "got 1 training subjects, expected 3 at least"
+
+
+def missing_labels(root, description, config):
+    (root / "labelsTr" / "Toy_0003_0000.nii.gz").unlink()
+    return "labels of Toy_0003_0000.nii.gz: got no file"
+
+
+def missing_scan(root, description, config):
+    (root / "imagesTr" / "Toy_0003_0000.nii.gz").unlink()
+    return "Toy_0003_0000.nii.gz"
+
+
+def unknown_key(root, description, config):
+    config.write_text("colour = 3\n")
+    return "unknown key colour"
+
+
+def wrong_type(root, description, config):
+    config.write_text("steps = 'many'\n")
+    return "steps: 'many'"
+
+
+def missing_config(root, description, config):
+    config.unlink()
+    return "config.toml"
+
+
+def unknown_feature_to_learn(root, description, config):
+    config.write_text("features = 'mindd'\n")
+    return "'mindd'"
+
+
+def levels_without_counts(root, description, config):
+    config.write_text("features = 'distance'\nstrides = [4, 2]\n")
+    return "schedule"
+
+
+TRAININGS = [
+    one_subject,
+    missing_labels,
+    missing_scan,
+    unknown_key,
+    wrong_type,
+    missing_config,
+    unknown_feature_to_learn,
+    levels_without_counts,
+]
+
+
+@pytest.mark.parametrize("case", TRAININGS, ids=lambda case: case.__name__)
+def test_train(case, learngn, abdomen_files, tmp_path):
+    root, config = tmp_path / "data", tmp_path / "config.toml"
+    shutil.copytree(abdomen_files.parent, root)
+    config.write_text("features = 'distance'\n")
+    description = json.loads(abdomen_files.read_text())
+    told = case(root, description, config)
+    (root / abdomen_files.name).write_text(json.dumps(description))
+    result = learngn("train", root / abdomen_files.name, "-o", tmp_path / "model", "-c", config, "--accelerator", "cpu")
+    assert_one_line(result, told)
+    assert not (tmp_path / "model").exists()
+
+
+def test_devices_that_are_not_there(learngn, abdomen_files, tmp_path, monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    result = learngn("train", abdomen_files, "-o", tmp_path / "model", "--accelerator", "cuda")
+    assert_one_line(result, "--accelerator")
+    assert_one_line(learngn("train", abdomen_files, "-o", tmp_path / "m", "--accelerator", "abacus"), "abacus")

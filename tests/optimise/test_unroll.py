@@ -141,6 +141,28 @@ def test_derivative_with_the_cap_and_momentum():
     assert_derivative(lambda: weighted_sum(gauss_newton.unroll(fixed, moving, np.eye(3))), moving.data)
 
 
+def test_last_steps_alone():
+    """The numbers stay; the derivative is that of so many steps from where the others have ended."""
+    fixed, moving = pair((8, 6))
+    gauss_newton = method(Compositional())
+    identity, data = np.eye(3), moving.data.requires_grad_()
+
+    def gradient(field):
+        return torch.autograd.grad(field.square().sum(), data)[0]
+
+    whole = gauss_newton.unroll(fixed, moving, identity, iterations=(2, 3))
+    for last in (1, 2):
+        ends = gauss_newton.unroll(fixed, moving, identity, iterations=(2, 3), last=last)
+        assert all(torch.equal(u, v) for (u, _), (v, _) in zip(ends, whole, strict=True))
+        with torch.no_grad():
+            start = gauss_newton.unroll(fixed, moving, identity, iterations=(2, 3 - last))[-1][0]
+        fine = GaussNewton(gauss_newton.levels[1:], update=Compositional(), solver=EXACT, control=FREE).double()
+        alone = fine.unroll(fixed, moving, identity, start, iterations=(last,))[-1][0]
+        torch.testing.assert_close(gradient(ends[-1][0]), gradient(alone), rtol=1e-6, atol=1e-9)
+    part, full = gradient(gauss_newton.unroll(fixed, moving, identity, last=1)[-1][0]), gradient(whole[-1][0])
+    assert 0.05 < float((part - full).norm() / full.norm()) < 1  # an approximation, of the right direction
+
+
 def saved_bytes(gauss_newton, fixed, moving, iterations):
     """Bytes that the forward pass keeps for the backward one, every storage counted once."""
     storages = {}

@@ -42,7 +42,7 @@ def train(
     Example:  learngn train AbdomenCT_dataset.json -o model --features distance
     """
     check_installed()
-    from learngn.io import check_writable, read_dataset
+    from learngn.io import read_dataset
     from learngn.learning import train as train_model
     from learngn.learning.log import logged
     from learngn.learning.presets import config_for
@@ -54,7 +54,6 @@ def train(
         console.print_json(chosen.model_dump(mode="json"))
         return
     fabric = _fabric(accelerator, devices)
-    check_writable(output)
     with console.progress(quiet or not fabric.is_global_zero) as bars:
         events = training_events(bars, chosen.steps, quiet)
         if fabric.is_global_zero:

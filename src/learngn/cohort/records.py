@@ -47,11 +47,11 @@ def write_records(records: Mapping[str, Record], directory: Path) -> None:
 def check_same_settings(record: Record, settings: Mapping[str, Any], directory: Path) -> None:
     """Raise :class:`SettingsError` if a pair was registered with other settings than those asked for now."""
     before, now = record.get("settings", {}), json.loads(json.dumps(settings))
-    differing = [key for key in now if before.get(key) != now[key]]
+    differing = [key for key in {**now, **before} if before.get(key) != now.get(key)]
     if differing:
         raise SettingsError(
             f"results of pair {record['pair']} in {directory}",
             ", ".join(f"{key} {before.get(key)}" for key in differing),
-            ", ".join(f"{key} {now[key]}" for key in differing),
+            ", ".join(f"{key} {now.get(key)}" for key in differing),
             "name another output folder, or delete this one to begin anew",
         )
