@@ -8,9 +8,9 @@ from learngn.features import FeatureImage
 from learngn.grid import Grid
 from learngn.linearise import LearnedLinearisation
 from learngn.optimise import Additive, Compositional, GaussNewton, Level, StepControl
-from learngn.solve import NormalSolver
+from learngn.solve import BlockJacobi, NormalSolver
 
-EXACT = NormalSolver(tolerance=1e-10, backward_tolerance=1e-10, iterations=500)
+EXACT = NormalSolver(tolerance=1e-10, backward_tolerance=1e-10, iterations=500, preconditioner=BlockJacobi)
 FREE = StepControl(min_jacobian=-float("inf"), memory=0, update_tolerance=0.0)
 SHAPES = [(8, 6), (5, 3, 4)]
 
