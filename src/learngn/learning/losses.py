@@ -53,11 +53,15 @@ def distance_loss(learned: Tensor, distances: Tensor) -> Tensor:
     The surroundings of an organ count as much as all the rest, where its distance is at the limit: a small organ would
     otherwise be left out without a loss. Channels of NaN, organs that a scan lacks, do not count at all.
     """
-    known = ~torch.isnan(distances)
-    squares = torch.where(known, learned[:, : distances.shape[1]] - distances, torch.zeros_like(distances)).square()
-    near, far = known & (distances > -1), known & (distances <= -1)
-    means = [(squares * where).flatten(2).sum(2) / where.flatten(2).sum(2).clamp_min(1) for where in (near, far)]
-    return (means[0] + means[1]).mean()
+    with torch.no_grad():
+        near = distances > -1
+        count = near.flatten(2).sum(2).reshape(*distances.shape[:2], *[1] * (distances.ndim - 2))
+        size = distances[0, 0].numel()
+        weight = torch.where(near, 1 / count.clamp_min(1), 1 / (size - count).clamp_min(1))
+        unknown = torch.isnan(distances)
+        weight, target = weight.masked_fill(unknown, 0), distances.masked_fill(unknown, 0)
+    squares = (learned[:, : target.shape[1]] - target).square()
+    return (squares * weight).sum() / (target.shape[0] * target.shape[1])
 
 
 class RegistrationLoss:

@@ -84,17 +84,19 @@ class TrainingStep(nn.Module):
         data, encoder = side.features.data.contiguous(), self.model.encoder
         with self._autocast(data):
             learned = encoder.learned(data)
-            logits = None if self.head is None or learned is None else self.head(learned)
         losses: dict[str, Tensor] = {}
-        if logits is not None and side.labels is not None:
-            truth = FeatureImage(side.labels, side.label_grid)
-            if side.features.grid.size < side.label_grid.size:
-                truth = truth.on(side.features.grid)
-            elif side.features.grid.size > side.label_grid.size:
-                logits = FeatureImage(logits.float(), side.features.grid).on(side.label_grid).data
-            losses["auxiliary"] = self.losses.auxiliary * self.loss.labels(logits.float().softmax(1), truth.data)
-        if self.losses.distances and learned is not None and side.distances is not None:
-            losses["distances"] = self.losses.distances * distance_loss(learned.float(), side.distances)
+        if learned is not None:
+            learned = learned.float()
+            if self.head is not None and side.labels is not None:
+                seen, truth = FeatureImage(learned, side.features.grid), FeatureImage(side.labels, side.label_grid)
+                if seen.grid.size > truth.grid.size:
+                    seen = seen.on(truth.grid)
+                elif seen.grid.size < truth.grid.size:
+                    truth = truth.on(seen.grid)
+                likely = self.head(seen.data).softmax(1)
+                losses["auxiliary"] = self.losses.auxiliary * self.loss.labels(likely, truth.data)
+            if self.losses.distances and side.distances is not None:
+                losses["distances"] = self.losses.distances * distance_loss(learned, side.distances)
         features = encoder.join(data, learned)
         if self.limit is not None and features.requires_grad:
             features.register_hook(partial(_limited, largest=self.limit))  # type: ignore[no-untyped-call]
