@@ -171,7 +171,7 @@ def test_held_out_and_validation_subjects_are_never_trained_on(dataset, quick, t
         "read_example",
         lambda subject, *rest: read.add(subject.image.name) or read_example(subject, *rest),
     )
-    config = quick(steps=12, pretraining=0.9, batch=2, validate_every=12, checkpoint_every=12)
+    config = quick(steps=12, pretraining=0.9, validate_every=12, checkpoint_every=12)
     train(dataset, tmp_path, config)
     provenance = read_description(tmp_path)[1].training
     everyone = [f"Toy_{subject:04d}_0000.nii.gz" for subject in range(1, 8)]
