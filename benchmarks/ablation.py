@@ -72,7 +72,7 @@ def main(path: str, folder: str, features: str = "distance", steps: str = "800",
         )
 
 
-def _always(settings: Settings):  # type: ignore[no-untyped-def]  # noqa: ANN202
+def _always(settings: Settings):  # type: ignore[no-untyped-def]
     return lambda _: settings
 
 

@@ -122,7 +122,7 @@ def test_two_processes(abdomen_files, config, tmp_path):
     out = tmp_path / "model"
     program = Path(sysconfig.get_path("scripts")) / "learngn"
     command = [
-        *(sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--no-python"),
+        *(sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "--no-python"),
         *(program, "train", abdomen_files, "-o", out, "--config", config, "--features", "distance"),
         *("--accelerator", "cpu", "--threads", "1", "--json"),
     ]

@@ -74,14 +74,19 @@ def augmented(
     config : AugmentationConfig, optional
     random : numpy Generator
     """
-    features, distances, grid = example.features.data, example.distances, example.features.grid
+    features, grid = example.features.data, example.features.grid
+    distances = None if example.distances is None else example.distances.data
     label_grid = example.image.coarsened(label_spacing)
     drawn = GridMap(grid, None, np.eye(grid.ndim + 1)) if config is None else random_map(grid, config, random)
     if config is not None:
         matrix = grid.index_map(grid, drawn.world)
         features = sampling.warp(features, drawn.field, matrix, grid.shape)
-        if distances is not None:
-            distances = sampling.warp(distances, drawn.field, matrix, grid.shape)
+        if example.distances is not None:
+            coarse = example.distances.grid
+            field = None if drawn.field is None else sampling.resize_field(drawn.field, coarse.shape)
+            distances = sampling.warp(
+                example.distances.data, field, coarse.index_map(coarse, drawn.world), coarse.shape
+            )
         if config.contrast:
             features = _contrast(features, config.contrast, random)
     labels = None

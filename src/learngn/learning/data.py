@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import permutations
 
 import torch
 from torch import Tensor
@@ -14,6 +13,7 @@ from learngn.features import Feature, FeatureImage, OrganDistance
 from learngn.grid import FloatArray, Grid
 from learngn.image import Image, check_scan
 from learngn.io import Subject, read_image, read_landmarks
+from learngn.model import pooled_shape
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,8 +29,9 @@ class Example:
         Input features on the working grid, (1, C, *S).
     labels : Image or None
         Expert labels on the scan's grid.
-    distances : Tensor, shape (1, L-1, *S), or None
-        Signed √distance of every organ on the working grid, -1 to 1; NaN throughout for an organ that is missing.
+    distances : FeatureImage or None
+        Signed √distance of every organ where the network works, (1, L-1, *R), -1 to 1; NaN throughout for an organ that
+        is missing.
     landmarks : array, shape (M, D) [RAS mm], or None
     """
 
@@ -38,11 +39,13 @@ class Example:
     image: Grid
     features: FeatureImage
     labels: Image | None
-    distances: Tensor | None
+    distances: FeatureImage | None
     landmarks: FloatArray | None
 
 
-def read_example(subject: Subject, feature: Feature, spacing: float, organs: tuple[int, ...] = ()) -> Example:
+def read_example(
+    subject: Subject, feature: Feature, spacing: float, organs: tuple[int, ...] = (), pool: int = 1
+) -> Example:
     """Read a subject and compute its features on a grid of about `spacing` mm.
 
     Parameters
@@ -52,6 +55,8 @@ def read_example(subject: Subject, feature: Feature, spacing: float, organs: tup
     spacing : float
     organs : tuple of int
         Labels whose distances are wanted.
+    pool : int
+        How many times coarser than the features they are wanted.
 
     Raises
     ------
@@ -73,7 +78,7 @@ def read_example(subject: Subject, feature: Feature, spacing: float, organs: tup
             )
     landmarks = None if subject.landmarks is None else read_landmarks(subject.landmarks, image.grid).points
     features, _ = feature(image, image, spacing)
-    distances = None if labels is None or not organs else _organ_distances(labels, spacing, organs)
+    distances = None if labels is None or not organs else _organ_distances(labels, features.grid, organs, pool)
     return Example(subject.image.name, image.grid, features, labels, distances, landmarks)
 
 
@@ -83,18 +88,15 @@ def organs_in(subjects: Sequence[Subject]) -> tuple[int, ...]:
     return tuple(sorted({value for path in paths for value in read_image(path, labels=True).label_values}))
 
 
-def _organ_distances(labels: Image, spacing: float, organs: tuple[int, ...]) -> Tensor:
+def _organ_distances(labels: Image, grid: Grid, organs: tuple[int, ...], pool: int) -> FeatureImage:
     """What :attr:`Example.distances` holds."""
     feature = OrganDistance(organs=organs)
-    distances: Tensor = feature(labels, labels, spacing)[0].data / float(feature.reach**0.5)
+    target = grid.resized(pooled_shape(grid.shape, pool))
+    found, _ = feature(labels, labels, float(grid.spacing.min()))
+    distances = found.on(target).data / float(feature.reach**0.5)
     missing = [channel for channel, organ in enumerate(organs) if organ not in labels.label_values]
     distances[:, missing] = torch.nan
-    return distances
-
-
-def pairs_of(examples: Sequence[Example]) -> list[tuple[Example, Example]]:
-    """Every ordered pair of different examples of one dimension."""
-    return list(permutations(examples, 2))
+    return FeatureImage(distances, target)
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,7 +131,7 @@ class Side:
     label_grid : Grid
         Their grid.
     distances : Tensor, shape (N, L-1, *S), or None
-        Of the organs, on the features' grid; see :class:`Example`.
+        Of the organs, where the network works; see :class:`Example`.
     landmarks : Tensor, shape (N, M, D) [RAS mm], or None
     """
 

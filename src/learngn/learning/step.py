@@ -16,6 +16,9 @@ from learngn.learning.data import Batch, Side
 from learngn.learning.losses import RegistrationLoss, distance_loss
 from learngn.model import Model
 
+# φ begins as distances within -1 to 1, of which an organ's boundary needs a tenth: the head is steep, not φ.
+_SHARPNESS = 10.0
+
 
 class TrainingStep(nn.Module):
     """Losses of a batch: encode both sides, unroll Gauss-Newton, compare.
@@ -88,12 +91,13 @@ class TrainingStep(nn.Module):
         if learned is not None:
             learned = learned.float()
             if self.head is not None and side.labels is not None:
-                seen, truth = FeatureImage(learned, side.features.grid), FeatureImage(side.labels, side.label_grid)
+                grid = side.features.grid.resized(learned.shape[2:])
+                seen, truth = FeatureImage(learned, grid), FeatureImage(side.labels, side.label_grid)
                 if seen.grid.size > truth.grid.size:
                     seen = seen.on(truth.grid)
                 elif seen.grid.size < truth.grid.size:
                     truth = truth.on(seen.grid)
-                likely = self.head(seen.data).softmax(1)
+                likely = (_SHARPNESS * self.head(seen.data)).softmax(1)
                 losses["auxiliary"] = self.losses.auxiliary * self.loss.labels(likely, truth.data)
             if self.losses.distances and side.distances is not None:
                 losses["distances"] = self.losses.distances * distance_loss(learned, side.distances)

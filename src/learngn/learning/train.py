@@ -78,8 +78,10 @@ def train(
     _check_levels(config, settings)
     check_writable(directory)
     taught = organs if config.network is not None and config.losses.distances else ()
+    pool = 1 if config.network is None else config.network.pool
     examples = [
-        read_example(subject, feature, settings.strides[-1] * spacing, taught) for subject in (*fitting, *held_out)
+        read_example(subject, feature, settings.strides[-1] * spacing, taught, pool)
+        for subject in (*fitting, *held_out)
     ]
     _check_landmarks(examples, config)
     data = TrainingData(

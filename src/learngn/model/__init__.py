@@ -1,7 +1,7 @@
 """Learned registrations: their parts, their files."""
 
 from learngn.model.config import LineariserConfig, ModelConfig, NetworkConfig, VoxelMorphConfig
-from learngn.model.model import Encoder, Model
+from learngn.model.model import Encoder, Model, pooled_shape
 from learngn.model.store import Provenance, read_description, read_model, write_model
 from learngn.model.voxelmorph import VoxelMorphRegistration
 
@@ -14,6 +14,7 @@ __all__ = [
     "Provenance",
     "VoxelMorphConfig",
     "VoxelMorphRegistration",
+    "pooled_shape",
     "read_description",
     "read_model",
     "write_model",

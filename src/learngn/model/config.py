@@ -27,8 +27,13 @@ class NetworkConfig(Strict):
         Learned channels; at least one an organ for the loss on their distances.
     width, depth, stem, widest : int
         See :class:`learngn.features.EncoderDecoder`.
+    pool : int
+        Factor by which the input is averaged before the network; what it makes of it is interpolated. Which organ a
+        voxel belongs to is a coarse matter, and the kept input has the fine ones.
     keep_input : bool
         Let the input's channels stand beside the learned ones, each with a learned factor.
+    gain : float
+        That factor before training.
     """
 
     kind: Literal["encoder-decoder", "own"] = "encoder-decoder"
@@ -37,7 +42,9 @@ class NetworkConfig(Strict):
     depth: int = Field(3, ge=0, le=6)
     stem: Literal[1, 2] = 2
     widest: int = Field(64, ge=1, le=2048)
+    pool: Literal[1, 2, 4] = 1
     keep_input: bool = True
+    gain: float = Field(1.0, gt=0)
 
 
 class LineariserConfig(Strict):

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 
+from learngn import sampling
 from learngn.errors import ModelError
 from learngn.features import EncoderDecoder, Feature, NetworkFeature, parse_features
 from learngn.linearise import Analytic, LearnedLinearisation, Lineariser, PublishedLinearisation
-from learngn.model.config import ModelConfig
+from learngn.model.config import ModelConfig, NetworkConfig
 from learngn.model.voxelmorph import VoxelMorphRegistration
 from learngn.optimise import GaussNewton, StepControl
 from learngn.settings import Settings
@@ -28,22 +31,30 @@ class Encoder(nn.Module):
         Factor that brings the input to unit size; λ has the unit of its square.
     network : nn.Module, optional
         Maps (N, channels, *S) to (N, C', *S).
-    keep_input : bool
-        Let the input's channels pass.
+    pool : int
+        Factor by which the input is averaged before the network.
+    gain : float, optional
+        Factor of the input's channels before training; None does not let them pass.
     """
 
-    def __init__(self, channels: int, scale: float, network: nn.Module | None, *, keep_input: bool) -> None:
+    def __init__(
+        self, channels: int, scale: float, network: nn.Module | None, *, pool: int = 1, gain: float | None = 1.0
+    ) -> None:
         super().__init__()
-        self.channels, self.scale, self.network = channels, scale, network
-        self.log_gain = nn.Parameter(torch.zeros(channels)) if keep_input else None
+        self.channels, self.scale, self.network, self.pool = channels, scale, network, pool
+        self.log_gain = None if gain is None else nn.Parameter(torch.full((channels,), math.log(gain)))
 
     def learned(self, x: Tensor) -> Tensor | None:
-        """What the network makes of input features (N, channels, *S)."""
-        return None if self.network is None else self.network(x * self.scale)
+        """What the network makes of input features (N, channels, *S), on a grid `pool` times coarser."""
+        if self.network is None:
+            return None
+        pooled = sampling.pool(x, pooled_shape(x.shape[2:], self.pool)).contiguous()
+        learned: Tensor = self.network(pooled * self.scale)
+        return learned
 
     def join(self, x: Tensor, learned: Tensor | None) -> Tensor:
         """φ from the input features and the learned ones."""
-        parts = [] if learned is None else [learned.to(x.dtype)]
+        parts = [] if learned is None else [sampling.resize(learned.to(x.dtype), x.shape[2:])]
         if self.log_gain is not None:
             parts.insert(0, x * (self.scale * self.log_gain.exp()).reshape(1, -1, *[1] * (x.ndim - 2)))
         return torch.cat(parts, dim=1)
@@ -93,7 +104,8 @@ class Model(nn.Module):
             config.channels,
             config.scale,
             _network(config, network),
-            keep_input=config.network is None or config.network.keep_input,
+            pool=1 if config.network is None else config.network.pool,
+            gain=_gain(config.network),
         )
         self.method: GaussNewton | VoxelMorphRegistration = _method(config)
 
@@ -138,6 +150,17 @@ class Model(nn.Module):
         method.levels = settings.levels()
         method.control = StepControl(longest=settings.longest_step, min_jacobian=settings.min_jacobian)
         return method
+
+
+def pooled_shape(shape: Sequence[int], factor: int) -> tuple[int, ...]:
+    """Shape of the grid that a network works on, for features of a shape."""
+    return tuple(max(1, round(n / factor)) for n in shape)
+
+
+def _gain(network: NetworkConfig | None) -> float | None:
+    if network is None:
+        return 1.0
+    return network.gain if network.keep_input else None
 
 
 def _network(config: ModelConfig, own: nn.Module | None) -> nn.Module | None:
