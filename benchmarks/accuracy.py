@@ -1,6 +1,8 @@
 """Rows of docs/results.md from the folders that ``learngn cohort`` writes.
 
 Usage: python benchmarks/accuracy.py DIR [DIR ...]
+
+Every run is also compared with the first one that has the same pairs.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from learngn.evaluation import bootstrap_mean
+from learngn.evaluation import bootstrap_mean, compare
 
 STAGES = ("read", "features", "affine", "optimise", "warp", "write", "total")
 
@@ -38,6 +40,15 @@ def main(folders: list[str]) -> None:
             f"| {interval.mean:.3f} ({interval.low:.3f} to {interval.high:.3f}) | {mean(rows, 'hd95_mean'):.2f} "
             f"| {mean(rows, 'folds_percent'):.4f} | {mean(rows, 'std_log_jacobian'):.3f} | {mean(rows, 'sdlogj'):.4f} |"
         )
+    print("\nDice against the first run of the same pairs (Wilcoxon):\n")
+    print("| run | against | difference | p |")
+    print("|---|---|---|---|")
+    first: dict[tuple[tuple[str, str], ...], str] = {}
+    for name, rows in runs.items():
+        reference = first.setdefault(tuple((str(row["fixed"]), str(row["moving"])) for row in rows), name)
+        if reference != name:
+            found = compare([row["dice_mean"] for row in runs[reference]], [row["dice_mean"] for row in rows])
+            print(f"| {name} | {reference} | {100 * found.mean_difference:+.1f} points | {found.p_value:.2g} |")
     print("\nMedian seconds of the stages:\n")
     print("| run |", " | ".join(STAGES), "|")
     print("|---|" + "---|" * len(STAGES))

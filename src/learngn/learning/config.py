@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -94,6 +94,8 @@ class TrainingConfig(Strict):
         Learned J, f and w; null for the analytic ones.
     learn_lam : bool
         Learn λ of every level.
+    lam_factors : tuple of float
+        After training, λ of all levels is multiplied by that of these factors which the validation likes best.
     voxelmorph : VoxelMorphConfig, optional
         Predict the displacement at once instead, as a baseline.
     validation : int
@@ -143,6 +145,7 @@ class TrainingConfig(Strict):
     network: NetworkConfig | None = NetworkConfig.model_validate({})
     lineariser: LineariserConfig | None = None
     learn_lam: bool = True
+    lam_factors: tuple[Annotated[float, Field(gt=0)], ...] = (0.03, 0.1, 0.3, 3.0)
     voxelmorph: VoxelMorphConfig | None = None
     augmentation: AugmentationConfig = AugmentationConfig.model_validate({})
     losses: LossConfig = LossConfig.model_validate({})

@@ -21,6 +21,7 @@ from learngn.grid import Grid
 from learngn.io import Dataset, Subject, check_writable, read_grid
 from learngn.learning.config import TrainingConfig
 from learngn.learning.data import Example, TrainingData, organs_in, read_example
+from learngn.learning.stiffness import with_suited_lam
 from learngn.learning.trainer import Trained, TrainingEvents, fit
 from learngn.learning.validation import Validation
 from learngn.model import Model, ModelConfig, Provenance, write_model
@@ -101,6 +102,8 @@ def train(
     trained = fit(
         model, data, config, directory, fabric=fabric, identity=_identity(training), events=listeners.events()
     )
+    if config.learn_lam:
+        trained = with_suited_lam(trained, data.validation, config.lam_factors)
     if fabric.is_global_zero:
         listeners.write(trained.model, trained.validation, trained.step)
     fabric.barrier()

@@ -263,7 +263,7 @@ class _LevelProblem:
             energies.append(state.energy())
             length = taken.detach().norm(dim=1)
             record = Iteration(
-                self.index, self.pair.level.stride, self.pair.grid.shape, iteration, float(self.lam),
+                self.index, self.pair.level.stride, self.pair.grid.shape, iteration, float(self.lam.detach()),
                 state.energy(), state.data, state.regularity, fraction if accepted else 0.0,
                 float(length.mean()), float(length.max()), smallest,
                 info.iterations, info.residual, info.status, accepted,
