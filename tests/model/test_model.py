@@ -6,8 +6,9 @@ import pytest
 import torch
 
 import learngn
+from learngn import sampling
 from learngn.errors import ModelError
-from learngn.model import LineariserConfig, Model, NetworkConfig
+from learngn.model import Encoder, LineariserConfig, Model, NetworkConfig, pooled_shape
 
 
 def displacement(*pair, **options):
@@ -102,3 +103,22 @@ def test_own_network_is_asked_for(architecture):
 def test_update_must_be_one_of_gauss_newton(architecture, settings):
     with pytest.raises(ModelError, match="adam"):
         Model(architecture(settings=replace(settings, update="adam")))
+
+
+@pytest.mark.parametrize("shape", [(13, 10), (9, 8, 7)])
+def test_a_network_on_a_coarser_grid(shape):
+    x = torch.randn(2, 3, *shape)
+    seen = []
+
+    class Watch(torch.nn.Module):
+        def forward(self, x):
+            seen.append(tuple(x.shape[2:]))
+            return x[:, :2]
+
+    encoder = Encoder(3, 1.0, Watch(), pool=2, gain=0.5)
+    out = encoder(x)
+    assert out.shape == (2, 5, *shape)
+    assert seen == [pooled_shape(shape, 2)]
+    torch.testing.assert_close(out[:, :3], 0.5 * x)
+    # What the network made of averages comes back as their interpolation.
+    torch.testing.assert_close(out[:, 3:], sampling.resize(sampling.pool(x, seen[0])[:, :2], shape))

@@ -14,6 +14,7 @@ from learngn.benchmark.methods import Method, budgets, paper_methods, truncated
 from learngn.cohort import run_cohort
 from learngn.errors import DatasetError
 from learngn.evaluation import bootstrap_mean, compare
+from learngn.evaluation.scores import json_number
 from learngn.io import Dataset, Pair, check_writable, write_json, write_text
 from learngn.learning import TrainingEvents, train
 from learngn.model import Model
@@ -102,7 +103,11 @@ def run_paper(
             )
     events.begins("writing")
     found = {method.key: _row(method, rows[method.key], rows[_REFERENCE]) for method in methods}
-    write_json({"dataset": dataset.name, "features": features, "methods": found}, directory / "table.json")
+    as_json = {
+        key: {name: v if isinstance(v, str) else json_number(v) for name, v in row.items()}
+        for key, row in found.items()
+    }
+    write_json({"dataset": dataset.name, "features": features, "methods": as_json}, directory / "table.json")
     write_text(_markdown(dataset, features, len(pairs), list(found.values())), directory / "table.md")
     before = float(np.mean([record["dice_mean_before"] for record in rows[_REFERENCE][:curve_pairs]]))
     draw_curves(curves, before, directory / "curves.png")
