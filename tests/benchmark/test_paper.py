@@ -21,7 +21,7 @@ def test_table_figure_and_second_call(abdomen_files, tmp_path):
     assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")
     found = json.loads((tmp_path / "table.json").read_text())["methods"]
     assert found["gauss-newton"]["difference"] == 0
-    assert found["gauss-newton"]["dice"] > found["gauss-newton"]["dice_before"]
+    assert found["adam-25"]["difference"] != 0
 
     written = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("disp_*.nii.gz")}
     run_paper(dataset, tmp_path, steps=1, curve_pairs=1)

@@ -1,6 +1,7 @@
 """learngn train, and the commands that use what it leaves."""
 
 import json
+import socket
 import subprocess
 import sys
 import sysconfig
@@ -117,16 +118,23 @@ def test_whole_configuration(train, learngn, abdomen_files, tmp_path):
     assert again.stdout == shown.stdout
 
 
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
 def test_two_processes(abdomen_files, config, tmp_path):
     """As torchrun starts them, on two CPUs: one model, the same as every process has it."""
     out = tmp_path / "model"
     program = Path(sysconfig.get_path("scripts")) / "learngn"
     command = [
-        *(sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "--no-python"),
+        *(sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--no-python"),
+        *("--master-addr", "127.0.0.1", "--master-port", free_port()),
         *(program, "train", abdomen_files, "-o", out, "--config", config, "--features", "distance"),
         *("--accelerator", "cpu", "--threads", "1", "--json"),
     ]
-    done = subprocess.run([str(part) for part in command], capture_output=True, text=True, timeout=300)
+    done = subprocess.run([str(part) for part in command], capture_output=True, text=True, timeout=200)
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout[done.stdout.index("{") :])
     assert found["step"] in (2, 4)

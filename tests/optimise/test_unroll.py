@@ -92,6 +92,8 @@ def test_same_without_gradients():
     with torch.no_grad():
         without = gauss_newton.unroll(fixed, moving, np.eye(3))[-1][0]
     assert with_gradients.requires_grad
+    gauss_newton.log_lam.requires_grad_()  # a registration of a model may be differentiated, too, without a warning
+    assert gauss_newton(fixed, moving, np.eye(3)).field.requires_grad
     torch.testing.assert_close(without, with_gradients.detach(), rtol=1e-12, atol=1e-12)
 
 
