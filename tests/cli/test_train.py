@@ -21,6 +21,7 @@ validation = 2
 validate_every = 2
 checkpoint_every = 1
 batch = 1
+lam_factors = []
 
 [network]
 width = 4
@@ -134,7 +135,7 @@ def test_two_processes(abdomen_files, config, tmp_path):
         *(program, "train", abdomen_files, "-o", out, "--config", config, "--features", "distance"),
         *("--accelerator", "cpu", "--threads", "1", "--json"),
     ]
-    done = subprocess.run([str(part) for part in command], capture_output=True, text=True, timeout=200)
+    done = subprocess.run([str(part) for part in command], capture_output=True, text=True, timeout=400)
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout[done.stdout.index("{") :])
     assert found["step"] in (2, 4)

@@ -47,6 +47,7 @@ def quick():
             "validation_pairs": 2,
             "validate_every": 3,
             "checkpoint_every": 2,
+            "lam_factors": (),
         }
         return TrainingConfig(**(values | changes))
 

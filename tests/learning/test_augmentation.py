@@ -44,7 +44,7 @@ def draw(example, config, seed=0, spacing=0.1):
 def test_without_any_it_is_the_example(example, config):
     side = draw(example, config)
     torch.testing.assert_close(side.features.data, example.features.data, rtol=0, atol=1e-5)
-    torch.testing.assert_close(side.distances, example.distances, rtol=0, atol=1e-5, equal_nan=True)
+    torch.testing.assert_close(side.distances, example.distances.data, rtol=0, atol=1e-5, equal_nan=True)
     assert side.features.grid == example.features.grid
     assert side.label_grid == example.image
     truth = torch.cat([(example.labels.data == value).float() for value in (0, *ORGANS)], dim=1)
@@ -60,15 +60,18 @@ def test_features_distances_and_labels_move_together(example, seed):
         return float(((features > 0) == inside).float().mean())
 
     assert agreement(example.features.data) < 0.95 < 0.98 < agreement(side.features.data)
-    known = [channel for channel in range(len(ORGANS)) if not bool(torch.isnan(example.distances[0, channel]).any())]
+    known = [
+        channel for channel in range(len(ORGANS)) if not bool(torch.isnan(example.distances.data[0, channel]).any())
+    ]
     assert len(known) > 5
     signs = (side.distances[:, known] > 0) == (side.labels[:, 1:][:, known] > 0.5)
     assert float(signs.float().mean()) > 0.99
 
 
 def test_missing_organs_stay_unknown(example):
-    lacking = replace(example, distances=example.distances.clone())
-    lacking.distances[:, 3] = torch.nan
+    distances = example.distances.data.clone()
+    distances[:, 3] = torch.nan
+    lacking = replace(example, distances=FeatureImage(distances, example.distances.grid))
     side = draw(lacking, STRONG)
     assert bool(torch.isnan(side.distances[:, 3]).all())
     assert not bool(torch.isnan(side.distances[:, 0]).any())
