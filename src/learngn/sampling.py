@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -127,6 +129,36 @@ def sample_points(image: Tensor, index: Tensor, *, outside: float | None = None)
     lattice[0, 0] = torch.arange(count, dtype=index.dtype, device=index.device).reshape(shape)
     query = index.T.reshape(1, ndim, *shape) - lattice
     return warp(image, query, identity_map(ndim), shape, outside=outside).reshape(-1, count).T
+
+
+def splat_points(values: Tensor, index: Tensor, shape: Sequence[int]) -> Tensor:
+    """The adjoint of :func:`sample_points`: spread values at points over the voxels around them.
+
+    Parameters
+    ----------
+    values : Tensor, shape (M, C)
+    index : Tensor, shape (M, D) [voxel]
+    shape : sequence of int
+        Of the grid; a point beyond it counts at its border.
+
+    Returns
+    -------
+    Tensor, shape (1, C, *shape)
+    """
+    last = torch.as_tensor([n - 1 for n in shape], dtype=index.dtype, device=index.device)
+    inner = torch.minimum(index.clamp_min(0), last)
+    lower = torch.minimum(inner.floor(), (last - 1).clamp_min(0))
+    part = inner - lower
+    out = values.new_zeros((math.prod(shape), values.shape[1]))
+    for corner in itertools.product((0, 1), repeat=len(shape)):
+        offset = torch.as_tensor(corner, dtype=index.dtype, device=index.device)
+        weight = torch.where(offset > 0, part, 1 - part).prod(dim=1, keepdim=True)
+        at = torch.minimum(lower + offset, last).long()
+        flat = torch.zeros(len(index), dtype=torch.long, device=index.device)
+        for axis, n in enumerate(shape):
+            flat = flat * n + at[:, axis]
+        out.index_add_(0, flat, weight.to(values.dtype) * values)
+    return out.T.reshape(1, -1, *shape)
 
 
 def resize_field(field: Tensor, shape: Sequence[int]) -> Tensor:

@@ -56,7 +56,7 @@ def test_first_step_is_the_rate_against_the_gradient():
     (level,) = levels_of_pair([Level(1, 1, lam)], *pair, np.eye(3))
 
     def energy(u):
-        residual = level.warped(u) - level.fixed
+        residual = level.compared(u).warped - level.fixed.data
         return float((residual**2).sum() + lam * (u * apply_regulariser(Diffusion(), u, grid)).sum()) / 2
 
     got = AdamDisplacement([level.level], rate=rate)(*pair, np.eye(3), start).field - start

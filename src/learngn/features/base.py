@@ -15,14 +15,24 @@ from learngn.image import Image
 
 @dataclass(frozen=True, eq=False)
 class FeatureImage:
-    """Features on a grid: data of shape (N, C, *S), float32."""
+    """Features on a grid.
+
+    Attributes
+    ----------
+    data : Tensor, shape (N, C, *S), float32
+    grid : Grid
+    weight : Tensor, shape (N, 1, *S), optional
+        How much each voxel counts, 0 to 1: a mask. None for one throughout.
+    """
 
     data: Tensor
     grid: Grid
+    weight: Tensor | None = None
 
     def on(self, grid: Grid) -> FeatureImage:
         """Area average on a coarser grid over the same extent."""
-        return FeatureImage(sampling.pool(self.data, grid.shape), grid)
+        weight = None if self.weight is None else sampling.pool(self.weight, grid.shape)
+        return FeatureImage(sampling.pool(self.data, grid.shape), grid, weight)
 
 
 class Feature(Protocol):

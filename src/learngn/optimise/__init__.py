@@ -4,10 +4,11 @@ from learngn.optimise.adam import AdamDisplacement
 from learngn.optimise.affine import AffineGaussNewton, AffineResult, centre_of_mass, translation_starts
 from learngn.optimise.gauss_newton import GaussNewton, Optimised
 from learngn.optimise.history import Iteration, StopReason
+from learngn.optimise.landmarks import LandmarkPairs
 from learngn.optimise.published import published_gauss_newton
 from learngn.optimise.schedule import Level, schedule
 from learngn.optimise.step import StepControl
-from learngn.optimise.update import Additive, Compositional, Update
+from learngn.optimise.update import Additive, Compositional, Exponential, Symmetric, Update
 
 __all__ = [
     "AdamDisplacement",
@@ -15,12 +16,15 @@ __all__ = [
     "AffineGaussNewton",
     "AffineResult",
     "Compositional",
+    "Exponential",
     "GaussNewton",
     "Iteration",
+    "LandmarkPairs",
     "Level",
     "Optimised",
     "StepControl",
     "StopReason",
+    "Symmetric",
     "Update",
     "centre_of_mass",
     "published_gauss_newton",

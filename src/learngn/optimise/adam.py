@@ -112,6 +112,7 @@ class AdamDisplacement(nn.Module):
     def _evaluate(self, pair: PairLevel, u: Tensor) -> tuple[Tensor, Tensor]:
         """Data energy ``½ Σ f²``, to be differentiated by u, and the regulariser's R u."""
         with torch.enable_grad():
-            residual = pair.warped(u) - pair.fixed
-            data = residual.square().sum(dtype=torch.float64) / 2
+            seen = pair.compared(u)
+            squared = (seen.warped - seen.fixed).square()
+            data = (squared if seen.weight is None else squared * seen.weight).sum(dtype=torch.float64) / 2
         return data, apply_regulariser(self.regulariser, u, pair.grid)

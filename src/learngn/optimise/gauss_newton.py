@@ -15,12 +15,14 @@ from learngn.grid import FloatArray, Grid
 from learngn.kernels.reference import block_index
 from learngn.linearise import Analytic, Lineariser, NormalEquations
 from learngn.optimise.history import Iteration, StopReason
+from learngn.optimise.landmarks import LandmarkPairs, LandmarkTerm
 from learngn.optimise.levels import PairLevel, first_displacement, levels_of_pair
 from learngn.optimise.schedule import Level
 from learngn.optimise.step import StepControl
 from learngn.optimise.update import Compositional, Update
 from learngn.regularise import Diffusion, Regulariser, apply_regulariser
 from learngn.solve import NormalSolver, SolveInfo, SolveStatus
+from learngn.transform import DisplacementField, invert
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,17 +32,21 @@ class Optimised:
     Attributes
     ----------
     field : Tensor, shape (N, D, *S) [voxel of grid]
+        Into the moving image; from the fixed one, or from half-way if the update is symmetric.
     grid : Grid
         The finest level's.
     history : tuple of Iteration
     stop : StopReason
         Of the last level.
+    into_fixed : Tensor, shape (N, D, *S) [voxel of grid], optional
+        From half-way into the fixed image, if the update is symmetric.
     """
 
     field: Tensor
     grid: Grid
     history: tuple[Iteration, ...]
     stop: StopReason
+    into_fixed: Tensor | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,7 +55,7 @@ class _State:
 
     u: Tensor
     normal: NormalEquations
-    elastic: Tensor  # R u
+    elastic: Tensor  # R of the whole displacement
     data: float
     regularity: float
 
@@ -59,6 +65,8 @@ class _State:
 
 class GaussNewton(nn.Module):
     """Minimise ``½ Σ w |φ_M(x + u(x)) - φ_F(x)|² + λ/2 <u, R u>`` over a displacement u of the fixed grid.
+
+    With a symmetric update both images are displaced, as seen from half-way, and u is the difference of the two.
 
     Parameters
     ----------
@@ -74,6 +82,8 @@ class GaussNewton(nn.Module):
         μ of Levenberg and Marquardt, as a fraction of the mean diagonal of JᵀWJ.
     momentum : float
         Fraction of the previous step that is added to the next. The coupled system needs none.
+    overlap : bool
+        Leave out what lies outside the moving image, instead of comparing it with the moving image's border.
 
     Notes
     -----
@@ -95,6 +105,7 @@ class GaussNewton(nn.Module):
         control: StepControl | None = None,
         damping: float = 1e-3,
         momentum: float = 0.0,
+        overlap: bool = False,
     ) -> None:
         super().__init__()
         self.levels = tuple(levels)
@@ -103,7 +114,7 @@ class GaussNewton(nn.Module):
         self.solver = NormalSolver() if solver is None else solver
         self.update = Compositional() if update is None else update
         self.control = StepControl() if control is None else control
-        self.damping, self.momentum = damping, momentum
+        self.damping, self.momentum, self.overlap = damping, momentum, overlap
         # Training multiplies the schedule's λ by exp of these, level by level.
         self.log_lam = nn.Parameter(torch.zeros(len(self.levels)), requires_grad=False)
 
@@ -118,6 +129,7 @@ class GaussNewton(nn.Module):
         world: FloatArray,
         initial: Tensor | None = None,
         *,
+        landmarks: LandmarkPairs | None = None,
         voxel: float | None = None,
         callback: Callable[[Iteration], None] | None = None,
     ) -> Optimised:
@@ -131,6 +143,8 @@ class GaussNewton(nn.Module):
             Affine that follows the displacement, fixed RAS mm to moving RAS mm.
         initial : Tensor, shape (N, D, *S) [voxel], optional
             Displacement to start from, over the fixed grid's extent at any shape.
+        landmarks : LandmarkPairs, optional
+            Points that pull, for one sample alone.
         voxel : float, optional
             What a stride of one means [mm]; by default the finest spacing of the fixed features.
         callback : callable, optional
@@ -140,13 +154,14 @@ class GaussNewton(nn.Module):
         -------
         Optimised
         """
-        problems = self._problems(fixed, moving, world, voxel)
-        u = first_displacement(fixed, problems[0].pair.grid, initial)
+        problems = self._problems(fixed, moving, world, voxel, landmarks)
+        u = self._first(fixed, problems[0].pair.grid, initial)
         history: list[Iteration] = []
         stop = StopReason.ITERATIONS
         for problem in problems:
             u, stop = problem.run(sampling.resize_field(u, problem.pair.grid.shape), history, callback)
-        return Optimised(u, problems[-1].pair.grid, tuple(history), stop)
+        into_moving, into_fixed = u.chunk(2) if self.update.symmetric else (u, None)
+        return Optimised(into_moving, problems[-1].pair.grid, tuple(history), stop, into_fixed)
 
     def unroll(
         self,
@@ -178,15 +193,16 @@ class GaussNewton(nn.Module):
         Returns
         -------
         list of (Tensor, Grid)
-            The displacement at the end of every level, shape (N, D, *S) [voxel], and its grid.
+            The displacement at the end of every level, shape (N, D, *S) [voxel], and its grid; of a symmetric update
+            both, (2N, D, *S).
         """
         problems = self._problems(fixed, moving, world, voxel)
-        u = first_displacement(fixed, problems[0].pair.grid, initial)
+        u = self._first(fixed, problems[0].pair.grid, initial)
         counts = [level.iterations for level in self.levels] if iterations is None else iterations
         ends = []
         for problem, count in zip(problems, counts, strict=True):
             u = sampling.resize_field(u if last is None else u.detach(), problem.pair.grid.shape)
-            velocity = torch.zeros_like(u)
+            velocity = torch.zeros_like(self.update.whole(u))
             for index in range(count):
                 with torch.set_grad_enabled(torch.is_grad_enabled() and (last is None or index >= count - last)):
                     if torch.is_grad_enabled():
@@ -197,33 +213,65 @@ class GaussNewton(nn.Module):
         return ends
 
     def _problems(
-        self, fixed: FeatureImage, moving: FeatureImage, world: FloatArray, voxel: float | None
+        self,
+        fixed: FeatureImage,
+        moving: FeatureImage,
+        world: FloatArray,
+        voxel: float | None,
+        landmarks: LandmarkPairs | None = None,
     ) -> list[_LevelProblem]:
         """The minimisation of every level, coarse to fine."""
-        pairs = levels_of_pair(self.levels, fixed, moving, world, voxel, self.lineariser.refinement)
-        return [_LevelProblem(self, index, pair) for index, pair in enumerate(pairs)]
+        pairs = levels_of_pair(
+            self.levels,
+            fixed,
+            moving,
+            world,
+            voxel,
+            self.lineariser.refinement,
+            symmetric=self.update.symmetric,
+            overlap=self.overlap,
+        )
+        terms = [None if landmarks is None else LandmarkTerm(landmarks, p.grid, world, fixed.data) for p in pairs]
+        return [
+            _LevelProblem(self, index, pair, term) for index, (pair, term) in enumerate(zip(pairs, terms, strict=True))
+        ]
+
+    def _first(self, fixed: FeatureImage, grid: Grid, initial: Tensor | None) -> Tensor:
+        """Displacement to begin with; a symmetric one is seen from half-way."""
+        u = first_displacement(fixed, grid, initial)
+        if not self.update.symmetric:
+            return u
+        if initial is None:
+            return torch.cat([u, u])
+        # x in the fixed image is half-way at m = x + d(x)/2: both halves are d(x(m))/2, one of them backwards.
+        half = -invert(DisplacementField(u / 2, grid)).field.data
+        return torch.cat([half, -half])
 
 
 class _LevelProblem:
     """The minimisation on one level."""
 
-    def __init__(self, method: GaussNewton, index: int, pair: PairLevel) -> None:
-        self.method, self.index, self.pair = method, index, pair
-        self.stiffness = method.regulariser.stiffness(pair.grid, pair.fixed)
+    def __init__(self, method: GaussNewton, index: int, pair: PairLevel, landmarks: LandmarkTerm | None) -> None:
+        self.method, self.index, self.pair, self.landmarks = method, index, pair, landmarks
+        self.stiffness = method.regulariser.stiffness(pair.grid, pair.fixed.data)
         self.lam = method.lam(index)
 
     def state(self, u: Tensor) -> _State:
         """Evaluate the energy and its linearisation at `u`."""
-        normal = self.method.lineariser.normal_equations(self.pair.fixed, self.pair.warped(u))
-        elastic = apply_regulariser(self.method.regulariser, u, self.pair.grid)
+        seen, whole = self.pair.compared(u), self.method.update.whole(u)
+        normal = self.method.lineariser.normal_equations(seen.fixed, seen.warped, seen.weight)
+        if self.landmarks is not None:
+            normal = self.landmarks.add_to(normal, u)
+        elastic = apply_regulariser(self.method.regulariser, whole, self.pair.grid)
         with torch.no_grad():
-            regularity = float(self.lam) / 2 * float((u * elastic).sum(dtype=torch.float64)) / self.pair.voxels
-            data = float(normal.energy.sum()) / self.pair.voxels
+            regularity = float(self.lam) / 2 * float((whole * elastic).sum(dtype=torch.float64)) / self.pair.voxels
+            # A mean over what counts: what leaves the field of view must not seem a gain.
+            data = float(normal.energy.sum()) / (self.pair.voxels * seen.covered)
         return _State(u, normal, elastic, data, regularity)
 
     def step(self, state: _State) -> tuple[Tensor, SolveInfo]:
         """Solve for the update at a state."""
-        n, ndim = state.u.shape[:2]
+        n, ndim = state.elastic.shape[:2]
         lam = self.lam.to(state.u).expand(n)
         diagonal = [k for k, (a, b) in enumerate(block_index(ndim)) if a == b]
         shift = self.method.damping * state.normal.blocks[:, diagonal].flatten(1).mean(1)
@@ -243,7 +291,7 @@ class _LevelProblem:
     ) -> tuple[Tensor, StopReason]:
         """Iterate from `u`; append to `history`."""
         control, state = self.method.control, self.state(u)
-        energies, velocity = [state.energy()], torch.zeros_like(u)
+        energies, velocity = [state.energy()], torch.zeros_like(state.elastic)
         for iteration in range(self.pair.level.iterations):
             delta, info = self.step(state)
             if info.status is SolveStatus.ZERO:

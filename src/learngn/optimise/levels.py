@@ -14,6 +14,27 @@ from learngn.optimise.schedule import Level
 
 
 @dataclass(frozen=True, eq=False)
+class Compared:
+    """What a displacement brings together.
+
+    Attributes
+    ----------
+    fixed, warped : Tensor, shape (N, C, *R)
+    weight : Tensor, shape (N, 1, *R), or None for one
+        How much each voxel counts.
+    """
+
+    fixed: Tensor
+    warped: Tensor
+    weight: Tensor | None
+
+    @property
+    def covered(self) -> float:
+        """Mean weight."""
+        return 1.0 if self.weight is None else max(float(self.weight.detach().mean()), 1e-6)
+
+
+@dataclass(frozen=True, eq=False)
 class PairLevel:
     """Fixed and moving features at one level of the schedule.
 
@@ -22,29 +43,65 @@ class PairLevel:
     level : Level
     grid : Grid
         The displacement's.
-    fixed : Tensor, shape (N, C, *R)
-        Fixed features, on the displacement's grid or on one some times finer.
-    moving : Tensor, shape (N, C, *T)
-        Moving features on a grid of their own.
+    fixed : FeatureImage
+        On the displacement's grid or on one some times finer.
+    moving : FeatureImage
+        On a grid of its own.
     to_moving : array, shape (D+1, D+1)
         From an index of `fixed` to one of `moving`, where there is no displacement.
+    overlap : bool
+        Nothing counts that lies outside the moving image.
     """
 
     level: Level
     grid: Grid
-    fixed: Tensor
-    moving: Tensor
+    fixed: FeatureImage
+    moving: FeatureImage
     to_moving: FloatArray
+    overlap: bool = False
 
     @property
     def voxels(self) -> int:
         """Number of voxels of the displacement's grid, all samples together."""
-        return len(self.fixed) * self.grid.size
+        return len(self.fixed.data) * self.grid.size
 
-    def warped(self, u: Tensor) -> Tensor:
-        """``φ_M(x + u(x))`` where the fixed features lie, (N, C, *R), for a displacement (N, D, *S) [voxel]."""
-        shape = self.fixed.shape[2:]
-        return sampling.warp(self.moving, sampling.resize_field(u, shape), self.to_moving, shape)
+    def compared(self, u: Tensor) -> Compared:
+        """``φ_F(x)`` beside ``φ_M(x + u(x))``, where the fixed features lie, for a displacement (N, D, *S) [voxel]."""
+        warped, seen = self._seen(self.moving, u, self.to_moving, self.overlap)
+        return Compared(self.fixed.data, warped, _product(self.fixed.weight, seen))
+
+    def _seen(self, image: FeatureImage, u: Tensor, matrix: FloatArray, overlap: bool) -> tuple[Tensor, Tensor | None]:
+        """An image and its weight where a displacement takes the fixed features' grid."""
+        shape = self.fixed.grid.shape
+        field = sampling.resize_field(u, shape)
+        warped = sampling.warp(image.data, field, matrix, shape)
+        weight = None if image.weight is None else sampling.warp(image.weight, field, matrix, shape)
+        if overlap:
+            within = sampling.inside(image.grid.shape, field, matrix, shape, warped).to(warped.dtype)
+            weight = _product(weight, within)
+        return warped, weight
+
+
+@dataclass(frozen=True, eq=False)
+class SymmetricPairLevel(PairLevel):
+    """Both images displaced, as seen from half-way between them.
+
+    A displacement is two, one after the other along the first axis, (2N, D, *S): from half-way into the moving image
+    and into the fixed one.
+    """
+
+    def compared(self, u: Tensor) -> Compared:
+        """``φ_F(x + b(x))`` beside ``φ_M(x + a(x))`` for the two displacements a and b."""
+        into_moving, into_fixed = u.chunk(2)
+        warped, seen = self._seen(self.moving, into_moving, self.to_moving, self.overlap)
+        fixed, seen_fixed = self._seen(self.fixed, into_fixed, sampling.identity_map(self.grid.ndim), self.overlap)
+        return Compared(fixed, warped, _product(seen_fixed, seen))
+
+
+def _product(a: Tensor | None, b: Tensor | None) -> Tensor | None:
+    if a is None or b is None:
+        return b if a is None else a
+    return a * b
 
 
 def levels_of_pair(
@@ -54,6 +111,9 @@ def levels_of_pair(
     world: FloatArray,
     voxel: float | None = None,
     refinement: int = 1,
+    *,
+    symmetric: bool = False,
+    overlap: bool = False,
 ) -> list[PairLevel]:
     """Bring a pair to every level of a schedule.
 
@@ -69,6 +129,10 @@ def levels_of_pair(
         What a stride of one means [mm]; by default the finest spacing of the fixed features.
     refinement : int
         How many times finer than the displacement's grid the features are wanted.
+    symmetric : bool
+        Displace both images.
+    overlap : bool
+        Nothing counts that lies outside the moving image (outside either, if symmetric).
 
     Returns
     -------
@@ -78,14 +142,20 @@ def levels_of_pair(
     grids = [fixed.grid.coarsened(level.stride * unit) for level in levels]
     fixed_grids = [g if refinement == 1 else g.resized([refinement * n for n in g.shape]) for g in grids]
     moving_grids = [moving.grid.coarsened(level.stride * unit / refinement) for level in levels]
+    kind = SymmetricPairLevel if symmetric else PairLevel
     return [
-        PairLevel(level, grid, ours, theirs, fixed_grid.index_map(moving_grid, world))
-        for level, grid, ours, theirs, fixed_grid, moving_grid in zip(
-            levels, grids,
-            sampling.pyramid(fixed.data, fixed_grids), sampling.pyramid(moving.data, moving_grids),
-            fixed_grids, moving_grids, strict=True,
+        kind(level, grid, ours, theirs, ours.grid.index_map(theirs.grid, world), overlap)
+        for level, grid, ours, theirs in zip(
+            levels, grids, _pyramid(fixed, fixed_grids), _pyramid(moving, moving_grids), strict=True
         )
-    ]  # fmt: skip
+    ]
+
+
+def _pyramid(image: FeatureImage, grids: Sequence[Grid]) -> list[FeatureImage]:
+    """An image and its weight on every grid."""
+    data = sampling.pyramid(image.data, grids)
+    weights = [None] * len(grids) if image.weight is None else sampling.pyramid(image.weight, grids)
+    return [FeatureImage(*parts) for parts in zip(data, grids, weights, strict=True)]
 
 
 def first_displacement(fixed: FeatureImage, grid: Grid, initial: Tensor | None) -> Tensor:

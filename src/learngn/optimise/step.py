@@ -57,7 +57,7 @@ class StepControl:
 
         Returns
         -------
-        u : Tensor, shape (N, D, *S)
+        u : Tensor, shape (N, D, *S), or (2N, D, *S) of a symmetric registration
             The new displacement.
         step : Tensor, shape (N, D, *S)
             What was taken of the step.
@@ -72,7 +72,8 @@ class StepControl:
                 smallest = float(determinant.min())
                 if smallest >= self.min_jacobian or attempt == 5:
                     break
-                step = step * (1 - 0.5 * _surroundings(determinant < self.min_jacobian))
+                low = (determinant < self.min_jacobian).reshape(-1, *step.shape[:1], *step.shape[2:]).any(0)
+                step = step * (1 - 0.5 * _surroundings(low))
         return joined, step, smallest
 
 

@@ -1,0 +1,99 @@
+"""Robust data terms: where features disagree, they count less."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+from learngn.linearise.linearisation import Lineariser, NormalEquations
+
+
+class RobustLoss(Protocol):
+    """ρ(s) of a squared residual s ≥ 0, with ρ(s) ≈ s for small s."""
+
+    def value(self, squared: Tensor) -> Tensor:
+        """ρ(s)."""
+
+    def weight(self, squared: Tensor) -> Tensor:
+        """ρ'(s), at most one: what a voxel counts in the next step."""
+
+
+@dataclass(frozen=True)
+class Huber:
+    """Square up to `scale`, linear beyond.
+
+    References
+    ----------
+    Huber, "Robust estimation of a location parameter", 1964.
+    """
+
+    scale: float
+
+    def value(self, squared: Tensor) -> Tensor:
+        """See :meth:`RobustLoss.value`."""
+        limit = self.scale**2
+        return torch.where(squared <= limit, squared, 2 * self.scale * squared.clamp_min(limit).sqrt() - limit)
+
+    def weight(self, squared: Tensor) -> Tensor:
+        """See :meth:`RobustLoss.weight`."""
+        return self.scale / squared.clamp_min(self.scale**2).sqrt()
+
+
+@dataclass(frozen=True)
+class GemanMcClure:
+    """``s / (1 + s / scale²)``: what is far beyond `scale` counts for nothing.
+
+    References
+    ----------
+    Geman and McClure, "Statistical methods for tomographic image reconstruction", 1987.
+    """
+
+    scale: float
+
+    def value(self, squared: Tensor) -> Tensor:
+        """See :meth:`RobustLoss.value`."""
+        return squared / (1 + squared / self.scale**2)
+
+    def weight(self, squared: Tensor) -> Tensor:
+        """See :meth:`RobustLoss.weight`."""
+        return (1 + squared / self.scale**2).square().reciprocal()
+
+
+class Robust(nn.Module):
+    """A lineariser whose residual goes through a robust loss, by iteratively re-weighted least squares.
+
+    The energy is ``½ Σ w σ² ρ(|f|² / σ²)``, with σ² the variance of the fixed features, all channels together: a loss'
+    scale is a multiple of their standard deviation, whatever the features.
+
+    Parameters
+    ----------
+    lineariser : Lineariser
+    loss : RobustLoss
+
+    References
+    ----------
+    Holland and Welsch, "Robust regression using iteratively reweighted least-squares", 1977.
+    """
+
+    def __init__(self, lineariser: Lineariser, loss: RobustLoss) -> None:
+        super().__init__()
+        self.lineariser, self.loss = lineariser, loss
+
+    @property
+    def refinement(self) -> int:
+        """See :class:`learngn.linearise.Lineariser`."""
+        return self.lineariser.refinement
+
+    def normal_equations(self, fixed: Tensor, warped: Tensor, weight: Tensor | None = None) -> NormalEquations:
+        """See :class:`learngn.linearise.Lineariser`."""
+        axes = tuple(range(2, fixed.ndim))
+        variance = fixed.detach().var(dim=axes, keepdim=True, correction=0).sum(1, keepdim=True).clamp_min(1e-12)
+        squared = (warped - fixed).square().sum(1, keepdim=True) / variance
+        trust = self.loss.weight(squared)
+        normal = self.lineariser.normal_equations(fixed, warped, trust if weight is None else trust * weight)
+        loss = variance * self.loss.value(squared)
+        energy = (loss if weight is None else loss * weight).flatten(1).sum(1, dtype=torch.float64) / 2
+        return NormalEquations(normal.blocks, normal.gradient, energy)

@@ -1,0 +1,117 @@
+"""Landmarks that pull: pairs of points that belong together, as a part of the energy."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from learngn import sampling
+from learngn.errors import LandmarkError
+from learngn.grid import FloatArray, Grid, apply_affine
+from learngn.kernels.reference import block_index
+from learngn.linearise import NormalEquations
+
+
+@dataclass(frozen=True, eq=False)
+class LandmarkPairs:
+    """Points of the fixed image and where they lie in the moving one.
+
+    Attributes
+    ----------
+    fixed, moving : array, shape (M, D) [RAS mm]
+    weight : float
+        β [feature² / mm²]: the mean squared distance of the landmarks counts as β times that of the features.
+    confidence : array, shape (M,), optional
+        Relative trust in each pair; by default one.
+    scale : float
+        Distance from which on a pair counts less and less [mm], by the function of Geman and McClure: matches of
+        keypoints have outliers. Infinite for a plain square.
+
+    Raises
+    ------
+    LandmarkError
+        If the numbers of points differ, a number is not finite, or the weight or the scale is not positive.
+    """
+
+    fixed: FloatArray
+    moving: FloatArray
+    weight: float = 1.0
+    confidence: FloatArray | None = None
+    scale: float = float("inf")
+
+    def __post_init__(self) -> None:
+        shapes = np.shape(self.fixed), np.shape(self.moving)
+        if shapes[0] != shapes[1] or len(shapes[0]) != 2 or shapes[0][1] not in (2, 3) or not shapes[0][0]:
+            raise LandmarkError(
+                "landmarks",
+                f"{shapes[0]} fixed and {shapes[1]} moving coordinates",
+                "as many points in both, (M, 2) or (M, 3)",
+                "check the files: a row of the one belongs to the same row of the other",
+            )
+        trust = np.ones(shapes[0][0]) if self.confidence is None else np.asarray(self.confidence, dtype=np.float64)
+        if trust.shape != shapes[0][:1] or not (trust >= 0).all() or not trust.sum() > 0:
+            raise LandmarkError(
+                "confidence of the landmarks", f"shape {trust.shape}", "a number ≥ 0 a pair, one above 0", "check it"
+            )
+        if not (np.isfinite(self.fixed).all() and np.isfinite(self.moving).all()):
+            raise LandmarkError("landmarks", "NaN or infinity", "finite coordinates", "check the files")
+        if not 0 < self.weight < float("inf") or not self.scale > 0:
+            raise LandmarkError(
+                "landmarks", f"weight {self.weight:g}, scale {self.scale:g}", "positive numbers", "choose others"
+            )
+
+
+class LandmarkTerm:
+    """``½ β V/M Σ_k c_k ρ(|x_k + u(x_k) - y_k|²)`` on a grid of V voxels, for M pairs (x_k, y_k).
+
+    Its part of the normal equations is lumped: a row's off-diagonal weights are added to its diagonal, which keeps the
+    data term a block a voxel, and is an upper bound of the true one, so that a step never over-shoots.
+
+    Parameters
+    ----------
+    pairs : LandmarkPairs
+    grid : Grid
+        The displacement's.
+    world : array, shape (D+1, D+1)
+        Affine that follows the displacement, fixed RAS mm to moving RAS mm.
+    like : Tensor
+        Gives dtype and device.
+    """
+
+    def __init__(self, pairs: LandmarkPairs, grid: Grid, world: FloatArray, like: Tensor) -> None:
+        def tensor(array: FloatArray) -> Tensor:
+            return torch.as_tensor(np.asarray(array), dtype=like.dtype, device=like.device)
+
+        self.shape, ndim = grid.shape, grid.ndim
+        self.fixed = tensor(grid.world_to_index(pairs.fixed))
+        self.moving = tensor(
+            grid.world_to_index(apply_affine(np.asarray(np.linalg.inv(world), dtype=np.float64), pairs.moving))
+        )
+        trust = np.ones(len(pairs.fixed)) if pairs.confidence is None else np.asarray(pairs.confidence)
+        self.trust = tensor(pairs.weight * grid.size / trust.sum() * trust)
+        self.metric = tensor(grid.spacing**2)
+        self.scale = pairs.scale
+        self.diagonal = [k for k, (a, b) in enumerate(block_index(ndim)) if a == b]
+        self.blocks = len(block_index(ndim))
+
+    def add_to(self, normal: NormalEquations, u: Tensor) -> NormalEquations:
+        """Normal equations with those of the landmarks, at a displacement (1, D, *S), or (2, D, *S) if symmetric."""
+        into_moving, into_fixed = (u, None) if len(u) == 1 else u.chunk(2)
+        at = self.fixed
+        if into_fixed is not None:  # where half-way the point of the fixed image is seen
+            for _ in range(5):
+                at = self.fixed - sampling.sample_points(into_fixed, at)
+        away = at + sampling.sample_points(into_moving, at) - self.moving  # [voxel]
+        squared = (away.square() * self.metric).sum(1)
+        shrunk = 1 / (1 + squared / self.scale**2)  # ρ(s) = s / (1 + s / scale²), and ρ' its square
+        pull = self.trust * shrunk.square()
+        gradient = sampling.splat_points(pull[:, None] * away * self.metric, at, self.shape)
+        weight = sampling.splat_points(pull[:, None], at, self.shape)
+        blocks = normal.blocks.clone()
+        for axis, k in enumerate(self.diagonal):
+            blocks[:, k] += weight[:, 0] * self.metric[axis]
+        energy = (self.trust * squared * shrunk).sum(dtype=torch.float64) / 2
+        return NormalEquations(blocks, normal.gradient + gradient, normal.energy + energy)
