@@ -6,9 +6,10 @@ from learngn.features.distance import Distance, OrganDistance
 from learngn.features.intensity import Intensity
 from learngn.features.labels import Labels
 from learngn.features.mind import Mind
-from learngn.features.network import EncoderDecoder, NetworkFeature
+from learngn.features.network import ChannelProfiles, EncoderDecoder, NetworkFeature
 
 __all__ = [
+    "ChannelProfiles",
     "Combined",
     "Distance",
     "EncoderDecoder",

@@ -1,7 +1,8 @@
-"""Learned features: a compact encoder-decoder, and any network as a feature."""
+"""Learned features: a compact encoder-decoder, profiles of channels, and any network as a feature."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 
@@ -76,6 +77,31 @@ class EncoderDecoder(nn.Module):
             skip = skips.pop()
             stage = block(torch.cat([_resized(stage, skip), skip], dim=1))
         return _from_cells(self.last(stage), self.stem, x.shape[2:])
+
+
+class ChannelProfiles(nn.Module):
+    """Every channel through a saturating profile of its own, ``h tanh(x / t)``: three numbers an organ, with its gain.
+
+    Of a distance it makes a band about the boundary, with as much pull as the overlap of that organ gains from.
+
+    Parameters
+    ----------
+    channels : int
+    ndim : int
+        2 or 3.
+    height, width : float
+        h and t before training [feature].
+    """
+
+    def __init__(self, channels: int, ndim: int, *, height: float = 0.3, width: float = 0.3) -> None:
+        super().__init__()
+        shape = (1, channels, *[1] * ndim)
+        self.height = nn.Parameter(torch.full(shape, height))
+        self.log_width = nn.Parameter(torch.full(shape, math.log(width)))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (N, channels, *S) to the same shape."""
+        return self.height * torch.tanh(x * (-self.log_width).exp())
 
 
 def _positions(x: Tensor) -> Tensor:

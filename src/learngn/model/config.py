@@ -21,8 +21,9 @@ class NetworkConfig(Strict):
     Attributes
     ----------
     kind : str
-        ``"encoder-decoder"`` (:class:`learngn.features.EncoderDecoder`), or ``"own"``: a network that whoever loads
-        the model brings along.
+        ``"encoder-decoder"`` (:class:`learngn.features.EncoderDecoder`); ``"profiles"``
+        (:class:`learngn.features.ChannelProfiles`), which has as many channels as its input; or ``"own"``: a network
+        that whoever loads the model brings along.
     out_channels : int
         Learned channels; at least one an organ for the loss on their distances.
     width, depth, stem, widest : int
@@ -36,7 +37,7 @@ class NetworkConfig(Strict):
         That factor before training.
     """
 
-    kind: Literal["encoder-decoder", "own"] = "encoder-decoder"
+    kind: Literal["encoder-decoder", "profiles", "own"] = "encoder-decoder"
     out_channels: int = Field(16, ge=1, le=512)
     width: int = Field(16, ge=1, le=512)
     depth: int = Field(3, ge=0, le=6)

@@ -12,11 +12,11 @@ from torch import Tensor, nn
 
 from learngn import sampling
 from learngn.errors import ModelError
-from learngn.features import EncoderDecoder, Feature, NetworkFeature, parse_features
+from learngn.features import ChannelProfiles, EncoderDecoder, Feature, NetworkFeature, parse_features
 from learngn.linearise import Analytic, LearnedLinearisation, Lineariser, PublishedLinearisation
 from learngn.model.config import ModelConfig, NetworkConfig
 from learngn.model.voxelmorph import VoxelMorphRegistration
-from learngn.optimise import GaussNewton, StepControl
+from learngn.optimise import GaussNewton
 from learngn.settings import Settings
 
 
@@ -146,10 +146,7 @@ class Model(nn.Module):
                 raise ModelError(name, str(given), f"the model's {own}", "leave it out: change the iterations alone")
         if isinstance(self.method, VoxelMorphRegistration):
             return self.method
-        method = copy.copy(self.method)
-        method.levels = settings.levels()
-        method.control = StepControl(longest=settings.longest_step, min_jacobian=settings.min_jacobian)
-        return method
+        return settings.configure(copy.copy(self.method))
 
 
 def pooled_shape(shape: Sequence[int], factor: int) -> tuple[int, ...]:
@@ -175,6 +172,8 @@ def _network(config: ModelConfig, own: nn.Module | None) -> nn.Module | None:
     if own is not None or config.network is None:
         return own
     n = config.network
+    if n.kind == "profiles":
+        return ChannelProfiles(config.channels, config.ndim)
     return EncoderDecoder(
         config.channels, n.out_channels, config.ndim, width=n.width, depth=n.depth, stem=n.stem, widest=n.widest
     )
@@ -198,7 +197,8 @@ def _channels(config: ModelConfig) -> int:
     """Of φ."""
     if config.network is None:
         return config.channels
-    return config.network.out_channels + (config.channels if config.network.keep_input else 0)
+    learned = config.channels if config.network.kind == "profiles" else config.network.out_channels
+    return learned + (config.channels if config.network.keep_input else 0)
 
 
 def _lineariser(config: ModelConfig) -> Lineariser:
