@@ -18,7 +18,7 @@ LAYERS = (
     {"evaluation"},
     {"registration"},
     {"model"},
-    {"settings"},
+    {"inputs", "settings"},
     {"io", "optimise"},
     {"features", "linearise", "solve"},
     {"regularise", "transform"},

@@ -11,19 +11,23 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from learngn import sampling
-from learngn._defaults import LABEL_FEATURES, SCAN_FEATURES
-from learngn.errors import GeometryError, ImageError, LabelError, ModelError
-from learngn.features import Combined, Feature, parse_features
+from learngn.errors import GeometryError, ModelError
+from learngn.features import Feature
 from learngn.grid import Grid
-from learngn.image import Image, check_scan
-from learngn.io import read_image
+from learngn.image import Image
+from learngn.inputs import check_pair, feature_of, load, load_mask, masked
 from learngn.model import Model, read_model
-from learngn.optimise import AffineGaussNewton, Iteration, StopReason, centre_of_mass, translation_starts
+from learngn.optimise import (
+    AffineGaussNewton,
+    Iteration,
+    LandmarkPairs,
+    StopReason,
+    at_full_resolution,
+    centre_of_mass,
+    translation_starts,
+)
 from learngn.settings import Settings, default_settings
 from learngn.transform import Affine, Composite, DisplacementField
-
-_MOST_LABELS = 1000
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,6 +51,11 @@ class Registration:
         Which first guess the affine stage kept; ``"none"`` when it was skipped.
     seconds : dict
         Time of every stage [s]: read, features, affine, optimise, warp.
+    inverse : Composite, optional
+        From the moving to the fixed world, if the settings are symmetric or diffeomorphic.
+    inverse_error : float, optional
+        Mean distance that a voxel inside the moving image's extent misses its origin by, there and back
+        [voxel of the fixed image].
     """
 
     transform: Composite
@@ -58,6 +67,8 @@ class Registration:
     settings: Settings
     affine_start: str
     seconds: dict[str, float] = field(repr=False)
+    inverse: Composite | None = None
+    inverse_error: float | None = None
 
     @property
     def displacement(self) -> DisplacementField:
@@ -97,6 +108,9 @@ def register(
     settings: Settings | None = None,
     model: str | Path | Model | None = None,
     affine: bool | None = None,
+    fixed_mask: str | Path | Image | None = None,
+    moving_mask: str | Path | Image | None = None,
+    landmarks: LandmarkPairs | None = None,
     callback: Callable[[Iteration], None] | None = None,
 ) -> Registration:
     """Find the transform that brings a moving image onto a fixed one.
@@ -116,6 +130,11 @@ def register(
         A trained model: it brings its features and settings along; `settings` may change its iterations.
     affine : bool, optional
         Whether to align linearly first; by default for scans alone.
+    fixed_mask, moving_mask : path or Image, optional
+        Where the features count, 0 to 1 (or a label map: where it is not zero), on grids of their own. The displacement
+        is found everywhere.
+    landmarks : LandmarkPairs, optional
+        Pairs of points that pull; with the feature ``none`` they are all that does.
     callback : callable, optional
         Called with every :class:`learngn.optimise.Iteration`, to show progress.
 
@@ -135,10 +154,10 @@ def register(
             model = model if isinstance(model, Model) else read_model(model)
         _check_model(model, features)
         settings, features = settings or model.settings, model.feature
-    feature = _feature(settings.features if features is None and settings is not None else features, fixed)
+    feature = feature_of(settings.features if features is None and settings is not None else features, fixed)
     with clock.stage("read"):
-        fixed_image, moving_image = _load(fixed, feature, "fixed image"), _load(moving, feature, "moving image")
-    _check_pair(fixed_image, moving_image)
+        fixed_image, moving_image = load(fixed, feature, "fixed image"), load(moving, feature, "moving image")
+    check_pair(fixed_image, moving_image)
     if model is not None and model.config.ndim != fixed_image.grid.ndim:
         raise ModelError(
             "model", f"one for {model.config.ndim}D", f"one for {fixed_image.grid.ndim}D images", "choose another"
@@ -148,6 +167,8 @@ def register(
     if settings is None:
         chosen = chosen.limited(fixed_image.grid)
 
+    with clock.stage("read"):
+        masks = load_mask(fixed_mask, fixed_image, "fixed mask"), load_mask(moving_mask, moving_image, "moving mask")
     matrix, start = np.eye(fixed_image.grid.ndim + 1), "none"
     if chosen.affine:
         with clock.stage("affine"), torch.no_grad():
@@ -163,70 +184,27 @@ def register(
     voxel = float(fixed_image.grid.spacing.min()) if model is None else model.config.spacing
     with clock.stage("features"), torch.no_grad():
         pair = feature(fixed_image, moving_image, chosen.strides[-1] * voxel)
+        pair = masked(pair[0], masks[0]), masked(pair[1], masks[1])
     with clock.stage("optimise"), torch.no_grad():
         method = chosen.method() if model is None else model.scheduled(chosen)
-        result = method(*pair, matrix, voxel=voxel, callback=callback)
-    with clock.stage("warp"):
-        dense = DisplacementField(sampling.resize_field(result.field, fixed_image.grid.shape), fixed_image.grid)
-        transform = Composite((dense, Affine(matrix)))
+        given = {} if landmarks is None else {"landmarks": landmarks}
+        result = method(*pair, matrix, voxel=voxel, callback=callback, **given)
+    with clock.stage("warp"), torch.no_grad():
+        fields = at_full_resolution(result, fixed_image.grid, diffeomorphic=chosen.diffeomorphic)
+        transform = Composite((DisplacementField(fields.forward, fixed_image.grid), Affine(matrix)))
         warped = transform.warp(moving_image, fixed_image.grid)
+        inverse = None
+        if fields.inverse is not None:
+            inverse = Composite((Affine(matrix).inverse(), DisplacementField(fields.inverse, fixed_image.grid)))
     return Registration(
-        transform, warped, fixed_image, moving_image, result.history, result.stop, chosen, start, clock.seconds
-    )
+        transform, warped, fixed_image, moving_image, result.history, result.stop, chosen, start, clock.seconds,
+        inverse, fields.error,
+    )  # fmt: skip
 
 
 def _check_model(model: Model, features: str | Feature | None) -> None:
     if features is not None and features != model.settings.features:
         raise ModelError("features", str(features), f"the model's, {model.settings.features}", "leave the features out")
-
-
-def _feature(features: str | Feature | None, fixed: str | Path | Image) -> Feature:
-    if isinstance(features, str):
-        return parse_features(features)
-    if features is not None:
-        return features if isinstance(features, Combined) else Combined(((features, 1.0),))
-    labels = isinstance(fixed, Image) and fixed.labels
-    return parse_features(LABEL_FEATURES if labels else SCAN_FEATURES)
-
-
-def _load(source: str | Path | Image, feature: Feature, what: str) -> Image:
-    image = source if isinstance(source, Image) else read_image(Path(source), labels=feature.labels)
-    if feature.labels:
-        if not image.labels:
-            raise LabelError(
-                what,
-                f"a scan ({image.name})",
-                f"a label map for {feature.name}",
-                "pass a segmentation, or other features",
-            )
-        _check_labels(image, what)
-        return image
-    check_scan(image, what)
-    return image
-
-
-def _check_labels(image: Image, what: str) -> None:
-    """Tell an empty label map, and a scan that was taken for one."""
-    values = image.label_values
-    if not values:
-        raise LabelError(what, f"an empty label map ({image.name})", "at least one label", "check the file")
-    if values[0] < 0 or len(values) > _MOST_LABELS:
-        raise LabelError(
-            what,
-            f"{len(values)} different values from {values[0]} to {values[-1]} ({image.name})",
-            f"a label map of at most {_MOST_LABELS} labels, none below zero",
-            "pass a segmentation, or features of scans such as mind",
-        )
-
-
-def _check_pair(fixed: Image, moving: Image) -> None:
-    if fixed.grid.ndim != moving.grid.ndim:
-        raise ImageError(
-            "fixed and moving image",
-            f"{fixed.grid.ndim}D ({fixed.name}) and {moving.grid.ndim}D ({moving.name})",
-            "two images of the same dimension",
-            "extract the slice or the volume first",
-        )
 
 
 def _align(

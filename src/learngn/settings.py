@@ -10,23 +10,32 @@ from typing import Any
 
 from learngn.errors import SettingsError
 from learngn.grid import Grid
+from learngn.linearise import GemanMcClure, Huber, RobustLoss
 from learngn.optimise import (
     AdamDisplacement,
     Additive,
     Compositional,
+    Exponential,
     GaussNewton,
     StepControl,
+    Symmetric,
+    Update,
     published_gauss_newton,
     schedule,
 )
 from learngn.optimise.schedule import Level
 
-_METHODS: dict[str, Callable[[tuple[Level, ...], StepControl], GaussNewton | AdamDisplacement]] = {
-    "compositional": lambda levels, control: GaussNewton(levels, update=Compositional(), control=control),
-    "additive": lambda levels, control: GaussNewton(levels, update=Additive(), control=control),
+_UPDATES: dict[str, Callable[[], Update]] = {
+    "compositional": Compositional,
+    "additive": Additive,
+    "exponential": Exponential,
+}
+# To compare with: they have neither step control nor the options of Gauss-Newton.
+_BASELINES: dict[str, Callable[[tuple[Level, ...], StepControl], GaussNewton | AdamDisplacement]] = {
     "published": lambda levels, _: published_gauss_newton(levels),
     "adam": lambda levels, control: AdamDisplacement(levels, rate=control.longest),
 }
+_LOSSES: dict[str, Callable[[float], RobustLoss]] = {"huber": Huber, "geman-mcclure": GemanMcClure}
 
 
 @dataclass(frozen=True)
@@ -46,12 +55,21 @@ class Settings:
     lam : (float, float)
         λ of the first and the last level [feature²].
     update : str
-        ``"compositional"``, ``"additive"``, or ``"published"``: the components alone, with momentum; or ``"adam"``,
-        first order instead of Gauss-Newton. The last two have no step control.
+        ``"compositional"``, ``"exponential"`` or ``"additive"``, or ``"published"``: the components alone, with
+        momentum; or ``"adam"``, first order instead of Gauss-Newton. The last two have no step control.
     longest_step : float
         Cap of an update [voxel of the level]; of Adam, the learning rate.
     min_jacobian : float
         Guard of the determinant; see :class:`learngn.optimise.StepControl`.
+    symmetric : bool
+        Displace both images, as seen from half-way: the result and its inverse belong together.
+    diffeomorphic : bool
+        No folds at all, at whatever price.
+    robust : str, optional
+        ``"huber:K"`` or ``"geman-mcclure:K"``: residuals beyond K standard deviations of the features count less; see
+        :class:`learngn.linearise.Robust`.
+    overlap : bool
+        Leave out what lies outside the moving image.
     """
 
     features: str
@@ -62,11 +80,24 @@ class Settings:
     update: str = "compositional"
     longest_step: float = 1.0
     min_jacobian: float = 0.1
+    symmetric: bool = False
+    diffeomorphic: bool = False
+    robust: str | None = None
+    overlap: bool = False
 
     def __post_init__(self) -> None:
-        if self.update not in _METHODS:
-            raise SettingsError("update", repr(self.update), f"one of {', '.join(_METHODS)}", "mend --update")
+        if self.update not in _UPDATES and self.update not in _BASELINES:
+            names = ", ".join([*_UPDATES, *_BASELINES])
+            raise SettingsError("update", repr(self.update), f"one of {names}", "mend --update")
+        if self.update in _BASELINES and (self.symmetric or self.diffeomorphic or self.robust or self.overlap):
+            raise SettingsError(
+                "settings",
+                f"update {self.update} with an option of Gauss-Newton",
+                "a baseline without options",
+                "leave out either: symmetric, diffeomorphic, robust and overlap want another update",
+            )
         self.levels()
+        self._loss()
 
     def levels(self) -> tuple[Level, ...]:
         """The schedule."""
@@ -74,8 +105,33 @@ class Settings:
 
     def method(self) -> GaussNewton | AdamDisplacement:
         """The optimiser that these settings describe."""
-        control = StepControl(longest=self.longest_step, min_jacobian=self.min_jacobian)
-        return _METHODS[self.update](self.levels(), control)
+        if self.update in _BASELINES:
+            return _BASELINES[self.update](self.levels(), self._control())
+        return self.configure(GaussNewton(self.levels()))
+
+    def configure(self, method: GaussNewton) -> GaussNewton:
+        """Give a method the schedule, update, step control and losses of these settings; returns it."""
+        update = _UPDATES["exponential" if self.diffeomorphic else self.update]()
+        method.levels = self.levels()
+        method.update = Symmetric(update) if self.symmetric else update
+        method.control, method.overlap, method.loss = self._control(), self.overlap, self._loss()
+        return method
+
+    def _control(self) -> StepControl:
+        return StepControl(longest=self.longest_step, min_jacobian=self.min_jacobian)
+
+    def _loss(self) -> RobustLoss | None:
+        if self.robust is None:
+            return None
+        name, _, text = self.robust.partition(":")
+        try:
+            scale = float(text)
+        except ValueError:
+            scale = 0.0
+        if name not in _LOSSES or not 0 < scale < math.inf:
+            names = " or ".join(f"{known}:K" for known in _LOSSES)
+            raise SettingsError("robust loss", repr(self.robust), f"{names}, K > 0", "write for example huber:0.5")
+        return _LOSSES[name](scale)
 
     def limited(self, grid: Grid, most_voxels: int = 2_000_000, fewest_along: int = 5) -> Settings:
         """The levels that make sense on a fixed grid; never none.

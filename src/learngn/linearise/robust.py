@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from learngn.linearise.linearisation import Lineariser, NormalEquations
 
@@ -62,13 +62,14 @@ class GemanMcClure:
         return (1 + squared / self.scale**2).square().reciprocal()
 
 
-class Robust(nn.Module):
+@dataclass(frozen=True)
+class Robust:
     """A lineariser whose residual goes through a robust loss, by iteratively re-weighted least squares.
 
     The energy is ``½ Σ w σ² ρ(|f|² / σ²)``, with σ² the variance of the fixed features, all channels together: a loss'
     scale is a multiple of their standard deviation, whatever the features.
 
-    Parameters
+    Attributes
     ----------
     lineariser : Lineariser
     loss : RobustLoss
@@ -78,9 +79,8 @@ class Robust(nn.Module):
     Holland and Welsch, "Robust regression using iteratively reweighted least-squares", 1977.
     """
 
-    def __init__(self, lineariser: Lineariser, loss: RobustLoss) -> None:
-        super().__init__()
-        self.lineariser, self.loss = lineariser, loss
+    lineariser: Lineariser
+    loss: RobustLoss
 
     @property
     def refinement(self) -> int:

@@ -2,12 +2,14 @@
 
 from learngn.optimise.adam import AdamDisplacement
 from learngn.optimise.affine import AffineGaussNewton, AffineResult, centre_of_mass, translation_starts
+from learngn.optimise.finish import Fields, at_full_resolution
 from learngn.optimise.gauss_newton import GaussNewton, Optimised
 from learngn.optimise.history import Iteration, StopReason
 from learngn.optimise.landmarks import LandmarkPairs
 from learngn.optimise.published import published_gauss_newton
 from learngn.optimise.schedule import Level, schedule
 from learngn.optimise.step import StepControl
+from learngn.optimise.unfold import inverse_error, unfolded
 from learngn.optimise.update import Additive, Compositional, Exponential, Symmetric, Update
 
 __all__ = [
@@ -17,6 +19,7 @@ __all__ = [
     "AffineResult",
     "Compositional",
     "Exponential",
+    "Fields",
     "GaussNewton",
     "Iteration",
     "LandmarkPairs",
@@ -26,8 +29,11 @@ __all__ = [
     "StopReason",
     "Symmetric",
     "Update",
+    "at_full_resolution",
     "centre_of_mass",
+    "inverse_error",
     "published_gauss_newton",
     "schedule",
     "translation_starts",
+    "unfolded",
 ]

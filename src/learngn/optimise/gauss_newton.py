@@ -12,16 +12,16 @@ from torch.utils.checkpoint import checkpoint
 from learngn import sampling
 from learngn.features import FeatureImage
 from learngn.grid import FloatArray, Grid
-from learngn.kernels.reference import block_index
-from learngn.linearise import Analytic, Lineariser, NormalEquations
+from learngn.linearise import Analytic, Lineariser, RobustLoss
 from learngn.optimise.history import Iteration, StopReason
 from learngn.optimise.landmarks import LandmarkPairs, LandmarkTerm
-from learngn.optimise.levels import PairLevel, first_displacement, levels_of_pair
+from learngn.optimise.levels import first_displacement, levels_of_pair
+from learngn.optimise.problem import LevelProblem
 from learngn.optimise.schedule import Level
 from learngn.optimise.step import StepControl
 from learngn.optimise.update import Compositional, Update
-from learngn.regularise import Diffusion, Regulariser, apply_regulariser
-from learngn.solve import NormalSolver, SolveInfo, SolveStatus
+from learngn.regularise import Diffusion, Regulariser
+from learngn.solve import NormalSolver
 from learngn.transform import DisplacementField, invert
 
 
@@ -49,20 +49,6 @@ class Optimised:
     into_fixed: Tensor | None = None
 
 
-@dataclass(frozen=True, eq=False)
-class _State:
-    """A displacement and all that its energy needs."""
-
-    u: Tensor
-    normal: NormalEquations
-    elastic: Tensor  # R of the whole displacement
-    data: float
-    regularity: float
-
-    def energy(self) -> float:
-        return self.data + self.regularity
-
-
 class GaussNewton(nn.Module):
     """Minimise ``½ Σ w |φ_M(x + u(x)) - φ_F(x)|² + λ/2 <u, R u>`` over a displacement u of the fixed grid.
 
@@ -82,6 +68,8 @@ class GaussNewton(nn.Module):
         μ of Levenberg and Marquardt, as a fraction of the mean diagonal of JᵀWJ.
     momentum : float
         Fraction of the previous step that is added to the next. The coupled system needs none.
+    loss : RobustLoss, optional
+        What becomes of the residual; by default its square.
     overlap : bool
         Leave out what lies outside the moving image, instead of comparing it with the moving image's border.
 
@@ -105,6 +93,7 @@ class GaussNewton(nn.Module):
         control: StepControl | None = None,
         damping: float = 1e-3,
         momentum: float = 0.0,
+        loss: RobustLoss | None = None,
         overlap: bool = False,
     ) -> None:
         super().__init__()
@@ -114,7 +103,7 @@ class GaussNewton(nn.Module):
         self.solver = NormalSolver() if solver is None else solver
         self.update = Compositional() if update is None else update
         self.control = StepControl() if control is None else control
-        self.damping, self.momentum, self.overlap = damping, momentum, overlap
+        self.damping, self.momentum, self.loss, self.overlap = damping, momentum, loss, overlap
         # Training multiplies the schedule's λ by exp of these, level by level.
         self.log_lam = nn.Parameter(torch.zeros(len(self.levels)), requires_grad=False)
 
@@ -219,7 +208,7 @@ class GaussNewton(nn.Module):
         world: FloatArray,
         voxel: float | None,
         landmarks: LandmarkPairs | None = None,
-    ) -> list[_LevelProblem]:
+    ) -> list[LevelProblem]:
         """The minimisation of every level, coarse to fine."""
         pairs = levels_of_pair(
             self.levels,
@@ -233,7 +222,7 @@ class GaussNewton(nn.Module):
         )
         terms = [None if landmarks is None else LandmarkTerm(landmarks, p.grid, world, fixed.data) for p in pairs]
         return [
-            _LevelProblem(self, index, pair, term) for index, (pair, term) in enumerate(zip(pairs, terms, strict=True))
+            LevelProblem(self, index, pair, term) for index, (pair, term) in enumerate(zip(pairs, terms, strict=True))
         ]
 
     def _first(self, fixed: FeatureImage, grid: Grid, initial: Tensor | None) -> Tensor:
@@ -246,81 +235,3 @@ class GaussNewton(nn.Module):
         # x in the fixed image is half-way at m = x + d(x)/2: both halves are d(x(m))/2, one of them backwards.
         half = -invert(DisplacementField(u / 2, grid)).field.data
         return torch.cat([half, -half])
-
-
-class _LevelProblem:
-    """The minimisation on one level."""
-
-    def __init__(self, method: GaussNewton, index: int, pair: PairLevel, landmarks: LandmarkTerm | None) -> None:
-        self.method, self.index, self.pair, self.landmarks = method, index, pair, landmarks
-        self.stiffness = method.regulariser.stiffness(pair.grid, pair.fixed.data)
-        self.lam = method.lam(index)
-
-    def state(self, u: Tensor) -> _State:
-        """Evaluate the energy and its linearisation at `u`."""
-        seen, whole = self.pair.compared(u), self.method.update.whole(u)
-        normal = self.method.lineariser.normal_equations(seen.fixed, seen.warped, seen.weight)
-        if self.landmarks is not None:
-            normal = self.landmarks.add_to(normal, u)
-        elastic = apply_regulariser(self.method.regulariser, whole, self.pair.grid)
-        with torch.no_grad():
-            regularity = float(self.lam) / 2 * float((whole * elastic).sum(dtype=torch.float64)) / self.pair.voxels
-            # A mean over what counts: what leaves the field of view must not seem a gain.
-            data = float(normal.energy.sum()) / (self.pair.voxels * seen.covered)
-        return _State(u, normal, elastic, data, regularity)
-
-    def step(self, state: _State) -> tuple[Tensor, SolveInfo]:
-        """Solve for the update at a state."""
-        n, ndim = state.elastic.shape[:2]
-        lam = self.lam.to(state.u).expand(n)
-        diagonal = [k for k, (a, b) in enumerate(block_index(ndim)) if a == b]
-        shift = self.method.damping * state.normal.blocks[:, diagonal].flatten(1).mean(1)
-        # The data term is linearised in the step itself, the regulariser in the displacement.
-        elastic = self.method.update.pull_back(state.u, state.elastic)
-        rhs = -(state.normal.gradient + lam[0] * elastic)
-        return self.method.solver.solve(state.normal.blocks, self.stiffness, rhs, lam, shift)
-
-    def advance(self, u: Tensor, velocity: Tensor) -> tuple[Tensor, Tensor]:
-        """One whole step and its velocity, differentiable."""
-        delta, _ = self.step(self.state(u))
-        velocity = self.method.control.capped(delta + self.method.momentum * velocity)
-        return self.method.update(u, velocity), velocity
-
-    def run(
-        self, u: Tensor, history: list[Iteration], callback: Callable[[Iteration], None] | None
-    ) -> tuple[Tensor, StopReason]:
-        """Iterate from `u`; append to `history`."""
-        control, state = self.method.control, self.state(u)
-        energies, velocity = [state.energy()], torch.zeros_like(state.elastic)
-        for iteration in range(self.pair.level.iterations):
-            delta, info = self.step(state)
-            if info.status is SolveStatus.ZERO:
-                return state.u, StopReason.STATIONARY
-            if info.status is SolveStatus.BREAKDOWN:
-                return state.u, StopReason.SOLVER
-            velocity = control.capped(delta + self.method.momentum * velocity)
-            fraction = 1.0
-            for _ in range(control.halvings + 1):
-                joined, taken, smallest = control.guarded(state.u, fraction * velocity, self.method.update)
-                trial = self.state(joined)
-                accepted = trial.energy() <= control.ceiling(energies)
-                if accepted:
-                    break
-                fraction /= 2
-            state = trial if accepted else state
-            energies.append(state.energy())
-            length = taken.detach().norm(dim=1)
-            record = Iteration(
-                self.index, self.pair.level.stride, self.pair.grid.shape, iteration, float(self.lam.detach()),
-                state.energy(), state.data, state.regularity, fraction if accepted else 0.0,
-                float(length.mean()), float(length.max()), smallest,
-                info.iterations, info.residual, info.status, accepted,
-            )  # fmt: skip
-            history.append(record)
-            if callback is not None:
-                callback(record)
-            if not accepted:
-                return state.u, StopReason.NO_DESCENT
-            if record.update_mean < control.update_tolerance:
-                return state.u, StopReason.SMALL_UPDATE
-        return state.u, StopReason.ITERATIONS

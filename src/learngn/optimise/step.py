@@ -73,11 +73,11 @@ class StepControl:
                 if smallest >= self.min_jacobian or attempt == 5:
                     break
                 low = (determinant < self.min_jacobian).reshape(-1, *step.shape[:1], *step.shape[2:]).any(0)
-                step = step * (1 - 0.5 * _surroundings(low))
+                step = step * (1 - 0.5 * surroundings(low))
         return joined, step, smallest
 
 
-def _surroundings(mask: Tensor) -> Tensor:
+def surroundings(mask: Tensor) -> Tensor:
     """One at the voxels of a mask, (N, *S), and about them, falling smoothly to zero; (N, 1, *S)."""
     shape = mask.shape[1:]
     coarse = [max(1, n // 2) for n in shape]

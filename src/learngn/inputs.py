@@ -1,0 +1,128 @@
+"""What a registration starts from: features, images and masks, read and checked."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from learngn._defaults import LABEL_FEATURES, SCAN_FEATURES
+from learngn.errors import ImageError, LabelError
+from learngn.features import Combined, Feature, FeatureImage, parse_features
+from learngn.image import Image, check_scan
+from learngn.io import read_image
+from learngn.transform import Affine
+
+_MOST_LABELS = 1000
+
+
+def feature_of(features: str | Feature | None, fixed: str | Path | Image) -> Feature:
+    """The feature asked for; by default that of scans, or that of label maps if the fixed image is one.
+
+    Raises
+    ------
+    FeatureError
+        If a name is unknown.
+    """
+    if isinstance(features, str):
+        return parse_features(features)
+    if features is not None:
+        return features if isinstance(features, Combined) else Combined(((features, 1.0),))
+    labels = isinstance(fixed, Image) and fixed.labels
+    return parse_features(LABEL_FEATURES if labels else SCAN_FEATURES)
+
+
+def load(source: str | Path | Image, feature: Feature, what: str) -> Image:
+    """An image that a feature can work on.
+
+    Parameters
+    ----------
+    source : path or Image
+    feature : Feature
+    what : str
+        For messages: "fixed image".
+
+    Raises
+    ------
+    LearnGNError
+        If it cannot be read, or is a scan where the feature wants a label map, or the other way round.
+    """
+    image = source if isinstance(source, Image) else read_image(Path(source), labels=feature.labels)
+    if feature.labels:
+        if not image.labels:
+            raise LabelError(
+                what,
+                f"a scan ({image.name})",
+                f"a label map for {feature.name}",
+                "pass a segmentation, or other features",
+            )
+        _check_labels(image, what)
+        return image
+    check_scan(image, what)
+    return image
+
+
+def _check_labels(image: Image, what: str) -> None:
+    """Tell an empty label map, and a scan that was taken for one."""
+    values = image.label_values
+    if not values:
+        raise LabelError(what, f"an empty label map ({image.name})", "at least one label", "check the file")
+    if values[0] < 0 or len(values) > _MOST_LABELS:
+        raise LabelError(
+            what,
+            f"{len(values)} different values from {values[0]} to {values[-1]} ({image.name})",
+            f"a label map of at most {_MOST_LABELS} labels, none below zero",
+            "pass a segmentation, or features of scans such as mind",
+        )
+
+
+def check_pair(fixed: Image, moving: Image) -> None:
+    """Raise :class:`ImageError` unless both images have the same dimension."""
+    if fixed.grid.ndim != moving.grid.ndim:
+        raise ImageError(
+            "fixed and moving image",
+            f"{fixed.grid.ndim}D ({fixed.name}) and {moving.grid.ndim}D ({moving.name})",
+            "two images of the same dimension",
+            "extract the slice or the volume first",
+        )
+
+
+def load_mask(source: str | Path | Image | None, image: Image, what: str) -> Image | None:
+    """A mask, 0 to 1, checked against its image.
+
+    Parameters
+    ----------
+    source : path or Image, optional
+        Of a label map what is not zero.
+    image : Image
+    what : str
+        For messages: "fixed mask".
+
+    Raises
+    ------
+    LearnGNError
+        If it cannot be read, does not overlap with the image, or has other values.
+    """
+    if source is None:
+        return None
+    mask = source if isinstance(source, Image) else read_image(Path(source))
+    data = (mask.data != 0 if mask.labels else mask.data).to(torch.float32)
+    if mask.grid.ndim != image.grid.ndim or not mask.grid.overlap(image.grid):
+        raise ImageError(what, f"{mask.name}, {mask.grid}", "a mask of the image", "check the file")
+    if float(data.min()) < 0 or float(data.max()) > 1 or not float(data.max()) > 0:
+        raise ImageError(
+            what,
+            f"values from {float(data.min()):g} to {float(data.max()):g} ({mask.name})",
+            "values from 0 to 1, not all of them 0",
+            "write a mask with 1 where the image counts",
+        )
+    return Image(data, mask.grid)
+
+
+def masked(features: FeatureImage, mask: Image | None) -> FeatureImage:
+    """Features that count where a mask is one."""
+    if mask is None:
+        return features
+    weight = Affine.identity(mask.grid.ndim).warp(mask, features.grid).data
+    return replace(features, weight=weight.to(features.data))

@@ -1,0 +1,115 @@
+"""The minimisation on one level: its energy, its step, its iterations."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from learngn.kernels.reference import block_index
+from learngn.linearise import NormalEquations, Robust
+from learngn.optimise.history import Iteration, StopReason
+from learngn.optimise.landmarks import LandmarkTerm
+from learngn.optimise.levels import PairLevel
+from learngn.regularise import apply_regulariser
+from learngn.solve import SolveInfo, SolveStatus
+
+if TYPE_CHECKING:
+    from learngn.optimise.gauss_newton import GaussNewton
+
+
+@dataclass(frozen=True, eq=False)
+class State:
+    """A displacement and all that its energy needs."""
+
+    u: Tensor
+    normal: NormalEquations
+    elastic: Tensor  # R of the whole displacement
+    data: float
+    regularity: float
+
+    def energy(self) -> float:
+        """Whole energy, a mean over the voxels [feature²]."""
+        return self.data + self.regularity
+
+
+class LevelProblem:
+    """The minimisation on one level."""
+
+    def __init__(self, method: GaussNewton, index: int, pair: PairLevel, landmarks: LandmarkTerm | None) -> None:
+        self.method, self.index, self.pair, self.landmarks = method, index, pair, landmarks
+        self.stiffness = method.regulariser.stiffness(pair.grid, pair.fixed.data)
+        self.lineariser = method.lineariser if method.loss is None else Robust(method.lineariser, method.loss)
+        self.lam = method.lam(index)
+
+    def state(self, u: Tensor) -> State:
+        """Evaluate the energy and its linearisation at `u`."""
+        seen, whole = self.pair.compared(u), self.method.update.whole(u)
+        normal = self.lineariser.normal_equations(seen.fixed, seen.warped, seen.weight)
+        if self.landmarks is not None:
+            normal = self.landmarks.add_to(normal, u)
+        elastic = apply_regulariser(self.method.regulariser, whole, self.pair.grid)
+        with torch.no_grad():
+            regularity = float(self.lam) / 2 * float((whole * elastic).sum(dtype=torch.float64)) / self.pair.voxels
+            # A mean over what counts: what leaves the field of view must not seem a gain.
+            data = float(normal.energy.sum()) / (self.pair.voxels * seen.covered)
+        return State(u, normal, elastic, data, regularity)
+
+    def step(self, state: State) -> tuple[Tensor, SolveInfo]:
+        """Solve for the update at a state."""
+        n, ndim = state.elastic.shape[:2]
+        lam = self.lam.to(state.u).expand(n)
+        diagonal = [k for k, (a, b) in enumerate(block_index(ndim)) if a == b]
+        shift = self.method.damping * state.normal.blocks[:, diagonal].flatten(1).mean(1)
+        # The data term is linearised in the step itself, the regulariser in the displacement.
+        elastic = self.method.update.pull_back(state.u, state.elastic)
+        rhs = -(state.normal.gradient + lam[0] * elastic)
+        return self.method.solver.solve(state.normal.blocks, self.stiffness, rhs, lam, shift)
+
+    def advance(self, u: Tensor, velocity: Tensor) -> tuple[Tensor, Tensor]:
+        """One whole step and its velocity, differentiable."""
+        delta, _ = self.step(self.state(u))
+        velocity = self.method.control.capped(delta + self.method.momentum * velocity)
+        return self.method.update(u, velocity), velocity
+
+    def run(
+        self, u: Tensor, history: list[Iteration], callback: Callable[[Iteration], None] | None
+    ) -> tuple[Tensor, StopReason]:
+        """Iterate from `u`; append to `history`."""
+        control, state = self.method.control, self.state(u)
+        energies, velocity = [state.energy()], torch.zeros_like(state.elastic)
+        for iteration in range(self.pair.level.iterations):
+            delta, info = self.step(state)
+            if info.status is SolveStatus.ZERO:
+                return state.u, StopReason.STATIONARY
+            if info.status is SolveStatus.BREAKDOWN:
+                return state.u, StopReason.SOLVER
+            velocity = control.capped(delta + self.method.momentum * velocity)
+            fraction = 1.0
+            for _ in range(control.halvings + 1):
+                joined, taken, smallest = control.guarded(state.u, fraction * velocity, self.method.update)
+                trial = self.state(joined)
+                accepted = trial.energy() <= control.ceiling(energies)
+                if accepted:
+                    break
+                fraction /= 2
+            state = trial if accepted else state
+            energies.append(state.energy())
+            length = taken.detach().norm(dim=1)
+            record = Iteration(
+                self.index, self.pair.level.stride, self.pair.grid.shape, iteration, float(self.lam.detach()),
+                state.energy(), state.data, state.regularity, fraction if accepted else 0.0,
+                float(length.mean()), float(length.max()), smallest,
+                info.iterations, info.residual, info.status, accepted,
+            )  # fmt: skip
+            history.append(record)
+            if callback is not None:
+                callback(record)
+            if not accepted:
+                return state.u, StopReason.NO_DESCENT
+            if record.update_mean < control.update_tolerance:
+                return state.u, StopReason.SMALL_UPDATE
+        return state.u, StopReason.ITERATIONS
