@@ -187,8 +187,7 @@ def register(
         pair = masked(pair[0], masks[0]), masked(pair[1], masks[1])
     with clock.stage("optimise"), torch.no_grad():
         method = chosen.method() if model is None else model.scheduled(chosen)
-        given = {} if landmarks is None else {"landmarks": landmarks}
-        result = method(*pair, matrix, voxel=voxel, callback=callback, **given)
+        result = method(*pair, matrix, landmarks=landmarks, voxel=voxel, callback=callback)
     with clock.stage("warp"), torch.no_grad():
         fields = at_full_resolution(result, fixed_image.grid, diffeomorphic=chosen.diffeomorphic)
         transform = Composite((DisplacementField(fields.forward, fixed_image.grid), Affine(matrix)))

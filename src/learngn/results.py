@@ -30,6 +30,7 @@ RESULT_FILES = (
     "warped.nii.gz",
     "warped_labels.nii.gz",
     "displacement.nii.gz",
+    "inverse_displacement.nii.gz",
     "affine.tfm",
     "metrics.json",
     "report.html",
@@ -112,6 +113,10 @@ def write_files(registration: Registration, directory: Path, moving_labels: Imag
         write_image(warped_labels, directory / "warped_labels.nii.gz")
     write_image(registration.warped, directory / "warped.nii.gz")
     write_transform(registration.transform, directory / "displacement.nii.gz", reference=grid)
+    if registration.inverse is not None:
+        write_transform(
+            registration.inverse, directory / "inverse_displacement.nii.gz", reference=registration.moving.grid
+        )
     if registration.settings.affine:
         write_transform(registration.affine, directory / "affine.tfm")
     seconds["write"] = time.perf_counter() - start
@@ -163,6 +168,7 @@ def write_metrics(
         "seconds": dict(seconds),
         "peak_memory_mb": peak_memory,
         **outcome(registration),
+        **({} if registration.inverse_error is None else {"inverse_error": registration.inverse_error}),
         "history": [_iteration_json(step) for step in registration.history],
         "warnings": warnings_of(registration, scores),
     }

@@ -14,8 +14,12 @@ from learngn.cli.options import (
     Features,
     Iterations,
     Lambda,
+    NoFolds,
+    Overlap,
     RegistrationOptions,
+    RobustData,
     Strides,
+    Symmetry,
     Threads,
     TrainedModel,
     Update,
@@ -40,6 +44,10 @@ def cohort(
     iterations: Iterations = None,
     lam: Lambda = None,
     update: Update = None,
+    symmetric: Symmetry = None,
+    diffeomorphic: NoFolds = None,
+    robust: RobustData = None,
+    overlap: Overlap = None,
     threads: Threads = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Only so many pairs, the first ones.")] = None,
     json: console.Json = False,
@@ -57,7 +65,9 @@ def cohort(
     from learngn.io import read_dataset
 
     limit_threads(threads)
-    options = RegistrationOptions(features, affine, strides, iterations, lam, update, model)
+    options = RegistrationOptions(
+        features, affine, strides, iterations, lam, update, model, symmetric, diffeomorphic, robust, overlap
+    )
     description = read_dataset(dataset)
     pairs = description.validation[:limit]
     with console.progress(quiet) as bars:

@@ -61,8 +61,39 @@ Lambda = Annotated[
 Update = Annotated[
     str | None,
     typer.Option(
-        metavar="compositional|additive|published|adam",
+        metavar="compositional|exponential|additive|published|adam",
         help="Update rule; the last two are there to compare with: the paper's scheme, and a first-order one.",
+        rich_help_panel=_PANEL,
+    ),
+]
+Symmetry = Annotated[
+    bool | None,
+    typer.Option(
+        "--symmetric/--one-sided",
+        help="Displace both images, as seen from half-way, and write the inverse too.",
+        rich_help_panel=_PANEL,
+    ),
+]
+NoFolds = Annotated[
+    bool | None,
+    typer.Option(
+        "--diffeomorphic/--no-diffeomorphic", help="No folds at all; write the inverse too.", rich_help_panel=_PANEL
+    ),
+]
+RobustData = Annotated[
+    str | None,
+    typer.Option(
+        "--robust",
+        metavar="huber:K|geman-mcclure:K",
+        help="Let residuals beyond K standard deviations of the features count less.",
+        rich_help_panel=_PANEL,
+    ),
+]
+Overlap = Annotated[
+    bool | None,
+    typer.Option(
+        "--overlap/--whole",
+        help="Leave out what lies outside the moving image, or compare it with that image's border.",
         rich_help_panel=_PANEL,
     ),
 ]
@@ -80,6 +111,10 @@ class RegistrationOptions:
     lam: str | None = None
     update: str | None = None
     model: Path | None = None
+    symmetric: bool | None = None
+    diffeomorphic: bool | None = None
+    robust: str | None = None
+    overlap: bool | None = None
 
     @cached_property
     def trained(self) -> Model | None:
@@ -143,6 +178,11 @@ class RegistrationOptions:
             iterations=iterations or settings.iterations,
             lam=(lam[0], lam[-1]) if lam else settings.lam,
             update=self.update or settings.update,
+            **{
+                name: value
+                for name in ("symmetric", "diffeomorphic", "robust", "overlap")
+                if (value := getattr(self, name)) is not None
+            },
         )
 
 

@@ -17,16 +17,23 @@ from learngn.cli.options import (
     Features,
     Iterations,
     Lambda,
+    NoFolds,
+    Overlap,
     RegistrationOptions,
+    RobustData,
     Strides,
+    Symmetry,
     Threads,
     TrainedModel,
     Update,
     limit_threads,
 )
+from learngn.errors import SettingsError
 
 if TYPE_CHECKING:
+    from learngn.evaluation import Truth
     from learngn.io import Pair
+    from learngn.optimise import LandmarkPairs
 
 
 def register(
@@ -40,10 +47,19 @@ def register(
     moving_labels: Annotated[Path | None, typer.Option(help="Label map of MOVING: for the scores, and warped.")] = None,
     fixed_landmarks: Annotated[Path | None, typer.Option(help="Points in FIXED (CSV): for the scores.")] = None,
     moving_landmarks: Annotated[Path | None, typer.Option(help="The same points in MOVING (CSV).")] = None,
+    fixed_mask: Annotated[Path | None, typer.Option(help="Where FIXED counts: an image from 0 to 1.")] = None,
+    moving_mask: Annotated[Path | None, typer.Option(help="Where MOVING counts.")] = None,
+    fixed_keypoints: Annotated[Path | None, typer.Option(help="Points in FIXED (CSV) that pull.")] = None,
+    moving_keypoints: Annotated[Path | None, typer.Option(help="The same points in MOVING (CSV).")] = None,
+    keypoint_weight: Annotated[float, typer.Option(help="Weight of their mean squared distance [1/mm²].")] = 1.0,
     strides: Strides = None,
     iterations: Iterations = None,
     lam: Lambda = None,
     update: Update = None,
+    symmetric: Symmetry = None,
+    diffeomorphic: NoFolds = None,
+    robust: RobustData = None,
+    overlap: Overlap = None,
     threads: Threads = None,
     report: Annotated[bool, typer.Option("--report/--no-report", help="Write report.html.")] = True,
     json: console.Json = False,
@@ -54,7 +70,9 @@ def register(
     Example:  learngn register fixed.nii.gz moving.nii.gz -o result --features mind
     """
     limit_threads(threads)
-    options = RegistrationOptions(features, affine, strides, iterations, lam, update, model)
+    options = RegistrationOptions(
+        features, affine, strides, iterations, lam, update, model, symmetric, diffeomorphic, robust, overlap
+    )
     job = Job(
         {
             "fixed": fixed,
@@ -63,9 +81,14 @@ def register(
             "moving_labels": moving_labels,
             "fixed_landmarks": fixed_landmarks,
             "moving_landmarks": moving_landmarks,
+            "fixed_mask": fixed_mask,
+            "moving_mask": moving_mask,
+            "fixed_keypoints": fixed_keypoints,
+            "moving_keypoints": moving_keypoints,
         },
         output,
         options,
+        keypoint_weight=keypoint_weight,
         report=report,
         command=shlex.join(["learngn", *sys.argv[1:]]),
     )
@@ -81,11 +104,13 @@ class Job:
     Attributes
     ----------
     files : dict
-        Paths by role: ``fixed``, ``moving``, and perhaps labels and landmarks of each; None for those not given.
+        Paths by role: ``fixed``, ``moving``, and perhaps labels, landmarks, mask and keypoints of each; None for those
+        not given.
     output : Path
     options : RegistrationOptions
     report : bool
     command : str
+    keypoint_weight : float
     label_names : dict, optional
     """
 
@@ -95,6 +120,7 @@ class Job:
     report: bool
     command: str
     label_names: Mapping[int, str] | None = None
+    keypoint_weight: float = 1.0
 
     @property
     def inputs(self) -> dict[str, Path]:
@@ -110,7 +136,7 @@ class Job:
         check_inputs_kept(self.inputs, self.output)
         pair = self._pair()
         truth = read_truth(pair)
-        settings = self.options.settings(truth.fixed)
+        settings, keypoints = self.options.settings(truth.fixed), self._keypoints(truth)
         with result_folder(self.output) as folder, console.progress(quiet) as bars:
             task = bars.add_task("preparing", total=sum(settings.iterations))
             registration = register_pair(
@@ -118,6 +144,9 @@ class Job:
                 pair.moving.image,
                 settings=settings,
                 model=self.options.trained,
+                fixed_mask=self.files.get("fixed_mask"),
+                moving_mask=self.files.get("moving_mask"),
+                landmarks=keypoints,
                 callback=lambda step: bars.update(task, advance=1, description=f"level 1/{step.stride:g}"),
             )
             bars.update(task, description="writing")
@@ -139,6 +168,20 @@ class Job:
                 bars.update(task, description="report")
                 write_pair_report(folder)
         return metrics
+
+    def _keypoints(self, truth: Truth) -> LandmarkPairs | None:
+        from learngn.io import read_landmarks
+        from learngn.optimise import LandmarkPairs
+
+        paths = self.files.get("fixed_keypoints"), self.files.get("moving_keypoints")
+        if paths[0] is None and paths[1] is None:
+            return None
+        if paths[0] is None or paths[1] is None:
+            raise SettingsError(
+                "keypoints", "those of one scan", "those of both", "give --fixed-keypoints and --moving-keypoints"
+            )
+        ours, theirs = read_landmarks(paths[0], truth.fixed), read_landmarks(paths[1], truth.moving)
+        return LandmarkPairs(ours.points, theirs.points, self.keypoint_weight)
 
     def _pair(self) -> Pair:
         from learngn.features import parse_features
@@ -173,5 +216,7 @@ def _summary(metrics: Mapping[str, Any]) -> list[str]:
         if metrics.get(after) is not None:
             lines.append(f"{name} {metrics[before]:.3f} -> {metrics[after]:.3f}{unit}")
     lines.append(f"folds {metrics['folds_percent']:.3g} %, stopped: {metrics['stop']}")
+    if metrics.get("inverse_error") is not None:
+        lines.append(f"inverse off by {metrics['inverse_error']:.2g} voxels on average")
     lines.append(f"{metrics['seconds']['total']:.1f} s, {metrics['peak_memory_mb']:.0f} MB")
     return lines

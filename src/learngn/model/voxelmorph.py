@@ -14,7 +14,7 @@ from learngn import sampling
 from learngn.errors import ModelError
 from learngn.features import FeatureImage
 from learngn.grid import FloatArray, Grid
-from learngn.optimise import Iteration, Level, Optimised, StopReason
+from learngn.optimise import Iteration, LandmarkPairs, Level, Optimised, StopReason, refuse_landmarks
 
 
 class VoxelMorphRegistration(nn.Module):
@@ -97,9 +97,11 @@ class VoxelMorphRegistration(nn.Module):
         world: FloatArray,
         initial: Tensor | None = None,
         *,
+        landmarks: LandmarkPairs | None = None,
         voxel: float | None = None,
         callback: Callable[[Iteration], None] | None = None,
     ) -> Optimised:
         """Register; see :meth:`learngn.optimise.GaussNewton.forward`. The history is empty."""
+        refuse_landmarks(landmarks, "VoxelMorph")
         field, grid = self.unroll(fixed, moving, world, initial, voxel=voxel)[-1]
         return Optimised(field, grid, (), StopReason.ITERATIONS)

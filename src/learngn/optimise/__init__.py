@@ -5,7 +5,7 @@ from learngn.optimise.affine import AffineGaussNewton, AffineResult, centre_of_m
 from learngn.optimise.finish import Fields, at_full_resolution
 from learngn.optimise.gauss_newton import GaussNewton, Optimised
 from learngn.optimise.history import Iteration, StopReason
-from learngn.optimise.landmarks import LandmarkPairs
+from learngn.optimise.landmarks import LandmarkPairs, refuse_landmarks
 from learngn.optimise.published import published_gauss_newton
 from learngn.optimise.schedule import Level, schedule
 from learngn.optimise.step import StepControl
@@ -33,6 +33,7 @@ __all__ = [
     "centre_of_mass",
     "inverse_error",
     "published_gauss_newton",
+    "refuse_landmarks",
     "schedule",
     "translation_starts",
     "unfolded",

@@ -14,6 +14,7 @@ from learngn.features import FeatureImage
 from learngn.grid import FloatArray
 from learngn.optimise.gauss_newton import Optimised
 from learngn.optimise.history import Iteration, StopReason
+from learngn.optimise.landmarks import LandmarkPairs, refuse_landmarks
 from learngn.optimise.levels import PairLevel, first_displacement, levels_of_pair
 from learngn.optimise.schedule import Level
 from learngn.regularise import Diffusion, Regulariser, apply_regulariser
@@ -65,10 +66,12 @@ class AdamDisplacement(nn.Module):
         world: FloatArray,
         initial: Tensor | None = None,
         *,
+        landmarks: LandmarkPairs | None = None,
         voxel: float | None = None,
         callback: Callable[[Iteration], None] | None = None,
     ) -> Optimised:
         """Register; parameters as those of :meth:`learngn.optimise.GaussNewton.forward`. Nothing is differentiated."""
+        refuse_landmarks(landmarks, "Adam")
         pairs = levels_of_pair(self.levels, fixed, moving, world, voxel)
         u = first_displacement(fixed, pairs[0].grid, initial)
         history: list[Iteration] = []

@@ -64,6 +64,14 @@ class LandmarkPairs:
             )
 
 
+def refuse_landmarks(landmarks: LandmarkPairs | None, method: str) -> None:
+    """Raise :class:`LandmarkError` if landmarks are given to a method that they cannot pull."""
+    if landmarks is not None:
+        raise LandmarkError(
+            "landmarks that pull", f"the method {method}", "Gauss-Newton", "leave them out, or the other method"
+        )
+
+
 class LandmarkTerm:
     """``½ β V/M Σ_k c_k ρ(|x_k + u(x_k) - y_k|²)`` on a grid of V voxels, for M pairs (x_k, y_k).
 
