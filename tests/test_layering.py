@@ -27,7 +27,7 @@ LAYERS = (
     {"kernels"},
     {"image"},
     {"grid"},
-    {"_defaults", "errors", "_version"},
+    {"_defaults", "clock", "errors", "_version"},
 )
 RANK = {part: row for row, parts in enumerate(LAYERS) for part in parts}
 

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 import torch
 
+from learngn.clock import Clock
 from learngn.errors import GeometryError, ModelError
-from learngn.features import Feature
-from learngn.grid import Grid
+from learngn.features import Feature, FeatureImage
+from learngn.grid import FloatArray, Grid
 from learngn.image import Image
 from learngn.inputs import check_pair, feature_of, load, load_mask, masked
 from learngn.model import Model, read_model
@@ -87,17 +86,70 @@ class Registration:
         return part
 
 
-class _Clock:
-    """Seconds of every stage."""
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """A pair as far as it does not depend on schedule and λ: read, aligned linearly, its features computed.
 
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
+    Attributes
+    ----------
+    fixed, moving : Image
+    settings : Settings
+    features : (FeatureImage, FeatureImage)
+        At the finest level's resolution.
+    matrix : array, shape (D+1, D+1)
+        Of the affine stage, fixed RAS mm to moving RAS mm.
+    affine_start : str
+        See :class:`Registration`.
+    voxel : float
+        What a stride of one means [mm].
+    seconds : dict
+        Time of every stage so far [s].
+    """
 
-    @contextmanager
-    def stage(self, name: str) -> Iterator[None]:
-        start = time.perf_counter()
-        yield
-        self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
+    fixed: Image
+    moving: Image
+    settings: Settings
+    features: tuple[FeatureImage, FeatureImage]
+    matrix: FloatArray
+    affine_start: str
+    voxel: float
+    seconds: dict[str, float]
+
+    @torch.no_grad()
+    def register(
+        self,
+        settings: Settings | None = None,
+        *,
+        model: Model | None = None,
+        landmarks: LandmarkPairs | None = None,
+        callback: Callable[[Iteration], None] | None = None,
+    ) -> Registration:
+        """Find the displacement.
+
+        Parameters
+        ----------
+        settings : Settings, optional
+            With the same features and affine stage, and no finer a level, than what was prepared.
+        model, landmarks, callback
+            As of :func:`register`.
+        """
+        clock, grid = Clock(dict(self.seconds)), self.fixed.grid
+        chosen = self.settings if settings is None else settings
+        with clock.stage("optimise"):
+            method = chosen.method() if model is None else model.scheduled(chosen)
+            result = method(*self.features, self.matrix, landmarks=landmarks, voxel=self.voxel, callback=callback)
+        with clock.stage("warp"):
+            fields = at_full_resolution(result, grid, diffeomorphic=chosen.diffeomorphic)
+            affine = Affine(self.matrix)
+            transform = Composite((DisplacementField(fields.forward, grid), affine))
+            warped = transform.warp(self.moving, grid)
+            inverse = None
+            if fields.inverse is not None:
+                inverse = Composite((affine.inverse(), DisplacementField(fields.inverse, grid)))
+        return Registration(
+            transform, warped, self.fixed, self.moving, result.history, result.stop, chosen, self.affine_start,
+            clock.seconds, inverse, fields.error,
+        )  # fmt: skip
 
 
 def register(
@@ -148,15 +200,44 @@ def register(
         If an image cannot be read or registered, the two do not fit together, a feature is unknown, or the model
         does not fit the images or the features.
     """
-    clock = _Clock()
+    if model is not None and not isinstance(model, Model):
+        model = read_model(model)
+    prepared = prepare(
+        fixed,
+        moving,
+        features=features,
+        settings=settings,
+        model=model,
+        affine=affine,
+        fixed_mask=fixed_mask,
+        moving_mask=moving_mask,
+    )
+    return prepared.register(model=model, landmarks=landmarks, callback=callback)
+
+
+def prepare(
+    fixed: str | Path | Image,
+    moving: str | Path | Image,
+    *,
+    features: str | Feature | None = None,
+    settings: Settings | None = None,
+    model: Model | None = None,
+    affine: bool | None = None,
+    fixed_mask: str | Path | Image | None = None,
+    moving_mask: str | Path | Image | None = None,
+) -> Prepared:
+    """All of a registration that comes before the displacement: for several schedules, it is done once.
+
+    Parameters and errors are those of :func:`register`.
+    """
+    clock = Clock()
     if model is not None:
-        with clock.stage("read"):
-            model = model if isinstance(model, Model) else read_model(model)
         _check_model(model, features)
         settings, features = settings or model.settings, model.feature
     feature = feature_of(settings.features if features is None and settings is not None else features, fixed)
     with clock.stage("read"):
         fixed_image, moving_image = load(fixed, feature, "fixed image"), load(moving, feature, "moving image")
+        masks = load_mask(fixed_mask, fixed_image, "fixed mask"), load_mask(moving_mask, moving_image, "moving mask")
     check_pair(fixed_image, moving_image)
     if model is not None and model.config.ndim != fixed_image.grid.ndim:
         raise ModelError(
@@ -166,9 +247,6 @@ def register(
     chosen = replace(chosen, features=feature.name, affine=chosen.affine if affine is None else affine)
     if settings is None:
         chosen = chosen.limited(fixed_image.grid)
-
-    with clock.stage("read"):
-        masks = load_mask(fixed_mask, fixed_image, "fixed mask"), load_mask(moving_mask, moving_image, "moving mask")
     matrix, start = np.eye(fixed_image.grid.ndim + 1), "none"
     if chosen.affine:
         with clock.stage("affine"), torch.no_grad():
@@ -183,22 +261,9 @@ def register(
     # A model's levels have the voxel sizes that it was trained with, whatever those of the images.
     voxel = float(fixed_image.grid.spacing.min()) if model is None else model.config.spacing
     with clock.stage("features"), torch.no_grad():
-        pair = feature(fixed_image, moving_image, chosen.strides[-1] * voxel)
-        pair = masked(pair[0], masks[0]), masked(pair[1], masks[1])
-    with clock.stage("optimise"), torch.no_grad():
-        method = chosen.method() if model is None else model.scheduled(chosen)
-        result = method(*pair, matrix, landmarks=landmarks, voxel=voxel, callback=callback)
-    with clock.stage("warp"), torch.no_grad():
-        fields = at_full_resolution(result, fixed_image.grid, diffeomorphic=chosen.diffeomorphic)
-        transform = Composite((DisplacementField(fields.forward, fixed_image.grid), Affine(matrix)))
-        warped = transform.warp(moving_image, fixed_image.grid)
-        inverse = None
-        if fields.inverse is not None:
-            inverse = Composite((Affine(matrix).inverse(), DisplacementField(fields.inverse, fixed_image.grid)))
-    return Registration(
-        transform, warped, fixed_image, moving_image, result.history, result.stop, chosen, start, clock.seconds,
-        inverse, fields.error,
-    )  # fmt: skip
+        first, second = feature(fixed_image, moving_image, chosen.strides[-1] * voxel)
+        pair = masked(first, masks[0]), masked(second, masks[1])
+    return Prepared(fixed_image, moving_image, chosen, pair, matrix, start, voxel, clock.seconds)
 
 
 def _check_model(model: Model, features: str | Feature | None) -> None:
