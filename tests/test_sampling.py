@@ -245,3 +245,26 @@ class TestCompose:
         outer = field_of(lambda x: np.stack([0 * x[..., 0], x[..., 0]], -1), (6, 6))
         assert sampling.compose(outer, inner)[0, :, 2, 3].tolist() == [1, 3]
         assert sampling.compose(inner, outer)[0, :, 2, 3].tolist() == [1, 2]
+
+
+class TestPoints:
+    @pytest.mark.parametrize("shape", [(9, 7), (6, 5, 7), (6, 1, 4)], ids=str)
+    def test_splatting_is_the_adjoint_of_sampling(self, shape, rng):
+        """``<sample(image), values> = <image, splat(values)>``, beyond the border too."""
+        index = torch.as_tensor(rng.uniform(-3, np.array(shape) + 2, size=(60, len(shape))))
+        index[:4] = index[:4].round()
+        index[4] = torch.as_tensor(shape) - 1.0
+        image = torch.as_tensor(rng.normal(size=(1, 2, *shape)))
+        values = torch.as_tensor(rng.normal(size=(60, 2)))
+        sampled = (sampling.sample_points(image, index) * values).sum()
+        splatted = (sampling.splat_points(values, index, shape) * image).sum()
+        torch.testing.assert_close(sampled, splatted, rtol=1e-12, atol=1e-12)
+
+    def test_nothing_is_lost(self, rng):
+        """What is spread adds up, and what lies beyond the border counts at it."""
+        index = torch.tensor([[1.25, 2.5], [-4.0, 3.0], [99.0, 99.0]], dtype=torch.float64)
+        spread = sampling.splat_points(torch.ones(3, 1, dtype=torch.float64), index, (5, 6))
+        expected = torch.zeros(5, 6, dtype=torch.float64)
+        expected[1, 2:4], expected[2, 2:4] = 0.375, 0.125
+        expected[0, 3] = expected[4, 5] = 1
+        torch.testing.assert_close(spread[0, 0], expected)

@@ -66,8 +66,8 @@ class GemanMcClure:
 class Robust:
     """A lineariser whose residual goes through a robust loss, by iteratively re-weighted least squares.
 
-    The energy is ``½ Σ w σ² ρ(|f|² / σ²)``, with σ² the variance of the fixed features, all channels together: a loss'
-    scale is a multiple of their standard deviation, whatever the features.
+    The energy is ``½ Σ w σ² ρ(|f|² / σ²)``, with σ² the variance of the fixed features where they count, all channels
+    together: a loss' scale is a multiple of their standard deviation, whatever the features.
 
     Attributes
     ----------
@@ -89,11 +89,22 @@ class Robust:
 
     def normal_equations(self, fixed: Tensor, warped: Tensor, weight: Tensor | None = None) -> NormalEquations:
         """See :class:`learngn.linearise.Lineariser`."""
-        axes = tuple(range(2, fixed.ndim))
-        variance = fixed.detach().var(dim=axes, keepdim=True, correction=0).sum(1, keepdim=True).clamp_min(1e-12)
+        variance = _variance(fixed.detach(), None if weight is None else weight.detach())
         squared = (warped - fixed).square().sum(1, keepdim=True) / variance
         trust = self.loss.weight(squared)
         normal = self.lineariser.normal_equations(fixed, warped, trust if weight is None else trust * weight)
         loss = variance * self.loss.value(squared)
         energy = (loss if weight is None else loss * weight).flatten(1).sum(1, dtype=torch.float64) / 2
         return NormalEquations(normal.blocks, normal.gradient, energy)
+
+
+def _variance(features: Tensor, weight: Tensor | None) -> Tensor:
+    """Variance over the voxels, weighted, of all channels together; (N, 1, 1, ...)."""
+    axes = tuple(range(2, features.ndim))
+    if weight is None:
+        variance = features.var(dim=axes, keepdim=True, correction=0)
+    else:
+        total = weight.sum(dim=axes, keepdim=True).clamp_min(1e-12)
+        mean = (weight * features).sum(dim=axes, keepdim=True) / total
+        variance = (weight * (features - mean).square()).sum(dim=axes, keepdim=True) / total
+    return variance.sum(1, keepdim=True).clamp_min(1e-12)
