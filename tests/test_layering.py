@@ -13,7 +13,7 @@ SOURCE = Path(__file__).parents[1] / "src" / "learngn"
 LAYERS = (
     {"cli"},
     {"benchmark"},
-    {"cohort", "learning", "phantom", "report"},
+    {"cohort", "learning", "phantom", "report", "tuning"},
     {"results"},
     {"evaluation"},
     {"registration"},

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from functools import partial
+from pathlib import Path
 from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
 
 from learngn.errors import SettingsError
 from learngn.grid import Grid
+from learngn.io import write_json
 from learngn.linearise import GemanMcClure, Huber, RobustLoss
 from learngn.optimise import (
     AdamDisplacement,
@@ -156,6 +161,37 @@ class Settings:
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
         return asdict(self)
+
+
+def read_settings(path: str | Path) -> Settings:
+    """Read settings that :func:`write_settings`, or ``learngn tune``, has written.
+
+    Raises
+    ------
+    SettingsError
+        If the file is no such JSON, has an unknown key, or a value is out of range.
+    """
+    try:
+        values = json.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as failure:
+        raise SettingsError(f"settings {path}", str(failure), "a JSON file of settings", "write it anew") from None
+    known = TypeAdapter(Settings)
+    if not isinstance(values, dict):
+        raise SettingsError(f"settings {path}", type(values).__name__, "an object", "write it anew")
+    unknown = sorted(set(values) - {field.name for field in fields(Settings)})
+    if unknown:
+        raise SettingsError(f"settings {path}", f"the unknown key {unknown[0]}", "keys of Settings", "correct it")
+    try:
+        return known.validate_python(values)
+    except ValidationError as failure:
+        error = failure.errors()[0]
+        key = ".".join(map(str, error["loc"])) or "settings"
+        raise SettingsError(f"settings {path}", f"{key}: {error['input']!r}", error["msg"], "correct it") from None
+
+
+def write_settings(settings: Settings, path: str | Path) -> None:
+    """Write settings as JSON; the file appears whole or not at all."""
+    write_json(settings.as_dict(), Path(path))
 
 
 # λ has the unit of the squared features: it scales with their weight.

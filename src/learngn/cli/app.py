@@ -17,6 +17,7 @@ from learngn.cli.evaluate import evaluate
 from learngn.cli.info import info
 from learngn.cli.register import register
 from learngn.cli.train import train
+from learngn.cli.tune import tune
 from learngn.errors import LearnGNError
 
 MENDABLE, INTERRUPTED = 2, 130
@@ -74,6 +75,6 @@ def program(
     """
 
 
-for command in (demo, register, apply, convert, evaluate, cohort, train, info):
+for command in (demo, register, apply, convert, evaluate, cohort, tune, train, info):
     app.command()(command)
 app.add_typer(benchmark)

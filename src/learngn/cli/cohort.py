@@ -18,6 +18,7 @@ from learngn.cli.options import (
     Overlap,
     RegistrationOptions,
     RobustData,
+    SettingsFile,
     Strides,
     Symmetry,
     Threads,
@@ -39,6 +40,7 @@ def cohort(
     output: Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="Folder for the results.")],
     features: Features = None,
     model: TrainedModel = None,
+    settings: SettingsFile = None,
     affine: AffineStage = None,
     strides: Strides = None,
     iterations: Iterations = None,
@@ -66,7 +68,7 @@ def cohort(
 
     limit_threads(threads)
     options = RegistrationOptions(
-        features, affine, strides, iterations, lam, update, model, symmetric, diffeomorphic, robust, overlap
+        features, affine, strides, iterations, lam, update, model, symmetric, diffeomorphic, robust, overlap, settings
     )
     description = read_dataset(dataset)
     pairs = description.validation[:limit]

@@ -41,6 +41,15 @@ TrainedModel = Annotated[
         rich_help_panel=_PANEL,
     ),
 ]
+SettingsFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--settings",
+        metavar="FILE",
+        help="Settings that learngn tune has found; other options change them.",
+        rich_help_panel=_PANEL,
+    ),
+]
 AffineStage = Annotated[
     bool | None,
     typer.Option(
@@ -115,6 +124,7 @@ class RegistrationOptions:
     diffeomorphic: bool | None = None
     robust: str | None = None
     overlap: bool | None = None
+    file: Path | None = None
 
     @cached_property
     def trained(self) -> Model | None:
@@ -145,7 +155,19 @@ class RegistrationOptions:
     @property
     def feature_names(self) -> str:
         """Features compared, by name."""
-        return self.trained.settings.features if self.trained else self.features or SCAN_FEATURES
+        return self._base.features if self._base else self.features or SCAN_FEATURES
+
+    @cached_property
+    def _base(self) -> Settings | None:
+        """Settings of the model or of the file."""
+        if self.file is None:
+            return self.trained.settings if self.trained else None
+        given = [name for name, value in (("--model", self.model), ("--features", self.features)) if value is not None]
+        if given:
+            raise SettingsError("options", f"--settings and {given[0]}", "either", f"leave out {given[0]}")
+        from learngn.settings import read_settings
+
+        return read_settings(self.file)
 
     def settings(self, grid: Grid) -> Settings:
         """Settings for a fixed grid.
@@ -159,8 +181,8 @@ class RegistrationOptions:
         from learngn.settings import default_settings
 
         feature = parse_features(self.feature_names)
-        settings = self.trained.settings if self.trained else default_settings(feature.name, feature.labels)
-        if self.strides is None and not self.trained:  # strides that someone has asked for are not cut
+        settings = self._base or default_settings(feature.name, feature.labels)
+        if self.strides is None and self._base is None:  # strides that someone has asked for are not cut
             settings = settings.limited(grid)
         levels = len(settings.strides)
         strides = _numbers("--strides", self.strides, float)

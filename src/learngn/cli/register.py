@@ -21,6 +21,7 @@ from learngn.cli.options import (
     Overlap,
     RegistrationOptions,
     RobustData,
+    SettingsFile,
     Strides,
     Symmetry,
     Threads,
@@ -42,6 +43,7 @@ def register(
     output: Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="Folder for the result.")],
     features: Features = None,
     model: TrainedModel = None,
+    settings: SettingsFile = None,
     affine: AffineStage = None,
     fixed_labels: Annotated[Path | None, typer.Option(help="Label map of FIXED: for the scores.")] = None,
     moving_labels: Annotated[Path | None, typer.Option(help="Label map of MOVING: for the scores, and warped.")] = None,
@@ -71,7 +73,7 @@ def register(
     """
     limit_threads(threads)
     options = RegistrationOptions(
-        features, affine, strides, iterations, lam, update, model, symmetric, diffeomorphic, robust, overlap
+        features, affine, strides, iterations, lam, update, model, symmetric, diffeomorphic, robust, overlap, settings
     )
     job = Job(
         {

@@ -9,8 +9,7 @@ import numpy as np
 import torch
 
 from learngn import sampling
-from learngn.evaluation.deformation import folds_percent
-from learngn.evaluation.overlap import dice, labels_in_both, mean_over_labels
+from learngn.evaluation.quick import quick_scores
 from learngn.features import FeatureImage
 from learngn.grid import FloatArray
 from learngn.learning.data import Example, share_channels
@@ -82,17 +81,11 @@ def validate(model: Model, pairs: Sequence[tuple[Example, Example]], settings: S
 
 
 def _measured(transform: DisplacementField, fixed: Example, moving: Example) -> tuple[float, float, float, float]:
-    """Dice, TRE, difference of the features, folds; NaN for what is not known. No surfaces: they take the longest."""
-    on_grid = transform.on(fixed.image)
-    dice_mean = distance = float("nan")
-    if fixed.labels is not None and moving.labels is not None:
-        ours, theirs = fixed.labels.data[0, 0].numpy(), moving.labels.data[0, 0].numpy()
-        warped = on_grid.warp(moving.labels).data[0, 0].numpy()
-        dice_mean = mean_over_labels(dice(ours, warped, labels_in_both(ours, theirs)))
-    if fixed.landmarks is not None and moving.landmarks is not None:
-        distance = float(np.linalg.norm(transform.map_points(fixed.landmarks) - moving.landmarks, axis=1).mean())
-    difference = _difference(transform, fixed, moving)
-    return dice_mean, distance, difference, folds_percent(on_grid.jacobian_determinant())
+    """Dice, TRE, difference of the features, folds; NaN for what is not known."""
+    labels = None if fixed.labels is None or moving.labels is None else (fixed.labels, moving.labels)
+    points = None if fixed.landmarks is None or moving.landmarks is None else (fixed.landmarks, moving.landmarks)
+    scores = quick_scores(transform, fixed.image, labels, points)
+    return scores.dice, scores.tre, _difference(transform, fixed, moving), scores.folds
 
 
 def _known(values: FloatArray) -> float | None:

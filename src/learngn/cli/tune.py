@@ -1,0 +1,69 @@
+"""``learngn tune``: settings that suit a data set."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from learngn.cli import console
+from learngn.cli.options import AffineStage, Features, RegistrationOptions, SettingsFile, Threads, limit_threads
+
+if TYPE_CHECKING:
+    from learngn.tuning import Trial
+
+
+def tune(
+    dataset: Annotated[Path, typer.Argument(metavar="DATASET.json", help="Learn2Reg data set.", show_default=False)],
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="JSON file for the settings found.")],
+    features: Features = None,
+    affine: AffineStage = None,
+    settings: SettingsFile = None,
+    pairs: Annotated[int, typer.Option(min=1, help="Pairs of training subjects, drawn at random.")] = 8,
+    rounds: Annotated[int, typer.Option(min=1, help="Rounds of the search; the steps grow smaller.")] = 3,
+    folds: Annotated[float, typer.Option(min=0, help="Folds that cost nothing [%].")] = 0.1,
+    seed: Annotated[int, typer.Option(min=0, help="Of the draw of the pairs.")] = 0,
+    threads: Threads = None,
+    json: console.Json = False,
+    quiet: console.Quiet = False,
+) -> None:
+    """Find λ, levels and iterations on the training subjects of a data set.
+
+    Its validation pairs are not looked at. Use what it finds with --settings FILE.
+
+    Example:  learngn tune AbdomenCT_dataset.json -o settings.json --features mind,intensity:10
+    """
+    from learngn.io import check_writable, read_dataset, read_grid
+    from learngn.settings import write_settings
+    from learngn.tuning import best
+    from learngn.tuning import tune as search
+
+    limit_threads(threads)
+    check_writable(output.parent)
+    description = read_dataset(dataset)
+    options = RegistrationOptions(features=features, affine=affine, file=settings)
+    subjects = description.training or [pair.fixed for pair in description.validation]
+    start = options.settings(read_grid(subjects[0].image))
+
+    def tried(trial: Trial, is_best: bool) -> None:
+        if not (quiet or json):
+            typer.echo(_line(trial, is_best))
+
+    trials = search(description, start, pairs=pairs, rounds=rounds, most_folds=folds, seed=seed, callback=tried)
+    found = best(trials)
+    write_settings(found.settings, output)
+    if json:
+        console.print_json({"best": found.to_json(), "trials": [trial.to_json() for trial in trials]})
+    elif not quiet:
+        typer.echo(f"{len(trials)} trials: {trials[0].objective:.4f} -> {found.objective:.4f}")
+        typer.echo(f"try  learngn cohort {dataset} -o DIR --settings {output}")
+
+
+def _line(trial: Trial, is_best: bool) -> str:
+    s = trial.settings
+    levels = ", ".join(f"{n}/{stride:g}" for n, stride in zip(s.iterations, s.strides, strict=True))
+    return (
+        f"{trial.objective:.4f}  folds {trial.folds:.3f} %  {trial.seconds:.2f} s  λ {s.lam[0]:.3g} to {s.lam[1]:.3g}, "
+        f"iterations/stride {levels}{'  *' if is_best else ''}"
+    )

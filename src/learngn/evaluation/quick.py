@@ -1,0 +1,60 @@
+"""Scores that cost next to nothing, for searches and validation: no surfaces."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from learngn.evaluation.deformation import folds_percent
+from learngn.evaluation.overlap import dice, labels_in_both, mean_over_labels
+from learngn.grid import FloatArray, Grid
+from learngn.image import Image
+from learngn.transform import Transform
+
+
+@dataclass(frozen=True)
+class QuickScores:
+    """What a transform reaches; NaN for what is not known.
+
+    Attributes
+    ----------
+    dice : float
+        Mean over the labels that both maps hold.
+    tre : float
+        Mean over the landmarks [mm].
+    folds : float
+        [%].
+    """
+
+    dice: float
+    tre: float
+    folds: float
+
+
+def quick_scores(
+    transform: Transform,
+    fixed: Grid,
+    labels: tuple[Image, Image] | None = None,
+    landmarks: tuple[FloatArray, FloatArray] | None = None,
+) -> QuickScores:
+    """Score a transform from the fixed to the moving world.
+
+    Parameters
+    ----------
+    transform : Transform
+    fixed : Grid
+    labels : (Image, Image), optional
+        Label maps of the fixed and the moving scan, the first on `fixed`.
+    landmarks : (array, array), optional
+        Corresponding points, shape (M, D) [RAS mm].
+    """
+    on_grid = transform.on(fixed)
+    overlap = distance = float("nan")
+    if labels is not None:
+        ours, theirs = labels[0].data[0, 0].cpu().numpy(), labels[1].data[0, 0].cpu().numpy()
+        warped = on_grid.warp(labels[1]).data[0, 0].cpu().numpy()
+        overlap = mean_over_labels(dice(ours, warped, labels_in_both(ours, theirs)))
+    if landmarks is not None:
+        distance = float(np.linalg.norm(transform.map_points(landmarks[0]) - landmarks[1], axis=1).mean())
+    return QuickScores(overlap, distance, folds_percent(on_grid.jacobian_determinant()))
