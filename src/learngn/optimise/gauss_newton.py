@@ -14,7 +14,7 @@ from learngn.features import FeatureImage
 from learngn.grid import FloatArray, Grid
 from learngn.linearise import Analytic, Lineariser, RobustLoss
 from learngn.optimise.history import Iteration, StopReason
-from learngn.optimise.landmarks import LandmarkPairs, LandmarkTerm
+from learngn.optimise.landmarks import LandmarkPairs, LandmarkTerm, check_landmarks
 from learngn.optimise.levels import first_displacement, levels_of_pair
 from learngn.optimise.problem import LevelProblem
 from learngn.optimise.schedule import Level
@@ -143,6 +143,8 @@ class GaussNewton(nn.Module):
         -------
         Optimised
         """
+        if landmarks is not None:
+            check_landmarks(landmarks, len(fixed.data), fixed.grid.ndim)
         problems = self._problems(fixed, moving, world, voxel, landmarks)
         u = self._first(fixed, problems[0].pair.grid, initial)
         history: list[Iteration] = []

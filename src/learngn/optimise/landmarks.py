@@ -52,7 +52,7 @@ class LandmarkPairs:
                 "check the files: a row of the one belongs to the same row of the other",
             )
         trust = np.ones(shapes[0][0]) if self.confidence is None else np.asarray(self.confidence, dtype=np.float64)
-        if trust.shape != shapes[0][:1] or not (trust >= 0).all() or not trust.sum() > 0:
+        if trust.shape != shapes[0][:1] or not (trust >= 0).all() or not 0 < trust.sum() < float("inf"):
             raise LandmarkError(
                 "confidence of the landmarks", f"shape {trust.shape}", "a number ≥ 0 a pair, one above 0", "check it"
             )
@@ -69,6 +69,16 @@ def refuse_landmarks(landmarks: LandmarkPairs | None, method: str) -> None:
     if landmarks is not None:
         raise LandmarkError(
             "landmarks that pull", f"the method {method}", "Gauss-Newton", "leave them out, or the other method"
+        )
+
+
+def check_landmarks(landmarks: LandmarkPairs, samples: int, ndim: int) -> None:
+    """Raise :class:`LandmarkError` unless landmarks fit a registration of one sample of `ndim` dimensions."""
+    if samples != 1:
+        raise LandmarkError("landmarks that pull", f"{samples} samples", "one pair of images", "register one by one")
+    if np.shape(landmarks.fixed)[1] != ndim:
+        raise LandmarkError(
+            "landmarks that pull", f"{np.shape(landmarks.fixed)[1]}D", f"{ndim}D, as the images are", "check the files"
         )
 
 
