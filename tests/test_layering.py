@@ -17,7 +17,7 @@ LAYERS = (
     {"results"},
     {"evaluation"},
     {"registration"},
-    {"model"},
+    {"model", "presets"},
     {"inputs", "settings"},
     {"io", "optimise"},
     {"features", "linearise", "solve"},

@@ -25,6 +25,7 @@ from learngn.optimise import (
     centre_of_mass,
     translation_starts,
 )
+from learngn.presets import recognise
 from learngn.settings import Settings, default_settings
 from learngn.transform import Affine, Composite, DisplacementField
 
@@ -174,10 +175,10 @@ def register(
         orientation.
     features : str or Feature, optional
         What is compared: ``"mind"``, ``"mind,intensity:0.5"``, ..., or an object of one's own. By default
-        those of the settings; without settings ``"mind,intensity:10"`` for scans and ``"organ-distance"`` for
-        images that are label maps.
+        those of the settings; without settings those of the preset that the scans look like
+        (:func:`learngn.presets.recognise`), and ``"organ-distance"`` for images that are label maps.
     settings : Settings, optional
-        Schedule, λ, method; by default those that suit the features.
+        Schedule, λ, method; by default those that suit the features, or the preset's.
     model : path or Model, optional
         A trained model: it brings its features and settings along; `settings` may change its iterations.
     affine : bool, optional
@@ -234,7 +235,10 @@ def prepare(
     if model is not None:
         _check_model(model, features)
         settings, features = settings or model.settings, model.feature
-    feature = feature_of(settings.features if features is None and settings is not None else features, fixed)
+    if features is None:
+        features = None if settings is None else settings.features
+    undecided = features is None
+    feature = feature_of(features, fixed)
     with clock.stage("read"):
         fixed_image, moving_image = load(fixed, feature, "fixed image"), load(moving, feature, "moving image")
         masks = load_mask(fixed_mask, fixed_image, "fixed mask"), load_mask(moving_mask, moving_image, "moving mask")
@@ -243,6 +247,9 @@ def prepare(
         raise ModelError(
             "model", f"one for {model.config.ndim}D", f"one for {fixed_image.grid.ndim}D images", "choose another"
         )
+    if undecided and not feature.labels:
+        settings = recognise(fixed_image, moving_image).preset.settings.limited(fixed_image.grid)
+        feature = feature_of(settings.features, fixed)
     chosen = default_settings(feature.name, feature.labels) if settings is None else settings
     chosen = replace(chosen, features=feature.name, affine=chosen.affine if affine is None else affine)
     if settings is None:

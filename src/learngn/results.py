@@ -8,7 +8,6 @@ import resource
 import shutil
 import sys
 import tempfile
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -17,12 +16,14 @@ from pathlib import Path
 from typing import Any
 
 from learngn._version import __version__
+from learngn.clock import Clock
 from learngn.errors import OutputError
 from learngn.evaluation import PairScores, Truth
 from learngn.evaluation.scores import json_number
 from learngn.image import Image
 from learngn.io import check_writable, write_image, write_json, write_transform
 from learngn.optimise import Iteration, StopReason
+from learngn.presets import Recognised
 from learngn.registration import Registration
 
 # In the order in which they appear: where metrics.json is, the files that it speaks of are too.
@@ -88,7 +89,9 @@ def check_inputs_kept(inputs: Mapping[str, Path], directory: str | Path) -> None
             )
 
 
-def write_files(registration: Registration, directory: Path, moving_labels: Image | None = None) -> dict[str, float]:
+def write_files(
+    registration: Registration, directory: Path, moving_labels: Image | None = None, before: Clock | None = None
+) -> dict[str, float]:
     """Write images and transforms of a result.
 
     Parameters
@@ -97,31 +100,33 @@ def write_files(registration: Registration, directory: Path, moving_labels: Imag
     directory : Path
     moving_labels : Image, optional
         Label map of the moving scan, to be warped.
+    before : Clock, optional
+        What was done before the registration.
 
     Returns
     -------
     dict
         Seconds of every stage, ``write`` and ``total`` included.
     """
-    seconds = dict(registration.seconds)
-    grid = registration.fixed.grid
-    start = time.perf_counter()
+    clock = Clock(dict(registration.seconds))
+    for stage, seconds in (before or Clock()).seconds.items():
+        clock.seconds[stage] = clock.seconds.get(stage, 0.0) + seconds
+    grid, warped_labels = registration.fixed.grid, None
     if moving_labels is not None:
-        warped_labels = registration.transform.warp(moving_labels, grid)
-        seconds["warp"] += time.perf_counter() - start
-        start = time.perf_counter()
-        write_image(warped_labels, directory / "warped_labels.nii.gz")
-    write_image(registration.warped, directory / "warped.nii.gz")
-    write_transform(registration.transform, directory / "displacement.nii.gz", reference=grid)
-    if registration.inverse is not None:
-        write_transform(
-            registration.inverse, directory / "inverse_displacement.nii.gz", reference=registration.moving.grid
-        )
-    if registration.settings.affine:
-        write_transform(registration.affine, directory / "affine.tfm")
-    seconds["write"] = time.perf_counter() - start
-    seconds["total"] = sum(seconds.values())
-    return seconds
+        with clock.stage("warp"):
+            warped_labels = registration.transform.warp(moving_labels, grid)
+    with clock.stage("write"):
+        if warped_labels is not None:
+            write_image(warped_labels, directory / "warped_labels.nii.gz")
+        write_image(registration.warped, directory / "warped.nii.gz")
+        write_transform(registration.transform, directory / "displacement.nii.gz", reference=grid)
+        if registration.inverse is not None:
+            write_transform(
+                registration.inverse, directory / "inverse_displacement.nii.gz", reference=registration.moving.grid
+            )
+        if registration.settings.affine:
+            write_transform(registration.affine, directory / "affine.tfm")
+    return clock.seconds | {"total": sum(clock.seconds.values())}
 
 
 def write_metrics(
@@ -133,6 +138,7 @@ def write_metrics(
     seconds: Mapping[str, float],
     command: str,
     label_names: Mapping[int, str] | None = None,
+    recognised: Recognised | None = None,
 ) -> dict[str, Any]:
     """Score a registration and write ``metrics.json``; see docs/formats.md for its keys.
 
@@ -149,6 +155,8 @@ def write_metrics(
     command : str
         The command line, to repeat the run.
     label_names : dict, optional
+    recognised : Recognised, optional
+        The preset that the scans looked like.
 
     Returns
     -------
@@ -162,6 +170,7 @@ def write_metrics(
         "command": command,
         "inputs": {role: {"path": str(path.resolve()), "sha256": sha256(path)} for role, path in inputs.items()},
         "settings": registration.settings.as_dict(),
+        **({} if recognised is None else {"preset": recognised.to_json()}),
         "ndim": registration.fixed.grid.ndim,
         **_scores_json(scores),
         "label_names": {str(label): name for label, name in (label_names or {}).items()},

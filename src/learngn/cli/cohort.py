@@ -16,6 +16,7 @@ from learngn.cli.options import (
     Lambda,
     NoFolds,
     Overlap,
+    PresetName,
     RegistrationOptions,
     RobustData,
     SettingsFile,
@@ -41,6 +42,7 @@ def cohort(
     features: Features = None,
     model: TrainedModel = None,
     settings: SettingsFile = None,
+    preset: PresetName = None,
     affine: AffineStage = None,
     strides: Strides = None,
     iterations: Iterations = None,
@@ -64,14 +66,31 @@ def cohort(
     from learngn.cohort import run_cohort
     from learngn.evaluation import PairScores, summarise
     from learngn.evaluation.tables import render
-    from learngn.io import read_dataset
+    from learngn.io import read_dataset, read_image
 
     limit_threads(threads)
     options = RegistrationOptions(
-        features, affine, strides, iterations, lam, update, model, symmetric, diffeomorphic, robust, overlap, settings
+        features=features,
+        affine=affine,
+        strides=strides,
+        iterations=iterations,
+        lam=lam,
+        update=update,
+        model=model,
+        symmetric=symmetric,
+        diffeomorphic=diffeomorphic,
+        robust=robust,
+        overlap=overlap,
+        file=settings,
+        preset=preset,
     )
     description = read_dataset(dataset)
     pairs = description.validation[:limit]
+    if options.undecided and pairs:
+        images = [read_image(subject.image) for subject in (pairs[0].fixed, pairs[0].moving)]
+        options, recognised = options.recognising(*images)
+        if not quiet:
+            typer.echo(f"preset {recognised.preset.name}: {recognised.because}", err=True)
     with console.progress(quiet) as bars:
         records = run_cohort(pairs, output, options.settings, _events(bars, len(pairs)), model=options.trained)
     scores = [PairScores.from_json(record) for record in records]

@@ -15,7 +15,9 @@ from learngn.errors import SettingsError
 
 if TYPE_CHECKING:
     from learngn.grid import Grid
+    from learngn.image import Image
     from learngn.model import Model
+    from learngn.presets import Recognised
     from learngn.settings import Settings
 
 _PANEL = "Registration"
@@ -29,6 +31,15 @@ Features = Annotated[
         metavar="NAME[:WEIGHT],...",
         help=f"What is compared. Scans: mind, intensity. Label maps: distance, organ-distance, labels. "
         f"[default: {SCAN_FEATURES}]",
+        rich_help_panel=_PANEL,
+    ),
+]
+PresetName = Annotated[
+    str | None,
+    typer.Option(
+        "--preset",
+        metavar="NAME",
+        help="abdomen-ct, thorax-ct, abdomen-mr, brain-mr, ct-mr or 2d; by default recognised from the scans.",
         rich_help_panel=_PANEL,
     ),
 ]
@@ -125,6 +136,19 @@ class RegistrationOptions:
     robust: str | None = None
     overlap: bool | None = None
     file: Path | None = None
+    preset: str | None = None
+
+    @property
+    def undecided(self) -> bool:
+        """Whether nothing says what kind of scans these are, so that the scans themselves have to."""
+        return not any((self.features, self.model, self.file, self.preset))
+
+    def recognising(self, fixed: Image, moving: Image) -> tuple[RegistrationOptions, Recognised]:
+        """Options with the preset that two scans look like, and why."""
+        from learngn.presets import recognise
+
+        recognised = recognise(fixed, moving)
+        return replace(self, preset=recognised.preset.name), recognised
 
     @cached_property
     def trained(self) -> Model | None:
@@ -159,15 +183,25 @@ class RegistrationOptions:
 
     @cached_property
     def _base(self) -> Settings | None:
-        """Settings of the model or of the file."""
-        if self.file is None:
-            return self.trained.settings if self.trained else None
-        given = [name for name, value in (("--model", self.model), ("--features", self.features)) if value is not None]
-        if given:
-            raise SettingsError("options", f"--settings and {given[0]}", "either", f"leave out {given[0]}")
-        from learngn.settings import read_settings
+        """Settings of the model, of the file or of the preset."""
+        named = {
+            "--model": self.model,
+            "--settings": self.file,
+            "--preset": self.preset,
+            "--features": self.features,
+        }
+        given = [name for name, value in named.items() if value is not None]
+        if len(given) > 1:
+            raise SettingsError("options", " and ".join(given), "one of them", f"leave out {given[-1]}")
+        if self.file is not None:
+            from learngn.settings import read_settings
 
-        return read_settings(self.file)
+            return read_settings(self.file)
+        if self.preset is not None:
+            from learngn.presets import preset
+
+            return preset(self.preset).settings
+        return self.trained.settings if self.trained else None
 
     def settings(self, grid: Grid) -> Settings:
         """Settings for a fixed grid.
@@ -182,7 +216,7 @@ class RegistrationOptions:
 
         feature = parse_features(self.feature_names)
         settings = self._base or default_settings(feature.name, feature.labels)
-        if self.strides is None and self._base is None:  # strides that someone has asked for are not cut
+        if self.strides is None and not (self.file or self.model):  # strides that someone has asked for are not cut
             settings = settings.limited(grid)
         levels = len(settings.strides)
         strides = _numbers("--strides", self.strides, float)

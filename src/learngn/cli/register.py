@@ -19,6 +19,7 @@ from learngn.cli.options import (
     Lambda,
     NoFolds,
     Overlap,
+    PresetName,
     RegistrationOptions,
     RobustData,
     SettingsFile,
@@ -44,6 +45,7 @@ def register(
     features: Features = None,
     model: TrainedModel = None,
     settings: SettingsFile = None,
+    preset: PresetName = None,
     affine: AffineStage = None,
     fixed_labels: Annotated[Path | None, typer.Option(help="Label map of FIXED: for the scores.")] = None,
     moving_labels: Annotated[Path | None, typer.Option(help="Label map of MOVING: for the scores, and warped.")] = None,
@@ -73,7 +75,19 @@ def register(
     """
     limit_threads(threads)
     options = RegistrationOptions(
-        features, affine, strides, iterations, lam, update, model, symmetric, diffeomorphic, robust, overlap, settings
+        features=features,
+        affine=affine,
+        strides=strides,
+        iterations=iterations,
+        lam=lam,
+        update=update,
+        model=model,
+        symmetric=symmetric,
+        diffeomorphic=diffeomorphic,
+        robust=robust,
+        overlap=overlap,
+        file=settings,
+        preset=preset,
     )
     job = Job(
         {
@@ -131,21 +145,27 @@ class Job:
 
     def run(self, *, quiet: bool) -> dict[str, Any]:
         """Register, write the result folder, and return what ``metrics.json`` holds."""
+        from learngn.clock import Clock
         from learngn.evaluation import read_truth
+        from learngn.io import read_image
         from learngn.registration import register as register_pair
         from learngn.results import check_inputs_kept, result_folder, write_files, write_metrics
 
         check_inputs_kept(self.inputs, self.output)
-        pair = self._pair()
+        options, images, recognised, clock = self.options, None, None, Clock()
+        if options.undecided:
+            with clock.stage("read"):
+                images = read_image(self.inputs["fixed"]), read_image(self.inputs["moving"])
+            options, recognised = options.recognising(*images)
+        pair = self._pair(options)
         truth = read_truth(pair)
-        settings, keypoints = self.options.settings(truth.fixed), self._keypoints(truth)
+        settings, keypoints = options.settings(truth.fixed), self._keypoints(truth)
         with result_folder(self.output) as folder, console.progress(quiet) as bars:
             task = bars.add_task("preparing", total=sum(settings.iterations))
             registration = register_pair(
-                pair.fixed.image,
-                pair.moving.image,
+                *(images or (pair.fixed.image, pair.moving.image)),
                 settings=settings,
-                model=self.options.trained,
+                model=options.trained,
                 fixed_mask=self.files.get("fixed_mask"),
                 moving_mask=self.files.get("moving_mask"),
                 landmarks=keypoints,
@@ -153,7 +173,7 @@ class Job:
             )
             bars.update(task, description="writing")
             warped = truth.moving_labels if self.files.get("moving_labels") else None
-            seconds = write_files(registration, folder, warped)
+            seconds = write_files(registration, folder, warped, clock)
             bars.update(task, description="scoring")
             metrics = write_metrics(
                 registration,
@@ -163,6 +183,7 @@ class Job:
                 seconds=seconds,
                 command=self.command,
                 label_names=self.label_names,
+                recognised=recognised,
             )
             if self.report:
                 from learngn.report import write_pair_report
@@ -185,14 +206,14 @@ class Job:
         ours, theirs = read_landmarks(paths[0], truth.fixed), read_landmarks(paths[1], truth.moving)
         return LandmarkPairs(ours.points, theirs.points, self.keypoint_weight)
 
-    def _pair(self) -> Pair:
+    def _pair(self, options: RegistrationOptions) -> Pair:
         from learngn.features import parse_features
         from learngn.io import Pair, Subject
 
         subjects = []
         for side in ("fixed", "moving"):
             image, labels = self.inputs[side], self.files.get(f"{side}_labels")
-            if labels is None and parse_features(self.options.feature_names).labels:
+            if labels is None and parse_features(options.feature_names).labels:
                 labels = image  # what is registered is itself a label map
             subjects.append(Subject(image, labels, self.files.get(f"{side}_landmarks"), None))
         return Pair(*subjects)
@@ -211,6 +232,8 @@ def show(metrics: Mapping[str, Any], where: str, *, json: bool, quiet: bool) -> 
 def _summary(metrics: Mapping[str, Any]) -> list[str]:
     """Lines for people: scores, folds, time."""
     lines = []
+    if "preset" in metrics:
+        lines.append(f"preset {metrics['preset']['name']}: {metrics['preset']['because']}")
     for name, after, before, unit in (
         ("Dice", "dice_mean", "dice_mean_before", ""),
         ("TRE", "tre", "tre_before", " mm"),

@@ -1,0 +1,118 @@
+"""Settings by what is registered: anatomy and modality, named or recognised."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+
+from learngn.errors import SettingsError
+from learngn.image import Image
+from learngn.settings import Settings, default_settings
+
+_AIR = -300.0  # [HU]: no scanner but CT writes such values for air
+_LUNG = (-950.0, -500.0)  # [HU]
+_MUCH_LUNG = 0.15  # of what is denser than lung
+_HEAD = 280.0  # [mm], longest side of a scan of a head
+
+
+@dataclass(frozen=True)
+class Preset:
+    """Settings for one kind of pair.
+
+    Attributes
+    ----------
+    name : str
+    suits : str
+        For people.
+    settings : Settings
+    """
+
+    name: str
+    suits: str
+    settings: Settings
+
+
+def _scans(features: str, **changes: object) -> Settings:
+    return replace(default_settings(features, labels=False), **changes)  # type: ignore[arg-type]
+
+
+PRESETS: dict[str, Preset] = {
+    preset.name: preset
+    for preset in (
+        Preset("abdomen-ct", "CT of the abdomen", _scans("mind,intensity:10")),
+        Preset("thorax-ct", "CT of the chest, between patients or breaths", _scans("mind,intensity:10")),
+        Preset("abdomen-mr", "MR of the abdomen", _scans("mind,intensity:10")),
+        Preset("brain-mr", "MR of the head or of a part of it", _scans("mind,intensity:10")),
+        Preset("ct-mr", "scans of different modalities", _scans("mind")),
+        Preset("2d", "2D scans", _scans("mind,intensity:10")),
+    )
+}
+
+
+@dataclass(frozen=True)
+class Recognised:
+    """A preset and what speaks for it.
+
+    Attributes
+    ----------
+    preset : Preset
+    because : str
+        For people.
+    """
+
+    preset: Preset
+    because: str
+
+    def to_json(self) -> dict[str, str]:
+        """For JSON."""
+        return {"name": self.preset.name, "because": self.because}
+
+
+def preset(name: str) -> Preset:
+    """The preset of a name.
+
+    Raises
+    ------
+    SettingsError
+        If there is none.
+    """
+    if name not in PRESETS:
+        raise SettingsError("preset", repr(name), f"one of {', '.join(PRESETS)}", "mend --preset")
+    return PRESETS[name]
+
+
+def recognise(fixed: Image, moving: Image) -> Recognised:
+    """Choose a preset by headers and intensities of two scans.
+
+    CT is told by its air, far below zero; the chest by how much of the body has the density of lung; a head by the size
+    of the scan. Which one was chosen is shown, and can be overruled.
+
+    Parameters
+    ----------
+    fixed, moving : Image
+    """
+    if fixed.grid.ndim == 2:
+        return Recognised(PRESETS["2d"], "the scans are 2D")
+    ct = _is_ct(fixed), _is_ct(moving)
+    if ct[0] != ct[1]:
+        sides = ("CT", "not") if ct[0] else ("not", "CT")
+        return Recognised(PRESETS["ct-mr"], f"the fixed scan is {sides[0]}, the moving one {sides[1]}")
+    if all(ct):
+        lung = _lung(fixed)
+        name = "thorax-ct" if lung > _MUCH_LUNG else "abdomen-ct"
+        return Recognised(PRESETS[name], f"Hounsfield units, {lung:.0%} lung")
+    longest = float(fixed.grid.extent.max())
+    name = "brain-mr" if longest <= _HEAD else "abdomen-mr"
+    return Recognised(PRESETS[name], f"no Hounsfield units, {longest:.0f} mm long")
+
+
+def _is_ct(image: Image) -> bool:
+    return float(image.data.min()) <= _AIR
+
+
+def _lung(image: Image) -> float:
+    """Voxels of the density of lung, as a fraction of those that are denser."""
+    data = image.data.to(torch.float32)
+    lung = ((data > _LUNG[0]) & (data < _LUNG[1])).sum()
+    return float(lung) / max(1.0, float((data >= _LUNG[1]).sum()))
