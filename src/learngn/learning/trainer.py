@@ -141,6 +141,9 @@ class _Loop:
     def run(self) -> Trained:
         config = self.config
         while self.done < config.steps:
+            # What the first whole step starts from counts too: the hand-made linearisation, or φ after its pretraining.
+            if self.done == config.pretraining_steps and (self.done == 0 or self.done % config.validate_every):
+                self._validate()
             losses = self._advance(self.done)
             self.done += 1
             if self.fabric.is_global_zero:
