@@ -21,7 +21,7 @@ STAGES = ("read", "features", "affine", "optimise", "warp", "write", "total")
 
 def mean(rows: list[dict[str, float]], key: str) -> float:
     """Mean over the pairs that have the number."""
-    return statistics.fmean(row[key] for row in rows if row.get(key) is not None)
+    return statistics.fmean(float(row[key]) for row in rows if row.get(key) is not None)
 
 
 def main(folders: list[str]) -> None:

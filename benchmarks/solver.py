@@ -32,7 +32,7 @@ def main(fixed_path: str, moving_path: str) -> None:
             sampling.pool(theirs.data, grids[1].shape), None, grids[0].index_map(grids[1]), grids[0].shape
         )
         normal = Analytic().normal_equations(features, warped)
-        stiffness = level.lam * Diffusion().stiffness(grids[0], features)[None]
+        stiffness = Diffusion().stiffness(grids[0], features).scaled(features.new_tensor([level.lam]))
         operator = NormalOperator(normal.blocks, stiffness, features.new_zeros(1))
         for make in (Multigrid, BlockJacobi):
             loose = conjugate_gradients(operator, -normal.gradient, make(operator), tolerance=0.1, iterations=500)[1]
