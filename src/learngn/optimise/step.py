@@ -77,10 +77,10 @@ class StepControl:
         return joined, step, smallest
 
 
-def surroundings(mask: Tensor) -> Tensor:
-    """One at the voxels of a mask, (N, *S), and about them, falling smoothly to zero; (N, 1, *S)."""
+def surroundings(mask: Tensor, reach: int = 2) -> Tensor:
+    """One at the voxels of a mask, (N, *S), and about them, falling smoothly to zero over `reach`; (N, 1, *S)."""
     shape = mask.shape[1:]
-    coarse = [max(1, n // 2) for n in shape]
+    coarse = [max(1, n // reach) for n in shape]
     touched = (sampling.pool(mask[:, None].float(), coarse) > 0).float()
     dilate = F.max_pool3d if len(shape) == 3 else F.max_pool2d
     wide = dilate(touched, 3, stride=1, padding=1)

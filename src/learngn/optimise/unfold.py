@@ -49,7 +49,7 @@ def _determinant(columns: list[Tensor]) -> Tensor:
     )
 
 
-def unfolded(u: Tensor, *, smallest: float = 0.01, rounds: int = 200) -> Tensor:
+def unfolded(u: Tensor, *, smallest: float = 0.01, rounds: int = 8) -> Tensor:
     """Smooth a displacement about its folds until none is left; elsewhere it stays as it is.
 
     Parameters
@@ -58,36 +58,48 @@ def unfolded(u: Tensor, *, smallest: float = 0.01, rounds: int = 200) -> Tensor:
     smallest : float
         Determinant that is left at every corner of every cell.
     rounds : int
-        At most so many: each smooths over a voxel more.
+        At most so many at every reach, 1, 2, 4, ... voxels about the folds, up to the whole grid.
 
     Returns
     -------
     Tensor, shape (1, D, *S) [voxel]
         Without folds; shrunk as a whole where all rounds were not enough.
     """
-    for round_ in range(rounds):
-        folded = smallest_determinant(u) < smallest
-        if not bool(folded.any()):
-            return u
-        # Folds that stay want a wider neighbourhood: the blend is widened as the rounds go on.
-        blend = surroundings(folded)
-        for _ in range(round_ // 10):
-            blend = surroundings(blend[:, 0] > 0)
-        u = u + blend * (_smooth(u) - u)
+    reach = 1
+    while reach < max(u.shape[2:]):
+        for _ in range(rounds):
+            folded = smallest_determinant(u) < smallest
+            if not bool(folded.any()):
+                return u
+            smooth, width = u, reach
+            while width:  # long strides first: the short ones take their pattern away
+                smooth, width = _smooth(smooth, width), width // 2
+            u = u + surroundings(folded, 2 * reach) * (smooth - u)
+        reach *= 2
     while bool((smallest_determinant(u) < smallest).any()):
         u = 0.9 * u
     return u
 
 
-def _smooth(u: Tensor) -> Tensor:
-    """Binomial average over 3^D voxels, extrapolated linearly at the border, so that an affine field stays."""
+def _smooth(u: Tensor, stride: int) -> Tensor:
+    """Binomial average over 3^D voxels, `stride` apart.
+
+    Of neighbours the border is extrapolated linearly, so that an affine field stays. Farther away it is repeated: a
+    border that is itself at fault would be kept for ever.
+    """
     for axis in range(2, u.ndim):
         n = u.shape[axis]
-        if n < 3:
+        d = min(stride, n - 1)
+        if d == 0:
             continue
         first, last = u.narrow(axis, 0, 1), u.narrow(axis, n - 1, 1)
-        before = torch.cat([2 * first - u.narrow(axis, 1, 1), u.narrow(axis, 0, n - 1)], dim=axis)
-        after = torch.cat([u.narrow(axis, 1, n - 1), 2 * last - u.narrow(axis, n - 2, 1)], dim=axis)
+        if stride == 1:
+            low, high = 2 * first - u.narrow(axis, 1, 1), 2 * last - u.narrow(axis, n - 2, 1)
+        else:
+            repeats = [d if a == axis else 1 for a in range(u.ndim)]
+            low, high = first.repeat(repeats), last.repeat(repeats)
+        before = torch.cat([low, u.narrow(axis, 0, n - d)], dim=axis)
+        after = torch.cat([u.narrow(axis, d, n - d), high], dim=axis)
         u = u / 2 + (before + after) / 4
     return u
 
