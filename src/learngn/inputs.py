@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
 
 from learngn._defaults import LABEL_FEATURES, SCAN_FEATURES
-from learngn.errors import ImageError, LabelError
+from learngn.errors import ImageError, LabelError, LandmarkError
 from learngn.features import Combined, Feature, FeatureImage, parse_features
+from learngn.features.base import working_image
+from learngn.grid import Grid
 from learngn.image import Image, check_scan
-from learngn.io import read_image
+from learngn.io import Pair, read_grid, read_image, read_landmarks
+from learngn.optimise import LandmarkPairs
 from learngn.transform import Affine
 
 _MOST_LABELS = 1000
@@ -124,5 +129,79 @@ def masked(features: FeatureImage, mask: Image | None) -> FeatureImage:
     """Features that count where a mask is one."""
     if mask is None:
         return features
-    weight = Affine.identity(mask.grid.ndim).warp(mask, features.grid).data
+    # Averaged like the features: a small mask would slip through between the voxels of a coarse grid.
+    coarse = working_image(mask, float(features.grid.spacing.max()))
+    weight = Affine.identity(mask.grid.ndim).warp(coarse, features.grid).data
     return replace(features, weight=weight.to(features.data))
+
+
+@dataclass(frozen=True)
+class Guidance:
+    """What guides the registrations of a data set beside the features.
+
+    Attributes
+    ----------
+    masks : bool
+        Let the features count within the subjects' masks alone.
+    keypoints : float, optional
+        Weight of the subjects' key points, see :class:`learngn.optimise.LandmarkPairs`; None leaves them out.
+    scale : float
+        Distance from which on a pair of key points counts less [mm].
+    """
+
+    masks: bool = False
+    keypoints: float | None = None
+    scale: float = float("inf")
+
+    def of(self, pair: Pair) -> dict[str, Any]:
+        """Arguments of :func:`learngn.register` for a pair.
+
+        Raises
+        ------
+        LandmarkError
+            If key points are asked for and a subject has none.
+        ImageError
+            If masks are asked for and a subject has none.
+        """
+        given: dict[str, Any] = {}
+        for side, subject in (("fixed", pair.fixed), ("moving", pair.moving)):
+            if self.masks:
+                if subject.mask is None:
+                    raise ImageError(
+                        f"mask of {subject.image.name}", "no file", "one in masksTr", "add it, or leave masks out"
+                    )
+                given[f"{side}_mask"] = subject.mask
+            if self.keypoints is not None and subject.keypoints is None:
+                raise LandmarkError(
+                    f"key points of {subject.image.name}",
+                    "no file",
+                    "one in keypointsTr",
+                    "add it, or leave keypoints out",
+                )
+        if self.keypoints is not None and pair.fixed.keypoints is not None and pair.moving.keypoints is not None:
+            files = pair.fixed.keypoints, pair.moving.keypoints
+            grids = read_grid(pair.fixed.image), read_grid(pair.moving.image)
+            given["landmarks"] = read_keypoints(files, grids, self.keypoints, self.scale)
+        return given
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON; empty if there is none."""
+        if not self.masks and self.keypoints is None:
+            return {}
+        return {key: value for key, value in asdict(self).items() if value not in (None, float("inf"))}
+
+
+def read_keypoints(
+    files: tuple[Path, Path], grids: tuple[Grid, Grid], weight: float, scale: float = float("inf")
+) -> LandmarkPairs:
+    """Read corresponding key points of the fixed and the moving image; a column ``weight`` is their confidence.
+
+    Raises
+    ------
+    LandmarkError
+        If a file cannot be read, or their numbers differ.
+    """
+    ours, theirs = (read_landmarks(path, grid) for path, grid in zip(files, grids, strict=True))
+    trust = [points.weights for points in (ours, theirs) if points.weights is not None]
+    confidence = np.prod(trust, axis=0) if trust and len(ours.points) == len(theirs.points) else None
+    return LandmarkPairs(ours.points, theirs.points, weight, confidence, scale)

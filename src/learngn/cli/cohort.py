@@ -10,9 +10,11 @@ import typer
 from learngn.cli import console
 from learngn.cli.evaluate import end_if_failed
 from learngn.cli.options import (
+    INFINITE,
     AffineStage,
     Features,
     Iterations,
+    KeypointScale,
     Lambda,
     NoFolds,
     Overlap,
@@ -52,6 +54,11 @@ def cohort(
     diffeomorphic: NoFolds = None,
     robust: RobustData = None,
     overlap: Overlap = None,
+    masks: Annotated[bool, typer.Option("--masks", help="Let features count within masksTr alone.")] = False,
+    keypoint_weight: Annotated[
+        float | None, typer.Option(help="Let the points of keypointsTr pull, with this weight [1/mm²].")
+    ] = None,
+    keypoint_scale: KeypointScale = INFINITE,
     threads: Threads = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Only so many pairs, the first ones.")] = None,
     json: console.Json = False,
@@ -66,6 +73,7 @@ def cohort(
     from learngn.cohort import run_cohort
     from learngn.evaluation import PairScores, summarise
     from learngn.evaluation.tables import render
+    from learngn.inputs import Guidance
     from learngn.io import read_dataset, read_image
 
     limit_threads(threads)
@@ -86,13 +94,16 @@ def cohort(
     )
     description = read_dataset(dataset)
     pairs = description.validation[:limit]
+    guidance = Guidance(masks, keypoint_weight, keypoint_scale)
     if options.undecided and pairs:
         images = [read_image(subject.image) for subject in (pairs[0].fixed, pairs[0].moving)]
         options, recognised = options.recognising(*images)
         if not quiet:
             typer.echo(f"preset {recognised.preset.name}: {recognised.because}", err=True)
     with console.progress(quiet) as bars:
-        records = run_cohort(pairs, output, options.settings, _events(bars, len(pairs)), model=options.trained)
+        records = run_cohort(
+            pairs, output, options.settings, _events(bars, len(pairs)), model=options.trained, guidance=guidance
+        )
     scores = [PairScores.from_json(record) for record in records]
     summary = summarise(scores, np.random.default_rng(_SEED), names=description.label_names)
     seconds = [record["seconds"]["total"] for record in records if "seconds" in record]

@@ -117,6 +117,13 @@ Overlap = Annotated[
         rich_help_panel=_PANEL,
     ),
 ]
+INFINITE = float("inf")
+KeypointScale = Annotated[
+    float,
+    typer.Option(
+        help="Distance from which on a pair of keypoints counts less [mm].", show_default=False, rich_help_panel=_PANEL
+    ),
+]
 Threads = Annotated[int | None, typer.Option(min=1, help="CPU threads; by default all.", rich_help_panel=_PANEL)]
 
 

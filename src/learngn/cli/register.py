@@ -13,9 +13,11 @@ import typer
 
 from learngn.cli import console
 from learngn.cli.options import (
+    INFINITE,
     AffineStage,
     Features,
     Iterations,
+    KeypointScale,
     Lambda,
     NoFolds,
     Overlap,
@@ -56,6 +58,7 @@ def register(
     fixed_keypoints: Annotated[Path | None, typer.Option(help="Points in FIXED (CSV) that pull.")] = None,
     moving_keypoints: Annotated[Path | None, typer.Option(help="The same points in MOVING (CSV).")] = None,
     keypoint_weight: Annotated[float, typer.Option(help="Weight of their mean squared distance [1/mm²].")] = 1.0,
+    keypoint_scale: KeypointScale = INFINITE,
     strides: Strides = None,
     iterations: Iterations = None,
     lam: Lambda = None,
@@ -105,6 +108,7 @@ def register(
         output,
         options,
         keypoint_weight=keypoint_weight,
+        keypoint_scale=keypoint_scale,
         report=report,
         command=shlex.join(["learngn", *sys.argv[1:]]),
     )
@@ -126,7 +130,7 @@ class Job:
     options : RegistrationOptions
     report : bool
     command : str
-    keypoint_weight : float
+    keypoint_weight, keypoint_scale : float
     label_names : dict, optional
     """
 
@@ -137,6 +141,7 @@ class Job:
     command: str
     label_names: Mapping[int, str] | None = None
     keypoint_weight: float = 1.0
+    keypoint_scale: float = INFINITE
 
     @property
     def inputs(self) -> dict[str, Path]:
@@ -193,8 +198,7 @@ class Job:
         return metrics
 
     def _keypoints(self, truth: Truth) -> LandmarkPairs | None:
-        from learngn.io import read_landmarks
-        from learngn.optimise import LandmarkPairs
+        from learngn.inputs import read_keypoints
 
         paths = self.files.get("fixed_keypoints"), self.files.get("moving_keypoints")
         if paths[0] is None and paths[1] is None:
@@ -203,8 +207,9 @@ class Job:
             raise SettingsError(
                 "keypoints", "those of one scan", "those of both", "give --fixed-keypoints and --moving-keypoints"
             )
-        ours, theirs = read_landmarks(paths[0], truth.fixed), read_landmarks(paths[1], truth.moving)
-        return LandmarkPairs(ours.points, theirs.points, self.keypoint_weight)
+        return read_keypoints(
+            (paths[0], paths[1]), (truth.fixed, truth.moving), self.keypoint_weight, self.keypoint_scale
+        )
 
     def _pair(self, options: RegistrationOptions) -> Pair:
         from learngn.features import parse_features

@@ -13,6 +13,7 @@ from learngn.cohort.records import Record, check_same_settings, read_records, wr
 from learngn.errors import LearnGNError
 from learngn.evaluation import read_truth
 from learngn.grid import Grid
+from learngn.inputs import Guidance
 from learngn.io import Pair, check_writable, read_grid, write_learn2reg
 from learngn.model import Model
 from learngn.optimise import Iteration
@@ -51,6 +52,7 @@ def run_cohort(
     events: CohortEvents | None = None,
     *,
     model: Model | None = None,
+    guidance: Guidance | None = None,
 ) -> list[Record]:
     """Register pairs and write ``disp_FFFF_MMMM.nii.gz`` and a line of ``results.jsonl`` for each.
 
@@ -66,6 +68,8 @@ def run_cohort(
     events : CohortEvents, optional
     model : Model, optional
         A trained one, to register with.
+    guidance : Guidance, optional
+        Masks and key points to use.
 
     Returns
     -------
@@ -80,15 +84,16 @@ def run_cohort(
         If it cannot be written.
     """
     directory = Path(directory)
-    events = events or CohortEvents()
+    events, guidance = events or CohortEvents(), guidance or Guidance()
     check_writable(directory)
     records = read_records(directory)
     for pair in pairs:
         if _is_done(pair, records, directory):
-            check_same_settings(records[pair.id], _description(settings(read_grid(pair.fixed.image)), model), directory)
+            wanted = _description(settings(read_grid(pair.fixed.image)), model, guidance)
+            check_same_settings(records[pair.id], wanted, directory)
     for pair in pairs:
         if not _is_done(pair, records, directory):
-            records[pair.id] = _run_pair(pair, directory, settings, events, model)
+            records[pair.id] = _run_pair(pair, directory, settings, events, model, guidance)
             write_records(records, directory)
         events.done(records[pair.id])
     return [records[pair.id] for pair in pairs]
@@ -105,6 +110,7 @@ def _run_pair(
     settings: Callable[[Grid], Settings],
     events: CohortEvents,
     model: Model | None,
+    guidance: Guidance,
 ) -> Record:
     names = pair.fixed.image.name, pair.moving.image.name
     record: dict[str, Any] = {"pair": pair.id, "fixed": names[0], "moving": names[1]}
@@ -115,7 +121,14 @@ def _run_pair(
     chosen = settings(truth.fixed)  # wrong settings are no fault of the pair: they end the run
     events.begins(pair, chosen)
     try:
-        result = register(pair.fixed.image, pair.moving.image, settings=chosen, model=model, callback=events.step)
+        result = register(
+            pair.fixed.image,
+            pair.moving.image,
+            settings=chosen,
+            model=model,
+            callback=events.step,
+            **guidance.of(pair),
+        )
         start = perf_counter()
         write_learn2reg(result.transform, directory / pair.field_name, truth.fixed, truth.moving)
         seconds = result.seconds | {"write": perf_counter() - start}
@@ -127,11 +140,16 @@ def _run_pair(
         **scores,
         **outcome(result),
         "seconds": seconds | {"total": sum(seconds.values())},
-        "settings": _description(result.settings, model),
+        "settings": _description(result.settings, model, guidance),
         "version": __version__,
     }
 
 
-def _description(settings: Settings, model: Model | None) -> dict[str, Any]:
+def _description(settings: Settings, model: Model | None, guidance: Guidance) -> dict[str, Any]:
     """All that decides a result, for JSON."""
-    return settings.as_dict() | ({} if model is None else {"model": model.digest})
+    guided = guidance.as_dict()
+    return (
+        settings.as_dict()
+        | ({} if model is None else {"model": model.digest})
+        | ({"guidance": guided} if guided else {})
+    )

@@ -29,12 +29,15 @@ class Subject:
         Landmarks, of ``landmarksTr``, or else of ``keypointsTr``.
     mask : Path or None
         Mask, of ``masksTr``.
+    keypoints : Path or None
+        Key points, of ``keypointsTr``: found by a detector, to guide a registration.
     """
 
     image: Path
     labels: Path | None = None
     landmarks: Path | None = None
     mask: Path | None = None
+    keypoints: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -170,8 +173,8 @@ def _subject(entry: Any, key: str, path: Path) -> Subject:
             other = re.sub(r"\.nii(\.gz)?$", suffix, other)
         return path.parent / other if other != name and (path.parent / other).is_file() else None
 
-    landmarks = beside("landmarks", ".csv") or beside("keypoints", ".csv")
-    return Subject(image, beside("labels"), landmarks, beside("masks"))
+    keypoints = beside("keypoints", ".csv")
+    return Subject(image, beside("labels"), beside("landmarks", ".csv") or keypoints, beside("masks"), keypoints)
 
 
 def scan_numbers(scan: Path) -> tuple[str, str]:
