@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.stats import wilcoxon
 
 from learngn.errors import ShapeError
 from learngn.grid import FloatArray
@@ -109,6 +108,8 @@ def compare(first: ArrayLike, second: ArrayLike) -> Comparison:
     difference = difference[~np.isnan(difference)]
     if difference.size == 0:
         return Comparison(float("nan"), float("nan"), 0)
+    from scipy.stats import wilcoxon  # half a second, which a registration need not wait
+
     p_value = float(wilcoxon(difference).pvalue) if difference.any() else 1.0
     return Comparison(float(difference.mean()), p_value, difference.size)
 
