@@ -1,14 +1,16 @@
 """What of a registration is worth learning: J and f, w, λ, φ, alone and together, trained alike.
 
-Usage: python benchmarks/ablation.py DATASET.json DIR [FEATURES [STEPS [PAIRS]]]
+Usage: python benchmarks/ablation.py DATASET.json DIR [FEATURES [STEPS [PAIRS [CONFIG]]]]
 
-Goes on where an earlier run has stopped. λ before training is that of the features, in every row.
+CONFIG is the training of the last row; its φ, its linearisation and its λ are left out in the others. Goes on where an
+earlier run has stopped. λ before training is that of the features, in every row.
 """
 
 from __future__ import annotations
 
 import statistics
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from learngn.cohort import run_cohort
@@ -35,7 +37,8 @@ ROWS = {
 def variant(full: TrainingConfig, steps: int, row: tuple[bool, bool, bool, bool]) -> TrainingConfig:
     """The training of a row: as many steps through Gauss-Newton for all, before them those of φ alone."""
     linearisation, weight, lam, features = row
-    through = max(1, round(steps * (1 - full.pretraining)))
+    whole = full.model_copy(update={"steps": steps})
+    through = max(1, steps - whole.pretraining_steps)
     return full.model_copy(
         update={
             "steps": steps if features else through,
@@ -47,16 +50,28 @@ def variant(full: TrainingConfig, steps: int, row: tuple[bool, bool, bool, bool]
     )
 
 
-def main(path: str, folder: str, features: str = "distance", steps: str = "800", pairs: str = "1000") -> None:
+def hand_made(full: TrainingConfig) -> Settings:
+    """Settings of the row that learns nothing: the schedule of the others."""
+    given = {
+        name: value
+        for name in ("strides", "iterations", "longest_step", "min_jacobian")
+        if (value := getattr(full, name)) is not None
+    }
+    return replace(default_settings(full.features, labels=True), **given)
+
+
+def main(
+    path: str, folder: str, features: str = "distance", steps: str = "800", pairs: str = "1000", config: str = ""
+) -> None:
     """Print the table."""
     dataset, out = read_dataset(path), Path(folder)
-    full = config_for(dataset, features=features)
+    full = config_for(dataset, Path(config) if config else None, features=features)
     chosen = dataset.validation[: int(pairs)]
     found: dict[str, list[float]] = {}
     print(f"{dataset.name}, {features}, {len(chosen)} pairs, {steps} steps\n")
     print("| learned | Dice | folds [%] | against analytic (p) |\n|---|---|---|---|")
     for name, row in ROWS.items():
-        settings, model = default_settings(features, labels=True), None
+        settings, model = hand_made(full), None
         if any(row):
             key = name.replace(", ", "-")
             model = train(dataset, out / "models" / key, variant(full, int(steps), row)).model

@@ -437,3 +437,19 @@ def test_model_in_3d(quick, tmp_path):
     trained = train(read_dataset(tmp_path), tmp_path / "model", config)
     assert trained.model.config.ndim == 3
     assert 0 <= trained.validation.dice <= 1
+
+
+def test_factors_have_a_rate_of_their_own(dataset, quick, tmp_path):
+    """With no rate for the rest, factors and λ alone move, as far as Adam's rate and its warm-up say."""
+    config = quick(
+        network={"kind": "profiles"}, rate=1e-12, factor_rate=0.1, warmup=0, steps=1, average=0.0, weight_decay=0.0,
+        lineariser=LineariserConfig(hidden=4), losses={"labels": 1.0, "auxiliary": 0.0, "distances": 0.0},
+    )  # fmt: skip
+    record = Record()
+    train(dataset, tmp_path, config, events=record.events)
+    (*_, before), (*_, after) = record.validations
+    moved = {name: float((after[name] - before[name]).abs().max()) for name in before}
+    assert moved["method.lineariser.last.weight"] < 1e-9
+    assert moved["encoder.log_gain"] == pytest.approx(0.1, rel=1e-3)
+    assert moved["encoder.network.height"] == pytest.approx(0.1, rel=1e-3)
+    assert moved["encoder.network.log_width"] == pytest.approx(0.1, rel=1e-3)

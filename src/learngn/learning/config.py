@@ -112,6 +112,9 @@ class TrainingConfig(Strict):
         Pairs a step, on each device.
     rate, weight_decay : float
         Of AdamW; the rate rises over `warmup` steps and falls along a cosine to zero.
+    factor_rate : float, optional
+        Rate of what has one number a channel or a level: factors of channels, profiles, λ. They bear, and need, a far
+        larger one than convolutions; by default the same.
     warmup : int
     clip : float
         Largest norm of the gradient.
@@ -156,6 +159,7 @@ class TrainingConfig(Strict):
     pretraining: float = Field(0.6, ge=0, lt=1)
     batch: int = Field(1, ge=1)
     rate: float = Field(2e-3, gt=0)
+    factor_rate: float | None = Field(None, gt=0)
     weight_decay: float = Field(1e-3, ge=0)
     warmup: int = Field(50, ge=0)
     clip: float = Field(1.0, gt=0)

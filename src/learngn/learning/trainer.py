@@ -118,9 +118,7 @@ class _Loop:
             limit=config.limit,
             mixed=config.precision == "bfloat16",
         )
-        optimiser = torch.optim.AdamW(
-            [p for p in step.parameters() if p.requires_grad], lr=config.rate, weight_decay=config.weight_decay
-        )
+        optimiser = torch.optim.AdamW(_groups(step, config), lr=config.rate, weight_decay=config.weight_decay)
         self.average = AveragedModel(
             step,
             multi_avg_fn=get_ema_multi_avg_fn(config.average),  # type: ignore[no-untyped-call]
@@ -168,7 +166,7 @@ class _Loop:
         random = np.random.default_rng((config.seed, index, self.fabric.global_rank))
         shared = np.random.default_rng((config.seed, index))  # equal depth of the graph on all processes
         for group in self.optimiser.param_groups:
-            group["lr"] = config.rate * _rate(index, config)
+            group["lr"] = group["highest"] * _rate(index, config)
         counts = _counts(self.bare.model.settings, index, config, shared)
         losses: dict[str, float] = {}
         self.optimiser.zero_grad()
@@ -223,6 +221,24 @@ class _Loop:
             )
             write_checkpoint(state, self.directory)
         self.fabric.barrier()
+
+
+# What has one number a channel or a level.
+_FACTORS = {"log_gain", "log_lam", "height", "log_width"}
+
+
+def _groups(step: TrainingStep, config: TrainingConfig) -> list[dict[str, Any]]:
+    """Parameters by their rate."""
+    groups: list[dict[str, Any]] = []
+    for highest, factors in ((config.rate, False), (config.factor_rate or config.rate, True)):
+        chosen = [
+            parameter
+            for name, parameter in step.named_parameters()
+            if parameter.requires_grad and (name.rpartition(".")[2] in _FACTORS) == factors
+        ]
+        if chosen:
+            groups.append({"params": chosen, "highest": highest})
+    return groups
 
 
 def _rate(index: int, config: TrainingConfig) -> float:
