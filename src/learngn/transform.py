@@ -281,7 +281,7 @@ def invert(field: DisplacementField, *, iterations: int = 50, tolerance: float =
     while count < iterations and mean > tolerance:
         count += 1
         residual = v + sampling.warp(u, v, identity, shape)
-        length = residual.norm(dim=1)[sampling.inside(shape, v, identity, shape, u)[:, 0]]
+        length = residual.square().sum(1).sqrt()[sampling.inside(shape, v, identity, shape, u)[:, 0]]
         error = float(length.mean()) if length.numel() else 0.0
         if error < mean:
             best, mean, worst = v, error, float(length.max()) if length.numel() else 0.0

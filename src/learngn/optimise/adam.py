@@ -17,6 +17,7 @@ from learngn.optimise.history import Iteration, StopReason
 from learngn.optimise.landmarks import LandmarkPairs, refuse_landmarks
 from learngn.optimise.levels import PairLevel, first_displacement, levels_of_pair
 from learngn.optimise.schedule import Level
+from learngn.optimise.step import squared_length
 from learngn.regularise import Diffusion, Regulariser, apply_regulariser
 from learngn.solve import SolveStatus
 
@@ -100,7 +101,7 @@ class AdamDisplacement(nn.Module):
             data, elastic = self._evaluate(pair, u)
             data_energy = float(data) / pair.voxels
             regularity = level.lam / 2 * float((u * elastic).sum(dtype=torch.float64)) / pair.voxels
-            length = (u - before).norm(dim=1)
+            length = squared_length(u - before).sqrt()
             record = Iteration(
                 index, level.stride, pair.grid.shape, iteration, level.lam,
                 data_energy + regularity, data_energy, regularity, 1.0,

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from learngn import sampling
-from learngn.optimise.step import surroundings
+from learngn.optimise.step import squared_length, surroundings
 
 
 def smallest_determinant(u: Tensor) -> Tensor:
@@ -115,7 +115,7 @@ def inverse_error(forward: Tensor, inverse: Tensor, weight: Tensor | None = None
         What counts, for example the body.
     """
     shape, identity = forward.shape[2:], sampling.identity_map(forward.shape[1])
-    length = sampling.compose(forward, inverse).norm(dim=1, keepdim=True)
+    length = squared_length(sampling.compose(forward, inverse)).sqrt()
     counts = sampling.inside(shape, inverse, identity, shape, forward).to(length.dtype)
     if weight is not None:
         counts = counts * weight
