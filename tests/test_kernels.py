@@ -7,7 +7,7 @@ import torch
 from learngn import sampling
 from learngn.kernels.compiled import COMPILED
 from learngn.kernels.interface import Taps
-from learngn.kernels.reference import ReferenceKernels
+from learngn.kernels.reference import ReferenceKernels, stencil_diagonal
 
 REFERENCE = ReferenceKernels()
 SHAPES = [(7, 9), (1, 6), (6, 7, 5), (5, 1, 4), (1, 1, 3), (8, 6, 10)]
@@ -97,6 +97,31 @@ def test_smooth(shape):
     for x in (None, torch.randn_like(rhs)):
         got = COMPILED.smooth(blocks, stiffness, shift, rhs, x, 0.8)
         close(got, REFERENCE.smooth(blocks, stiffness, shift, rhs, x, 0.8), 1e-4)
+
+
+@pytest.mark.parametrize("samples", [None, 1, 2])
+def test_elastic(shape, samples):
+    _, stiffness, _, x = system(shape)
+    faces = None if samples is None else torch.rand(samples, len(shape), *shape)
+    close(COMPILED.elastic(stiffness, x, faces), REFERENCE.elastic(stiffness, x, faces), 1e-4)
+
+
+def test_apply_blocks(shape):
+    blocks, stiffness, shift, x = system(shape)
+    elastic = REFERENCE.elastic(stiffness, x, None)
+    whole = REFERENCE.apply_operator(blocks, stiffness, shift, x)
+    for kernels in (COMPILED, REFERENCE):
+        close(kernels.apply_blocks(blocks, shift, x, elastic), whole, 1e-4)
+
+
+def test_relax(shape):
+    blocks, stiffness, shift, rhs = system(shape)
+    diagonal = stencil_diagonal(stiffness, shape, None, 1)
+    for x in (None, torch.randn_like(rhs)):
+        elastic = None if x is None else REFERENCE.elastic(stiffness, x, None)
+        whole = REFERENCE.smooth(blocks, stiffness, shift, rhs, x, 0.8)
+        for kernels in (COMPILED, REFERENCE):
+            close(kernels.relax(blocks, diagonal, shift, rhs, x, elastic, 0.8), whole, 1e-4)
 
 
 def test_determinant(shape):

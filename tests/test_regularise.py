@@ -1,72 +1,322 @@
-"""The diffusion energy: what it is zero on, what it measures, and that it does not depend on the grid."""
+"""The contract of every regulariser, inherited by each of them, and what each is for."""
 
 import numpy as np
 import pytest
+import scipy.sparse as sp
 import torch
 
 from learngn import sampling
+from learngn.errors import ImageError, SettingsError
 from learngn.grid import Grid
-from learngn.regularise import Diffusion, apply_regulariser
+from learngn.image import Image
+from learngn.regularise import Adaptive, Curvature, Diffusion, apply_regulariser
+from learngn.solve import NormalSolver, SolveStatus
 
-GRIDS = [Grid.from_spacing((8, 6), (1.0, 2.5)), Grid.from_spacing((6, 5, 7), (1.0, 1.5, 4.0))]
+GRIDS = [
+    Grid.from_spacing((8, 6), (1.0, 2.5)),
+    Grid.from_spacing((7, 5, 9), (1.0, 1.5, 4.0)),
+    Grid.from_spacing((6, 1, 5), (2.0, 1.0, 3.0)),
+]
 
 
-@pytest.fixture(params=GRIDS, ids=str)
-def grid(request):
-    return request.param
+def field(grid, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(2, grid.ndim, *grid.shape, generator=generator, dtype=torch.float64)
 
 
-def energy(u, grid):
+def energy(regulariser, u, grid):
     """½ <u, R u>."""
-    return float((u * apply_regulariser(Diffusion(), u, grid)).sum()) / 2
+    return float((u * apply_regulariser(regulariser, u, grid)).sum()) / 2
+
+
+def in_voxels(millimetres, grid):
+    return millimetres / torch.as_tensor(grid.spacing).reshape(-1, *[1] * grid.ndim)
 
 
 def linear_field(grid, gradient):
     """``u(p) = gradient @ p`` [mm], in voxels of the grid (whose axes are the world's)."""
-    axes = [np.arange(n) * s for n, s in zip(grid.shape, grid.spacing, strict=True)]
-    points = np.stack(np.meshgrid(*axes, indexing="ij"))
-    millimetres = np.einsum("ab,b...->a...", gradient, points)
-    return torch.as_tensor(millimetres / grid.spacing.reshape(-1, *[1] * grid.ndim))[None]
+    axes = [torch.arange(n, dtype=torch.float64) * s for n, s in zip(grid.shape, grid.spacing, strict=True)]
+    points = torch.stack(torch.meshgrid(*axes, indexing="ij"))
+    millimetres = torch.einsum("ab,b...->a...", torch.as_tensor(gradient, dtype=torch.float64), points)
+    return in_voxels(millimetres, grid)[None]
 
 
-def test_constants_cost_nothing(grid):
-    u = torch.ones(1, grid.ndim, *grid.shape, dtype=torch.float64)
-    assert not apply_regulariser(Diffusion(), u, grid).any()
+def wave(grid):
+    """Cosines over the extent, in voxels: fields that a Neumann border leaves alone."""
+    axes = torch.meshgrid(*[(torch.arange(n, dtype=torch.float64) + 0.5) / n for n in grid.shape], indexing="ij")
+    value = torch.cos(torch.pi * axes[0]) * torch.cos(torch.pi * axes[1]) * torch.cos(2 * torch.pi * axes[-1])
+    return in_voxels(torch.stack([(a + 1.0) * value for a in range(grid.ndim)]), grid)[None]
 
 
-def test_linear_field_costs_its_squared_gradient(grid):
-    gradient = np.arange(1.0, grid.ndim**2 + 1).reshape(grid.ndim, grid.ndim)
-    # A grid of n voxels has n - 1 differences along an axis.
-    differences = [grid.size * (n - 1) / n for n in grid.shape]
-    expected = 0.5 * sum((gradient[:, b] ** 2).sum() * differences[b] for b in range(grid.ndim))
-    assert energy(linear_field(grid, gradient), grid) == pytest.approx(expected, rel=1e-12)
+def smooth_image(grid, labels=False):
+    """An image that varies, on another grid over the same extent."""
+    finer = grid.resized([2 * n for n in grid.shape])
+    axes = torch.meshgrid(*[torch.linspace(0, 1, n) for n in finer.shape], indexing="ij")
+    value = 0.2 + axes[0] + axes[-1] ** 2
+    return Image((value > 0.9).to(torch.uint8)[None, None] if labels else value[None, None], finer, labels=labels)
 
 
-def test_inside_a_linear_field_there_is_no_force(grid):
-    inner = (slice(None), slice(None), *[slice(1, -1)] * grid.ndim)
-    force = apply_regulariser(Diffusion(), linear_field(grid, np.ones((grid.ndim, grid.ndim))), grid)
-    assert float(force[inner].abs().max()) < 1e-10
-    assert float(force.abs().max()) > 1e-3
+def path_gradient(grid, axis):
+    """Differences along an axis [1/mm], a SciPy sparse matrix: (n - 1) / n of the voxels long."""
+    factors = [
+        sp.diags([-np.ones(n), np.ones(n - 1)], [0, 1], shape=(n - 1, n)) / s if other == axis else sp.identity(n)
+        for other, (n, s) in enumerate(zip(grid.shape, grid.spacing, strict=True))
+    ]
+    whole = factors[0]
+    for factor in factors[1:]:
+        whole = sp.kron(whole, factor)
+    return whole.tocsr()
 
 
-def test_unit_of_length_does_not_matter(grid):
-    u = torch.randn(1, grid.ndim, *grid.shape, dtype=torch.float64)
-    metres = Grid.from_spacing(grid.shape, grid.spacing / 1000)
-    assert energy(u, metres) == pytest.approx(energy(u, grid), rel=1e-10)
+class Contract:
+    """What a regulariser promises. A subclass makes one for a grid, and its matrix on one component."""
+
+    def make(self, grid):
+        raise NotImplementedError
+
+    def matrix(self, grid):
+        """For one component of the displacement in mm."""
+        raise NotImplementedError
+
+    @pytest.fixture(params=GRIDS, ids=str)
+    def grid(self, request):
+        return request.param
+
+    def test_dot_test(self, grid):
+        u, v, regulariser = field(grid), field(grid, seed=1), self.make(grid)
+        forward = (apply_regulariser(regulariser, u, grid) * v).sum()
+        torch.testing.assert_close(forward, (u * apply_regulariser(regulariser, v, grid)).sum(), rtol=1e-10, atol=1e-8)
+
+    def test_positive_semi_definite(self, grid):
+        regulariser = self.make(grid)
+        assert all(energy(regulariser, field(grid, seed), grid) > 0 for seed in range(5))
+        assert np.linalg.eigvalsh(self.matrix(grid).toarray()).min() > -1e-9
+
+    def test_constants_cost_nothing(self, grid):
+        u = torch.ones(1, grid.ndim, *grid.shape, dtype=torch.float64)
+        assert not apply_regulariser(self.make(grid), u, grid).any()
+
+    def test_matrix_of_scipy(self, grid):
+        u = field(grid)
+        got = apply_regulariser(self.make(grid), u, grid)
+        for a, spacing in enumerate(grid.spacing):
+            flat = u[:, a].reshape(2, -1).numpy()
+            expected = (self.matrix(grid) @ flat.T).T * spacing**2
+            np.testing.assert_allclose(got[:, a].reshape(2, -1).numpy(), expected, rtol=1e-9, atol=1e-9)
+
+    def test_diagonal(self, grid):
+        stiffness = self.make(grid).stiffness(grid, field(grid))
+        diagonal = self.matrix(grid).diagonal().reshape(grid.shape)
+        for a, spacing in enumerate(grid.spacing):
+            np.testing.assert_allclose(stiffness.diagonal(grid.shape)[0, a], diagonal * spacing**2, rtol=1e-9)
+
+    def test_lambda_is_a_factor(self, grid):
+        u, lam = field(grid), torch.tensor([0.3, 2.0], dtype=torch.float64)
+        stiffness = self.make(grid).stiffness(grid, u)
+        torch.testing.assert_close(stiffness.scaled(lam)(u), lam.reshape(-1, *[1] * (u.ndim - 1)) * stiffness(u))
+
+    def test_mean_energy_does_not_depend_on_the_level(self):
+        fine = Grid.from_spacing((48, 40, 44), 1.0)
+        regulariser = self.make(fine)
+        means = [energy(regulariser, wave(g), g) / g.size for g in (fine, fine.resized((24, 20, 22)))]
+        assert means[0] == pytest.approx(means[1], rel=0.05)
+
+    def test_mean_energy_does_not_depend_on_anisotropy(self):
+        fine = Grid.from_spacing((48, 40, 44), 1.0)
+        coarse, regulariser = fine.resized((48, 40, 22)), self.make(fine)
+        resampled = sampling.resize_field(wave(fine), coarse.shape)
+        means = energy(regulariser, wave(fine), fine) / fine.size, energy(regulariser, resampled, coarse) / coarse.size
+        assert means[0] == pytest.approx(means[1], rel=0.06)
+
+    def test_single_precision_agrees(self, grid):
+        u = field(grid)
+        expected = apply_regulariser(self.make(grid), u, grid)
+        got = apply_regulariser(self.make(grid), u.float(), grid)
+        assert got.dtype == torch.float32
+        torch.testing.assert_close(got.double(), expected, rtol=1e-4, atol=1e-4 * float(expected.abs().max()))
+
+    def test_derivative_through_the_solve(self):
+        grid = Grid.from_spacing((4, 3), (1.0, 1.5))
+        blocks = torch.tensor([1.0, 0.2, 0.8], dtype=torch.float64).reshape(1, 3, 1, 1).repeat(1, 1, 4, 3)
+        rhs = field(grid)[:1]
+        lam, shift = torch.tensor([0.7], dtype=torch.float64), torch.tensor([0.1], dtype=torch.float64)
+        solver = NormalSolver(tolerance=1e-12, backward_tolerance=1e-12, iterations=100)
+        stiffness = self.make(grid).stiffness(grid, rhs)
+
+        def solve(*given):
+            return solver.solve(given[0], stiffness, *given[1:])[0]
+
+        arguments = [t.requires_grad_() for t in (blocks, rhs, lam, shift)]
+        assert torch.autograd.gradcheck(solve, arguments, atol=1e-6, rtol=1e-6, fast_mode=True)
+
+    @pytest.mark.parametrize("shape", [(40, 33), (21, 18, 16), (24, 1, 20)], ids=str)
+    def test_few_iterations(self, shape):
+        """Data in a corner alone: the rest is filled in over the whole grid."""
+        grid = Grid.from_spacing(shape, [2.0, 3.0, 2.5][: len(shape)])
+        blocks = torch.zeros(1, grid.ndim * (grid.ndim + 1) // 2, *shape)
+        blocks[(0, 0 if grid.ndim == 2 else slice(0, 4, 3), *[slice(0, 6)] * grid.ndim)] = 1.0
+        one = torch.ones(1)
+        x, info = NormalSolver(tolerance=1e-2).solve(
+            blocks, self.make(grid).stiffness(grid, blocks), field(grid)[:1].float(), one, 1e-3 * one
+        )
+        assert info.status is SolveStatus.CONVERGED
+        assert info.iterations <= 10
+        assert torch.isfinite(x).all()
 
 
-def test_anisotropic_resampling_keeps_the_mean_energy():
-    fine = Grid.from_spacing((48, 40, 44), 1.0)
-    axes = torch.meshgrid(*[(torch.arange(n, dtype=torch.float64) + 0.5) / n for n in fine.shape], indexing="ij")
-    wave = torch.cos(torch.pi * axes[0]) * torch.cos(torch.pi * axes[1]) * torch.cos(2 * torch.pi * axes[2])
-    u = torch.stack([wave, 2 * wave, -wave])[None]
-    coarse = fine.resized((48, 40, 22))
-    resampled = sampling.resize_field(u, coarse.shape)
-    assert energy(resampled, coarse) / coarse.size == pytest.approx(energy(u, fine) / fine.size, rel=0.05)
+class TestDiffusion(Contract):
+    def make(self, grid):
+        return Diffusion()
+
+    def matrix(self, grid):
+        gradients = [path_gradient(grid, axis) for axis in range(grid.ndim)]
+        return sum(g.T @ g for g in gradients)
+
+    def test_linear_field_costs_its_squared_gradient(self, grid):
+        gradient = np.arange(1.0, grid.ndim**2 + 1).reshape(grid.ndim, grid.ndim)
+        # A grid of n voxels has n - 1 differences along an axis.
+        differences = [grid.size * (n - 1) / n for n in grid.shape]
+        expected = 0.5 * sum((gradient[:, b] ** 2).sum() * differences[b] for b in range(grid.ndim))
+        assert energy(Diffusion(), linear_field(grid, gradient), grid) == pytest.approx(expected, rel=1e-12)
+
+    def test_unit_of_length_does_not_matter(self, grid):
+        u = field(grid)
+        metres = Grid.from_spacing(grid.shape, grid.spacing / 1000)
+        assert energy(Diffusion(), u, metres) == pytest.approx(energy(Diffusion(), u, grid), rel=1e-10)
 
 
-def test_dot_test(grid):
-    u, v = torch.randn(2, 1, grid.ndim, *grid.shape, dtype=torch.float64)
-    forward = (apply_regulariser(Diffusion(), u, grid) * v).sum()
-    torch.testing.assert_close(forward, (u * apply_regulariser(Diffusion(), v, grid)).sum())
-    assert energy(u, grid) > 0
+class TestCurvature(Contract):
+    def make(self, grid):
+        return Curvature(1.5)
+
+    def matrix(self, grid):
+        laplacian = TestDiffusion().matrix(grid)
+        return 1.5**2 * laplacian @ laplacian
+
+    def test_inside_a_linear_field_there_is_no_force(self):
+        grid = Grid.from_spacing((9, 8, 7), (1.0, 1.5, 4.0))
+        inner = (slice(None), slice(None), *[slice(2, -2)] * 3)
+        force = apply_regulariser(Curvature(1.5), linear_field(grid, np.ones((3, 3))), grid)
+        assert float(force[inner].abs().max()) < 1e-9
+        assert float(force.abs().max()) > 1e-3
+
+    def test_costs_what_diffusion_does_at_its_own_wavelength(self):
+        grid = Grid.from_spacing((64, 8), (2.0, 2.0))
+        half_waves, extent = 2, 128.0
+        x = (torch.arange(64, dtype=torch.float64) + 0.5) * 2.0
+        u = torch.zeros(1, 2, 64, 8, dtype=torch.float64)
+        u[0, 0] = torch.cos(half_waves * torch.pi * x / extent)[:, None]
+        same = Curvature(extent / (half_waves * torch.pi))
+        assert energy(same, u, grid) == pytest.approx(energy(Diffusion(), u, grid), rel=0.01)
+
+    def test_length_must_be_positive(self):
+        with pytest.raises(SettingsError, match="length"):
+            Curvature(0.0)
+
+
+class AdaptiveContract(Contract):
+    def matrix(self, grid):
+        faces = self.make(grid).stiffness(grid, field(grid)).faces
+        total = 0
+        for axis, n in enumerate(grid.shape):
+            gradient = path_gradient(grid, axis)
+            conducts = np.take(faces[0, axis].numpy(), range(n - 1), axis=axis).flatten()
+            total = total + gradient.T @ sp.diags(conducts) @ gradient
+        return total.tocsr()
+
+
+class TestOfWeights(AdaptiveContract):
+    def make(self, grid):
+        return Adaptive.of_weights(smooth_image(grid))
+
+    @pytest.mark.parametrize("shape", [(8, 6), (4, 3), (5, 5)], ids=str)
+    def test_weight_one_is_diffusion(self, shape):
+        fine = Grid.from_spacing((8, 6), (1.0, 2.5))
+        grid, ones = fine.resized(shape) if shape != (5, 5) else fine, Image(torch.ones(1, 1, 8, 6), fine)
+        u = field(grid)
+        torch.testing.assert_close(
+            apply_regulariser(Adaptive.of_weights(ones), u, grid), apply_regulariser(Diffusion(), u, grid)
+        )
+
+    def test_resistances_in_series_add_up_and_rows_side_by_side_average(self):
+        fine = Grid.from_spacing((8, 4), 1.0)
+        weights = torch.ones(1, 1, 8, 4)
+        weights[..., 3:5, :2] = 0.25  # faces 2|3 and 4|5: 0.4, 3|4: 0.25, elsewhere 1
+        stiffness = Adaptive.of_weights(Image(weights, fine)).stiffness(fine.resized((4, 4)), weights.double())
+        # From cell 1 (voxels 2, 3) to cell 2 (4, 5): half a face 2|3, the face 3|4, half a face 4|5.
+        through = 2 / (0.5 / 0.4 + 1 / 0.25 + 0.5 / 0.4)
+        torch.testing.assert_close(stiffness.faces[0, 0, 1], torch.tensor([through, through, 1, 1]).double())
+        # Along the other axis: the mean of two rows, one of them weak between its first two voxels.
+        torch.testing.assert_close(stiffness.faces[0, 1, 1, 0], torch.tensor(0.625).double())
+
+    def test_weights_must_not_be_negative(self):
+        grid = GRIDS[0]
+        with pytest.raises(ImageError, match="none below zero"):
+            Adaptive.of_weights(Image(-torch.ones(1, 1, *grid.shape), grid))
+
+
+class TestAcrossLabels(AdaptiveContract):
+    def make(self, grid):
+        return Adaptive.across_labels(smooth_image(grid, labels=True), 0.05)
+
+    def test_only_what_crosses_a_boundary_is_weak(self):
+        grid = Grid.from_spacing((6, 4), 1.0)
+        mask = torch.zeros(1, 1, 6, 4, dtype=torch.uint8)
+        mask[..., 3:, :] = 2
+        faces = Adaptive.across_labels(Image(mask, grid, labels=True), 0.05).stiffness(grid, torch.zeros(1)).faces
+        assert faces[0, 0, :5, 0].tolist() == pytest.approx([1, 1, 0.05, 1, 1])
+        assert (faces[0, 1, :, :3] == 1).all()
+
+    def test_a_grid_in_another_orientation(self):
+        grid = Grid.from_spacing((6, 4), 1.0)
+        mask = torch.zeros(1, 1, 6, 4, dtype=torch.uint8)
+        mask[..., 2:, :] = 1
+        flipped = Grid(grid.shape, grid.affine @ np.array([[-1.0, 0, 5], [0, 1, 0], [0, 0, 1]]))
+        faces = Adaptive.across_labels(Image(mask, grid, labels=True), 0.05).stiffness(flipped, torch.zeros(1)).faces
+        assert faces[0, 0, :5, 0].tolist() == pytest.approx([1, 1, 1, 0.05, 1])
+
+    def test_beyond_the_labels_there_is_no_boundary(self):
+        grid = Grid.from_spacing((8, 4), 1.0)
+        inner = Grid(grid.shape, grid.affine @ np.array([[1.0, 0, 4], [0, 1, 0], [0, 0, 1]]))
+        mask = Image(torch.ones(1, 1, 8, 4, dtype=torch.uint8), inner, labels=True)
+        faces = Adaptive.across_labels(mask, 0.05).stiffness(grid, torch.zeros(1)).faces
+        assert (faces[0, 0, :-1] == 1).all()
+
+    def test_a_part_slides_past_another(self):
+        """Pushed apart in the middle, the two halves move further than under plain diffusion."""
+        grid = Grid.from_spacing((16, 12), 1.0)
+        mask = torch.zeros(1, 1, 16, 12, dtype=torch.uint8)
+        mask[..., 8:, :] = 1
+        rhs = torch.zeros(1, 2, 16, 12)
+        rhs[0, 1, :8], rhs[0, 1, 8:] = 1, -1
+        one, jumps = torch.ones(1), []
+        for regulariser in (Diffusion(), Adaptive.across_labels(Image(mask, grid, labels=True), 0.02)):
+            stiffness = regulariser.stiffness(grid, rhs)
+            x, _ = NormalSolver(tolerance=1e-4).solve(rhs.new_zeros(1, 3, 16, 12), stiffness, rhs, one, 0.01 * one)
+            jumps.append(float(x[0, 1, 7, 6] - x[0, 1, 8, 6]))
+        assert jumps[1] > 3 * jumps[0]
+
+    @pytest.mark.parametrize("across", [-0.1, 1.5])
+    def test_weight_is_a_fraction(self, across):
+        with pytest.raises(SettingsError, match="across"):
+            Adaptive.across_labels(smooth_image(GRIDS[0], labels=True), across)
+
+
+class TestAcrossEdges(AdaptiveContract):
+    def make(self, grid):
+        return Adaptive.across_edges(smooth_image(grid), spacing=0.5)
+
+    def test_an_edge_is_weak_and_what_runs_along_it_is_not(self):
+        grid = Grid.from_spacing((6, 4), 2.0)
+        image = torch.zeros(1, 1, 6, 4)
+        image[..., 3:, :] = 100.0
+        adaptive = Adaptive.across_edges(Image(image, grid), contrast=50.0, least=0.1, spacing=2.0)
+        faces = adaptive.stiffness(grid, image).faces
+        # 50 per mm across the edge: g = κ.
+        assert faces[0, 0, :5, 0].tolist() == pytest.approx([1, 1, 0.55, 1, 1])
+        assert (faces[0, 1, :, :3] == 1).all()
+
+    @pytest.mark.parametrize("given", [{"contrast": 0.0}, {"least": 2.0}])
+    def test_bad_numbers(self, given):
+        with pytest.raises(SettingsError):
+            Adaptive.across_edges(smooth_image(GRIDS[0]), **given)

@@ -1,21 +1,24 @@
 """Conjugate gradients: how fast, and what they say when they stop."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from learngn import sampling
 from learngn.grid import Grid
+from learngn.image import Image
 from learngn.linearise import Analytic
-from learngn.regularise import Diffusion
+from learngn.regularise import Adaptive, Curvature, Diffusion
 from learngn.solve import BlockJacobi, Multigrid, NormalOperator, SolveStatus, conjugate_gradients
 
 
-def registration_system(fixed, moving, grid, lam, damping=1e-3):
+def registration_system(fixed, moving, grid, lam, damping=1e-3, regulariser=None):
     """The first system of a registration, from features on both sides."""
     normal = Analytic().normal_equations(fixed, moving)
     diagonal = [0, 2] if grid.ndim == 2 else [0, 3, 5]
     shift = damping * normal.blocks[:, diagonal].flatten(1).mean(1)
-    stiffness = lam * Diffusion().stiffness(grid, fixed)[None]
+    stiffness = (regulariser or Diffusion()).stiffness(grid, fixed).scaled(fixed.new_tensor([lam]))
     return NormalOperator(normal.blocks, stiffness, shift), -normal.gradient
 
 
@@ -44,6 +47,24 @@ def test_multigrid_needs_few_iterations(shape, spacing, lam):
     few, many = iterations(operator, rhs, Multigrid), iterations(operator, rhs, BlockJacobi)
     assert few <= 8
     assert many > 2 * few
+
+
+@pytest.mark.parametrize("kind", ["across 0.02", "across 0.1", "curvature 5", "curvature 20", "curvature 80"])
+@pytest.mark.parametrize("spacing", [(3, 3, 3), (1, 1, 4)], ids=str)
+def test_other_regularisers_need_few_iterations(kind, spacing):
+    shape = (33, 28, 30)
+    middle = [n / 2 for n in shape]
+    fixed = ball(shape, middle, 8.0)[None, None].clamp(-3, 3)
+    moving = ball(shape, [m + 1.5 for m in middle], 7.0)[None, None].clamp(-3, 3)
+    grid = Grid.from_spacing(shape, spacing)
+    name, value = kind.split()
+    labels = Image((fixed > 0).to(torch.int32), grid, labels=True)
+    regulariser = Adaptive.across_labels(labels, float(value)) if name == "across" else Curvature(float(value))
+    for lam in (0.3, 3.0):
+        operator, rhs = registration_system(fixed, moving, grid, lam, regulariser=regulariser)
+        _, info = conjugate_gradients(operator, rhs, Multigrid(operator), tolerance=1e-2, iterations=50)
+        assert info.status is SolveStatus.CONVERGED
+        assert info.iterations <= 8
 
 
 @pytest.mark.data
@@ -102,7 +123,8 @@ def test_samples_of_a_batch_do_not_touch_each_other(random_system):
     rhs[1] *= 1e-3
     together, _ = conjugate_gradients(operator, rhs, Multigrid(operator), tolerance=1e-10)
     for i in range(2):
-        one = NormalOperator(operator.blocks[i : i + 1], operator.stiffness[i : i + 1], operator.shift[i : i + 1])
+        stiffness = replace(operator.stiffness, weights=operator.stiffness.weights[i : i + 1])
+        one = NormalOperator(operator.blocks[i : i + 1], stiffness, operator.shift[i : i + 1])
         alone, _ = conjugate_gradients(one, rhs[i : i + 1], Multigrid(one), tolerance=1e-10)
         torch.testing.assert_close(together[i], alone[0], rtol=1e-7, atol=1e-12)
 

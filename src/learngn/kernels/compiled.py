@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from learngn.kernels import _cpu_sampling, _cpu_stencils
+from learngn.kernels import _cpu_elastic, _cpu_sampling, _cpu_stencils
 from learngn.kernels.interface import Taps
 
 _NO_FIELD = np.zeros((0, 3, 0, 0, 0), dtype=np.float32)
@@ -123,6 +123,39 @@ class CompiledKernels:
         start = _NO_FIELD if x is None else _planar(x)
         _cpu_stencils.smooth(
             _planar(blocks), _stiffness(stiffness), _scalars(shift), right, start, np.float32(omega), out
+        )
+        return _as_field(out, rhs.shape[1])
+
+    def elastic(self, stiffness: Tensor, x: Tensor, faces: Tensor | None) -> Tensor:
+        field = _planar(x)
+        out = np.empty_like(field)
+        if faces is None:
+            _cpu_elastic.laplacian(_stiffness(stiffness), field, out)
+        else:
+            _cpu_elastic.diffusion(_stiffness(stiffness), _planar(faces), field, out)
+        return _as_field(out, x.shape[1])
+
+    def apply_blocks(self, blocks: Tensor, shift: Tensor, x: Tensor, elastic: Tensor) -> Tensor:
+        field = _planar(x)
+        out = np.empty_like(field)
+        _cpu_elastic.apply_blocks(_planar(blocks), _scalars(shift), field, _planar(elastic), out)
+        return _as_field(out, x.shape[1])
+
+    def relax(
+        self,
+        blocks: Tensor,
+        diagonal: Tensor,
+        shift: Tensor,
+        rhs: Tensor,
+        x: Tensor | None,
+        elastic: Tensor | None,
+        omega: float,
+    ) -> Tensor:
+        right = _planar(rhs)
+        out = np.empty_like(right)
+        start, product = (_NO_FIELD if t is None else _planar(t) for t in (x, elastic))
+        _cpu_elastic.relax(
+            _planar(blocks), _planar(diagonal), _scalars(shift), right, start, product, np.float32(omega), out
         )
         return _as_field(out, rhs.shape[1])
 

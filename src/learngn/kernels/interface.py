@@ -113,5 +113,37 @@ class Kernels(Protocol):
     ) -> Tensor:
         """One damped block-Jacobi sweep for :meth:`apply_operator`; `x` None stands for zero."""
 
+    def elastic(self, stiffness: Tensor, x: Tensor, faces: Tensor | None) -> Tensor:
+        """``Σ_b stiffness_ab (-∂_b c_b ∂_b) x`` with Neumann borders: the regulariser alone, conductivities varying.
+
+        Parameters
+        ----------
+        stiffness : Tensor, shape (N, D, D)
+            Row: component; column: axis of differentiation.
+        x : Tensor, shape (N, D, *S)
+        faces : Tensor, shape (1 or N, D, *S), optional
+            Conductivity c ≥ 0 between each voxel and the next along every axis; the last of an axis is not used. None
+            for one.
+        """
+
+    def apply_blocks(self, blocks: Tensor, shift: Tensor, x: Tensor, elastic: Tensor) -> Tensor:
+        """``(B + shift) x + elastic``: :meth:`apply_operator` where the regulariser's product is known already."""
+
+    def relax(
+        self,
+        blocks: Tensor,
+        diagonal: Tensor,
+        shift: Tensor,
+        rhs: Tensor,
+        x: Tensor | None,
+        elastic: Tensor | None,
+        omega: float,
+    ) -> Tensor:
+        """:meth:`smooth` for a regulariser of any kind, by its diagonal and its product with `x`.
+
+        ``x + omega (B + diagonal + shift)⁻¹ (rhs - (B + shift) x - elastic)``, `x` and `elastic` None for zero;
+        `diagonal` has shape (N, D, *S).
+        """
+
     def determinant(self, field: Tensor) -> Tensor:
         """``det(I + ∇u)`` by central differences (one-sided at borders); (N, D, *S) to (N, *S)."""

@@ -38,11 +38,43 @@ def difference(x: Tensor, axis: int) -> Tensor:
     return torch.cat([first, inner, last], dim=axis)
 
 
-def _negative_second_difference(x: Tensor, axis: int) -> Tensor:
+def _negative_second_difference(x: Tensor, axis: int, faces: Tensor | None = None) -> Tensor:
+    """``-∂ c ∂ x`` along tensor dimension `axis`; `faces` holds c between each voxel and the next, None for one."""
     n = x.shape[axis]
     flux = x.narrow(axis, 1, n - 1) - x.narrow(axis, 0, n - 1)
+    if faces is not None:
+        flux = flux * faces.narrow(axis, 0, n - 1)
     zero = torch.zeros_like(x.narrow(axis, 0, 1))
     return torch.cat([zero, flux], dim=axis) - torch.cat([flux, zero], dim=axis)
+
+
+def stencil_diagonal(stiffness: Tensor, shape: Sequence[int], faces: Tensor | None, order: int) -> Tensor:
+    """Diagonal of the `order`-th power (1 or 2) of :meth:`ReferenceKernels.elastic`, (N, D, *S).
+
+    Parameters
+    ----------
+    stiffness : Tensor, shape (N, D, D)
+    shape : sequence of int
+        The grid's, `S`.
+    faces : Tensor, shape (1 or N, D, *S), optional
+    order : int
+    """
+    ndim = len(shape)
+    first = stiffness.new_zeros(1, ndim, *[1] * ndim)
+    squares = first
+    for b, n in enumerate(shape):
+        if n == 1:
+            continue
+        ones = stiffness.new_ones([1, *[n if axis == b else 1 for axis in range(ndim)]])
+        conducts = (ones if faces is None else faces[:, b]).narrow(b + 1, 0, n - 1)
+        zero = torch.zeros_like(conducts.narrow(b + 1, 0, 1))
+        before, after = torch.cat([zero, conducts], dim=b + 1), torch.cat([conducts, zero], dim=b + 1)
+        weight = stiffness[:, :, b].reshape(-1, ndim, *[1] * ndim)
+        first = first + weight * (before + after)[:, None]
+        squares = squares + (weight**2) * (before**2 + after**2)[:, None]
+    # A row of the square is the row's own squares: those beside the diagonal are the faces'.
+    diagonal = first if order == 1 else first**2 + squares
+    return diagonal.expand(len(stiffness), ndim, *shape)
 
 
 def _per_sample(values: Tensor, x: Tensor) -> Tensor:
@@ -112,37 +144,51 @@ class ReferenceKernels:
         return blocks, gradient, energy
 
     def apply_operator(self, blocks: Tensor, stiffness: Tensor, shift: Tensor, x: Tensor) -> Tensor:
-        ndim = x.shape[1]
-        rows = [_per_sample(shift, x[:, a]) * x[:, a] for a in range(ndim)]
-        for k, (a, b) in enumerate(block_index(ndim)):
-            rows[a] = rows[a] + blocks[:, k] * x[:, b]
-            if a != b:
-                rows[b] = rows[b] + blocks[:, k] * x[:, a]
-        for a in range(ndim):
-            for b in range(ndim):
-                if x.shape[b + 2] > 1:
-                    rows[a] = rows[a] + _per_sample(stiffness[:, a, b], x[:, a]) * _negative_second_difference(
-                        x[:, a], b + 1
-                    )
-        return torch.stack(rows, dim=1)
+        return self.apply_blocks(blocks, shift, x, self.elastic(stiffness, x, None))
 
     def smooth(
         self, blocks: Tensor, stiffness: Tensor, shift: Tensor, rhs: Tensor, x: Tensor | None, omega: float
     ) -> Tensor:
-        ndim = rhs.shape[1]
-        residual = rhs if x is None else rhs - self.apply_operator(blocks, stiffness, shift, x)
-        diagonal = full_blocks(blocks, ndim) + _per_sample(shift, rhs[:, 0])[..., None, None] * torch.eye(
-            ndim, dtype=rhs.dtype, device=rhs.device
-        )
-        for b in range(ndim):
-            n = rhs.shape[b + 2]
-            neighbours = torch.full((n,), 2.0, dtype=rhs.dtype, device=rhs.device)
-            neighbours[0] -= 1
-            neighbours[-1] -= 1
-            count = neighbours.reshape([-1 if axis == b else 1 for axis in range(ndim)])
-            weight = torch.diag_embed(stiffness[:, :, b]).reshape(-1, *[1] * ndim, ndim, ndim)
-            diagonal = diagonal + weight * count[None, ..., None, None]
-        step = torch.linalg.solve(diagonal, residual.movedim(1, -1)).movedim(-1, 1)
+        diagonal = stencil_diagonal(stiffness, rhs.shape[2:], None, 1)
+        elastic = None if x is None else self.elastic(stiffness, x, None)
+        return self.relax(blocks, diagonal, shift, rhs, x, elastic, omega)
+
+    def elastic(self, stiffness: Tensor, x: Tensor, faces: Tensor | None) -> Tensor:
+        ndim = x.shape[1]
+        rows = []
+        for a in range(ndim):
+            row = torch.zeros_like(x[:, a])
+            for b in range(ndim):
+                if x.shape[b + 2] > 1:
+                    conducts = None if faces is None else faces[:, b]
+                    weight = _per_sample(stiffness[:, a, b], row)
+                    row = row + weight * _negative_second_difference(x[:, a], b + 1, conducts)
+            rows.append(row)
+        return torch.stack(rows, dim=1)
+
+    def apply_blocks(self, blocks: Tensor, shift: Tensor, x: Tensor, elastic: Tensor) -> Tensor:
+        ndim = x.shape[1]
+        rows = list((elastic + _per_sample(shift, x) * x).unbind(1))
+        for k, (a, b) in enumerate(block_index(ndim)):
+            rows[a] = rows[a] + blocks[:, k] * x[:, b]
+            if a != b:
+                rows[b] = rows[b] + blocks[:, k] * x[:, a]
+        return torch.stack(rows, dim=1)
+
+    def relax(
+        self,
+        blocks: Tensor,
+        diagonal: Tensor,
+        shift: Tensor,
+        rhs: Tensor,
+        x: Tensor | None,
+        elastic: Tensor | None,
+        omega: float,
+    ) -> Tensor:
+        residual = rhs if x is None or elastic is None else rhs - self.apply_blocks(blocks, shift, x, elastic)
+        own = (diagonal + _per_sample(shift, rhs)).movedim(1, -1)
+        matrix = full_blocks(blocks, rhs.shape[1]) + torch.diag_embed(own)
+        step = torch.linalg.solve(matrix, residual.movedim(1, -1)).movedim(-1, 1)
         damped: Tensor = omega * step
         return damped if x is None else x + damped
 

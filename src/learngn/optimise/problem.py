@@ -14,7 +14,6 @@ from learngn.linearise import NormalEquations, Robust
 from learngn.optimise.history import Iteration, StopReason
 from learngn.optimise.landmarks import LandmarkTerm
 from learngn.optimise.levels import PairLevel
-from learngn.regularise import apply_regulariser
 from learngn.solve import SolveInfo, SolveStatus
 
 if TYPE_CHECKING:
@@ -51,7 +50,7 @@ class LevelProblem:
         normal = self.lineariser.normal_equations(seen.fixed, seen.warped, seen.weight)
         if self.landmarks is not None:
             normal = self.landmarks.add_to(normal, u)
-        elastic = apply_regulariser(self.method.regulariser, whole, self.pair.grid)
+        elastic = self.stiffness(whole)
         with torch.no_grad():
             regularity = float(self.lam) / 2 * float((whole * elastic).sum(dtype=torch.float64)) / self.pair.voxels
             # A mean over what counts: what leaves the field of view must not seem a gain.

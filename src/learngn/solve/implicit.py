@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from learngn.kernels.reference import block_index
+from learngn.regularise import Stiffness
 from learngn.solve.multigrid import Multigrid
 from learngn.solve.operator import NormalOperator
 from learngn.solve.pcg import Preconditioner, SolveInfo, conjugate_gradients
@@ -46,7 +47,7 @@ class NormalSolver:
         return conjugate_gradients(operator, rhs, precondition, tolerance=tolerance, iterations=self.iterations)
 
     def solve(
-        self, blocks: Tensor, stiffness: Tensor, rhs: Tensor, lam: Tensor, shift: Tensor
+        self, blocks: Tensor, stiffness: Stiffness, rhs: Tensor, lam: Tensor, shift: Tensor
     ) -> tuple[Tensor, SolveInfo]:
         """Solve ``(B + λ R + μ I) x = rhs``; differentiable in every argument but `stiffness`.
 
@@ -54,8 +55,8 @@ class NormalSolver:
         ----------
         blocks : Tensor, shape (N, K, *S)
             Upper triangles of the symmetric positive semi-definite B, row by row.
-        stiffness : Tensor, shape (D, D)
-            The regulariser's weights, without λ.
+        stiffness : Stiffness
+            R, without λ.
         rhs : Tensor, shape (N, D, *S)
         lam, shift : Tensor, shape (N,)
             λ and μ.
@@ -87,29 +88,28 @@ class _Solve(torch.autograd.Function):
         rhs: Tensor,
         lam: Tensor,
         shift: Tensor,
-        stiffness: Tensor,
+        stiffness: Stiffness,
         solver: NormalSolver,
         report: list[SolveInfo],
     ) -> Tensor:
-        operator = NormalOperator(blocks, lam.reshape(-1, 1, 1) * stiffness, shift)
+        operator = NormalOperator(blocks, stiffness.scaled(lam), shift)
         x, info = solver.run(operator, rhs, solver.tolerance)
         report.append(info)
-        ctx.save_for_backward(blocks, lam, shift, stiffness, x)
-        ctx.solver = solver
+        ctx.save_for_backward(blocks, lam, shift, x)
+        ctx.stiffness, ctx.solver = stiffness, solver
         return x
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        blocks, lam, shift, stiffness, x = ctx.saved_tensors
-        operator = NormalOperator(blocks, lam.reshape(-1, 1, 1) * stiffness, shift)
+        blocks, lam, shift, x = ctx.saved_tensors
+        operator = NormalOperator(blocks, ctx.stiffness.scaled(lam), shift)
         v, _ = ctx.solver.run(operator, grad.contiguous(), ctx.solver.backward_tolerance)
         pairs = block_index(x.shape[1])
         # An off-diagonal entry stands in the block twice.
         grad_blocks = -torch.stack(
             [v[:, a] * x[:, b] if a == b else v[:, a] * x[:, b] + v[:, b] * x[:, a] for a, b in pairs], dim=1
         )
-        no_data = NormalOperator(torch.zeros_like(blocks), stiffness.expand(len(x), -1, -1), torch.zeros_like(shift))
-        grad_lam = -torch.linalg.vecdot(v.flatten(1), no_data(x).flatten(1))
+        grad_lam = -torch.linalg.vecdot(v.flatten(1), ctx.stiffness(x).flatten(1))
         grad_shift = -torch.linalg.vecdot(v.flatten(1), x.flatten(1))
         return grad_blocks, v, grad_lam, grad_shift, None, None, None

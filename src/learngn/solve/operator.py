@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 from torch import Tensor
 
 from learngn import kernels
+from learngn.regularise import Stiffness
 
 
 @dataclass(frozen=True, eq=False)
@@ -17,20 +19,31 @@ class NormalOperator:
     ----------
     blocks : Tensor, shape (N, K, *S)
         JᵀWJ of every voxel, upper triangle row by row.
-    stiffness : Tensor, shape (N, D, D)
-        λ times the regulariser's weights: row component, column axis.
+    stiffness : Stiffness
+        λ R, its weights of shape (N, D, D).
     shift : Tensor, shape (N,)
         μ, the Levenberg-Marquardt damping.
     """
 
     blocks: Tensor
-    stiffness: Tensor
+    stiffness: Stiffness
     shift: Tensor
 
     def __call__(self, x: Tensor) -> Tensor:
         """``A x`` for x of shape (N, D, *S)."""
-        return kernels.best(self.blocks, x).apply_operator(self.blocks, self.stiffness, self.shift, x)
+        fast = kernels.best(self.blocks, x)
+        if self.stiffness.constant:
+            return fast.apply_operator(self.blocks, self.stiffness.weights, self.shift, x)
+        return fast.apply_blocks(self.blocks, self.shift, x, self.stiffness(x))
 
     def smooth(self, rhs: Tensor, x: Tensor | None, omega: float) -> Tensor:
         """One damped block-Jacobi sweep for ``A x = rhs`` from `x` (None: zero)."""
-        return kernels.best(self.blocks, rhs).smooth(self.blocks, self.stiffness, self.shift, rhs, x, omega)
+        fast = kernels.best(self.blocks, rhs)
+        if self.stiffness.constant:
+            return fast.smooth(self.blocks, self.stiffness.weights, self.shift, rhs, x, omega)
+        product = None if x is None else self.stiffness(x)
+        return fast.relax(self.blocks, self._diagonal, self.shift, rhs, x, product, omega)
+
+    @cached_property
+    def _diagonal(self) -> Tensor:
+        return self.stiffness.diagonal(self.blocks.shape[2:])

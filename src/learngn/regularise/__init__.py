@@ -1,0 +1,8 @@
+"""Regularisers: what a displacement may cost, as quadratic forms ½ λ <u, R u>."""
+
+from learngn.regularise.adaptive import Adaptive
+from learngn.regularise.curvature import Curvature
+from learngn.regularise.diffusion import Diffusion
+from learngn.regularise.stiffness import Regulariser, Stiffness, apply_regulariser
+
+__all__ = ["Adaptive", "Curvature", "Diffusion", "Regulariser", "Stiffness", "apply_regulariser"]

@@ -1,0 +1,50 @@
+"""Curvature: the cost of the displacement's second derivatives."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from learngn.errors import SettingsError
+from learngn.grid import Grid
+from learngn.regularise.stiffness import Stiffness
+
+
+@dataclass(frozen=True)
+class Curvature:
+    """Curvature: ½ ℓ² Σ_x Σ_a (Δu_a)², displacement in mm per mm².
+
+    Parameters
+    ----------
+    length : float
+        ℓ [mm]. A wave of wavelength 2πℓ costs what diffusion asks for it, a longer one less, a shorter one more; λ
+        keeps its unit and its meaning.
+
+    Raises
+    ------
+    SettingsError
+        If the length is not positive.
+
+    Notes
+    -----
+    ``R = L²`` with L the Neumann Laplacian, so that normal derivatives of u and of Δu vanish at the border (Fischer
+    and Modersitzki's conditions). Only constants cost nothing; a linear field costs nothing inside.
+
+    References
+    ----------
+    Fischer and Modersitzki, "Curvature based image registration", 2003.
+    """
+
+    length: float = 20.0
+
+    def __post_init__(self) -> None:
+        if not 0 < self.length < math.inf:
+            raise SettingsError("length of the curvature", f"{self.length:g} mm", "a positive length", "20 suits most")
+
+    def stiffness(self, grid: Grid, like: Tensor) -> Stiffness:
+        """See :meth:`Regulariser.stiffness`."""
+        spacing = torch.as_tensor(grid.spacing, dtype=like.dtype, device=like.device)
+        return Stiffness(self.length * spacing[:, None] / spacing[None, :] ** 2, order=2)

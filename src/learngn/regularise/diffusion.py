@@ -1,0 +1,29 @@
+"""Diffusion: the cost of the displacement's gradient."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from learngn.grid import Grid
+from learngn.regularise.stiffness import Stiffness
+
+
+class Diffusion:
+    """Diffusion: ½ Σ_x Σ_ab (∂u_a/∂x_b)², displacement in mm per mm.
+
+    Notes
+    -----
+    With u in voxels and spacing s the squared difference along axis b of component a weighs ``s_a² / s_b²``: the
+    energy does not depend on the level (beside its number of voxels) nor on anisotropy, so λ means the same
+    everywhere.
+
+    References
+    ----------
+    Fischer and Modersitzki, "Fast diffusion registration", 2002.
+    """
+
+    def stiffness(self, grid: Grid, like: Tensor) -> Stiffness:
+        """See :meth:`Regulariser.stiffness`."""
+        spacing = torch.as_tensor(grid.spacing, dtype=like.dtype, device=like.device)
+        return Stiffness((spacing[:, None] / spacing[None, :]) ** 2)
