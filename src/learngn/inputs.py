@@ -13,6 +13,7 @@ from learngn._defaults import LABEL_FEATURES, SCAN_FEATURES
 from learngn.errors import ImageError, LabelError, LandmarkError
 from learngn.features import Combined, Feature, FeatureImage, parse_features
 from learngn.features.base import working_image
+from learngn.features.base import working_image
 from learngn.grid import Grid
 from learngn.image import Image, check_scan
 from learngn.io import Pair, read_grid, read_image, read_landmarks
@@ -130,7 +131,7 @@ def masked(features: FeatureImage, mask: Image | None) -> FeatureImage:
     if mask is None:
         return features
     # Averaged like the features: a small mask would slip through between the voxels of a coarse grid.
-    coarse = working_image(mask, float(features.grid.spacing.max()))
+    coarse = working_image(mask, float(features.grid.spacing.min()))
     weight = Affine.identity(mask.grid.ndim).warp(coarse, features.grid).data
     return replace(features, weight=weight.to(features.data))
 

@@ -108,6 +108,33 @@ def resize(image: Tensor, shape: Sequence[int]) -> Tensor:
     return kernels.best(image).resample(image, taps)
 
 
+def filled(image: Tensor, known: Tensor) -> Tensor:
+    """Carry an image on, smoothly, to where it is not known; what is known stays.
+
+    Parameters
+    ----------
+    image : Tensor, shape (N, C, *S)
+        May be anything where it is not known, NaN included.
+    known : Tensor, shape (N, 1, *S), bool
+
+    Returns
+    -------
+    Tensor, shape (N, C, *S)
+        Zero where a sample is known nowhere.
+
+    References
+    ----------
+    Gortler et al., "The lumigraph", 1996: pull and push.
+    """
+    image = torch.where(known, image, torch.zeros_like(image))
+    if bool(known.all()) or max(image.shape[2:]) == 1:
+        return image
+    shape = [max(1, n // 2) for n in image.shape[2:]]
+    part = pool(known.to(image.dtype), shape)
+    coarse = filled(pool(image, shape) / part.clamp_min(1e-6), part > 0)
+    return torch.where(known, image, resize(coarse, image.shape[2:]))
+
+
 def sample_points(image: Tensor, index: Tensor, *, outside: float | None = None) -> Tensor:
     """Values of one image at points.
 

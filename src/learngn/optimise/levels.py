@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import torch.nn.functional as F
 from torch import Tensor
 
 from learngn import sampling
@@ -153,9 +154,20 @@ def levels_of_pair(
 
 def _pyramid(image: FeatureImage, grids: Sequence[Grid]) -> list[FeatureImage]:
     """An image and its weight on every grid."""
-    data = sampling.pyramid(image.data, grids)
-    weights = [None] * len(grids) if image.weight is None else sampling.pyramid(image.weight, grids)
-    return [FeatureImage(*parts) for parts in zip(data, grids, weights, strict=True)]
+    if image.weight is None:
+        return [FeatureImage(data, grid) for data, grid in zip(sampling.pyramid(image.data, grids), grids, strict=True)]
+    # What does not count must not reach what does through averages, interpolation and differences, which look at
+    # neighbours: it is filled in, and what borders on it does not count either, as its derivative would be made up.
+    data, weight = sampling.filled(image.data, image.weight > 0), _surrounded(image.weight)
+    parts = zip(sampling.pyramid(data, grids), grids, sampling.pyramid(weight, grids), strict=True)
+    return [FeatureImage(*part) for part in parts]
+
+
+def _surrounded(weight: Tensor) -> Tensor:
+    """Smallest weight among a voxel and its neighbours, (N, 1, *S); unless that leaves nothing at all."""
+    largest = F.max_pool3d if weight.ndim == 5 else F.max_pool2d
+    smallest: Tensor = -largest(-weight, 3, stride=1, padding=1)
+    return smallest if bool((smallest > 0).any()) else weight
 
 
 def first_displacement(fixed: FeatureImage, grid: Grid, initial: Tensor | None) -> Tensor:

@@ -29,6 +29,7 @@ class State:
     elastic: Tensor  # R of the whole displacement
     data: float
     regularity: float
+    covered: float  # part of the voxels that counted when the level began
 
     def energy(self) -> float:
         """Whole energy, a mean over the voxels [feature²]."""
@@ -44,18 +45,21 @@ class LevelProblem:
         self.lineariser = method.lineariser if method.loss is None else Robust(method.lineariser, method.loss)
         self.lam = method.lam(index)
 
-    def state(self, u: Tensor) -> State:
-        """Evaluate the energy and its linearisation at `u`."""
+    def state(self, u: Tensor, covered: float | None = None) -> State:
+        """Evaluate the energy and its linearisation at `u`; `covered` is that of the level's first state."""
         seen, whole = self.pair.compared(u), self.method.update.whole(u)
         normal = self.lineariser.normal_equations(seen.fixed, seen.warped, seen.weight)
+        features = normal.energy
         if self.landmarks is not None:
             normal = self.landmarks.add_to(normal, u)
         elastic = self.stiffness(whole)
         with torch.no_grad():
             regularity = float(self.lam) / 2 * float((whole * elastic).sum(dtype=torch.float64)) / self.pair.voxels
-            # A mean over what counts: what leaves the field of view must not seem a gain.
-            data = float(normal.energy.sum()) / (self.pair.voxels * seen.covered)
-        return State(u, normal, elastic, data, regularity)
+            # As if as much counted as in the beginning: what leaves the field of view must not seem a gain.
+            covered = seen.covered if covered is None else covered
+            shown, all_ = float(features.sum()), float(normal.energy.sum())
+            data = (all_ + (covered / seen.covered - 1) * shown) / self.pair.voxels
+        return State(u, normal, elastic, data, regularity, covered)
 
     def step(self, state: State) -> tuple[Tensor, SolveInfo]:
         """Solve for the update at a state."""
@@ -90,7 +94,7 @@ class LevelProblem:
             fraction = 1.0
             for _ in range(control.halvings + 1):
                 joined, taken, smallest = control.guarded(state.u, fraction * velocity, self.method.update)
-                trial = self.state(joined)
+                trial = self.state(joined, state.covered)
                 accepted = trial.energy() <= control.ceiling(energies)
                 if accepted:
                     break
