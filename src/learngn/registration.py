@@ -54,7 +54,7 @@ class Registration:
     inverse : Composite, optional
         From the moving to the fixed world, if the settings are symmetric or diffeomorphic.
     inverse_error : float, optional
-        Mean distance that a voxel inside the moving image's extent misses its origin by, there and back
+        Mean distance that a voxel misses its origin by, there and back, where that stays inside the fixed image
         [voxel of the fixed image].
     """
 

@@ -115,9 +115,11 @@ class Settings:
         return self.configure(GaussNewton(self.levels()))
 
     def configure(self, method: GaussNewton) -> GaussNewton:
-        """Give a method the schedule, update, step control and losses of these settings; returns it."""
-        update = _UPDATES["exponential" if self.diffeomorphic else self.update]()
+        """Give a method the schedule of these settings and, unless it is a baseline, all else; returns it."""
         method.levels = self.levels()
+        if self.update in _BASELINES:
+            return method
+        update = _UPDATES["exponential" if self.diffeomorphic else self.update]()
         method.update = Symmetric(update) if self.symmetric else update
         method.control, method.overlap, method.loss = self._control(), self.overlap, self._loss()
         return method

@@ -1,0 +1,115 @@
+"""Settings: what each option makes of the method, and what is refused."""
+
+import json
+from dataclasses import replace
+
+import pytest
+import torch
+
+from learngn.errors import ModelError, SettingsError
+from learngn.linearise import GemanMcClure, Huber
+from learngn.model import LineariserConfig, Model, ModelConfig
+from learngn.optimise import AdamDisplacement, Additive, Compositional, Exponential, GaussNewton, StepControl, Symmetric
+from learngn.settings import Settings
+
+PLAIN = Settings("intensity", affine=False, strides=(4, 2), iterations=(3, 3), lam=(0.3, 0.05))
+
+
+@pytest.mark.parametrize(
+    ("options", "update"),
+    [
+        ({}, Compositional()),
+        ({"update": "additive"}, Additive()),
+        ({"update": "exponential"}, Exponential()),
+        ({"diffeomorphic": True}, Exponential()),
+        ({"symmetric": True}, Symmetric(Compositional())),
+        ({"symmetric": True, "update": "additive"}, Symmetric(Additive())),
+        ({"symmetric": True, "diffeomorphic": True}, Symmetric(Exponential())),
+    ],
+)
+def test_update(options, update):
+    assert replace(PLAIN, **options).method().update == update
+
+
+@pytest.mark.parametrize(
+    ("text", "loss"),
+    [(None, None), ("huber:0.5", Huber(0.5)), ("geman-mcclure:2", GemanMcClure(2.0)), ("huber:1e-1", Huber(0.1))],
+)
+def test_robust(text, loss):
+    assert replace(PLAIN, robust=text).method().loss == loss
+
+
+def test_overlap_and_control():
+    method = replace(PLAIN, overlap=True, longest_step=0.5, min_jacobian=0.2).method()
+    assert method.overlap
+    assert method.control == StepControl(longest=0.5, min_jacobian=0.2)
+    assert not PLAIN.method().overlap
+
+
+def test_baselines():
+    assert isinstance(replace(PLAIN, update="adam").method(), AdamDisplacement)
+    assert replace(PLAIN, update="published").method().momentum == 0.5
+
+
+@pytest.mark.parametrize(
+    "text", ["huber", "huber:", "huber:0", "huber:-1", "huber:nan", "huber:inf", "huber:a", "tukey:1", "", ":1"]
+)
+def test_refused_losses(text):
+    with pytest.raises(SettingsError, match="robust loss"):
+        replace(PLAIN, robust=text)
+
+
+@pytest.mark.parametrize("update", ["adam", "published"])
+@pytest.mark.parametrize(
+    "option", [{"symmetric": True}, {"diffeomorphic": True}, {"robust": "huber:1"}, {"overlap": True}], ids=str
+)
+def test_baselines_refuse_the_options_of_gauss_newton(update, option):
+    with pytest.raises(SettingsError, match=f"update {update}"):
+        replace(PLAIN, update=update, **option)
+
+
+def test_unknown_update():
+    with pytest.raises(SettingsError, match="compositional, additive, exponential, published, adam"):
+        replace(PLAIN, update="magic")
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"symmetric": True, "diffeomorphic": True, "robust": "huber:0.5", "overlap": True, "update": "exponential"}],
+)
+def test_as_json_and_back(options):
+    settings = replace(PLAIN, **options)
+    values = json.loads(json.dumps(settings.as_dict()))
+    again = Settings(**{key: tuple(v) if isinstance(v, list) else v for key, v in values.items()})
+    assert again == settings
+
+
+def small_model(settings=PLAIN, **parts):
+    torch.manual_seed(0)
+    return Model(ModelConfig(ndim=2, settings=settings, spacing=1.0, channels=1, **parts))
+
+
+def test_a_models_method_is_not_touched():
+    """What a registration asks for is set on a copy, which shares the trained weights."""
+    model = small_model(lineariser=LineariserConfig(hidden=2), learn_lam=True)
+    before = dict(vars(model.method))
+    asked = replace(PLAIN, iterations=(1, 1), symmetric=True, diffeomorphic=True, robust="huber:1", overlap=True)
+    method = model.scheduled(asked)
+    assert method is not model.method
+    assert method.update == Symmetric(Exponential())
+    assert (method.loss, method.overlap) == (Huber(1.0), True)
+    assert [level.iterations for level in method.levels] == [1, 1]
+    assert vars(model.method) == before
+    assert (model.method.update, model.method.loss, model.method.overlap) == (Compositional(), None, False)
+    assert method.lineariser is model.method.lineariser
+    assert method.log_lam is model.method.log_lam
+
+
+def test_a_model_of_the_published_scheme_keeps_it():
+    model = small_model(replace(PLAIN, update="published"))
+    method = model.scheduled(replace(model.settings, iterations=(1, 2)))
+    assert isinstance(method, GaussNewton)
+    assert [level.iterations for level in method.levels] == [1, 2]
+    assert (method.update, method.momentum, method.control.memory) == (Additive(), 0.5, 0)
+    with pytest.raises(ModelError, match="update"):
+        model.scheduled(PLAIN)
