@@ -2,23 +2,40 @@
 
 from learngn.features.base import Feature, FeatureImage
 from learngn.features.combined import Combined, parse_features
+from learngn.features.corners import Corners
 from learngn.features.distance import Distance, OrganDistance
 from learngn.features.intensity import Intensity
 from learngn.features.labels import Labels
-from learngn.features.mind import Mind
+from learngn.features.local import EdgeStrength, LocalIntensity, NormalisedGradient
+from learngn.features.mind import Mind, MindCentre, MindScales
 from learngn.features.network import ChannelProfiles, EncoderDecoder, NetworkFeature
+from learngn.features.scores import ChannelFiles, Given, ScoreDistances, ScoreFiles
+from learngn.features.script import NetworkFile
+from learngn.features.vesselness import Vesselness
 
 __all__ = [
+    "ChannelFiles",
     "ChannelProfiles",
     "Combined",
+    "Corners",
     "Distance",
+    "EdgeStrength",
     "EncoderDecoder",
     "Feature",
     "FeatureImage",
+    "Given",
     "Intensity",
     "Labels",
+    "LocalIntensity",
     "Mind",
+    "MindCentre",
+    "MindScales",
     "NetworkFeature",
+    "NetworkFile",
+    "NormalisedGradient",
     "OrganDistance",
+    "ScoreDistances",
+    "ScoreFiles",
+    "Vesselness",
     "parse_features",
 ]

@@ -9,19 +9,38 @@ import torch
 
 from learngn.errors import FeatureError
 from learngn.features.base import Feature, FeatureImage, channels_last
+from learngn.features.corners import Corners
 from learngn.features.distance import Distance, OrganDistance
 from learngn.features.intensity import Intensity
 from learngn.features.labels import Labels
-from learngn.features.mind import Mind
+from learngn.features.local import EdgeStrength, LocalIntensity, NormalisedGradient
+from learngn.features.mind import Mind, MindCentre, MindScales
+from learngn.features.scores import ChannelFiles, ScoreDistances, ScoreFiles
+from learngn.features.script import NetworkFile
+from learngn.features.vesselness import Vesselness
 from learngn.image import Image
 
 # A new feature is one file and one line here.
 FEATURES: dict[str, Callable[[], Feature]] = {
+    "corners": Corners,
     "distance": Distance,
+    "edges": EdgeStrength,
     "intensity": Intensity,
     "labels": Labels,
+    "local-intensity": LocalIntensity,
     "mind": Mind,
+    "mind-centre": MindCentre,
+    "mind-multi": MindScales,
+    "ngf": NormalisedGradient,
     "organ-distance": OrganDistance,
+    "vesselness": Vesselness,
+}
+# The same for features that read files: their names go with a path, "scores=DIR".
+FILE_FEATURES: dict[str, Callable[[str], Feature]] = {
+    "channels": ChannelFiles,
+    "network": NetworkFile,
+    "score-distance": ScoreDistances,
+    "scores": ScoreFiles,
 }
 
 
@@ -59,11 +78,12 @@ class Combined:
 
 
 def parse_features(text: str, organs: tuple[int, ...] | None = None) -> Combined:
-    """Read ``"mind,intensity:0.5"``: names with optional weights.
+    """Read ``"mind,intensity:0.5"`` or ``"mind,scores=DIR:2"``: names, some with a path, and optional weights.
 
     Parameters
     ----------
     text : str
+        Paths may hold anything but a comma.
     organs : tuple of int, optional
         Give features that have a channel a label a channel for each of these, whatever the pair shows: what a network
         needs.
@@ -71,26 +91,49 @@ def parse_features(text: str, organs: tuple[int, ...] | None = None) -> Combined
     Raises
     ------
     FeatureError
-        If a name is unknown, a weight is not a positive number, or features of scans and of label maps are mixed.
+        If a name is unknown, a path is missing or out of place, a weight is not a positive number, or features of scans
+        and of label maps are mixed.
     """
     parts: list[tuple[Feature, float]] = []
     for item in text.split(","):
-        name, _, weight_text = item.strip().partition(":")
-        if name not in FEATURES:
-            raise FeatureError("feature", repr(name), f"one of {', '.join(sorted(FEATURES))}", "mend --features")
-        try:
-            weight = float(weight_text) if weight_text else 1.0
-        except ValueError:
-            weight = 0.0
-        if not 0 < weight < float("inf"):
-            raise FeatureError(
-                f"weight of {name}", repr(weight_text), "a positive number", "write for example mind:0.5"
-            )
-        feature = FEATURES[name]()
+        name, path, weight = _split(item.strip())
+        feature = FEATURES[name]() if path is None else FILE_FEATURES[name](path)
         if organs is not None and isinstance(feature, OrganDistance):
             feature = replace(feature, organs=organs)
         parts.append((feature, weight))
     return _uniform(parts)
+
+
+def _split(item: str) -> tuple[str, str | None, float]:
+    """Name, path and weight of one feature."""
+    name, equals, path = item.partition("=")
+    if equals:
+        # The path of a Windows drive has a colon too: what follows the last one is a weight if it is a number.
+        front, colon, last = path.rpartition(":")
+        path, weight_text = (front, last) if colon and _number(last) is not None else (path, "")
+    else:
+        name, _, weight_text = item.partition(":")
+    if name not in (FILE_FEATURES if equals else FEATURES):
+        hint = "mend --features"
+        if name in FEATURES:
+            hint = f"{name} reads no file: leave out {equals + path!r}"
+        elif name in FILE_FEATURES:
+            hint = f"{name} wants a path: {name}=PATH"
+        known = [*FEATURES, *(f"{n}=PATH" for n in FILE_FEATURES)]
+        raise FeatureError("feature", repr(name), f"one of {', '.join(sorted(known))}", hint)
+    if equals and not path:
+        raise FeatureError(f"feature {name}", "no path", "a path", f"write for example {name}=PATH")
+    weight = _number(weight_text) if weight_text else 1.0
+    if weight is None or not 0 < weight < float("inf"):
+        raise FeatureError(f"weight of {name}", repr(weight_text), "a positive number", "write for example mind:0.5")
+    return name, path if equals else None, weight
+
+
+def _number(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None
 
 
 def _uniform(parts: Sequence[tuple[Feature, float]]) -> Combined:

@@ -13,21 +13,28 @@ from learngn.io.itk import from_sitk, to_sitk
 from learngn.io.itk_transforms import to_itk
 from learngn.io.landmarks import Landmarks, read_landmarks, write_landmarks
 from learngn.io.learn2reg import read_learn2reg, write_learn2reg
+from learngn.io.modules import read_module
+from learngn.io.scores import Scores, find_scores, read_channels, read_scores
 from learngn.io.transforms import read_transform, write_transform
 
 __all__ = [
     "Dataset",
     "Landmarks",
     "Pair",
+    "Scores",
     "Subject",
     "atomic_path",
     "check_writable",
+    "find_scores",
     "from_sitk",
+    "read_channels",
     "read_dataset",
     "read_grid",
     "read_image",
     "read_landmarks",
     "read_learn2reg",
+    "read_module",
+    "read_scores",
     "read_transform",
     "scan_numbers",
     "to_itk",

@@ -1,0 +1,220 @@
+"""Semantic scores and other channels that were computed elsewhere: read from files, or passed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from learngn import sampling
+from learngn.errors import FeatureError
+from learngn.features.base import FeatureImage, channels_last
+from learngn.features.distance import signed_root_distances
+from learngn.features.filters import gaussian
+from learngn.grid import Grid
+from learngn.image import Image
+from learngn.io import Scores, find_scores, read_channels, read_scores
+
+
+@dataclass(frozen=True)
+class ScoreFiles:
+    """Probabilities or labels that a segmentation network has written, one channel a structure [0..1].
+
+    What :func:`learngn.io.scores.read_scores` reads, found by the name of each image's file. The channels are the
+    structures that both sides have; background is none.
+
+    Attributes
+    ----------
+    folder : str
+        Where the files are; ``{}`` in it stands for the folder of the image.
+    blur : float
+        Smoothing of the scores [voxel of the working grid]: a step from 0 to 1 has no slope half a voxel away.
+    """
+
+    folder: str
+    blur: float = 1.5
+    labels: bool = False
+
+    @property
+    def name(self) -> str:
+        """As :func:`learngn.features.parse_features` reads it."""
+        return f"scores={self.folder}"
+
+    def __call__(self, fixed: Image, moving: Image, spacing: float) -> tuple[FeatureImage, FeatureImage]:
+        """See :class:`learngn.features.Feature`.
+
+        Raises
+        ------
+        FeatureError
+            If there are no scores, they lie on another grid, or have nothing in common.
+        """
+        return _in_common(self.folder, (fixed, moving), spacing, self._pooled)
+
+    def _pooled(self, scores: Tensor, image: Image, grid: Grid) -> Tensor:
+        pooled = sampling.pool(scores.to(image.data.device), grid.shape)
+        return gaussian(pooled, grid, self.blur * float(grid.spacing.min())) if self.blur > 0 else pooled
+
+
+@dataclass(frozen=True)
+class ScoreDistances:
+    """Signed √distance to the boundary of every structure, that is to a score of ½, one channel each [√mm].
+
+    As :class:`learngn.features.OrganDistance`, of scores that files hold: it can stand beside features of scans.
+
+    Attributes
+    ----------
+    folder : str
+        See :class:`ScoreFiles`.
+    reach : float
+        Distances are cut here [mm].
+    """
+
+    folder: str
+    reach: float = 16.0
+    labels: bool = False
+
+    @property
+    def name(self) -> str:
+        """As :func:`learngn.features.parse_features` reads it."""
+        return f"score-distance={self.folder}"
+
+    def __call__(self, fixed: Image, moving: Image, spacing: float) -> tuple[FeatureImage, FeatureImage]:
+        """See :class:`ScoreFiles`."""
+        return _in_common(self.folder, (fixed, moving), spacing, self._distance)
+
+    def _distance(self, scores: Tensor, image: Image, grid: Grid) -> Tensor:
+        inside = (scores[0, 0] > 0.5).numpy()
+        limit = self.reach**0.5
+        if not inside.any():  # nowhere likely: far from everything
+            return torch.full((1, 1, *grid.shape), -limit, device=image.data.device)
+        (distance,) = signed_root_distances(inside, [1], image.grid.spacing)
+        pooled = sampling.pool(torch.from_numpy(distance)[None, None].to(image.data.device), grid.shape)
+        return pooled.clamp(-limit, limit)
+
+
+def _in_common(
+    folder: str, pair: tuple[Image, Image], spacing: float, make: Callable[[Tensor, Image, Grid], Tensor]
+) -> tuple[FeatureImage, FeatureImage]:
+    """A channel for each structure that both images have, in the order of the fixed one's."""
+    paths = [find_scores(Path(folder), image) for image in pair]
+    first, second = (read_scores(path, image.grid) for path, image in zip(paths, pair, strict=True))
+    names = [name for name in first.names if name in second.names]
+    if not names:
+        raise FeatureError(
+            f"scores in {folder}",
+            f"{', '.join(first.names[:8])} in {paths[0].name}, {', '.join(second.names[:8])} in {paths[1].name}",
+            "structures in common",
+            "write the scores of both images with one program",
+        )
+    ours, theirs = (_stack(s, i, names, spacing, make) for s, i in zip((first, second), pair, strict=True))
+    return ours, theirs
+
+
+def _stack(
+    scores: Scores, image: Image, names: Sequence[str], spacing: float, make: Callable[[Tensor, Image, Grid], Tensor]
+) -> FeatureImage:
+    grid = image.grid.coarsened(spacing)
+    channels = [make(scores.channel(scores.names.index(name)), image, grid) for name in names]
+    return FeatureImage(channels_last(torch.cat(channels, dim=1)), grid)
+
+
+@dataclass(frozen=True)
+class ChannelFiles:
+    """Channels of any meaning that files hold, for example the output of a network of one's own.
+
+    They are divided by one number, the root of their variance summed over the channels (the mean of both images), so
+    that one λ suits channels of any unit.
+
+    Attributes
+    ----------
+    folder : str
+        Files with the images' names; see :class:`ScoreFiles`. Images with one axis more, or with vectors.
+    """
+
+    folder: str
+    labels: bool = False
+
+    @property
+    def name(self) -> str:
+        """As :func:`learngn.features.parse_features` reads it."""
+        return f"channels={self.folder}"
+
+    def __call__(self, fixed: Image, moving: Image, spacing: float) -> tuple[FeatureImage, FeatureImage]:
+        """See :class:`learngn.features.Feature`.
+
+        Raises
+        ------
+        FeatureError
+            If a file is missing, lies on another grid than its image, or has not as many channels as its
+            partner.
+        """
+        stacks = [read_channels(find_scores(Path(self.folder), image), image.grid) for image in (fixed, moving)]
+        same_channels(self.name, *(len(stack.names) for stack in stacks))
+        first, second = (
+            _stack(stack, image, stack.names, spacing, lambda s, i, g: sampling.pool(s.to(i.data.device), g.shape))
+            for stack, image in zip(stacks, (fixed, moving), strict=True)
+        )
+        return of_unit_size(first, second)
+
+
+@dataclass(frozen=True, eq=False)
+class Given:
+    """Channels that are in memory: of the fixed and of the moving image.
+
+    Attributes
+    ----------
+    fixed, moving : Image
+        (1, C, *S) with the same C, each on the grid of its scan. Values are taken as they are.
+    """
+
+    fixed: Image
+    moving: Image
+    name: str = "given"
+    labels: bool = False
+
+    def __call__(self, fixed: Image, moving: Image, spacing: float) -> tuple[FeatureImage, FeatureImage]:
+        """See :class:`learngn.features.Feature`.
+
+        Raises
+        ------
+        FeatureError
+            If their grids are not those of the images, their channels differ, or a value is not finite.
+        """
+        same_channels(self.name, self.fixed.data.shape[1], self.moving.data.shape[1])
+        first, second = self._on(self.fixed, fixed, spacing), self._on(self.moving, moving, spacing)
+        return first, second
+
+    def _on(self, given: Image, image: Image, spacing: float) -> FeatureImage:
+        if given.grid.ndim != image.grid.ndim or not given.grid.same_space(image.grid, tolerance=0.1):
+            raise FeatureError(
+                f"feature {self.name}",
+                str(given.grid),
+                f"the grid of {image.name}, {image.grid}",
+                "resample the channels",
+            )
+        if not bool(torch.isfinite(given.data).all()):
+            raise FeatureError(f"feature {self.name}", "NaN or infinity", "finite values", "replace them")
+        grid = image.grid.coarsened(spacing)
+        data = given.data.to(device=image.data.device, dtype=torch.float32)
+        return FeatureImage(channels_last(sampling.pool(data, grid.shape)), grid)
+
+
+def same_channels(name: str, fixed: int, moving: int) -> None:
+    """Raise :class:`FeatureError` unless both sides have as many channels."""
+    if fixed != moving:
+        raise FeatureError(
+            f"feature {name}", f"{fixed} channels of the fixed and {moving} of the moving image", "as many of both",
+            "compute both in the same way",
+        )  # fmt: skip
+
+
+def of_unit_size(first: FeatureImage, second: FeatureImage) -> tuple[FeatureImage, FeatureImage]:
+    """Features divided by the root of their variance, summed over channels: the mean of both sides."""
+    variance = sum(float(f.data.double().flatten(2).var(dim=2, unbiased=False).sum(1).mean()) for f in (first, second))
+    if variance <= 0:
+        return first, second
+    scale = (2 / variance) ** 0.5
+    return FeatureImage(first.data * scale, first.grid), FeatureImage(second.data * scale, second.grid)

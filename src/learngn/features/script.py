@@ -1,0 +1,87 @@
+"""A network in a file as a feature: TorchScript."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from learngn.errors import FeatureError
+from learngn.features.base import Feature, FeatureImage
+from learngn.features.intensity import Intensity
+from learngn.features.network import NetworkFeature
+from learngn.features.scores import of_unit_size
+from learngn.image import Image
+from learngn.io import read_module
+
+
+@dataclass(frozen=True)
+class NetworkFile:
+    """The channels that a network in a TorchScript file computes, scaled as :class:`ChannelFiles` are.
+
+    The file holds a program, which is run: use files from people whom you trust alone. It is made by
+    ``torch.jit.trace(network, example).save("network.pt")`` or ``torch.jit.script(network)``, for example of a network
+    of MONAI.
+
+    Attributes
+    ----------
+    path : str
+    base : Feature
+        What the network sees: one channel from 0 to 1 by default.
+    multiple : int
+        The input is padded to a multiple of this along every axis, the border repeated, and the output cut [voxel].
+    """
+
+    path: str
+    base: Feature = field(default_factory=Intensity)
+    multiple: int = 32
+
+    @property
+    def labels(self) -> bool:
+        """Whether the base reads label maps."""
+        return self.base.labels
+
+    @property
+    def name(self) -> str:
+        """As :func:`learngn.features.parse_features` reads it."""
+        return f"network={self.path}"
+
+    def __call__(self, fixed: Image, moving: Image, spacing: float) -> tuple[FeatureImage, FeatureImage]:
+        """See :class:`learngn.features.Feature`.
+
+        Raises
+        ------
+        FeatureError
+            If the file cannot be read or its network does not map (1, C, *S) to finite values of (1, C', *S).
+        """
+        module = read_module(Path(self.path), fixed.data.device)
+        feature = NetworkFeature(self.base, lambda x: self._run(module, x), self.name)
+        with torch.no_grad():
+            first, second = feature(fixed, moving, spacing)
+        return of_unit_size(first, second)
+
+    def _run(self, module: Any, x: Tensor) -> Tensor:
+        shape = x.shape[2:]
+        pad = [amount for n in reversed(shape) for amount in (0, -n % self.multiple)]
+        try:
+            out = module(F.pad(x, pad, mode="replicate"))
+        except RuntimeError as failure:
+            raise FeatureError(
+                f"network {self.path}",
+                f"'{str(failure).strip().splitlines()[-1]}' for an input of shape {tuple(x.shape)}",
+                f"a network for {x.shape[1]} channels in {len(shape)}D",
+                "export one that takes such an input",
+            ) from failure
+        expected = f"a tensor (1, C, {', '.join(map(str, shape))})"
+        if not isinstance(out, Tensor) or out.ndim != x.ndim:
+            got = f"of shape {tuple(out.shape)}" if isinstance(out, Tensor) else type(out).__name__
+            raise FeatureError(f"network {self.path}", f"an output {got}", expected, "return one tensor")
+        for axis, size in enumerate(shape):
+            out = out.narrow(axis + 2, 0, min(size, out.shape[axis + 2]))
+        if not bool(torch.isfinite(out).all()):
+            raise FeatureError(f"network {self.path}", "an output with NaN or infinity", expected, "mend the network")
+        return out

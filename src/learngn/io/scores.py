@@ -1,0 +1,236 @@
+"""Channels that other programs have computed for a scan: probabilities of nnU-Net v2, label maps, stacks of channels.
+
+A probability map of nnU-Net has no header: its place is that of the scan, and is compared with the segmentation written
+beside it. Its ``.pkl`` is never opened, since unpickling runs code.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import SimpleITK as sitk
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from learngn.errors import FeatureError, ImageError
+from learngn.grid import Grid
+from learngn.image import Image
+from learngn.io.files import IMAGE_SUFFIXES, read_file, suffix_of
+from learngn.io.images import read_image
+from learngn.io.itk import grid_of
+from learngn.io.nnunet import read_nnunet
+
+_HERE = "{}"  # in the name of a folder: that of the scan
+_PROBE = 200_000  # voxels looked at to tell what an array holds
+
+
+@dataclass(frozen=True, eq=False)
+class Scores:
+    """Named channels on a grid, made one at a time: a hundred structures at once would not fit into memory.
+
+    Attributes
+    ----------
+    names : tuple of str
+        Structures, labels or numbers; no background.
+    grid : Grid
+    channel : callable
+        From the number of a channel to its values, shape (1, 1, *S), float32.
+    """
+
+    names: tuple[str, ...]
+    grid: Grid
+    channel: Callable[[int], Tensor]
+
+
+def find_scores(folder: Path, image: Image) -> Path:
+    """The file, or folder of structures, that belongs to an image, told by the image's file name.
+
+    Of ``CASE_0000.nii.gz`` it is ``CASE_0000`` or, as nnU-Net names its results, ``CASE``, with ``.npz`` before any
+    format of images, or a folder of that name. ``{}`` in `folder` stands for the image's own folder; such a folder may
+    hold the structures itself.
+
+    Raises
+    ------
+    FeatureError
+        If the image comes from no file, or there is no such file.
+    """
+    if image.path is None:
+        raise FeatureError(
+            f"scores in {folder}", "an image made in memory", "one read from a file, whose name tells which scores",
+            "read it with learngn.io.read_image, or pass the scores themselves as learngn.features.Given",
+        )  # fmt: skip
+    place = Path(str(folder).replace(_HERE, str(image.path.parent)))
+    stems = _stems(image.path)
+    for stem in stems:
+        for suffix in (".npz", *IMAGE_SUFFIXES):
+            path = place / f"{stem}{suffix}"
+            if path.is_file() and not path.samefile(image.path):
+                return path
+        for path in (place / stem / "segmentations", place / stem):
+            if _structures(path):
+                return path
+    if _HERE in str(folder) and _structures(place):
+        return place
+    raise FeatureError(
+        f"scores of {image.path.name}",
+        f"no such file in {place}",
+        f"{' or '.join(stems)} with .npz, .nii.gz or another suffix of images, or a folder of that name",
+        "give the scores the scan's name, or name another folder",
+    )
+
+
+def _stems(path: Path) -> list[str]:
+    name = path.name[: len(path.name) - len(suffix_of(path))]
+    return list(dict.fromkeys([name, re.sub(r"_\d{4}$", "", name)]))
+
+
+def _structures(folder: Path) -> list[Path]:
+    """NIfTI files in a folder."""
+    return sorted(p for p in folder.glob("*") if suffix_of(p) in (".nii", ".nii.gz")) if folder.is_dir() else []
+
+
+def read_scores(path: Path, grid: Grid) -> Scores:
+    """Read probabilities or labels.
+
+    Parameters
+    ----------
+    path : Path
+        nnU-Net v2's ``.npz`` (``nnUNetv2_predict --save_probabilities``); a label map, a channel for each label; an
+        image of several channels, probabilities; or a folder of NIfTI masks, one a structure, as TotalSegmentator's.
+    grid : Grid
+        Of the image, on which they must lie.
+
+    Raises
+    ------
+    FeatureError
+        If they lie on another grid, or are no probabilities.
+    LearnGNError
+        If a file cannot be read.
+    """
+    if path.is_dir():
+        return _masks(_structures(path), path, grid)
+    if path.suffix == ".npz":
+        return _nnunet(path, grid)
+    if _is_stack(path, grid):
+        stack = read_channels(path, grid)
+        stacked = torch.cat([stack.channel(c) for c in range(len(stack.names))])[:, 0].numpy()
+        return _probabilities(stacked, path, grid, stack.names)
+    image = read_image(path, labels=True)
+    _check_grid(image.grid, grid, path)
+    values = image.label_values
+    if not values:
+        raise FeatureError(f"scores {path}", "no label", "at least one", "check the segmentation")
+    return Scores(tuple(map(str, values)), grid, lambda c: (image.data == values[c]).to(torch.float32))
+
+
+def read_channels(path: Path, grid: Grid) -> Scores:
+    """Read an image of several channels: a NIfTI or other file with one axis more, or with vectors.
+
+    Parameters and errors are those of :func:`read_scores`; values may be any finite number.
+    """
+    image = read_file(path)
+    values, place = _stacked(image, grid.ndim, path)
+    _check_grid(place, grid, path)
+    if not np.isfinite(values).all():
+        raise FeatureError(f"channels {path}", "NaN or infinity", "finite values", "replace them")
+    return Scores(tuple(map(str, range(len(values)))), grid, lambda c: _channel(values, c))
+
+
+def _channel(values: NDArray[Any], index: int) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(values[index], dtype=np.float32))[None, None]
+
+
+def _is_stack(path: Path, grid: Grid) -> bool:
+    image = read_file(path)
+    extra = [n for n in image.GetSize()[grid.ndim :] if n > 1]
+    return bool(extra) or image.GetNumberOfComponentsPerPixel() > 1
+
+
+def _stacked(image: Any, ndim: int, path: Path) -> tuple[NDArray[Any], Grid]:
+    """Channels first, (C, *S), and the grid of an ITK image with vectors or with further axes."""
+    values = np.asarray(sitk.GetArrayFromImage(image))
+    if image.GetNumberOfComponentsPerPixel() > 1:
+        values = np.moveaxis(values, -1, 0)
+        values = values.transpose(0, *range(values.ndim - 1, 0, -1))
+        channels = values.shape[:1]
+    else:
+        values = values.T
+        channels = values.shape[ndim:]
+        values = np.moveaxis(values.reshape(*values.shape[:ndim], -1), -1, 0)
+    if values.ndim != ndim + 1 or sum(n > 1 for n in channels) > 1:
+        raise ImageError(
+            f"channels {path}", f"an array of {image.GetSize()}", f"{ndim} axes and one of channels", "rearrange it"
+        )
+    while image.GetDimension() > ndim:
+        image = image[(slice(None),) * (image.GetDimension() - 1) + (0,)]
+    return values, grid_of(image)
+
+
+def _masks(files: Sequence[Path], folder: Path, grid: Grid) -> Scores:
+    names = tuple(path.name[: len(path.name) - len(suffix_of(path))] for path in files)
+
+    def mask(c: int) -> Tensor:
+        image = read_image(files[c], labels=True)
+        _check_grid(image.grid, grid, folder / files[c].name)
+        return (image.data != 0).to(torch.float32)
+
+    return Scores(names, grid, mask)
+
+
+def _nnunet(path: Path, grid: Grid) -> Scores:
+    values, names = read_nnunet(path, grid)
+    scores = _probabilities(values, path, grid, names)
+    beside = next((p for s in IMAGE_SUFFIXES if (p := path.with_name(path.stem + s)).is_file()), None)
+    if beside is not None and len(scores.names) < len(values):
+        _check_against(read_image(beside, labels=True), values, path, grid)
+    return scores
+
+
+def _probabilities(values: NDArray[Any], path: Path, grid: Grid, names: Sequence[str]) -> Scores:
+    """Check probabilities (C, *S); of those that sum to one the first channel, background, is left out."""
+    if values.shape[1:] != grid.shape:
+        raise FeatureError(
+            f"scores {path}", f"probabilities of shape {values.shape[1:]}", f"{grid.shape}, the image's",
+            "predict them anew for this image",
+        )  # fmt: skip
+    low, high = float(values.min()), float(values.max())
+    if not (low >= -1e-3 and high <= 1 + 1e-3):  # NaN fails both
+        raise FeatureError(
+            f"scores {path}", f"values from {low:g} to {high:g}", "probabilities, 0 to 1",
+            "apply softmax, or pass them as channels=DIR",
+        )  # fmt: skip
+    flat = values.reshape(len(values), -1)
+    total = flat[:, :: max(1, flat.shape[1] // _PROBE)].astype(np.float32).sum(0)
+    # Regions that overlap have no background; beyond the part that nnU-Net has looked at all may be zero.
+    softmax = len(values) > 1 and bool((np.abs(total - 1) < 0.02)[total > 0].all()) and bool((total > 0).any())
+    first = 1 if softmax else 0
+    return Scores(tuple(names[first:]), grid, lambda c: _channel(values, c + first))
+
+
+def _check_against(segmentation: Image, values: NDArray[Any], path: Path, grid: Grid) -> None:
+    """Raise where probabilities and the segmentation written with them do not lie in the same place."""
+    _check_grid(segmentation.grid, grid, path)
+    foreground = np.flatnonzero(segmentation.data[0, 0].numpy())
+    if not len(foreground):
+        return
+    probe = foreground[:: max(1, len(foreground) // _PROBE)]
+    likely = values.reshape(len(values), -1)[:, probe].argmax(0)
+    agreeing = float((likely > 0).mean())
+    if agreeing < 0.5:  # postprocessing takes parts away, it moves nothing
+        raise FeatureError(
+            f"scores {path}", f"probabilities that agree with the segmentation beside them in {agreeing:.0%} of it",
+            "both in the same place", "predict them anew: one of the two is another scan's, or its axes are turned",
+        )  # fmt: skip
+
+
+def _check_grid(found: Grid, grid: Grid, path: Path) -> None:
+    if found.ndim != grid.ndim or not found.same_space(grid, tolerance=0.1):
+        raise FeatureError(
+            f"scores {path}", str(found), f"the image's grid, {grid}", "resample them to the grid of the image"
+        )
