@@ -8,7 +8,7 @@ from learngn.errors import FeatureError, GeometryError, ImageError, LabelError
 from learngn.features import Mind
 from learngn.grid import Grid
 from learngn.image import Image
-from learngn.optimise import Iteration, StopReason
+from learngn.optimise import Iteration, LandmarkPairs, StopReason
 from learngn.registration import Registration, register
 from learngn.settings import Settings
 from learngn.transform import Affine, DisplacementField
@@ -153,3 +153,24 @@ def test_levels_that_are_too_small_or_too_large_are_left_out():
     assert large.strides == (16, 8, 4, 2)
     assert settings.limited(Grid.from_spacing((6, 6))).strides == (1,)
     assert settings.limited(Grid.from_spacing((64, 64, 2))).strides == (8, 4, 2, 1)
+
+
+def test_landmarks_alone_carry_points_between_them(rng):
+    """Two hundred pairs of points of a smooth displacement; two hundred others follow."""
+    grid = Grid.from_spacing((32, 28, 24), 3.0)
+    image = Image.from_array(np.zeros(grid.shape, dtype=np.float32), grid)
+
+    def moved(points):
+        return points + 5 * np.sin((points - grid.centre)[:, [1, 2, 0]] / 25) + 3
+
+    inner = [(3, n - 4) for n in grid.shape]
+    given, others = (
+        grid.index_to_world(np.stack([rng.uniform(*span, count) for span in inner], axis=1)) for count in (200, 200)
+    )
+    pairs = LandmarkPairs(given, moved(given))
+    result = register(image, image, features="none", landmarks=pairs)
+    before = np.linalg.norm(moved(others) - others, axis=1).mean()
+    after = np.linalg.norm(result.transform.map_points(others) - moved(others), axis=1).mean()
+    assert before > 5
+    assert after < 0.1 * before
+    assert float(result.displacement.jacobian_determinant().min()) > 0

@@ -201,6 +201,8 @@ _PRESETS: dict[str, Callable[..., Settings]] = {
     "distance": partial(Settings, lam=(10.0, 0.5)),
     "organ-distance": partial(Settings, lam=(10.0, 0.5)),
     "labels": partial(Settings, lam=(0.3, 0.005)),
+    # λ weighs nothing but the landmarks here: [1] against their weight [1/mm²].
+    "none": partial(Settings, strides=(16, 8, 4, 2), iterations=(10, 10, 10, 5), lam=(0.1, 0.01)),
     "intensity": partial(Settings, strides=(16, 8, 4, 2, 1), iterations=(8, 8, 8, 8, 4), lam=(0.3, 0.03)),
     "mind": partial(Settings, strides=(16, 8, 4, 2, 1), iterations=(8, 8, 8, 8, 4), lam=(3.0, 0.3)),
 }
@@ -217,4 +219,4 @@ def default_settings(features: str, labels: bool) -> Settings:
         Whether they read label maps: these are taken to be aligned, scans are not.
     """
     first = features.split(",")[0].split(":")[0]
-    return _PRESETS.get(first, _PRESETS["mind"])(features=features, affine=not labels)
+    return _PRESETS.get(first, _PRESETS["mind"])(features=features, affine=not labels and first != "none")

@@ -9,6 +9,7 @@ from learngn.features.labels import Labels
 from learngn.features.local import EdgeStrength, LocalIntensity, NormalisedGradient
 from learngn.features.mind import Mind, MindCentre, MindScales
 from learngn.features.network import ChannelProfiles, EncoderDecoder, NetworkFeature
+from learngn.features.none import Nothing
 from learngn.features.scores import ChannelFiles, Given, ScoreDistances, ScoreFiles
 from learngn.features.script import NetworkFile
 from learngn.features.vesselness import Vesselness
@@ -33,6 +34,7 @@ __all__ = [
     "NetworkFeature",
     "NetworkFile",
     "NormalisedGradient",
+    "Nothing",
     "OrganDistance",
     "ScoreDistances",
     "ScoreFiles",

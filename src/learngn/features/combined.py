@@ -15,6 +15,7 @@ from learngn.features.intensity import Intensity
 from learngn.features.labels import Labels
 from learngn.features.local import EdgeStrength, LocalIntensity, NormalisedGradient
 from learngn.features.mind import Mind, MindCentre, MindScales
+from learngn.features.none import Nothing
 from learngn.features.scores import ChannelFiles, ScoreDistances, ScoreFiles
 from learngn.features.script import NetworkFile
 from learngn.features.vesselness import Vesselness
@@ -32,6 +33,7 @@ FEATURES: dict[str, Callable[[], Feature]] = {
     "mind-centre": MindCentre,
     "mind-multi": MindScales,
     "ngf": NormalisedGradient,
+    "none": Nothing,
     "organ-distance": OrganDistance,
     "vesselness": Vesselness,
 }
