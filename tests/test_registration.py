@@ -158,7 +158,7 @@ def test_levels_that_are_too_small_or_too_large_are_left_out():
 def test_landmarks_alone_carry_points_between_them(rng):
     """Two hundred pairs of points of a smooth displacement; two hundred others follow."""
     grid = Grid.from_spacing((32, 28, 24), 3.0)
-    image = Image.from_array(np.zeros(grid.shape, dtype=np.float32), grid)
+    image = Image.from_array(rng.random(grid.shape).astype(np.float32), grid)
 
     def moved(points):
         return points + 5 * np.sin((points - grid.centre)[:, [1, 2, 0]] / 25) + 3
