@@ -1,10 +1,12 @@
 """register(): the way of one pair, and every way in which it can be refused."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
-from learngn.errors import FeatureError, GeometryError, ImageError, LabelError
+from learngn.errors import FeatureError, GeometryError, ImageError, LabelError, SettingsError
 from learngn.features import Mind
 from learngn.grid import Grid
 from learngn.image import Image
@@ -174,3 +176,40 @@ def test_landmarks_alone_carry_points_between_them(rng):
     assert before > 5
     assert after < 0.1 * before
     assert float(result.displacement.jacobian_determinant().min()) > 0
+
+
+def test_tissues_slide(rng):
+    """Two halves move against each other: with their label map the jump between them is found, without it blurred."""
+    shape = (48, 48)
+    noise = rng.normal(size=(48, 64))
+    texture = np.real(np.fft.ifft2(np.fft.fft2(noise) * np.exp(-2 * np.square(np.fft.fftfreq(48))[:, None] * 60)
+                                   * np.exp(-2 * np.square(np.fft.fftfreq(64))[None] * 60)))  # fmt: skip
+    grid = Grid.from_spacing(shape, 2.0)
+    moving = texture[:, 8:56].astype(np.float32)
+    fixed = np.concatenate([texture[:24, 10:58], texture[24:, 6:54]]).astype(np.float32)
+    halves = Image.from_array(np.repeat([1, 2], 24)[:, None].repeat(48, 1).astype(np.uint8), grid, labels=True)
+    truth = np.repeat([2.0, -2.0], 24)[:, None]
+    errors = {}
+    for name, given in (("plain", {}), ("tissue", {"tissue": halves})):
+        settings = Settings("intensity", affine=False, strides=(4, 2, 1), iterations=(8, 8, 8), lam=(0.5, 0.1))
+        result = register(Image.from_array(fixed, grid), Image.from_array(moving, grid), settings=settings, **given)
+        found = result.displacement.data[0, 1].numpy()
+        errors[name] = np.abs(found - truth)[20:28, 8:-8].mean()
+    assert errors["tissue"] < 0.7 * errors["plain"]
+
+
+def test_regularisers_by_name():
+    fixed, moving = body(), body(1.5)
+    found = {
+        name: register(fixed, moving, settings=replace(QUICK, regulariser=name)).displacement.data
+        for name in ("diffusion", "curvature", "edges")
+    }
+    assert not torch.equal(found["diffusion"], found["curvature"])
+    assert not torch.equal(found["diffusion"], found["edges"])
+    with pytest.raises(SettingsError, match="regulariser: got 'stiff', expected one of curvature, diffusion, edges"):
+        replace(QUICK, regulariser="stiff")
+
+
+def test_tissue_that_is_no_label_map():
+    with pytest.raises(LabelError, match=r"tissues: .*expected a label map in the world of the fixed image"):
+        register(body(), body(1.5), settings=QUICK, tissue=body())

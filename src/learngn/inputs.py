@@ -13,7 +13,6 @@ from learngn._defaults import LABEL_FEATURES, SCAN_FEATURES
 from learngn.errors import ImageError, LabelError, LandmarkError
 from learngn.features import Combined, Feature, FeatureImage, parse_features
 from learngn.features.base import working_image
-from learngn.features.base import working_image
 from learngn.grid import Grid
 from learngn.image import Image, check_scan
 from learngn.io import Pair, read_grid, read_image, read_landmarks
@@ -126,14 +125,35 @@ def load_mask(source: str | Path | Image | None, image: Image, what: str) -> Ima
     return Image(data, mask.grid)
 
 
+def load_tissue(source: str | Path | Image | None, fixed: Image) -> Image | None:
+    """A label map of the fixed image's tissues.
+
+    Raises
+    ------
+    LabelError
+        If it is none, or lies elsewhere.
+    LearnGNError
+        If it cannot be read.
+    """
+    if source is None:
+        return None
+    image = source if isinstance(source, Image) else read_image(Path(source), labels=True)
+    if not image.labels or image.grid.ndim != fixed.grid.ndim or not image.grid.overlap(fixed.grid):
+        raise LabelError(
+            "tissues", f"{image.name}, {image.grid}", "a label map in the world of the fixed image", "check the file"
+        )
+    _check_labels(image, "tissues")
+    return image
+
+
 def masked(features: FeatureImage, mask: Image | None) -> FeatureImage:
     """Features that count where a mask is one."""
     if mask is None:
         return features
     # Averaged like the features: a small mask would slip through between the voxels of a coarse grid.
     coarse = working_image(mask, float(features.grid.spacing.min()))
-    weight = Affine.identity(mask.grid.ndim).warp(coarse, features.grid).data
-    return replace(features, weight=weight.to(features.data))
+    weight = Affine.identity(mask.grid.ndim).warp(coarse, features.grid).data.to(features.data)
+    return replace(features, weight=weight if features.weight is None else weight * features.weight)
 
 
 @dataclass(frozen=True)

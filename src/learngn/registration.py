@@ -14,10 +14,11 @@ from learngn.errors import GeometryError, ModelError
 from learngn.features import Feature, FeatureImage
 from learngn.grid import FloatArray, Grid
 from learngn.image import Image
-from learngn.inputs import check_pair, feature_of, load, load_mask, masked
+from learngn.inputs import check_pair, feature_of, load, load_mask, load_tissue, masked
 from learngn.model import Model, read_model
 from learngn.optimise import (
     AffineGaussNewton,
+    GaussNewton,
     Iteration,
     LandmarkPairs,
     StopReason,
@@ -105,6 +106,8 @@ class Prepared:
         What a stride of one means [mm].
     seconds : dict
         Time of every stage so far [s].
+    tissue : Image, optional
+        Label map along whose boundaries organs slide.
     """
 
     fixed: Image
@@ -115,6 +118,7 @@ class Prepared:
     affine_start: str
     voxel: float
     seconds: dict[str, float]
+    tissue: Image | None = None
 
     @torch.no_grad()
     def register(
@@ -138,6 +142,8 @@ class Prepared:
         chosen = self.settings if settings is None else settings
         with clock.stage("optimise"):
             method = chosen.method() if model is None else model.scheduled(chosen)
+            if isinstance(method, GaussNewton):
+                chosen.regularise(method, self.fixed, self.tissue)
             result = method(*self.features, self.matrix, landmarks=landmarks, voxel=self.voxel, callback=callback)
         with clock.stage("warp"):
             fields = at_full_resolution(result, grid, diffeomorphic=chosen.diffeomorphic)
@@ -164,6 +170,7 @@ def register(
     fixed_mask: str | Path | Image | None = None,
     moving_mask: str | Path | Image | None = None,
     landmarks: LandmarkPairs | None = None,
+    tissue: str | Path | Image | None = None,
     callback: Callable[[Iteration], None] | None = None,
 ) -> Registration:
     """Find the transform that brings a moving image onto a fixed one.
@@ -188,6 +195,9 @@ def register(
         is found everywhere.
     landmarks : LandmarkPairs, optional
         Pairs of points that pull; with the feature ``none`` they are all that does.
+    tissue : path or Image, optional
+        Label map in the fixed image's world; displacements may differ across the boundaries of its labels: organs
+        slide.
     callback : callable, optional
         Called with every :class:`learngn.optimise.Iteration`, to show progress.
 
@@ -212,6 +222,7 @@ def register(
         affine=affine,
         fixed_mask=fixed_mask,
         moving_mask=moving_mask,
+        tissue=tissue,
     )
     return prepared.register(model=model, landmarks=landmarks, callback=callback)
 
@@ -226,6 +237,7 @@ def prepare(
     affine: bool | None = None,
     fixed_mask: str | Path | Image | None = None,
     moving_mask: str | Path | Image | None = None,
+    tissue: str | Path | Image | None = None,
 ) -> Prepared:
     """All of a registration that comes before the displacement: for several schedules, it is done once.
 
@@ -242,6 +254,7 @@ def prepare(
     with clock.stage("read"):
         fixed_image, moving_image = load(fixed, feature, "fixed image"), load(moving, feature, "moving image")
         masks = load_mask(fixed_mask, fixed_image, "fixed mask"), load_mask(moving_mask, moving_image, "moving mask")
+        sliding = load_tissue(tissue, fixed_image)
     check_pair(fixed_image, moving_image)
     if model is not None and model.config.ndim != fixed_image.grid.ndim:
         raise ModelError(
@@ -270,7 +283,7 @@ def prepare(
     with clock.stage("features"), torch.no_grad():
         first, second = feature(fixed_image, moving_image, chosen.strides[-1] * voxel)
         pair = masked(first, masks[0]), masked(second, masks[1])
-    return Prepared(fixed_image, moving_image, chosen, pair, matrix, start, voxel, clock.seconds)
+    return Prepared(fixed_image, moving_image, chosen, pair, matrix, start, voxel, clock.seconds, sliding)
 
 
 def _check_model(model: Model, features: str | Feature | None) -> None:

@@ -14,6 +14,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from learngn.errors import SettingsError
 from learngn.grid import Grid
+from learngn.image import Image
 from learngn.io import write_json
 from learngn.linearise import GemanMcClure, Huber, RobustLoss
 from learngn.optimise import (
@@ -29,6 +30,7 @@ from learngn.optimise import (
     schedule,
 )
 from learngn.optimise.schedule import Level
+from learngn.regularise import Adaptive, Curvature, Diffusion, Regulariser
 
 _UPDATES: dict[str, Callable[[], Update]] = {
     "compositional": Compositional,
@@ -39,6 +41,12 @@ _UPDATES: dict[str, Callable[[], Update]] = {
 _BASELINES: dict[str, Callable[[tuple[Level, ...], StepControl], GaussNewton | AdamDisplacement]] = {
     "published": lambda levels, _: published_gauss_newton(levels),
     "adam": lambda levels, control: AdamDisplacement(levels, rate=control.longest),
+}
+# Of the fixed image.
+_REGULARISERS: dict[str, Callable[[Image], Regulariser]] = {
+    "curvature": lambda _: Curvature(),
+    "diffusion": lambda _: Diffusion(),
+    "edges": Adaptive.across_edges,
 }
 _LOSSES: dict[str, Callable[[float], RobustLoss]] = {"huber": Huber, "geman-mcclure": GemanMcClure}
 
@@ -75,6 +83,9 @@ class Settings:
         :class:`learngn.linearise.Robust`.
     overlap : bool
         Leave out what lies outside the moving image.
+    regulariser : str
+        ``"diffusion"``, ``"curvature"`` or ``"edges"``: diffusion that gives way where the fixed image has edges. A
+        label map of the tissue (see :func:`learngn.register`) takes the place of edges.
     """
 
     features: str
@@ -89,18 +100,24 @@ class Settings:
     diffeomorphic: bool = False
     robust: str | None = None
     overlap: bool = False
+    regulariser: str = "diffusion"
 
     def __post_init__(self) -> None:
         if self.update not in _UPDATES and self.update not in _BASELINES:
             names = ", ".join([*_UPDATES, *_BASELINES])
             raise SettingsError("update", repr(self.update), f"one of {names}", "mend --update")
-        if self.update in _BASELINES and (self.symmetric or self.diffeomorphic or self.robust or self.overlap):
+        if self.update in _BASELINES and (
+            self.symmetric or self.diffeomorphic or self.robust or self.overlap or self.regulariser != "diffusion"
+        ):
             raise SettingsError(
                 "settings",
                 f"update {self.update} with an option of Gauss-Newton",
                 "a baseline without options",
-                "leave out either: symmetric, diffeomorphic, robust and overlap want another update",
+                "leave out either: symmetric, diffeomorphic, robust, overlap and regulariser want another update",
             )
+        if self.regulariser not in _REGULARISERS:
+            names = ", ".join(_REGULARISERS)
+            raise SettingsError("regulariser", repr(self.regulariser), f"one of {names}", "mend --regulariser")
         self.levels()
         self._loss()
 
@@ -123,6 +140,19 @@ class Settings:
         method.update = Symmetric(update) if self.symmetric else update
         method.control, method.overlap, method.loss = self._control(), self.overlap, self._loss()
         return method
+
+    def regularise(self, method: GaussNewton, fixed: Image, tissue: Image | None = None) -> None:
+        """Give a method the regulariser that these settings name, for a fixed image.
+
+        Parameters
+        ----------
+        method : GaussNewton
+        fixed : Image
+        tissue : Image, optional
+            Label map in the fixed image's world: what slides along the boundaries of its labels.
+        """
+        given = _REGULARISERS[self.regulariser](fixed) if tissue is None else Adaptive.across_labels(tissue)
+        method.regulariser = given
 
     def _control(self) -> StepControl:
         return StepControl(longest=self.longest_step, min_jacobian=self.min_jacobian)

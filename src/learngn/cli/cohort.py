@@ -20,6 +20,7 @@ from learngn.cli.options import (
     Overlap,
     PresetName,
     RegistrationOptions,
+    RegulariserName,
     RobustData,
     SettingsFile,
     Strides,
@@ -54,6 +55,7 @@ def cohort(
     diffeomorphic: NoFolds = None,
     robust: RobustData = None,
     overlap: Overlap = None,
+    regulariser: RegulariserName = None,
     masks: Annotated[bool, typer.Option("--masks", help="Let features count within masksTr alone.")] = False,
     keypoint_weight: Annotated[
         float | None, typer.Option(help="Let the points of keypointsTr pull, with this weight [1/mm²].")
@@ -89,6 +91,7 @@ def cohort(
         diffeomorphic=diffeomorphic,
         robust=robust,
         overlap=overlap,
+        regulariser=regulariser,
         file=settings,
         preset=preset,
     )

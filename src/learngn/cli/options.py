@@ -117,6 +117,15 @@ Overlap = Annotated[
         rich_help_panel=_PANEL,
     ),
 ]
+RegulariserName = Annotated[
+    str | None,
+    typer.Option(
+        "--regulariser",
+        metavar="diffusion|curvature|edges",
+        help="What a displacement costs; with edges it may differ across those of FIXED.",
+        rich_help_panel=_PANEL,
+    ),
+]
 INFINITE = float("inf")
 KeypointScale = Annotated[
     float,
@@ -142,6 +151,7 @@ class RegistrationOptions:
     diffeomorphic: bool | None = None
     robust: str | None = None
     overlap: bool | None = None
+    regulariser: str | None = None
     file: Path | None = None
     preset: str | None = None
 
@@ -243,7 +253,7 @@ class RegistrationOptions:
             update=self.update or settings.update,
             **{
                 name: value
-                for name in ("symmetric", "diffeomorphic", "robust", "overlap")
+                for name in ("symmetric", "diffeomorphic", "robust", "overlap", "regulariser")
                 if (value := getattr(self, name)) is not None
             },
         )

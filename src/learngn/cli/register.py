@@ -23,6 +23,7 @@ from learngn.cli.options import (
     Overlap,
     PresetName,
     RegistrationOptions,
+    RegulariserName,
     RobustData,
     SettingsFile,
     Strides,
@@ -55,6 +56,9 @@ def register(
     moving_landmarks: Annotated[Path | None, typer.Option(help="The same points in MOVING (CSV).")] = None,
     fixed_mask: Annotated[Path | None, typer.Option(help="Where FIXED counts: an image from 0 to 1.")] = None,
     moving_mask: Annotated[Path | None, typer.Option(help="Where MOVING counts.")] = None,
+    tissue: Annotated[
+        Path | None, typer.Option(help="Label map of FIXED along whose boundaries organs may slide.")
+    ] = None,
     fixed_keypoints: Annotated[Path | None, typer.Option(help="Points in FIXED (CSV) that pull.")] = None,
     moving_keypoints: Annotated[Path | None, typer.Option(help="The same points in MOVING (CSV).")] = None,
     keypoint_weight: Annotated[float, typer.Option(help="Weight of their mean squared distance [1/mm²].")] = 1.0,
@@ -67,6 +71,7 @@ def register(
     diffeomorphic: NoFolds = None,
     robust: RobustData = None,
     overlap: Overlap = None,
+    regulariser: RegulariserName = None,
     threads: Threads = None,
     report: Annotated[bool, typer.Option("--report/--no-report", help="Write report.html.")] = True,
     json: console.Json = False,
@@ -89,6 +94,7 @@ def register(
         diffeomorphic=diffeomorphic,
         robust=robust,
         overlap=overlap,
+        regulariser=regulariser,
         file=settings,
         preset=preset,
     )
@@ -102,6 +108,7 @@ def register(
             "moving_landmarks": moving_landmarks,
             "fixed_mask": fixed_mask,
             "moving_mask": moving_mask,
+            "tissue": tissue,
             "fixed_keypoints": fixed_keypoints,
             "moving_keypoints": moving_keypoints,
         },
@@ -174,6 +181,7 @@ class Job:
                 fixed_mask=self.files.get("fixed_mask"),
                 moving_mask=self.files.get("moving_mask"),
                 landmarks=keypoints,
+                tissue=self.files.get("tissue"),
                 callback=lambda step: bars.update(task, advance=1, description=f"level 1/{step.stride:g}"),
             )
             bars.update(task, description="writing")
