@@ -68,7 +68,7 @@ class Adaptive:
         return cls(Image(weights.data.to(torch.float32), weights.grid), _harmonic)
 
     @classmethod
-    def across_labels(cls, labels: Image, across: float = 0.1) -> Adaptive:
+    def across_labels(cls, labels: Image, across: float = 0.05) -> Adaptive:
         """`across` where a label (or a mask) meets another one or the background, one elsewhere.
 
         Raises

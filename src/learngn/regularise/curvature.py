@@ -42,7 +42,7 @@ class Curvature:
 
     def __post_init__(self) -> None:
         if not 0 < self.length < math.inf:
-            raise SettingsError("length of the curvature", f"{self.length:g} mm", "a positive length", "20 suits most")
+            raise SettingsError("length of the curvature", f"{self.length:g} mm", "a positive length", "begin with 20")
 
     def stiffness(self, grid: Grid, like: Tensor) -> Stiffness:
         """See :meth:`Regulariser.stiffness`."""
