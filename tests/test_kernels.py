@@ -129,6 +129,26 @@ def test_determinant(shape):
     close(COMPILED.determinant(field), REFERENCE.determinant(field), 1e-4)
 
 
+@pytest.mark.parametrize(("cells", "cell"), [((3, 4), (2, 1)), ((2, 1, 3), (1, 2, 3)), ((1, 3, 2), (2, 2, 2))], ids=str)
+@pytest.mark.parametrize("channels", [1, 6])
+def test_match_cost(cells, cell, channels):
+    torch.manual_seed(0)
+    shape = [n * k for n, k in zip(cells, cell, strict=True)]
+    wide = [n + 3 for n in shape]
+    offsets = np.random.default_rng(0).integers(0, 4, (7, len(shape)))
+    given = torch.randn(2, channels, *shape), torch.rand(2, 1, *shape), torch.randn(2, channels, *wide)
+    seen = (torch.rand(2, 1, *wide) > 0.2).float()
+    expected = REFERENCE.match_cost(*given, seen, offsets, cell)
+    for got, wanted in zip(COMPILED.match_cost(*given, seen, offsets, cell), expected, strict=True):
+        assert got.shape == (2, 7, *cells)
+        close(got, wanted)
+    # The definition, for the first cell and one offset.
+    first = (0, slice(None), *[slice(0, k) for k in cell])
+    there = (0, slice(None), *[slice(o, o + k) for o, k in zip(offsets[3].tolist(), cell, strict=True)])
+    distance = (given[2][there] - given[0][first]).square().sum(0) * given[1][first][0] * seen[there][0]
+    assert float(expected[0][0, 3].flatten()[0]) == pytest.approx(float(distance.mean()), rel=1e-5)
+
+
 def test_taps_are_their_matrix():
     dense = sampling.area_taps(7, 3).matrix()
     np.testing.assert_allclose(dense.sum(1), 1)

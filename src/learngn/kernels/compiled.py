@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from learngn.kernels import _cpu_elastic, _cpu_sampling, _cpu_stencils
+from learngn.kernels import _cpu_elastic, _cpu_matching, _cpu_sampling, _cpu_stencils
 from learngn.kernels.interface import Taps
 
 _NO_FIELD = np.zeros((0, 3, 0, 0, 0), dtype=np.float32)
@@ -164,6 +164,32 @@ class CompiledKernels:
         out = np.empty((len(source), *source.shape[2:]), dtype=np.float32)
         _cpu_stencils.determinant(source, out)
         return torch.from_numpy(out).reshape(field.shape[0], *field.shape[2:])
+
+    def match_cost(
+        self,
+        fixed: Tensor,
+        weight: Tensor,
+        moving: Tensor,
+        seen: Tensor,
+        offsets: NDArray[np.int64],
+        cell: Sequence[int],
+    ) -> tuple[Tensor, Tensor]:
+        ndim = fixed.ndim - 2
+
+        def rows(tensor: Tensor) -> NDArray[Any]:
+            """(N, X, Y, C, Z); a plane is one voxel thick along the *first* axis, so that its rows stay long."""
+            solid = tensor.detach() if ndim == 3 else tensor.detach().unsqueeze(2)
+            return np.ascontiguousarray(solid.movedim(1, -2).numpy())
+
+        thick = np.zeros((len(offsets), 3), dtype=np.int64), np.ones(3, dtype=np.int64)
+        thick[0][:, 3 - ndim :], thick[1][3 - ndim :] = offsets, cell
+        cells = [n // k for n, k in zip((1, *fixed.shape[2:])[-3:], thick[1].tolist(), strict=True)]
+        cost, covered = (np.empty((len(fixed), len(offsets), *cells), dtype=np.float32) for _ in range(2))
+        _cpu_matching.match_cost(
+            rows(fixed), rows(weight)[..., 0, :], rows(moving), rows(seen)[..., 0, :], *thick, cost, covered
+        )
+        shape = (len(fixed), len(offsets), *cells[3 - ndim :])
+        return torch.from_numpy(cost).reshape(shape), torch.from_numpy(covered).reshape(shape)
 
 
 def _channels_last(image: Tensor) -> torch.memory_format:

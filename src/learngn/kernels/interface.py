@@ -147,3 +147,33 @@ class Kernels(Protocol):
 
     def determinant(self, field: Tensor) -> Tensor:
         """``det(I + ∇u)`` by central differences (one-sided at borders); (N, D, *S) to (N, *S)."""
+
+    def match_cost(
+        self,
+        fixed: Tensor,
+        weight: Tensor,
+        moving: Tensor,
+        seen: Tensor,
+        offsets: NDArray[np.int64],
+        cell: Sequence[int],
+    ) -> tuple[Tensor, Tensor]:
+        """Mean over every cell of ``v |moving(x + o) - fixed(x)|²``, ``v = weight(x) seen(x + o)``, for every offset o.
+
+        Parameters
+        ----------
+        fixed : Tensor, shape (N, C, *S)
+        weight : Tensor, shape (N, 1, *S)
+        moving : Tensor, shape (N, C, *T)
+            Large enough for every offset.
+        seen : Tensor, shape (N, 1, *T)
+        offsets : array, shape (W, D), int64 [voxel]
+            Not negative.
+        cell : sequence of int
+            Voxels of a cell along every axis; they divide `S`.
+
+        Returns
+        -------
+        cost : Tensor, shape (N, W, *S / cell)
+        covered : Tensor, shape (N, W, *S / cell)
+            Mean of v.
+        """

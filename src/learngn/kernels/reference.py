@@ -198,3 +198,23 @@ class ReferenceKernels:
         gradient = torch.stack(rows, dim=-2)
         determinant: Tensor = torch.linalg.det(gradient + torch.eye(ndim, dtype=field.dtype, device=field.device))
         return determinant
+
+    def match_cost(
+        self,
+        fixed: Tensor,
+        weight: Tensor,
+        moving: Tensor,
+        seen: Tensor,
+        offsets: NDArray[np.int64],
+        cell: Sequence[int],
+    ) -> tuple[Tensor, Tensor]:
+        average = F.avg_pool2d if fixed.ndim == 4 else F.avg_pool3d
+        cost, covered = [], []
+        for offset in offsets.tolist():
+            across = [slice(o, o + n) for o, n in zip(offset, fixed.shape[2:], strict=True)]
+            there = (slice(None), slice(None), *across)
+            counted = weight * seen[there]
+            distance = (moving[there] - fixed).square().sum(1, keepdim=True) * counted
+            cost.append(average(distance, tuple(cell)))
+            covered.append(average(counted, tuple(cell)))
+        return torch.cat(cost, dim=1), torch.cat(covered, dim=1)

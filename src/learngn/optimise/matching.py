@@ -1,0 +1,211 @@
+"""What displacing a cell by a window of whole steps costs, and what is best given a smooth field."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import product
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from learngn import kernels, sampling
+from learngn.features import FeatureImage
+from learngn.grid import FloatArray, Grid
+from learngn.kernels.reference import block_index
+from learngn.regularise import Diffusion
+from learngn.solve import NormalSolver
+
+# Share of a cell that nothing is known of: others decide, and the system stays definite.
+_LEAST = 1e-3
+
+
+def window(spacing: FloatArray, reach: float) -> NDArray[np.int64]:
+    """Whole displacements no longer than `reach` [mm] on a lattice of voxels `spacing` [mm], shape (W, D) [voxel]."""
+    # Sizes are rounded to divide the grid: what is wanted as n steps must be n steps.
+    half = np.floor(1.05 * reach / spacing).astype(np.int64)
+    offsets = np.array(list(product(*[range(-n, n + 1) for n in half.tolist()])), dtype=np.int64)
+    return np.asarray(offsets[np.linalg.norm(offsets * spacing, axis=1) <= 1.05 * reach])
+
+
+def on_border(offsets: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Which of a window's displacements, (W, D), lack a neighbour along an axis that the window extends along."""
+    known = {tuple(offset) for offset in offsets.tolist()}
+    axes = np.flatnonzero(offsets.any(axis=0))
+    steps = [sign * np.eye(offsets.shape[1], dtype=np.int64)[axis] for axis in axes for sign in (-1, 1)]
+    return np.array([any(tuple((o + s).tolist()) not in known for s in steps) for o in offsets], dtype=np.bool_)
+
+
+def sampled(
+    image: FeatureImage,
+    field: Tensor | None,
+    matrix: FloatArray,
+    lattice: Grid,
+    margin: NDArray[np.int64] | None = None,
+) -> FeatureImage:
+    """Features on a lattice that is wider by `margin` voxels at every end; their weight is zero outside the image.
+
+    Parameters
+    ----------
+    image : FeatureImage
+    field : Tensor, shape (N, D, *lattice.shape) [voxel of the lattice], optional
+        Repeated beyond the lattice.
+    matrix : array, shape (D+1, D+1)
+        From the lattice's index to the image's.
+    lattice : Grid
+    margin : array, shape (D,), int64 [voxel], optional
+    """
+    ndim = lattice.ndim
+    wide = np.zeros(ndim, dtype=np.int64) if margin is None else margin
+    shift = sampling.identity_map(ndim)
+    shift[:-1, -1] = -wide
+    grid = Grid(tuple(np.asarray(lattice.shape) + 2 * wide), lattice.affine @ shift)
+    if field is not None:
+        field = F.pad(field, [int(n) for n in wide[::-1] for _ in range(2)], mode="replicate")
+    matrix = matrix @ shift
+    data = sampling.warp(image.data, field, matrix, grid.shape)
+    weight = sampling.inside(image.grid.shape, field, matrix, grid.shape, data).to(data.dtype)
+    if image.weight is not None:
+        weight = weight * sampling.warp(image.weight, field, matrix, grid.shape)
+    return FeatureImage(data, grid, weight)
+
+
+@dataclass(frozen=True, eq=False)
+class CellCosts:
+    """Costs of a window of displacements about a field that is known.
+
+    Attributes
+    ----------
+    cost : Tensor, shape (N, W, P)
+        Mean squared difference of the features over each of P cells, in units of what is typically at stake.
+    stake : Tensor, shape (N, 1, *S)
+        What the choice decides in a cell: the window's mean cost beyond its lowest, in the same unit, at most one.
+    offsets : Tensor, shape (W, D) [voxel of cells]
+    border : Tensor, shape (W,), bool
+        Which of them lie on the window's border.
+    start : Tensor, shape (N, D, *S) [voxel of cells]
+        Displacement that precedes them.
+    cells : Grid
+        Shape S.
+    step : float
+        Unit of length of the coupling [mm].
+    """
+
+    cost: Tensor
+    stake: Tensor
+    offsets: Tensor
+    border: Tensor
+    start: Tensor
+    cells: Grid
+    step: float
+
+    @classmethod
+    def of(
+        cls,
+        fixed: FeatureImage,
+        moving: FeatureImage,
+        matrix: FloatArray,
+        cells: Grid,
+        step: float,
+        offsets: NDArray[np.int64],
+        start: Tensor,
+    ) -> CellCosts:
+        """Compare features.
+
+        Parameters
+        ----------
+        fixed : FeatureImage
+            On a lattice that divides the cells.
+        moving : FeatureImage
+            On a grid of its own.
+        matrix : array, shape (D+1, D+1)
+            From an index of `fixed` to one of `moving`, where there is no displacement.
+        cells : Grid
+        step : float
+            [mm]
+        offsets : array, shape (W, D), int64 [voxel of the lattice]
+        start : Tensor, shape (N, D, *S) [voxel of cells]
+        """
+        lattice, like = fixed.grid, fixed.data
+        margin = np.abs(offsets).max(axis=0)
+        parts = [n // m for n, m in zip(lattice.shape, cells.shape, strict=True)]
+        field = sampling.resize_field(start, lattice.shape)
+        there = sampled(moving, field, matrix, lattice, margin)
+        weight = torch.ones_like(like[:, :1]) if fixed.weight is None else fixed.weight
+        seen = torch.ones_like(there.data[:, :1]) if there.weight is None else there.weight
+        cost, covered = kernels.best(like, there.data).match_cost(
+            like, weight, there.data, seen, offsets + margin, parts
+        )
+        # What lies outside the moving image costs what the cell costs on average: it neither draws nor repels.
+        counts = sampling.pool(weight, cells.shape)
+        mean = cost.sum(1, keepdim=True) / covered.sum(1, keepdim=True).clamp_min(_LEAST)
+        cost += (counts - covered) * mean
+        stake = (counts * mean - cost.amin(1, keepdim=True)).clamp_min(0)
+        # A cell that the start takes out of the moving image sees only what it should not: its neighbours know better.
+        here = int(np.flatnonzero(~offsets.any(axis=1))[0])
+        stake *= covered[:, here : here + 1] / counts.clamp_min(_LEAST)
+        typical = stake.square().flatten(1).sum(1) / stake.flatten(1).sum(1).clamp_min(torch.finfo(like.dtype).tiny)
+        unit = typical.clamp_min(torch.finfo(like.dtype).tiny).reshape(-1, *[1] * (lattice.ndim + 1))
+        return cls(
+            cost.div_(unit).flatten(2),
+            (stake / unit).clamp(_LEAST, 1),
+            torch.as_tensor(offsets / np.asarray(parts), dtype=like.dtype, device=like.device),
+            torch.as_tensor(on_border(offsets), device=like.device),
+            start,
+            cells,
+            step,
+        )
+
+    def best(self, u: Tensor, theta: float) -> tuple[Tensor, Tensor]:
+        """Cell by cell the displacement of least ``cost + θ |d - u|²``, and how much each counts.
+
+        Parameters
+        ----------
+        u : Tensor, shape (N, D, *S) [voxel of cells]
+        theta : float
+            θ, for displacements in steps.
+
+        Returns
+        -------
+        d : Tensor, shape (N, D, *S) [voxel of cells]
+            The start included.
+        weight : Tensor, shape (N, 1, *S)
+        """
+        n = len(u)
+        scale = torch.as_tensor(self.cells.spacing / self.step, dtype=u.dtype, device=u.device)
+        steps = self.offsets * scale
+        # The start's own displacement is taken where the cell lies: exact to first order.
+        wanted = (u - self.start).flatten(2) * scale[:, None]
+        # |d - u|² but for |u|², which is the same for all.
+        energy = torch.baddbmm(
+            self.cost + theta * steps.square().sum(1)[:, None], steps.expand(n, -1, -1), wanted, alpha=-2 * theta
+        )
+        index = energy.argmin(1)
+        chosen = self.offsets[index].movedim(-1, 1).reshape(u.shape)
+        outermost = self.border[index].reshape(self.stake.shape)
+        return sampling.compose(self.start, chosen), torch.where(outermost, self.stake.new_tensor(_LEAST), self.stake)
+
+    def smoothed(self, d: Tensor, weight: Tensor, theta: float, lam: float) -> Tensor:
+        """Solve ``(θ W I + λ R) u = θ W d``, W and lengths in steps and R in mm per mm.
+
+        Parameters
+        ----------
+        d : Tensor, shape (N, D, *S) [voxel of cells]
+        weight : Tensor, shape (N, 1, *S)
+        theta, lam : float
+
+        Returns
+        -------
+        Tensor, shape (N, D, *S) [voxel of cells]
+        """
+        n, ndim = d.shape[:2]
+        scale = (theta * (self.cells.spacing / self.step) ** 2).tolist()
+        nothing = torch.zeros_like(weight[:, 0])
+        blocks = torch.stack([scale[a] * weight[:, 0] if a == b else nothing for a, b in block_index(ndim)], dim=1)
+        rhs = torch.stack([scale[a] * weight[:, 0] * d[:, a] for a in range(ndim)], dim=1)
+        stiffness = Diffusion().stiffness(self.cells, d)
+        solver = NormalSolver(tolerance=1e-2)
+        u, _ = solver.solve(blocks, stiffness, rhs, d.new_full((n,), lam), d.new_zeros(n))
+        return u
