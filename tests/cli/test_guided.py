@@ -83,7 +83,7 @@ def test_options_reach_the_settings(register):
 
 
 def test_masks(register, scans, tmp_path):
-    """An artefact in the fixed scan changes the field less with a mask of it: what is left is the scale of intensities."""
+    """An artefact changes the field less with a mask of it; what is left is the scale of the intensities."""
     image = read_image(scans["fixed"])
     image.data[..., 14:18, 9:13, 6:10] += 100
     spoilt = {"clean": scans["fixed"], "spoilt": tmp_path / "spoilt.nii.gz"}
