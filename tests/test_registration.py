@@ -206,7 +206,9 @@ def test_regularisers_by_name():
     }
     assert not torch.equal(found["diffusion"], found["curvature"])
     assert not torch.equal(found["diffusion"], found["edges"])
-    with pytest.raises(SettingsError, match="regulariser: got 'stiff', expected one of curvature, diffusion, edges"):
+    with pytest.raises(
+        SettingsError, match="regulariser: got 'stiff', expected one of curvature, diffusion, edges, lungs"
+    ):
         replace(QUICK, regulariser="stiff")
 
 

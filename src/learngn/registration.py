@@ -18,6 +18,7 @@ from learngn.inputs import check_pair, feature_of, load, load_mask, load_tissue,
 from learngn.model import Model, read_model
 from learngn.optimise import (
     AffineGaussNewton,
+    DiscreteStart,
     GaussNewton,
     Iteration,
     LandmarkPairs,
@@ -51,7 +52,7 @@ class Registration:
     affine_start : str
         Which first guess the affine stage kept; ``"none"`` when it was skipped.
     seconds : dict
-        Time of every stage [s]: read, features, affine, optimise, warp.
+        Time of every stage [s]: read, features, affine, discrete, optimise, warp.
     inverse : Composite, optional
         From the moving to the fixed world, if the settings are symmetric or diffeomorphic.
     inverse_error : float, optional
@@ -138,13 +139,18 @@ class Prepared:
         model, landmarks, callback
             As of :func:`register`.
         """
-        clock, grid = Clock(dict(self.seconds)), self.fixed.grid
+        clock, grid, initial = Clock(dict(self.seconds)), self.fixed.grid, None
         chosen = self.settings if settings is None else settings
+        if chosen.discrete:
+            with clock.stage("discrete"):
+                initial = DiscreteStart()(*self.features, self.matrix)
         with clock.stage("optimise"):
             method = chosen.method() if model is None else model.scheduled(chosen)
             if isinstance(method, GaussNewton):
                 chosen.regularise(method, self.fixed, self.tissue)
-            result = method(*self.features, self.matrix, landmarks=landmarks, voxel=self.voxel, callback=callback)
+            result = method(
+                *self.features, self.matrix, initial, landmarks=landmarks, voxel=self.voxel, callback=callback
+            )
         with clock.stage("warp"):
             fields = at_full_resolution(result, grid, diffeomorphic=chosen.diffeomorphic)
             affine = Affine(self.matrix)

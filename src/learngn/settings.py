@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import torch
 from pydantic import TypeAdapter, ValidationError
 
 from learngn.errors import SettingsError
@@ -42,11 +43,19 @@ _BASELINES: dict[str, Callable[[tuple[Level, ...], StepControl], GaussNewton | A
     "published": lambda levels, _: published_gauss_newton(levels),
     "adam": lambda levels, control: AdamDisplacement(levels, rate=control.longest),
 }
+_LUNG = -400.0  # [HU]; what is denser is tissue
+
+
+def _denser_than(value: float, image: Image) -> Image:
+    return Image((image.data > value).to(torch.int32), image.grid, labels=True)
+
+
 # Of the fixed image.
 _REGULARISERS: dict[str, Callable[[Image], Regulariser]] = {
     "curvature": lambda _: Curvature(),
     "diffusion": lambda _: Diffusion(),
     "edges": Adaptive.across_edges,
+    "lungs": lambda fixed: Adaptive.across_labels(_denser_than(_LUNG, fixed)),
 }
 _LOSSES: dict[str, Callable[[float], RobustLoss]] = {"huber": Huber, "geman-mcclure": GemanMcClure}
 
@@ -74,6 +83,9 @@ class Settings:
         Cap of an update [voxel of the level]; of Adam, the learning rate.
     min_jacobian : float
         Guard of the determinant; see :class:`learngn.optimise.StepControl`.
+    discrete : bool
+        Begin with the discrete search of :class:`learngn.optimise.DiscreteStart`: for large displacements, and in place
+        of coarse levels.
     symmetric : bool
         Displace both images, as seen from half-way: the result and its inverse belong together.
     diffeomorphic : bool
@@ -84,8 +96,9 @@ class Settings:
     overlap : bool
         Leave out what lies outside the moving image.
     regulariser : str
-        ``"diffusion"``, ``"curvature"`` or ``"edges"``: diffusion that gives way where the fixed image has edges. A
-        label map of the tissue (see :func:`learngn.register`) takes the place of edges.
+        ``"diffusion"``, ``"curvature"``, ``"edges"``, diffusion that gives way where the fixed image has edges, or
+        ``"lungs"``, where its Hounsfield units pass from lung to tissue. A label map of the tissue (see
+        :func:`learngn.register`) takes their place.
     """
 
     features: str
@@ -96,6 +109,7 @@ class Settings:
     update: str = "compositional"
     longest_step: float = 1.0
     min_jacobian: float = 0.1
+    discrete: bool = False
     symmetric: bool = False
     diffeomorphic: bool = False
     robust: str | None = None

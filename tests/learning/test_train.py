@@ -334,7 +334,7 @@ class TestOtherModels:
     def test_lineariser_and_lambda_alone(self, dataset, quick, tmp_path):
         """There is nothing to train φ with, so no step is spent on it."""
         config = quick(network=None, lineariser=LineariserConfig(hidden=4), steps=3)
-        model, record = self.trained(dataset, config, tmp_path)
+        _, record = self.trained(dataset, config, tmp_path)
         assert [set(losses) for _, losses in record.losses] == [{"labels"}] * 3
         assert [done for done, *_ in record.validations] == [0, 3]
         (*_, untrained), (*_, last) = record.validations

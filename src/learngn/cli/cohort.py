@@ -12,6 +12,7 @@ from learngn.cli.evaluate import end_if_failed
 from learngn.cli.options import (
     INFINITE,
     AffineStage,
+    Discrete,
     Features,
     Iterations,
     KeypointScale,
@@ -51,6 +52,7 @@ def cohort(
     iterations: Iterations = None,
     lam: Lambda = None,
     update: Update = None,
+    discrete: Discrete = None,
     symmetric: Symmetry = None,
     diffeomorphic: NoFolds = None,
     robust: RobustData = None,
@@ -87,6 +89,7 @@ def cohort(
         lam=lam,
         update=update,
         model=model,
+        discrete=discrete,
         symmetric=symmetric,
         diffeomorphic=diffeomorphic,
         robust=robust,

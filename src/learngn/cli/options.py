@@ -86,6 +86,12 @@ Update = Annotated[
         rich_help_panel=_PANEL,
     ),
 ]
+Discrete = Annotated[
+    bool | None,
+    typer.Option(
+        "--discrete/--no-discrete", help="Begin with a search over large displacements.", rich_help_panel=_PANEL
+    ),
+]
 Symmetry = Annotated[
     bool | None,
     typer.Option(
@@ -121,8 +127,8 @@ RegulariserName = Annotated[
     str | None,
     typer.Option(
         "--regulariser",
-        metavar="diffusion|curvature|edges",
-        help="What a displacement costs; with edges it may differ across those of FIXED.",
+        metavar="diffusion|curvature|edges|lungs",
+        help="What a displacement costs; with edges, or lungs, it may jump across those of FIXED.",
         rich_help_panel=_PANEL,
     ),
 ]
@@ -147,6 +153,7 @@ class RegistrationOptions:
     lam: str | None = None
     update: str | None = None
     model: Path | None = None
+    discrete: bool | None = None
     symmetric: bool | None = None
     diffeomorphic: bool | None = None
     robust: str | None = None
@@ -253,7 +260,7 @@ class RegistrationOptions:
             update=self.update or settings.update,
             **{
                 name: value
-                for name in ("symmetric", "diffeomorphic", "robust", "overlap", "regulariser")
+                for name in ("discrete", "symmetric", "diffeomorphic", "robust", "overlap", "regulariser")
                 if (value := getattr(self, name)) is not None
             },
         )

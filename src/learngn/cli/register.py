@@ -15,6 +15,7 @@ from learngn.cli import console
 from learngn.cli.options import (
     INFINITE,
     AffineStage,
+    Discrete,
     Features,
     Iterations,
     KeypointScale,
@@ -67,6 +68,7 @@ def register(
     iterations: Iterations = None,
     lam: Lambda = None,
     update: Update = None,
+    discrete: Discrete = None,
     symmetric: Symmetry = None,
     diffeomorphic: NoFolds = None,
     robust: RobustData = None,
@@ -90,6 +92,7 @@ def register(
         lam=lam,
         update=update,
         model=model,
+        discrete=discrete,
         symmetric=symmetric,
         diffeomorphic=diffeomorphic,
         robust=robust,

@@ -2,6 +2,7 @@
 
 from learngn.optimise.adam import AdamDisplacement
 from learngn.optimise.affine import AffineGaussNewton, AffineResult, centre_of_mass, translation_starts
+from learngn.optimise.discrete import DiscreteStart
 from learngn.optimise.finish import Fields, at_full_resolution
 from learngn.optimise.gauss_newton import GaussNewton, Optimised
 from learngn.optimise.history import Iteration, StopReason
@@ -18,6 +19,7 @@ __all__ = [
     "AffineGaussNewton",
     "AffineResult",
     "Compositional",
+    "DiscreteStart",
     "Exponential",
     "Fields",
     "GaussNewton",

@@ -14,6 +14,7 @@ from learngn.linearise import NormalEquations, Robust
 from learngn.optimise.history import Iteration, StopReason
 from learngn.optimise.landmarks import LandmarkTerm
 from learngn.optimise.levels import PairLevel
+from learngn.optimise.step import squared_length
 from learngn.solve import SolveInfo, SolveStatus
 
 if TYPE_CHECKING:
@@ -101,7 +102,7 @@ class LevelProblem:
                 fraction /= 2
             state = trial if accepted else state
             energies.append(state.energy())
-            length = taken.detach().norm(dim=1)
+            length = squared_length(taken.detach()).sqrt()
             record = Iteration(
                 self.index, self.pair.level.stride, self.pair.grid.shape, iteration, float(self.lam.detach()),
                 state.energy(), state.data, state.regularity, fraction if accepted else 0.0,
