@@ -68,7 +68,7 @@ def labels_that_are_a_scan(scans, folder):
 
 
 def unknown_feature(scans, folder):
-    return {}, ("--features", "mindd"), "distance, intensity, labels, mind, organ-distance"
+    return {}, ("--features", "mindd"), "distance, edges, intensity, labels, local-intensity"
 
 
 def mixed_features(scans, folder):
