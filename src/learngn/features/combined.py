@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import reduce
+from operator import mul
 
 import torch
+from torch import Tensor
 
 from learngn.errors import FeatureError
 from learngn.features.base import Feature, FeatureImage, channels_last
@@ -50,6 +53,9 @@ FILE_FEATURES: dict[str, Callable[[str], Feature]] = {
 class Combined:
     """The channels of several features, each with a weight on its squared residual.
 
+    Where parts say how much a voxel counts (:attr:`FeatureImage.weight`), their product is what it counts for all of
+    them: a voxel has one weight, and weights multiply wherever they meet.
+
     Attributes
     ----------
     parts : sequence of (Feature, float)
@@ -68,15 +74,33 @@ class Combined:
         return self.parts[0][0].labels
 
     def __call__(self, fixed: Image, moving: Image, spacing: float) -> tuple[FeatureImage, FeatureImage]:
-        """See :class:`learngn.features.Feature`."""
-        pairs = [(feature(fixed, moving, spacing), weight**0.5) for feature, weight in self.parts]
-        if len(pairs) == 1 and pairs[0][1] == 1:
-            return pairs[0][0]
-        both = []
-        for side in (0, 1):
-            data = torch.cat([weight * pair[side].data for pair, weight in pairs], dim=1)
-            both.append(FeatureImage(channels_last(data), pairs[0][0][side].grid))
-        return both[0], both[1]
+        """See :class:`learngn.features.Feature`.
+
+        Raises
+        ------
+        FeatureError
+            If the parts lie on different grids.
+        """
+        pairs = [feature(fixed, moving, spacing) for feature, _ in self.parts]
+        ours, theirs = (self._joined([pair[side] for pair in pairs]) for side in (0, 1))
+        return ours, theirs
+
+    def _joined(self, images: Sequence[FeatureImage]) -> FeatureImage:
+        """One side's parts, channel beside channel."""
+        if len(images) == 1 and self.parts[0][1] == 1:
+            return images[0]
+        grid = images[0].grid
+        for image, (feature, _) in zip(images, self.parts, strict=True):
+            if not image.grid.same_space(grid):
+                raise FeatureError(
+                    f"feature {feature.name}",
+                    str(image.grid),
+                    f"the grid of {self.parts[0][0].name}, {grid}",
+                    "make all features at the spacing that is asked for",
+                )
+        data = [factor**0.5 * image.data for image, (_, factor) in zip(images, self.parts, strict=True)]
+        weights: list[Tensor] = [image.weight for image in images if image.weight is not None]
+        return FeatureImage(channels_last(torch.cat(data, dim=1)), grid, reduce(mul, weights) if weights else None)
 
 
 def parse_features(text: str, organs: tuple[int, ...] | None = None) -> Combined:

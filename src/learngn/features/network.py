@@ -202,4 +202,4 @@ class NetworkFeature:
                 f"(N, C, {', '.join(map(str, image.grid.shape))}), the grid of its input",
                 "resize the output within the network",
             )
-        return FeatureImage(channels_last(data.float()), image.grid)
+        return FeatureImage(channels_last(data.float()), image.grid, image.weight)
