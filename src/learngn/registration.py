@@ -11,7 +11,7 @@ import torch
 
 from learngn.clock import Clock
 from learngn.errors import GeometryError, ModelError
-from learngn.features import Feature, FeatureImage
+from learngn.features import Feature, FeatureImage, FeatureStore, kept
 from learngn.grid import FloatArray, Grid
 from learngn.image import Image
 from learngn.inputs import check_pair, feature_of, load, load_mask, load_tissue, masked
@@ -178,6 +178,7 @@ def register(
     landmarks: LandmarkPairs | None = None,
     tissue: str | Path | Image | None = None,
     callback: Callable[[Iteration], None] | None = None,
+    store: FeatureStore | None = None,
 ) -> Registration:
     """Find the transform that brings a moving image onto a fixed one.
 
@@ -206,6 +207,8 @@ def register(
         slide.
     callback : callable, optional
         Called with every :class:`learngn.optimise.Iteration`, to show progress.
+    store : FeatureStore, optional
+        Where features of an image are kept for its other pairs; see :func:`learngn.features.kept`.
 
     Returns
     -------
@@ -229,6 +232,7 @@ def register(
         fixed_mask=fixed_mask,
         moving_mask=moving_mask,
         tissue=tissue,
+        store=store,
     )
     return prepared.register(model=model, landmarks=landmarks, callback=callback)
 
@@ -244,6 +248,7 @@ def prepare(
     fixed_mask: str | Path | Image | None = None,
     moving_mask: str | Path | Image | None = None,
     tissue: str | Path | Image | None = None,
+    store: FeatureStore | None = None,
 ) -> Prepared:
     """All of a registration that comes before the displacement: for several schedules, it is done once.
 
@@ -273,10 +278,11 @@ def prepare(
     chosen = replace(chosen, features=feature.name, affine=chosen.affine if affine is None else affine)
     if settings is None:
         chosen = chosen.limited(fixed_image.grid)
+    looking = feature if store is None else kept(feature, store)
     matrix, start = np.eye(fixed_image.grid.ndim + 1), "none"
     if chosen.affine:
         with clock.stage("affine"), torch.no_grad():
-            matrix, start = _align(fixed_image, moving_image, feature)
+            matrix, start = _align(fixed_image, moving_image, looking)
     elif fixed_image.grid.overlap(moving_image.grid) == 0:
         raise GeometryError(
             "fixed and moving image",
@@ -284,12 +290,26 @@ def prepare(
             "images that overlap",
             "let the affine stage find the shift (leave out --no-affine), or mend the headers",
         )
-    # A model's levels have the voxel sizes that it was trained with, whatever those of the images.
-    voxel = float(fixed_image.grid.spacing.min()) if model is None else model.config.spacing
+    voxel = _voxel(fixed_image.grid, model)
     with clock.stage("features"), torch.no_grad():
-        first, second = feature(fixed_image, moving_image, chosen.strides[-1] * voxel)
+        first, second = looking(fixed_image, moving_image, chosen.strides[-1] * voxel)
         pair = masked(first, masks[0]), masked(second, masks[1])
     return Prepared(fixed_image, moving_image, chosen, pair, matrix, start, voxel, clock.seconds, sliding)
+
+
+def feature_spacings(fixed: Grid, settings: Settings, model: Model | None = None) -> tuple[float, ...]:
+    """Spacings at which :func:`prepare` computes features [mm]: the finest level's, then that of an affine stage."""
+    finest = settings.strides[-1] * _voxel(fixed, model)
+    return (finest, _affine_spacing(fixed)) if settings.affine else (finest,)
+
+
+def _voxel(fixed: Grid, model: Model | None) -> float:
+    """What a stride of one means [mm]: a model's levels have the voxel sizes that it was trained with."""
+    return float(fixed.spacing.min()) if model is None else model.config.spacing
+
+
+def _affine_spacing(fixed: Grid) -> float:
+    return AffineGaussNewton().spacings[-1] * float(fixed.extent.max())
 
 
 def _check_model(model: Model, features: str | Feature | None) -> None:
@@ -302,8 +322,7 @@ def _align(
 ) -> tuple[np.ndarray[tuple[int, int], np.dtype[np.float64]], str]:
     """Affine stage: fixed to moving world, and the start that it kept."""
     stage = AffineGaussNewton()
-    finest = stage.spacings[-1] * float(fixed.grid.extent.max())
-    pair = feature(fixed, moving, finest)
+    pair = feature(fixed, moving, _affine_spacing(fixed.grid))
     masses = _mass(fixed), _mass(moving)
     result = stage(*pair, translation_starts(fixed.grid, moving.grid, masses))
     if result.energy == float("inf"):

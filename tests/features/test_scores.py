@@ -86,7 +86,7 @@ def test_structures_in_common_alone(tmp_path, pair):
     first, second = ScoreFiles(str(tmp_path))(*pair, 8.0)
     assert first.data.shape[1] == second.data.shape[1] == 1
     (tmp_path / "a1" / "liver.nii.gz").unlink()
-    with pytest.raises(FeatureError, match=r"liver, other0 in a0, other1 in a1.*in common"):
+    with pytest.raises(FeatureError, match=r"liver, other0 of the fixed, other1 of the moving image.*in common"):
         ScoreFiles(str(tmp_path))(*pair, 8.0)
 
 

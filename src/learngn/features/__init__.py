@@ -1,10 +1,11 @@
 """Representations φ of a pair of images, one file each."""
 
-from learngn.features.base import Feature, FeatureImage
+from learngn.features.base import Feature, FeatureImage, OneByOne
 from learngn.features.combined import Combined, parse_features
 from learngn.features.corners import Corners
 from learngn.features.distance import Distance, OrganDistance
 from learngn.features.intensity import Intensity
+from learngn.features.kept import FeatureStore, kept
 from learngn.features.labels import Labels
 from learngn.features.local import EdgeStrength, LocalIntensity, NormalisedGradient
 from learngn.features.mind import Mind, MindCentre, MindScales
@@ -24,6 +25,7 @@ __all__ = [
     "EncoderDecoder",
     "Feature",
     "FeatureImage",
+    "FeatureStore",
     "Given",
     "Intensity",
     "Labels",
@@ -35,9 +37,11 @@ __all__ = [
     "NetworkFile",
     "NormalisedGradient",
     "Nothing",
+    "OneByOne",
     "OrganDistance",
     "ScoreDistances",
     "ScoreFiles",
     "Vesselness",
+    "kept",
     "parse_features",
 ]

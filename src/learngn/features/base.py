@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 import torch
@@ -23,16 +26,26 @@ class FeatureImage:
     grid : Grid
     weight : Tensor, shape (N, 1, *S), optional
         How much each voxel counts, 0 to 1: a mask. None for one throughout.
+    names : tuple of str
+        What the channels are, where the partner decides which of them count; else empty.
     """
 
     data: Tensor
     grid: Grid
     weight: Tensor | None = None
+    names: tuple[str, ...] = ()
 
     def on(self, grid: Grid) -> FeatureImage:
         """Area average on a coarser grid over the same extent."""
         weight = None if self.weight is None else sampling.pool(self.weight, grid.shape)
-        return FeatureImage(sampling.pool(self.data, grid.shape), grid, weight)
+        return FeatureImage(sampling.pool(self.data, grid.shape), grid, weight, self.names)
+
+    def channels(self, names: Sequence[str]) -> FeatureImage:
+        """The channels of these names, in this order, without their names."""
+        if tuple(names) == self.names:
+            return FeatureImage(self.data, self.grid, self.weight)
+        data = channels_last(self.data[:, [self.names.index(name) for name in names]])
+        return FeatureImage(data, self.grid, self.weight)
 
 
 class Feature(Protocol):
@@ -51,6 +64,32 @@ class Feature(Protocol):
 
     def __call__(self, fixed: Image, moving: Image, spacing: float) -> tuple[FeatureImage, FeatureImage]:
         """Features of both images, on grids of about `spacing` mm (never finer than the images)."""
+
+
+class OneByOne(ABC):
+    """A feature that does nearly all its work on each image alone, which needs to be done but once for many pairs.
+
+    Notes
+    -----
+    What :meth:`of` returns depends on the image, on the feature's own attributes, on the file that :meth:`source` names
+    and on ``image.grid.coarsened(spacing)``, on nothing else: :func:`learngn.features.kept` tells by these what it has.
+    """
+
+    @abstractmethod
+    def of(self, image: Image, spacing: float) -> FeatureImage:
+        """All that can be said of an image without its partner, on a grid of about `spacing` mm."""
+
+    def together(self, fixed: FeatureImage, moving: FeatureImage) -> tuple[FeatureImage, FeatureImage]:
+        """Features of a pair from what :meth:`of` has said of each; by default just that."""
+        return fixed, moving
+
+    def source(self, image: Image) -> Path | None:
+        """File or folder that is read beside the image, if there is one."""
+        return None
+
+    def __call__(self, fixed: Image, moving: Image, spacing: float) -> tuple[FeatureImage, FeatureImage]:
+        """See :class:`learngn.features.Feature`."""
+        return self.together(self.of(fixed, spacing), self.of(moving, spacing))
 
 
 def working_image(image: Image, spacing: float) -> Image:

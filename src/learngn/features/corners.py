@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from learngn.features.base import FeatureImage, channels_last, working_image
+from learngn.features.base import FeatureImage, OneByOne, channels_last, working_image
 from learngn.features.filters import gaussian, gradient, outer, spread, unit_range
 from learngn.grid import Grid
 from learngn.image import Image
@@ -15,7 +15,7 @@ from learngn.kernels.reference import block_index
 
 
 @dataclass(frozen=True)
-class Corners:
+class Corners(OneByOne):
     """How well a point can be told from all its neighbours, one channel [0..1].
 
     ``sqrt(1 / tr(S⁻¹))`` with the structure tensor ``S = G_σ * (∇I ∇Iᵀ)`` of the image smoothed by G_τ: large where
@@ -40,11 +40,9 @@ class Corners:
     name: str = "corners"
     labels: bool = False
 
-    def __call__(self, fixed: Image, moving: Image, spacing: float) -> tuple[FeatureImage, FeatureImage]:
-        """See :class:`learngn.features.Feature`."""
-        return self._one(working_image(fixed, spacing)), self._one(working_image(moving, spacing))
-
-    def _one(self, image: Image) -> FeatureImage:
+    def of(self, image: Image, spacing: float) -> FeatureImage:
+        """See :meth:`learngn.features.OneByOne.of`."""
+        image = working_image(image, spacing)
         voxel = float(image.grid.spacing.min())
         smooth = gaussian(spread(image.data), image.grid, max(self.tau, voxel / 2))
         response = distinctiveness(smooth, image.grid, max(self.sigma, 2 * voxel))

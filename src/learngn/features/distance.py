@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import edt
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from learngn import sampling
 from learngn.errors import LabelError
-from learngn.features.base import FeatureImage, channels_last
+from learngn.features.base import FeatureImage, OneByOne, channels_last
 from learngn.image import Image
 
 
@@ -28,19 +28,19 @@ def signed_root_distances(
     anisotropy = tuple(float(s) for s in spacing)
     half = np.float32(spacing.min() / 2)
     # The insides of all labels take one transform together, the outsides one each.
-    inside = edt.edt(labels, anisotropy=anisotropy, black_border=False, parallel=0)
+    inside = edt.edt(labels, anisotropy=anisotropy, black_border=False, parallel=torch.get_num_threads())
     for value in values:
         mask = labels == value
         if mask.all():
             yield np.zeros(mask.shape, dtype=np.float32)
             continue
-        outside = edt.edt(~mask, anisotropy=anisotropy, black_border=False, parallel=0)
+        outside = edt.edt(~mask, anisotropy=anisotropy, black_border=False, parallel=torch.get_num_threads())
         distance = np.where(mask, inside - half, half - outside)
         yield np.copysign(np.sqrt(np.abs(distance)), distance)
 
 
 @dataclass(frozen=True)
-class Distance:
+class Distance(OneByOne):
     """Signed √distance of foreground (any label) against background, one channel [√mm].
 
     The representation of the paper: it needs no more than a segmentation of all organs together.
@@ -49,14 +49,20 @@ class Distance:
     name: str = "distance"
     labels: bool = True
 
-    def __call__(self, fixed: Image, moving: Image, spacing: float) -> tuple[FeatureImage, FeatureImage]:
-        """See :class:`learngn.features.Feature`."""
-        common_labels(fixed, moving)
-        return _distances(fixed, [1], spacing, merged=True), _distances(moving, [1], spacing, merged=True)
+    def of(self, image: Image, spacing: float) -> FeatureImage:
+        """See :meth:`learngn.features.OneByOne.of`."""
+        # Names of the labels: to see whether two images have any in common.
+        names = label_names(image)
+        return replace(_distances(image, [1], spacing, merged=True), names=names)
+
+    def together(self, fixed: FeatureImage, moving: FeatureImage) -> tuple[FeatureImage, FeatureImage]:
+        """See :meth:`learngn.features.OneByOne.together`."""
+        common_labels(fixed.names, moving.names)
+        return replace(fixed, names=()), replace(moving, names=())
 
 
 @dataclass(frozen=True)
-class OrganDistance:
+class OrganDistance(OneByOne):
     """Signed √distance of every label that both label maps hold, one channel a label [√mm].
 
     A label that one side lacks (an organ missed by the segmentation) tells nothing about where it lies: it is left out.
@@ -76,12 +82,18 @@ class OrganDistance:
     labels: bool = True
     organs: tuple[int, ...] | None = None
 
-    def __call__(self, fixed: Image, moving: Image, spacing: float) -> tuple[FeatureImage, FeatureImage]:
-        """See :class:`learngn.features.Feature`."""
-        values = common_labels(fixed, moving)
-        first, second = (_distances(image, values, spacing, self.reach) for image in (fixed, moving))
+    def of(self, image: Image, spacing: float) -> FeatureImage:
+        """See :meth:`learngn.features.OneByOne.of`: a channel for every label of the image."""
+        names = label_names(image)
+        return replace(_distances(image, [int(name) for name in names], spacing, self.reach), names=names)
+
+    def together(self, fixed: FeatureImage, moving: FeatureImage) -> tuple[FeatureImage, FeatureImage]:
+        """See :meth:`learngn.features.OneByOne.together`: the labels that both have."""
+        names = common_labels(fixed.names, moving.names)
+        first, second = fixed.channels(names), moving.channels(names)
         if self.organs is None:
             return first, second
+        values = [int(name) for name in names]
         return _in_channels(first, values, self.organs), _in_channels(second, values, self.organs)
 
 
@@ -94,20 +106,33 @@ def _in_channels(image: FeatureImage, values: Sequence[int], organs: Sequence[in
     return FeatureImage(channels_last(data), image.grid)
 
 
-def common_labels(fixed: Image, moving: Image) -> list[int]:
-    """Labels that both maps hold, without background.
+def label_names(image: Image) -> tuple[str, ...]:
+    """Labels of a map, without background, as names of channels.
 
     Raises
     ------
     LabelError
         If there are none.
     """
-    ours, theirs = fixed.label_values, moving.label_values
-    common = sorted(set(ours) & set(theirs))
+    names = tuple(map(str, image.label_values))
+    if not names:
+        raise LabelError("label map", f"no label ({image.name})", "at least one", "check the file")
+    return names
+
+
+def common_labels(fixed: Sequence[str], moving: Sequence[str]) -> list[str]:
+    """Labels of two maps, by name, that both hold, in the order of the first.
+
+    Raises
+    ------
+    LabelError
+        If there are none.
+    """
+    common = [name for name in fixed if name in moving]
     if not common:
         raise LabelError(
             "label maps",
-            f"labels {ours} in the fixed, {theirs} in the moving",
+            f"labels [{', '.join(fixed)}] in the fixed, [{', '.join(moving)}] in the moving",
             "a label in common",
             "check the label maps",
         )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from learngn.features.base import FeatureImage, working_image
+from learngn.features.base import FeatureImage, OneByOne, working_image
 from learngn.image import Image
 
 # HU below which no voxel of another modality lies: air in CT.
@@ -17,7 +17,7 @@ _CT_WINDOW = (-1000.0, 400.0)
 
 
 @dataclass(frozen=True)
-class Intensity:
+class Intensity(OneByOne):
     """Intensity clipped and scaled to 0..1, one channel.
 
     CT (values below -500 HU on both sides) is clipped to one window of HU; any other image between its own quantiles,
@@ -33,14 +33,19 @@ class Intensity:
     name: str = "intensity"
     labels: bool = False
 
-    def __call__(self, fixed: Image, moving: Image, spacing: float) -> tuple[FeatureImage, FeatureImage]:
-        """See :class:`learngn.features.Feature`."""
-        pair = working_image(fixed, spacing), working_image(moving, spacing)
-        ct = all(float(image.data.min()) < _AIR for image in pair)
-        first, second = (
-            FeatureImage(_scaled(i.data, *(_CT_WINDOW if ct else _range(i.data, self.quantiles))), i.grid) for i in pair
-        )
-        return first, second
+    def of(self, image: Image, spacing: float) -> FeatureImage:
+        """See :meth:`learngn.features.OneByOne.of`: what looks like CT is scaled in both ways, one channel each."""
+        image = working_image(image, spacing)
+        ways = {"quantiles": _range(image.data, self.quantiles)}
+        if float(image.data.min()) < _AIR:
+            ways["ct"] = _CT_WINDOW
+        data = torch.cat([_scaled(image.data, low, high) for low, high in ways.values()], dim=1)
+        return FeatureImage(data, image.grid, names=tuple(ways))
+
+    def together(self, fixed: FeatureImage, moving: FeatureImage) -> tuple[FeatureImage, FeatureImage]:
+        """See :meth:`learngn.features.OneByOne.together`: both in HU, or each by its own quantiles."""
+        way = "ct" if "ct" in fixed.names and "ct" in moving.names else "quantiles"
+        return fixed.channels([way]), moving.channels([way])
 
 
 def _range(data: Tensor, quantiles: tuple[float, float]) -> tuple[float, float]:

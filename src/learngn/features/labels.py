@@ -9,13 +9,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from learngn import sampling
-from learngn.features.base import FeatureImage, channels_last
-from learngn.features.distance import common_labels
+from learngn.features.base import FeatureImage, OneByOne, channels_last
+from learngn.features.distance import common_labels, label_names
 from learngn.image import Image
 
 
 @dataclass(frozen=True)
-class Labels:
+class Labels(OneByOne):
     """One-hot labels, smoothed, one channel for every label that both maps hold [0..1].
 
     Attributes
@@ -28,15 +28,17 @@ class Labels:
     name: str = "labels"
     labels: bool = True
 
-    def __call__(self, fixed: Image, moving: Image, spacing: float) -> tuple[FeatureImage, FeatureImage]:
-        """See :class:`learngn.features.Feature`."""
-        values = common_labels(fixed, moving)
-        return self._one_hot(fixed, values, spacing), self._one_hot(moving, values, spacing)
+    def of(self, image: Image, spacing: float) -> FeatureImage:
+        """See :meth:`learngn.features.OneByOne.of`: a channel for every label of the image."""
+        grid, names = image.grid.coarsened(spacing), label_names(image)
+        masks = [sampling.pool((image.data == int(name)).to(torch.float32), grid.shape) for name in names]
+        data = channels_last(box_filter(torch.cat(masks, dim=1), self.width, repeat=2))
+        return FeatureImage(data, grid, names=names)
 
-    def _one_hot(self, image: Image, values: list[int], spacing: float) -> FeatureImage:
-        grid = image.grid.coarsened(spacing)
-        masks = [sampling.pool((image.data == value).to(torch.float32), grid.shape) for value in values]
-        return FeatureImage(channels_last(box_filter(torch.cat(masks, dim=1), self.width, repeat=2)), grid)
+    def together(self, fixed: FeatureImage, moving: FeatureImage) -> tuple[FeatureImage, FeatureImage]:
+        """See :meth:`learngn.features.OneByOne.together`: the labels that both have."""
+        names = common_labels(fixed.names, moving.names)
+        return fixed.channels(names), moving.channels(names)
 
 
 def box_filter(data: Tensor, width: int, repeat: int = 1) -> Tensor:

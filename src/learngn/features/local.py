@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from learngn.features.base import FeatureImage, channels_last, working_image
+from learngn.features.base import FeatureImage, OneByOne, channels_last, working_image
 from learngn.features.filters import gaussian, gradient, outer, spread
 from learngn.grid import Grid
 from learngn.image import Image
@@ -16,7 +16,7 @@ from learngn.kernels.reference import block_index
 
 
 @dataclass(frozen=True)
-class LocalIntensity:
+class LocalIntensity(OneByOne):
     """Intensity less its local mean, over its local standard deviation, one channel [about -2..2].
 
     ``(I - m) / sqrt(v + ε²)`` with ``m = G_σ * I``, ``v = G_σ * I² - m²`` and ε a fraction of the typical deviation, so
@@ -41,11 +41,9 @@ class LocalIntensity:
     name: str = "local-intensity"
     labels: bool = False
 
-    def __call__(self, fixed: Image, moving: Image, spacing: float) -> tuple[FeatureImage, FeatureImage]:
-        """See :class:`learngn.features.Feature`."""
-        return self._one(working_image(fixed, spacing)), self._one(working_image(moving, spacing))
-
-    def _one(self, image: Image) -> FeatureImage:
+    def of(self, image: Image, spacing: float) -> FeatureImage:
+        """See :meth:`learngn.features.OneByOne.of`."""
+        image = working_image(image, spacing)
         sigma = max(self.sigma, 3 * float(image.grid.spacing.min()))
         return FeatureImage(channels_last(normalised(spread(image.data), image.grid, sigma, self.floor)), image.grid)
 
@@ -60,7 +58,7 @@ def normalised(data: Tensor, grid: Grid, sigma: float, floor: float) -> Tensor:
 
 
 @dataclass(frozen=True)
-class NormalisedGradient:
+class NormalisedGradient(OneByOne):
     """Direction of the gradient without its sign, six channels in 3D, three in 2D [-1..1].
 
     ``n nᵀ`` with ``n = ∇I / sqrt(|∇I|² + ε²)`` in world coordinates, the entries off the diagonal times √2, so that::
@@ -88,11 +86,9 @@ class NormalisedGradient:
     name: str = "ngf"
     labels: bool = False
 
-    def __call__(self, fixed: Image, moving: Image, spacing: float) -> tuple[FeatureImage, FeatureImage]:
-        """See :class:`learngn.features.Feature`."""
-        return self._one(working_image(fixed, spacing)), self._one(working_image(moving, spacing))
-
-    def _one(self, image: Image) -> FeatureImage:
+    def of(self, image: Image, spacing: float) -> FeatureImage:
+        """See :meth:`learngn.features.OneByOne.of`."""
+        image = working_image(image, spacing)
         grid, ndim = image.grid, image.grid.ndim
         smooth = gaussian(spread(image.data), grid, max(self.sigma, float(grid.spacing.min()) / 2))
         # From differences along the axes to the gradient in the world, whichever way the axes point, sheared or not.
@@ -106,7 +102,7 @@ class NormalisedGradient:
 
 
 @dataclass(frozen=True)
-class EdgeStrength:
+class EdgeStrength(OneByOne):
     """Length of the gradient, saturating, one channel [0..1].
 
     ``|∇I| / sqrt(|∇I|² + ε²)``: how much of an edge there is, blind to its direction and to the sign of the contrast.
@@ -124,11 +120,9 @@ class EdgeStrength:
     name: str = "edges"
     labels: bool = False
 
-    def __call__(self, fixed: Image, moving: Image, spacing: float) -> tuple[FeatureImage, FeatureImage]:
-        """See :class:`learngn.features.Feature`."""
-        return self._one(working_image(fixed, spacing)), self._one(working_image(moving, spacing))
-
-    def _one(self, image: Image) -> FeatureImage:
+    def of(self, image: Image, spacing: float) -> FeatureImage:
+        """See :meth:`learngn.features.OneByOne.of`."""
+        image = working_image(image, spacing)
         grid = image.grid
         smooth = gaussian(spread(image.data), grid, max(self.sigma, float(grid.spacing.min()) / 2))
         squared = gradient(smooth, grid).square().sum(1, keepdim=True)

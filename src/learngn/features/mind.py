@@ -9,7 +9,7 @@ from itertools import combinations, product
 import torch
 from torch import Tensor
 
-from learngn.features.base import FeatureImage, channels_last, working_image
+from learngn.features.base import FeatureImage, OneByOne, channels_last, working_image
 from learngn.features.labels import box_filter
 from learngn.grid import Grid
 from learngn.image import Image
@@ -18,7 +18,7 @@ _LETTERS = ("RL", "AP", "SI")
 
 
 @dataclass(frozen=True)
-class Mind:
+class Mind(OneByOne):
     """Self-similarity context: how alike the neighbours of a voxel are, 12 channels in 3D, 4 in 2D [0..1].
 
     Blind to the modality: only the pattern within an image counts, not its intensities.
@@ -41,17 +41,14 @@ class Mind:
     name: str = "mind"
     labels: bool = False
 
-    def __call__(self, fixed: Image, moving: Image, spacing: float) -> tuple[FeatureImage, FeatureImage]:
-        """See :class:`learngn.features.Feature`."""
-        first, second = (
-            FeatureImage(channels_last(mind_ssc(image.data, self.radius, self.dilation, image.grid)), image.grid)
-            for image in (working_image(fixed, spacing), working_image(moving, spacing))
-        )
-        return first, second
+    def of(self, image: Image, spacing: float) -> FeatureImage:
+        """See :meth:`learngn.features.OneByOne.of`."""
+        image = working_image(image, spacing)
+        return FeatureImage(channels_last(mind_ssc(image.data, self.radius, self.dilation, image.grid)), image.grid)
 
 
 @dataclass(frozen=True)
-class MindScales:
+class MindScales(OneByOne):
     """Self-similarity context at several radii and dilations side by side, 12 channels each in 3D, 4 in 2D [0..1].
 
     What is small tells where exactly something lies, what is large tells places apart that look alike nearby. Channels
@@ -67,17 +64,15 @@ class MindScales:
     name: str = "mind-multi"
     labels: bool = False
 
-    def __call__(self, fixed: Image, moving: Image, spacing: float) -> tuple[FeatureImage, FeatureImage]:
-        """See :class:`learngn.features.Feature`."""
-        return self._one(working_image(fixed, spacing)), self._one(working_image(moving, spacing))
-
-    def _one(self, image: Image) -> FeatureImage:
+    def of(self, image: Image, spacing: float) -> FeatureImage:
+        """See :meth:`learngn.features.OneByOne.of`."""
+        image = working_image(image, spacing)
         parts = [mind_ssc(image.data, radius, dilation, image.grid) for radius, dilation in self.scales]
         return FeatureImage(channels_last(torch.cat(parts, dim=1) / len(parts) ** 0.5), image.grid)
 
 
 @dataclass(frozen=True)
-class MindCentre:
+class MindCentre(OneByOne):
     """How alike a voxel and each of its neighbours are: the first MIND, six channels in 3D, four in 2D [0..1].
 
     Half as many channels as :class:`Mind`, hence faster; noise of the voxel itself touches all of them.
@@ -98,11 +93,9 @@ class MindCentre:
     name: str = "mind-centre"
     labels: bool = False
 
-    def __call__(self, fixed: Image, moving: Image, spacing: float) -> tuple[FeatureImage, FeatureImage]:
-        """See :class:`learngn.features.Feature`."""
-        return self._one(working_image(fixed, spacing)), self._one(working_image(moving, spacing))
-
-    def _one(self, image: Image) -> FeatureImage:
+    def of(self, image: Image, spacing: float) -> FeatureImage:
+        """See :meth:`learngn.features.OneByOne.of`."""
+        image = working_image(image, spacing)
         centre = (0,) * image.grid.ndim
         pairs = [(centre, p) for p in neighbours_in_world_order(image.grid)]
         return FeatureImage(channels_last(_similarities(image.data, self.radius, self.dilation, pairs)), image.grid)

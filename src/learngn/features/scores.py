@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from torch import Tensor
 
 from learngn import sampling
 from learngn.errors import FeatureError
-from learngn.features.base import FeatureImage, channels_last
+from learngn.features.base import FeatureImage, OneByOne, channels_last
 from learngn.features.distance import signed_root_distances
 from learngn.features.filters import gaussian
 from learngn.grid import Grid
@@ -20,7 +20,7 @@ from learngn.io import Scores, find_scores, read_channels, read_scores
 
 
 @dataclass(frozen=True)
-class ScoreFiles:
+class ScoreFiles(OneByOne):
     """Probabilities or labels that a segmentation network has written, one channel a structure [0..1].
 
     What :func:`learngn.io.scores.read_scores` reads, found by the name of each image's file. The channels are the
@@ -43,15 +43,29 @@ class ScoreFiles:
         """As :func:`learngn.features.parse_features` reads it."""
         return f"scores={self.folder}"
 
-    def __call__(self, fixed: Image, moving: Image, spacing: float) -> tuple[FeatureImage, FeatureImage]:
-        """See :class:`learngn.features.Feature`.
+    def of(self, image: Image, spacing: float) -> FeatureImage:
+        """See :meth:`learngn.features.OneByOne.of`: a channel for every structure of the image.
 
         Raises
         ------
         FeatureError
-            If there are no scores, they lie on another grid, or have nothing in common.
+            If there are no scores, or they lie on another grid.
         """
-        return _in_common(self.folder, (fixed, moving), spacing, self._pooled)
+        return _stack(read_scores(self.source(image), image.grid), image, spacing, self._pooled)
+
+    def together(self, fixed: FeatureImage, moving: FeatureImage) -> tuple[FeatureImage, FeatureImage]:
+        """See :meth:`learngn.features.OneByOne.together`.
+
+        Raises
+        ------
+        FeatureError
+            If the images have no structure in common.
+        """
+        return _in_common(self.folder, fixed, moving)
+
+    def source(self, image: Image) -> Path:
+        """See :meth:`learngn.features.OneByOne.source`."""
+        return find_scores(Path(self.folder), image)
 
     def _pooled(self, scores: Tensor, image: Image, grid: Grid) -> Tensor:
         pooled = sampling.pool(scores.to(image.data.device), grid.shape)
@@ -59,7 +73,7 @@ class ScoreFiles:
 
 
 @dataclass(frozen=True)
-class ScoreDistances:
+class ScoreDistances(OneByOne):
     """Signed √distance to the boundary of every structure, that is to a score of ½, one channel each [√mm].
 
     As :class:`learngn.features.OrganDistance`, of scores that files hold: it can stand beside features of scans.
@@ -81,9 +95,17 @@ class ScoreDistances:
         """As :func:`learngn.features.parse_features` reads it."""
         return f"score-distance={self.folder}"
 
-    def __call__(self, fixed: Image, moving: Image, spacing: float) -> tuple[FeatureImage, FeatureImage]:
+    def of(self, image: Image, spacing: float) -> FeatureImage:
         """See :class:`ScoreFiles`."""
-        return _in_common(self.folder, (fixed, moving), spacing, self._distance)
+        return _stack(read_scores(self.source(image), image.grid), image, spacing, self._distance)
+
+    def together(self, fixed: FeatureImage, moving: FeatureImage) -> tuple[FeatureImage, FeatureImage]:
+        """See :class:`ScoreFiles`."""
+        return _in_common(self.folder, fixed, moving)
+
+    def source(self, image: Image) -> Path:
+        """See :class:`ScoreFiles`."""
+        return find_scores(Path(self.folder), image)
 
     def _distance(self, scores: Tensor, image: Image, grid: Grid) -> Tensor:
         inside = (scores[0, 0] > 0.5).numpy()
@@ -95,34 +117,27 @@ class ScoreDistances:
         return pooled.clamp(-limit, limit)
 
 
-def _in_common(
-    folder: str, pair: tuple[Image, Image], spacing: float, make: Callable[[Tensor, Image, Grid], Tensor]
-) -> tuple[FeatureImage, FeatureImage]:
+def _in_common(folder: str, fixed: FeatureImage, moving: FeatureImage) -> tuple[FeatureImage, FeatureImage]:
     """A channel for each structure that both images have, in the order of the fixed one's."""
-    paths = [find_scores(Path(folder), image) for image in pair]
-    first, second = (read_scores(path, image.grid) for path, image in zip(paths, pair, strict=True))
-    names = [name for name in first.names if name in second.names]
+    names = [name for name in fixed.names if name in moving.names]
     if not names:
         raise FeatureError(
             f"scores in {folder}",
-            f"{', '.join(first.names[:8])} in {paths[0].name}, {', '.join(second.names[:8])} in {paths[1].name}",
+            f"{', '.join(fixed.names[:8])} of the fixed, {', '.join(moving.names[:8])} of the moving image",
             "structures in common",
             "write the scores of both images with one program",
         )
-    ours, theirs = (_stack(s, i, names, spacing, make) for s, i in zip((first, second), pair, strict=True))
-    return ours, theirs
+    return fixed.channels(names), moving.channels(names)
 
 
-def _stack(
-    scores: Scores, image: Image, names: Sequence[str], spacing: float, make: Callable[[Tensor, Image, Grid], Tensor]
-) -> FeatureImage:
+def _stack(scores: Scores, image: Image, spacing: float, make: Callable[[Tensor, Image, Grid], Tensor]) -> FeatureImage:
     grid = image.grid.coarsened(spacing)
-    channels = [make(scores.channel(scores.names.index(name)), image, grid) for name in names]
-    return FeatureImage(channels_last(torch.cat(channels, dim=1)), grid)
+    channels = [make(scores.channel(number), image, grid) for number in range(len(scores.names))]
+    return FeatureImage(channels_last(torch.cat(channels, dim=1)), grid, names=scores.names)
 
 
 @dataclass(frozen=True)
-class ChannelFiles:
+class ChannelFiles(OneByOne):
     """Channels of any meaning that files hold, for example the output of a network of one's own.
 
     They are divided by one number, the root of their variance summed over the channels (the mean of both images), so
@@ -142,22 +157,31 @@ class ChannelFiles:
         """As :func:`learngn.features.parse_features` reads it."""
         return f"channels={self.folder}"
 
-    def __call__(self, fixed: Image, moving: Image, spacing: float) -> tuple[FeatureImage, FeatureImage]:
-        """See :class:`learngn.features.Feature`.
+    def of(self, image: Image, spacing: float) -> FeatureImage:
+        """See :meth:`learngn.features.OneByOne.of`.
 
         Raises
         ------
         FeatureError
-            If a file is missing, lies on another grid than its image, or has not as many channels as its
-            partner.
+            If a file is missing, or lies on another grid than its image.
         """
-        stacks = [read_channels(find_scores(Path(self.folder), image), image.grid) for image in (fixed, moving)]
-        same_channels(self.name, *(len(stack.names) for stack in stacks))
-        first, second = (
-            _stack(stack, image, stack.names, spacing, lambda s, i, g: sampling.pool(s.to(i.data.device), g.shape))
-            for stack, image in zip(stacks, (fixed, moving), strict=True)
-        )
-        return of_unit_size(first, second)
+        stack = read_channels(self.source(image), image.grid)
+        return _stack(stack, image, spacing, lambda s, i, g: sampling.pool(s.to(i.data.device), g.shape))
+
+    def together(self, fixed: FeatureImage, moving: FeatureImage) -> tuple[FeatureImage, FeatureImage]:
+        """See :meth:`learngn.features.OneByOne.together`.
+
+        Raises
+        ------
+        FeatureError
+            If one image has more channels than its partner.
+        """
+        same_channels(self.name, fixed.data.shape[1], moving.data.shape[1])
+        return of_unit_size(fixed, moving)
+
+    def source(self, image: Image) -> Path:
+        """See :class:`ScoreFiles`."""
+        return find_scores(Path(self.folder), image)
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from learngn.features.base import FeatureImage, channels_last, working_image
+from learngn.features.base import FeatureImage, OneByOne, channels_last, working_image
 from learngn.features.filters import eigenvalues, gaussian, hessian, quantile_of, spread
 from learngn.grid import Grid
 from learngn.image import Image
 
 
 @dataclass(frozen=True)
-class Vesselness:
+class Vesselness(OneByOne):
     """How much a neighbourhood looks like a tube (in 2D like a line), one channel [0..1].
 
     With the eigenvalues ``|λ₁| ≤ |λ₂| ≤ |λ₃|`` of the Hessian, scaled by σ², of the image smoothed by G_σ, the largest
@@ -47,11 +47,9 @@ class Vesselness:
     name: str = "vesselness"
     labels: bool = False
 
-    def __call__(self, fixed: Image, moving: Image, spacing: float) -> tuple[FeatureImage, FeatureImage]:
-        """See :class:`learngn.features.Feature`."""
-        return self._one(working_image(fixed, spacing)), self._one(working_image(moving, spacing))
-
-    def _one(self, image: Image) -> FeatureImage:
+    def of(self, image: Image, spacing: float) -> FeatureImage:
+        """See :meth:`learngn.features.OneByOne.of`."""
+        image = working_image(image, spacing)
         data = spread(image.data if self.bright else -image.data)
         return FeatureImage(channels_last(self.response(data, image.grid)), image.grid)
 
