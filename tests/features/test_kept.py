@@ -129,7 +129,8 @@ def test_file_of_scores_that_has_changed(subjects, tmp_path):
     looking = kept(feature, store)
     same(looking(*scans, SPACING), feature(*scans, SPACING))
     assert len(store) == 2
-    subjects[2].labels.save(tmp_path / "scores" / paths[1].name)
+    labels = subjects[1].labels
+    replace(labels, data=labels.data.flip(2)).save(tmp_path / "scores" / paths[1].name)
     same(looking(*scans, SPACING), feature(*scans, SPACING))
     assert len(store) == 3
 
