@@ -137,3 +137,37 @@ def test_a_solved_sample_waits_for_the_others(random_system):
     assert not x[0].any()
     assert x[1].any()
     assert torch.isfinite(x).all()
+
+
+@pytest.mark.parametrize("shape", [(9, 7), (1, 6), (12, 9, 10), (5, 1, 4), (1, 1, 3), (1, 1)], ids=str)
+@pytest.mark.parametrize("n", [1, 2])
+def test_compiled_whole_equals_the_loop(random_system, shape, n):
+    operator, rhs = random_system(shape, n=n, dtype=torch.float32)
+    cycle = Multigrid(operator)
+    expected, info = conjugate_gradients(operator, rhs, cycle, tolerance=1e-3, iterations=60)
+    solved = cycle.solve(rhs, 1e-3, 60)
+    assert (solved.status, solved.iterations) == (info.status, info.iterations)
+    assert solved.residual == pytest.approx(info.residual, rel=0.05)
+    torch.testing.assert_close(solved.x, expected, rtol=2e-4, atol=2e-4)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "status"),
+    [
+        (lambda operator, rhs: (operator, rhs * 0), SolveStatus.ZERO),
+        (lambda operator, rhs: (operator, rhs * float("nan")), SolveStatus.BREAKDOWN),
+        (lambda operator, rhs: (replace(operator, blocks=operator.blocks * -9), rhs), SolveStatus.BREAKDOWN),
+    ],
+)
+def test_compiled_whole_says_why_it_stops(random_system, spoil, status):
+    operator, rhs = spoil(*random_system((6, 5, 7), dtype=torch.float32))
+    assert Multigrid(operator).solve(rhs, 1e-3, 60).status is status
+    short = Multigrid(random_system((6, 5, 7), dtype=torch.float32)[0])
+    assert short.solve(torch.randn(2, 3, 6, 5, 7), 1e-9, 1).status is SolveStatus.MAX_ITERATIONS
+
+
+def test_only_the_plain_cycle_is_compiled_whole(random_system):
+    for kind in ("curvature", "adaptive"):
+        operator, rhs = random_system((6, 5, 7), dtype=torch.float32, kind=kind)
+        assert Multigrid(operator).solve(rhs, 1e-3, 60) is None
+    assert Multigrid(random_system((6, 5, 7))[0]).solve(torch.randn(2, 3, 6, 5, 7).double(), 1e-3, 60) is None

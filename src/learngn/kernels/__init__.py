@@ -5,10 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from learngn.kernels.interface import Kernels, Taps
+from learngn.kernels.interface import Coarsening, Kernels, Solved, SolveStatus, Taps
 from learngn.kernels.reference import ReferenceKernels
 
-__all__ = ["Kernels", "ReferenceKernels", "Taps", "best"]
+__all__ = ["Coarsening", "Kernels", "ReferenceKernels", "SolveStatus", "Solved", "Taps", "best"]
 
 _REFERENCE = ReferenceKernels()
 

@@ -1,27 +1,30 @@
-"""Compiled loops for regularisers that are more than a constant stencil; arrays as in the stencils' module."""
+"""Compiled loops for regularisers that are more than a constant stencil; arrays are (N, D, X, Y, Z).
+
+In 2D (D = 2, K = 3) the last axis is one voxel thick, and the third component does not exist: its block entries read as
+those of the identity.
+"""
 
 from __future__ import annotations
 
 import numpy as np
 from numba import njit, prange
 
-from learngn.kernels._cpu_sampling import FAST
-from learngn.kernels._cpu_stencils import _elastic, _load
+from learngn.kernels._cpu_lines import FAST
 
 
-@njit(parallel=True, cache=True, nogil=True, fastmath=FAST)
-def laplacian(s, field, out):  # type: ignore[no-untyped-def]
-    """``Σ_b s_ab (-∂_b²) field``."""
-    batch, ndim, nx, ny, nz = field.shape
-    for row in prange(batch * nx):
-        n, x = row // nx, row % nx
-        xm, xp = max(x - 1, 0), min(x + 1, nx - 1)
-        for a in range(ndim):
-            for y in range(ny):
-                ym, yp = max(y - 1, 0), min(y + 1, ny - 1)
-                for z in range(nz):
-                    zm, zp = max(z - 1, 0), min(z + 1, nz - 1)
-                    out[n, a, x, y, z] = _elastic(field, s, n, a, x, y, z, xm, xp, ym, yp, zm, zp)
+@njit(inline="always")
+def _load(blocks, n, x, y, z):  # type: ignore[no-untyped-def]
+    if blocks.shape[1] == 6:
+        return (
+            blocks[n, 0, x, y, z],
+            blocks[n, 1, x, y, z],
+            blocks[n, 2, x, y, z],
+            blocks[n, 3, x, y, z],
+            blocks[n, 4, x, y, z],
+            blocks[n, 5, x, y, z],
+        )
+    zero = np.float32(0)
+    return blocks[n, 0, x, y, z], blocks[n, 1, x, y, z], zero, blocks[n, 2, x, y, z], zero, np.float32(1)
 
 
 @njit(parallel=True, cache=True, nogil=True, fastmath=FAST)

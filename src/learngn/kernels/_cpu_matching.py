@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit, prange
 
-from learngn.kernels._cpu_sampling import FAST
+from learngn.kernels._cpu_lines import FAST
 
 
 @njit(parallel=True, cache=True, nogil=True, fastmath=FAST)

@@ -6,11 +6,8 @@ from math import floor
 
 import numpy as np
 from numba import njit, prange
-from numpy.typing import NDArray
 
-# Reassociation and fused products only: NaN must stay NaN.
-FAST = {"contract", "reassoc", "nsz", "arcp"}
-Array = NDArray[np.float32]
+from learngn.kernels._cpu_lines import FAST
 
 
 @njit(inline="always")
@@ -73,23 +70,3 @@ def warp_nearest(image, field, m, outside, out):  # type: ignore[no-untyped-def]
                 inside = 0 <= px < sx and 0 <= py < sy and 0 <= pz < sz
                 for c in range(channels):
                     out[n, x, y, z, c] = image[n, int(px), int(py), int(pz), c] if inside else outside
-
-
-@njit(parallel=True, cache=True, nogil=True, fastmath=FAST)
-def resample(image, sx, wx, sy, wy, sz, wz, out):  # type: ignore[no-untyped-def]
-    """Banded matrices (first sample, weights) along the three axes at once."""
-    batch, nx, ny, nz, channels = out.shape
-    for row in prange(batch * nx):
-        n, x = row // nx, row % nx
-        for y in range(ny):
-            for z in range(nz):
-                for c in range(channels):
-                    total = np.float32(0)
-                    for i in range(wx.shape[1]):
-                        for j in range(wy.shape[1]):
-                            weight = wx[x, i] * wy[y, j]
-                            line = np.float32(0)
-                            for k in range(wz.shape[1]):
-                                line += wz[z, k] * image[n, sx[x] + i, sy[y] + j, sz[z] + k, c]
-                            total += weight * line
-                    out[n, x, y, z, c] = total

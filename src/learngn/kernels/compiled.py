@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -10,11 +11,21 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from learngn.kernels import _cpu_elastic, _cpu_matching, _cpu_sampling, _cpu_stencils
-from learngn.kernels.interface import Taps
+from learngn.kernels import (
+    _cpu_cycle,
+    _cpu_determinant,
+    _cpu_elastic,
+    _cpu_matching,
+    _cpu_resample,
+    _cpu_sampling,
+    _cpu_stencils,
+)
+from learngn.kernels.interface import Coarsening, Solved, SolveStatus, Taps
 
+# In the order of their numbers in _cpu_cycle.
+_STATUS = (SolveStatus.CONVERGED, SolveStatus.ZERO, SolveStatus.MAX_ITERATIONS, SolveStatus.BREAKDOWN)
 _NO_FIELD = np.zeros((0, 3, 0, 0, 0), dtype=np.float32)
-_IDENTITY_TAPS = (np.zeros(1, dtype=np.int64), np.ones((1, 1), dtype=np.float32))
+_IDENTITY = Taps(np.zeros(1, dtype=np.int64), np.ones((1, 1)), 1)
 
 
 def _volume(tensor: Tensor) -> Tensor:
@@ -25,6 +36,12 @@ def _volume(tensor: Tensor) -> Tensor:
 def _planar(tensor: Tensor) -> NDArray[Any]:
     """Components first: (N, K, X, Y, Z)."""
     return np.ascontiguousarray(_volume(tensor.detach()).numpy())
+
+
+def _planes(tensor: Tensor) -> NDArray[np.float32]:
+    """Components first, each plane one line: (N, K, X, Y * Z); a 2D grid is one plane."""
+    array = tensor.detach().contiguous().numpy()
+    return array.reshape(*array.shape[:2], 1 if array.ndim == 4 else array.shape[2], -1)
 
 
 def _interleaved(tensor: Tensor) -> NDArray[Any]:
@@ -52,6 +69,38 @@ def _matrix(matrix: NDArray[np.float64]) -> NDArray[np.float32]:
 
 
 def _stiffness(stiffness: Tensor) -> NDArray[np.float32]:
+    """Weights as (N, D, 3), columns by the axes of (X, Y, Z); 2D lacks the first."""
+    n, ndim = stiffness.shape[:2]
+    full = np.zeros((n, ndim, 3), dtype=np.float32)
+    full[:, :, 3 - ndim :] = stiffness.detach().numpy()
+    return full
+
+
+def _bands(taps: Sequence[Taps]) -> list[tuple[NDArray[np.uint32], NDArray[np.float32]]]:
+    """Starts (m,) and weights (width, m) of each of three axes; 2D lacks the first."""
+    solid = [_IDENTITY] * (3 - len(taps)) + list(taps)
+    return [(tap.start.astype(np.uint32), np.ascontiguousarray(tap.weights.T, dtype=np.float32)) for tap in solid]
+
+
+@lru_cache(maxsize=64)
+def _packed(steps: tuple[Coarsening, ...]) -> tuple[NDArray[Any], ...]:
+    """Shapes (L + 1, 3), tables (L, 3, 3, 3), starts and weights of all levels: see :func:`_cpu_cycle.solve`."""
+    shapes = [step.fine for step in steps] + ([steps[-1].coarse] if steps else [])
+    tables = np.zeros((len(steps), 3, 3, 3), dtype=np.int64)
+    starts: list[NDArray[np.uint32]] = [np.zeros(0, dtype=np.uint32)]
+    weights: list[NDArray[np.float32]] = [np.zeros(0, dtype=np.float32)]
+    for level, step in enumerate(steps):
+        for kind, taps in enumerate((step.restrict, step.prolong, step.average)):
+            for axis, (start, weight) in enumerate(_bands(taps)):
+                tables[level, kind, axis] = sum(map(len, starts)), sum(map(len, weights)), len(weight)
+                starts.append(start)
+                weights.append(weight.ravel())
+    solid = [(1,) * (3 - len(shape)) + tuple(shape) for shape in shapes]
+    return np.array(solid, dtype=np.int64).reshape(-1, 3), tables, np.concatenate(starts), np.concatenate(weights)
+
+
+def _thick(stiffness: Tensor) -> NDArray[np.float32]:
+    """Weights as (N, 3, 3), where 2D lacks the last axis."""
     n, ndim = stiffness.shape[:2]
     full = np.zeros((n, 3, 3), dtype=np.float32)
     full[:, :ndim, :ndim] = stiffness.detach().numpy()
@@ -84,18 +133,16 @@ class CompiledKernels:
 
     def resample(self, image: Tensor, taps: Sequence[Taps]) -> Tensor:
         interleaved = image.is_contiguous(memory_format=_channels_last(image)) and image.shape[1] > 1
+        ndim, shape, channels = len(taps), [len(tap.start) for tap in taps], image.shape[1] if interleaved else 1
         # Planar channels are so many single-channel images: either layout is read as it lies.
-        source = _interleaved(image) if interleaved else _planar(image).reshape(-1, *_volume(image).shape[2:], 1)
-        bands: list[NDArray[Any]] = []
-        for tap in taps:
-            bands += [tap.start, tap.weights.astype(np.float32)]
-        bands += _IDENTITY_TAPS * (3 - len(taps))
-        shape = [len(start) for start in bands[::2]]
-        out = np.empty((len(source), *shape, source.shape[-1]), dtype=np.float32)
-        _cpu_sampling.resample(*(source, *bands, out))
+        source = image.detach().movedim(1, -1).flatten(-2) if interleaved else image.detach().contiguous().flatten(0, 1)
+        solid = (len(source), *[1] * (3 - ndim), *source.shape[1:])
+        out = np.empty((len(source), *[1] * (3 - ndim), *shape[:-1], shape[-1] * channels), dtype=np.float32)
+        x, y, z = _bands(taps)
+        _cpu_resample.resample(source.numpy().reshape(solid), channels, *x, *y, *z, False, out)
         if interleaved:
-            return _as_channels(out, len(taps))
-        return torch.from_numpy(out).reshape(*image.shape[:2], *shape[: len(taps)])
+            return torch.from_numpy(out).reshape(len(image), *shape, channels).movedim(-1, 1)
+        return torch.from_numpy(out).reshape(*image.shape[:2], *shape)
 
     def normal_equations(
         self, fixed: Tensor, warped: Tensor, weight: Tensor | None, symmetric: bool
@@ -106,33 +153,60 @@ class CompiledKernels:
         gradient = np.empty((n, ndim, *volume), dtype=np.float32)
         energy = np.empty(n * volume[0], dtype=np.float64)
         confidence = _NO_FIELD if weight is None else _planar(weight)
-        _cpu_stencils.normal_equations(f, w, confidence, symmetric, blocks, gradient, energy)
+        _cpu_determinant.normal_equations(f, w, confidence, symmetric, blocks, gradient, energy)
         return _as_field(blocks, ndim), _as_field(gradient, ndim), torch.from_numpy(energy.reshape(n, -1).sum(1))
 
     def apply_operator(self, blocks: Tensor, stiffness: Tensor, shift: Tensor, x: Tensor) -> Tensor:
-        field = _planar(x)
+        field = _planes(x)
         out = np.empty_like(field)
-        _cpu_stencils.apply_operator(_planar(blocks), _stiffness(stiffness), _scalars(shift), field, out)
-        return _as_field(out, x.shape[1])
+        weights, nz = _stiffness(stiffness), x.shape[-1]
+        _cpu_stencils.apply_operator(_planes(blocks), weights, _scalars(shift), field, nz, out)
+        return torch.from_numpy(out).reshape(x.shape)
 
     def smooth(
         self, blocks: Tensor, stiffness: Tensor, shift: Tensor, rhs: Tensor, x: Tensor | None, omega: float
     ) -> Tensor:
-        right = _planar(rhs)
+        right, nz, factor = _planes(rhs), rhs.shape[-1], np.float32(omega)
         out = np.empty_like(right)
-        start = _NO_FIELD if x is None else _planar(x)
-        _cpu_stencils.smooth(
-            _planar(blocks), _stiffness(stiffness), _scalars(shift), right, start, np.float32(omega), out
-        )
-        return _as_field(out, rhs.shape[1])
+        system = _planes(blocks), _stiffness(stiffness), _scalars(shift), right
+        if x is None:
+            _cpu_stencils.relax_from_zero(*system, factor, nz, out)
+        else:
+            _cpu_stencils.relax(*system, _planes(x), factor, nz, out)
+        return torch.from_numpy(out).reshape(rhs.shape)
+
+    def solve(
+        self,
+        blocks: Tensor,
+        stiffness: Sequence[Tensor],
+        shift: Tensor,
+        steps: tuple[Coarsening, ...],
+        omega: float,
+        rhs: Tensor,
+        tolerance: float,
+        iterations: int,
+    ) -> Solved:
+        right = _planes(rhs)
+        x = np.empty_like(right)
+        shapes, tables, starts, weights = _packed(steps)
+        if not steps:
+            shapes = np.array([(1, *rhs.shape[2:])[-3:]], dtype=np.int64)
+        stencils = np.stack([_stiffness(level) for level in stiffness])
+        status, count, residual = _cpu_cycle.solve(
+            _planes(blocks), stencils, _scalars(shift), shapes, tables, starts, weights, np.float32(omega),
+            right, tolerance, iterations, x,
+        )  # fmt: skip
+        return Solved(torch.from_numpy(x).reshape(rhs.shape), _STATUS[status], count, residual)
 
     def elastic(self, stiffness: Tensor, x: Tensor, faces: Tensor | None) -> Tensor:
+        if faces is None:
+            planes = _planes(x)
+            out = np.empty_like(planes)
+            _cpu_stencils.laplacian(_stiffness(stiffness), planes, x.shape[-1], out)
+            return torch.from_numpy(out).reshape(x.shape)
         field = _planar(x)
         out = np.empty_like(field)
-        if faces is None:
-            _cpu_elastic.laplacian(_stiffness(stiffness), field, out)
-        else:
-            _cpu_elastic.diffusion(_stiffness(stiffness), _planar(faces), field, out)
+        _cpu_elastic.diffusion(_thick(stiffness), _planar(faces), field, out)
         return _as_field(out, x.shape[1])
 
     def apply_blocks(self, blocks: Tensor, shift: Tensor, x: Tensor, elastic: Tensor) -> Tensor:
@@ -162,7 +236,7 @@ class CompiledKernels:
     def determinant(self, field: Tensor) -> Tensor:
         source = _planar(field)
         out = np.empty((len(source), *source.shape[2:]), dtype=np.float32)
-        _cpu_stencils.determinant(source, out)
+        _cpu_determinant.determinant(source, out)
         return torch.from_numpy(out).reshape(field.shape[0], *field.shape[2:])
 
     def match_cost(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import Enum
 from typing import Protocol
 
 import numpy as np
@@ -50,6 +51,53 @@ class Taps:
         start = np.array([min(int(u[0]) if len(u) else 0, length - width) for u in used], dtype=np.int64)
         weights = np.stack([row[first : first + width] for row, first in zip(dense, start, strict=True)])
         return cls(start, np.ascontiguousarray(weights), length)
+
+
+class SolveStatus(Enum):
+    """Why the solver stopped; the value says what it means and what to do."""
+
+    CONVERGED = "the residual fell below the tolerance"
+    ZERO = "the right side is zero, and so is the solution"
+    MAX_ITERATIONS = "the residual is still above the tolerance; allow more iterations or loosen the tolerance"
+    BREAKDOWN = "the operator is not positive definite or not finite; check the Jacobian for NaN, raise λ or μ"
+
+
+@dataclass(frozen=True, eq=False)
+class Solved:
+    """Outcome of :meth:`Kernels.solve`.
+
+    Attributes
+    ----------
+    x : Tensor, shape (N, D, *S)
+    status : SolveStatus
+    iterations : int
+    residual : float
+        Worst of the batch, relative.
+    """
+
+    x: Tensor
+    status: SolveStatus
+    iterations: int
+    residual: float
+
+
+@dataclass(frozen=True, eq=False)
+class Coarsening:
+    """From one level of a multigrid hierarchy to the next, and back.
+
+    Attributes
+    ----------
+    fine, coarse : tuple of int
+        Shapes.
+    restrict, prolong, average : tuple of Taps
+        Of every axis: of residuals, of corrections, of blocks.
+    """
+
+    fine: tuple[int, ...]
+    coarse: tuple[int, ...]
+    restrict: tuple[Taps, ...]
+    prolong: tuple[Taps, ...]
+    average: tuple[Taps, ...]
 
 
 class Kernels(Protocol):
@@ -112,6 +160,37 @@ class Kernels(Protocol):
         self, blocks: Tensor, stiffness: Tensor, shift: Tensor, rhs: Tensor, x: Tensor | None, omega: float
     ) -> Tensor:
         """One damped block-Jacobi sweep for :meth:`apply_operator`; `x` None stands for zero."""
+
+    def solve(
+        self,
+        blocks: Tensor,
+        stiffness: Sequence[Tensor],
+        shift: Tensor,
+        steps: tuple[Coarsening, ...],
+        omega: float,
+        rhs: Tensor,
+        tolerance: float,
+        iterations: int,
+    ) -> Solved | None:
+        """Solve with :meth:`apply_operator`'s matrix by conjugate gradients and a V-cycle, all in one call.
+
+        Parameters
+        ----------
+        blocks, shift : Tensor
+            As of :meth:`apply_operator`.
+        stiffness : sequence of Tensor, shape (N, D, D)
+            Of every level, the finest first.
+        steps : tuple of Coarsening
+        omega : float
+            Of the one sweep before and the one after each coarse correction.
+        rhs : Tensor, shape (N, D, *S)
+        tolerance : float
+        iterations : int
+
+        Returns
+        -------
+        Solved, or None where an implementation has no such call
+        """
 
     def elastic(self, stiffness: Tensor, x: Tensor, faces: Tensor | None) -> Tensor:
         """``Σ_b stiffness_ab (-∂_b c_b ∂_b) x`` with Neumann borders: the regulariser alone, conductivities varying.

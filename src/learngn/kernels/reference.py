@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from learngn.kernels.interface import Taps
+from learngn.kernels.interface import Coarsening, Taps
 
 
 def block_index(ndim: int) -> list[tuple[int, int]]:
@@ -152,6 +152,19 @@ class ReferenceKernels:
         diagonal = stencil_diagonal(stiffness, rhs.shape[2:], None, 1)
         elastic = None if x is None else self.elastic(stiffness, x, None)
         return self.relax(blocks, diagonal, shift, rhs, x, elastic, omega)
+
+    def solve(
+        self,
+        blocks: Tensor,
+        stiffness: Sequence[Tensor],
+        shift: Tensor,
+        steps: tuple[Coarsening, ...],
+        omega: float,
+        rhs: Tensor,
+        tolerance: float,
+        iterations: int,
+    ) -> None:
+        return None
 
     def elastic(self, stiffness: Tensor, x: Tensor, faces: Tensor | None) -> Tensor:
         ndim = x.shape[1]

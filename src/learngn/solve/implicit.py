@@ -44,6 +44,10 @@ class NormalSolver:
     def run(self, operator: NormalOperator, rhs: Tensor, tolerance: float) -> tuple[Tensor, SolveInfo]:
         """Solve without derivative."""
         precondition = None if self.preconditioner is None else self.preconditioner(operator)
+        if isinstance(precondition, Multigrid):
+            solved = precondition.solve(rhs, tolerance, self.iterations)
+            if solved is not None:
+                return solved.x, SolveInfo(solved.status, solved.iterations, solved.residual)
         return conjugate_gradients(operator, rhs, precondition, tolerance=tolerance, iterations=self.iterations)
 
     def solve(

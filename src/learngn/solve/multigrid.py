@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
 from learngn import kernels
-from learngn.kernels import Taps
+from learngn.kernels import Coarsening, Solved, Taps
 from learngn.regularise import Stiffness
 from learngn.sampling import area_taps
 from learngn.solve.operator import NormalOperator
@@ -20,13 +19,6 @@ from learngn.solve.operator import NormalOperator
 # is wider: the two roots of Chebyshev's polynomial from 0.36 to 3.6 (the largest eigenvalue, by Jacobi, is 3.43 in 3D).
 _RELAXATIONS = {1: (6 / 7,), 2: (0.32, 1.2)}
 _TWICE = {1: 0, 2: 2}
-
-
-@dataclass(frozen=True, eq=False)
-class _Level:
-    operator: NormalOperator
-    restrict: list[Taps]
-    prolong: list[Taps]
 
 
 class Multigrid:
@@ -67,40 +59,77 @@ class Multigrid:
         order = operator.stiffness.order
         self.relaxations = tuple(_RELAXATIONS[order] if relaxations is None else relaxations)
         self.twice = _TWICE[order] if twice is None else twice
-        self.levels: list[_Level] = []
-        while True:
-            shape = tuple(operator.blocks.shape[2:])
-            merged = _axes_to_merge(shape, operator.stiffness)
-            if not any(merged):
-                break
-            coarse = tuple((n + 1) // 2 if m else n for n, m in zip(shape, merged, strict=True))
-            prolong = [_linear(n, m) for n, m in zip(shape, coarse, strict=True)]
-            restrict = [_adjoint(n, m) for n, m in zip(shape, coarse, strict=True)]
-            self.levels.append(_Level(operator, restrict, prolong))
-            average = restrict if self.twice else [area_taps(n, m) for n, m in zip(shape, coarse, strict=True)]
-            blocks = kernels.best(operator.blocks).resample(operator.blocks, average)
-            operator = NormalOperator(blocks, operator.stiffness.coarsened(shape, coarse), operator.shift)
-        self.coarsest = operator
+        shape = tuple(operator.blocks.shape[2:])
+        self.steps, self.stiffness = _hierarchy(shape, operator.stiffness, blocks_as_residuals=bool(self.twice))
+        self.finest = operator
+
+    @property
+    def plain(self) -> bool:
+        """Whether this is the V-cycle with one sweep of a constant stencil: the one that is compiled as a whole."""
+        return self.finest.stiffness.constant and not self.twice and len(self.relaxations) == 1
+
+    @cached_property
+    def levels(self) -> tuple[NormalOperator, ...]:
+        """The operator of every level, the finest first."""
+        levels = [self.finest]
+        for step, stiffness in zip(self.steps, self.stiffness[1:], strict=True):
+            blocks = kernels.best(levels[-1].blocks).resample(levels[-1].blocks, step.average)
+            levels.append(NormalOperator(blocks, stiffness, self.finest.shift))
+        return tuple(levels)
+
+    def solve(self, rhs: Tensor, tolerance: float, iterations: int) -> Solved | None:
+        """Conjugate gradients with this cycle, compiled as a whole; None where it is not."""
+        operator = self.finest
+        if not self.plain:
+            return None
+        weights = [stiffness.weights for stiffness in self.stiffness]
+        return kernels.best(operator.blocks, rhs).solve(
+            operator.blocks, weights, operator.shift, self.steps, self.relaxations[0], rhs, tolerance, iterations
+        )
 
     def __call__(self, residual: Tensor) -> Tensor:
         """Apply the cycle to a residual, shape (N, D, *S)."""
         return self._cycle(0, residual)
 
     def _cycle(self, depth: int, rhs: Tensor) -> Tensor:
-        if depth == len(self.levels):
-            return self.coarsest.smooth(rhs, None, 1.0)
-        level = self.levels[depth]
-        fast = kernels.best(level.operator.blocks, rhs)
+        operator = self.levels[depth]
+        if depth == len(self.steps):
+            return operator.smooth(rhs, None, 1.0)
+        fast, step = kernels.best(operator.blocks, rhs), self.steps[depth]
         x: Tensor | None = None
         for omega in self.relaxations:
-            x = level.operator.smooth(rhs, x, omega)
+            x = operator.smooth(rhs, x, omega)
         x = x if x is not None else rhs * 0
         for _ in range(2 if 0 < depth <= self.twice else 1):
-            coarse = fast.resample(rhs - level.operator(x), level.restrict)
-            x = x + fast.resample(self._cycle(depth + 1, coarse), level.prolong)
+            coarse = fast.resample(rhs - operator(x), step.restrict)
+            x = x + fast.resample(self._cycle(depth + 1, coarse), step.prolong)
         for omega in reversed(self.relaxations):
-            x = level.operator.smooth(rhs, x, omega)
+            x = operator.smooth(rhs, x, omega)
         return x
+
+
+def _hierarchy(
+    shape: tuple[int, ...], stiffness: Stiffness, *, blocks_as_residuals: bool
+) -> tuple[tuple[Coarsening, ...], tuple[Stiffness, ...]]:
+    """All coarsenings of a grid down to one cell, and the regulariser of every level."""
+    steps: list[Coarsening] = []
+    all_ = [stiffness]
+    while True:
+        merged = _axes_to_merge(shape, all_[-1])
+        if not any(merged):
+            return tuple(steps), tuple(all_)
+        coarse = tuple((n + 1) // 2 if m else n for n, m in zip(shape, merged, strict=True))
+        steps.append(_coarsening(shape, coarse, blocks_as_residuals))
+        all_.append(all_[-1].coarsened(shape, coarse))
+        shape = coarse
+
+
+@lru_cache(maxsize=256)
+def _coarsening(fine: tuple[int, ...], coarse: tuple[int, ...], blocks_as_residuals: bool) -> Coarsening:
+    pairs = list(zip(fine, coarse, strict=True))
+    restrict = tuple(_adjoint(n, m) for n, m in pairs)
+    average = restrict if blocks_as_residuals else tuple(area_taps(n, m) for n, m in pairs)
+    return Coarsening(fine, coarse, restrict, tuple(_linear(n, m) for n, m in pairs), average)
 
 
 def _axes_to_merge(shape: tuple[int, ...], stiffness: Stiffness) -> list[bool]:
@@ -118,11 +147,9 @@ def _interpolation(n: int, m: int) -> NDArray[np.float64]:
     return np.asarray(np.maximum(0.0, 1 - np.abs(position[:, None] - np.arange(m))), dtype=np.float64)
 
 
-@lru_cache(maxsize=256)
 def _linear(n: int, m: int) -> Taps:
     return Taps.from_matrix(_interpolation(n, m))
 
 
-@lru_cache(maxsize=256)
 def _adjoint(n: int, m: int) -> Taps:
     return Taps.from_matrix(_interpolation(n, m).T * (m / n))

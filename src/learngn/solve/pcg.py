@@ -4,23 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from enum import Enum
 
 import torch
 from torch import Tensor
 
+from learngn.kernels import SolveStatus
 from learngn.solve.operator import NormalOperator
 
 Preconditioner = Callable[[Tensor], Tensor]
-
-
-class SolveStatus(Enum):
-    """Why the solver stopped; the value says what it means and what to do."""
-
-    CONVERGED = "the residual fell below the tolerance"
-    ZERO = "the right side is zero, and so is the solution"
-    MAX_ITERATIONS = "the residual is still above the tolerance; allow more iterations or loosen the tolerance"
-    BREAKDOWN = "the operator is not positive definite or not finite; check the Jacobian for NaN, raise λ or μ"
 
 
 @dataclass(frozen=True)
