@@ -27,6 +27,10 @@ class LearnGNError(Exception):
         message = f"{what}: got {got}, expected {expected}; {remedy}"
         super().__init__(" ".join(message.split()))
 
+    def __reduce__(self) -> tuple[type[LearnGNError], tuple[str, str, str, str]]:
+        """Let errors travel between processes."""
+        return type(self), (self.what, self.got, self.expected, self.remedy)
+
 
 class GeometryError(LearnGNError):
     """A grid, its affine, or the relation of two grids makes no sense."""
@@ -74,3 +78,7 @@ class ModelError(LearnGNError):
 
 class TrainingError(LearnGNError):
     """A training cannot begin or go on: too few subjects, missing labels, a loss that diverges."""
+
+
+class ClusterError(LearnGNError):
+    """Workers cannot be started or reached, or their scheduler is lost."""

@@ -52,7 +52,7 @@ def test_cohort_goes_on(learngn, dataset, tmp_path, fast, monkeypatch):
     out = tmp_path / "out"
     assert learngn("cohort", dataset, "-o", out, "--limit", "1", *fast).exit_code == 0
     first = records(out)
-    import learngn.cohort.serial as serial
+    import learngn.cohort.pair as serial
 
     done = []
     register = serial.register
@@ -101,7 +101,7 @@ def test_cohort_after_a_failure(learngn, broken, tmp_path, fast):
 
 
 def test_interrupted_cohort(learngn, dataset, tmp_path, fast, monkeypatch, files_in):
-    import learngn.cohort.serial as serial
+    import learngn.cohort.pair as serial
 
     write = serial.write_learn2reg
 

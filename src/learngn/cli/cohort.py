@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,6 +12,7 @@ from learngn.cli.evaluate import end_if_failed
 from learngn.cli.options import (
     INFINITE,
     AffineStage,
+    Cluster,
     Discrete,
     Features,
     Iterations,
@@ -22,20 +23,26 @@ from learngn.cli.options import (
     PresetName,
     RegistrationOptions,
     RegulariserName,
+    Retries,
     RobustData,
+    SchedulerAddress,
+    Scratch,
     SettingsFile,
     Strides,
     Symmetry,
     Threads,
     TrainedModel,
     Update,
+    Workers,
     limit_threads,
 )
 
 if TYPE_CHECKING:
     from rich.progress import Progress
 
-    from learngn.cohort import CohortEvents
+    from learngn.cohort import CohortEvents, Pool
+    from learngn.io import Pair
+    from learngn.settings import Settings
 
 _SEED = 0  # of the bootstrap
 
@@ -64,21 +71,30 @@ def cohort(
     ] = None,
     keypoint_scale: KeypointScale = INFINITE,
     threads: Threads = None,
+    pairs: Annotated[
+        str,
+        typer.Option("--pairs", metavar="val|train|all|FILE.csv", help="Which pairs; a file has fixed and moving."),
+    ] = "val",
     limit: Annotated[int | None, typer.Option(min=1, help="Only so many pairs, the first ones.")] = None,
+    workers: Workers = 0,
+    scheduler: SchedulerAddress = None,
+    cluster: Cluster = None,
+    retries: Retries = 1,
+    scratch: Scratch = None,
     json: console.Json = False,
     quiet: console.Quiet = False,
 ) -> None:
-    """Register every validation pair of a data set; go on where an earlier run has stopped.
+    """Register the pairs of a data set; go on where an earlier run has stopped.
 
-    Example:  learngn cohort AbdomenCT_dataset.json -o result --features mind
+    Example:  learngn cohort AbdomenCT_dataset.json -o result --features mind --workers 4
     """
     import numpy as np
 
-    from learngn.cohort import run_cohort
+    from learngn.cohort import open_pool, run_cohort
     from learngn.evaluation import PairScores, summarise
     from learngn.evaluation.tables import render
     from learngn.inputs import Guidance
-    from learngn.io import read_dataset, read_image
+    from learngn.io import choose_pairs, read_dataset, read_image
 
     limit_threads(threads)
     options = RegistrationOptions(
@@ -99,41 +115,80 @@ def cohort(
         preset=preset,
     )
     description = read_dataset(dataset)
-    pairs = description.validation[:limit]
+    chosen = choose_pairs(description, pairs)[:limit]
     guidance = Guidance(masks, keypoint_weight, keypoint_scale)
-    if options.undecided and pairs:
-        images = [read_image(subject.image) for subject in (pairs[0].fixed, pairs[0].moving)]
+    if options.undecided:
+        images = [read_image(subject.image) for subject in (chosen[0].fixed, chosen[0].moving)]
         options, recognised = options.recognising(*images)
         if not quiet:
             typer.echo(f"preset {recognised.preset.name}: {recognised.because}", err=True)
-    with console.progress(quiet) as bars:
-        records = run_cohort(
-            pairs, output, options.settings, _events(bars, len(pairs)), model=options.trained, guidance=guidance
-        )
+    with open_pool(workers, threads=threads, scheduler=scheduler, cluster=cluster) as pool:
+        tell_workers(pool, quiet)
+        with console.progress(quiet) as bars:
+            progress = CohortProgress(bars, len(chosen))
+            records = run_cohort(
+                chosen,
+                output,
+                options.settings,
+                progress.events,
+                model=options.trained,
+                guidance=guidance,
+                pool=pool,
+                retries=retries,
+                scratch=scratch,
+            )
     scores = [PairScores.from_json(record) for record in records]
     summary = summarise(scores, np.random.default_rng(_SEED), names=description.label_names)
     seconds = [record["seconds"]["total"] for record in records if "seconds" in record]
     if json:
         mean = float(np.mean(seconds)) if seconds else None
-        console.print_json(summary.to_json() | {"seconds_mean": mean})
+        console.print_json(summary.to_json() | {"seconds_mean": mean, "features_computed": progress.features})
     elif not quiet:
         console.stdout().print(render(summary))
         if seconds:
             typer.echo(f"{np.mean(seconds):.1f} s a pair (median {np.median(seconds):.1f} s), written to {output}")
+        if progress.features:
+            typer.echo(f"features computed {progress.features} times for {progress.registered} pairs")
     end_if_failed(summary)
 
 
-def _events(bars: Progress, count: int) -> CohortEvents:
-    """Two bars: pairs, and the steps of the current one."""
-    from learngn.cohort import CohortEvents
+def tell_workers(pool: Pool, quiet: bool) -> None:
+    """Say where to look at the workers."""
+    if pool.remote and not quiet:
+        typer.echo(f"dashboard of the workers: {getattr(pool, 'dashboard', '')}", err=True)
 
-    whole, single = bars.add_task("pairs", total=count), bars.add_task("", total=None)
 
-    def begins(pair: Any, settings: Any) -> None:
-        bars.reset(single, total=sum(settings.iterations), description=pair.id)
+class CohortProgress:
+    """Two bars, pairs and the steps of the current one, and what is counted.
 
-    return CohortEvents(
-        begins,
-        lambda step: bars.update(single, advance=1),
-        lambda record: bars.update(whole, advance=1),
-    )
+    Attributes
+    ----------
+    features : int
+        Feature images computed and kept for other pairs.
+    registered : int
+        Pairs registered in this run.
+    """
+
+    def __init__(self, bars: Progress, count: int, what: str = "pairs") -> None:
+        self.features = self.registered = 0
+        self._bars = bars
+        self._whole, self._single = bars.add_task(what, total=count), bars.add_task("", total=None, visible=False)
+
+    @property
+    def events(self) -> CohortEvents:
+        """What :func:`learngn.cohort.run_cohort` calls."""
+        from learngn.cohort import CohortEvents
+
+        return CohortEvents(
+            self._begins,
+            lambda step: self._bars.update(self._single, advance=1),
+            lambda record: self._bars.update(self._whole, advance=1),
+            self._count,
+        )
+
+    def _begins(self, pair: Pair, settings: Settings) -> None:
+        self._bars.reset(self._single, total=sum(settings.iterations), description=pair.id, visible=True)
+
+    def _count(self, features: int, registered: int) -> None:
+        self.features += features
+        self.registered += registered

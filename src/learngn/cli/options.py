@@ -139,6 +139,42 @@ KeypointScale = Annotated[
         help="Distance from which on a pair of keypoints counts less [mm].", show_default=False, rich_help_panel=_PANEL
     ),
 ]
+_CLUSTER_PANEL = "Workers"
+Workers = Annotated[
+    int,
+    typer.Option(
+        "--workers",
+        metavar="N",
+        min=0,
+        help="Processes that share the work, one GPU each where there are some; 0 or 1: this one alone.",
+        rich_help_panel=_CLUSTER_PANEL,
+    ),
+]
+SchedulerAddress = Annotated[
+    str | None,
+    typer.Option(
+        "--scheduler", metavar="ADDRESS", help="Workers of a running Dask scheduler.", rich_help_panel=_CLUSTER_PANEL
+    ),
+]
+Cluster = Annotated[
+    str | None,
+    typer.Option(
+        "--cluster", metavar="slurm", help="Submit the workers as jobs of Slurm.", rich_help_panel=_CLUSTER_PANEL
+    ),
+]
+Retries = Annotated[
+    int,
+    typer.Option(min=0, help="How often a pair that fails is tried again.", rich_help_panel=_CLUSTER_PANEL),
+]
+Scratch = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="DIR",
+        help="Folder for features during the run, seen by all workers; by default within the output folder.",
+        show_default=False,
+        rich_help_panel=_CLUSTER_PANEL,
+    ),
+]
 Threads = Annotated[int | None, typer.Option(min=1, help="CPU threads; by default all.", rich_help_panel=_PANEL)]
 
 

@@ -1,6 +1,19 @@
-"""Many pairs: every validation pair of a data set, one after the other."""
+"""Many pairs: all of a data set, by this process or by workers on this machine or a cluster."""
 
+from learngn.cohort.cluster import open_pool
+from learngn.cohort.pool import Failure, Pool, Serial
 from learngn.cohort.records import RECORDS_NAME, read_records
-from learngn.cohort.serial import CohortEvents, run_cohort
+from learngn.cohort.run import CohortEvents, run_cohort
+from learngn.cohort.store import FolderStore
 
-__all__ = ["RECORDS_NAME", "CohortEvents", "read_records", "run_cohort"]
+__all__ = [
+    "RECORDS_NAME",
+    "CohortEvents",
+    "Failure",
+    "FolderStore",
+    "Pool",
+    "Serial",
+    "open_pool",
+    "read_records",
+    "run_cohort",
+]

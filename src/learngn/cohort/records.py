@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import MISSING, fields
 from pathlib import Path
+from time import perf_counter
 from typing import Any
 
 from learngn.errors import DatasetError, SettingsError
-from learngn.io import write_text
+from learngn.io import write_json, write_text
+from learngn.settings import Settings
 
 RECORDS_NAME = "results.jsonl"
+_SHARE_OF_WRITING = 0.02  # of the time of a run, at most
 
 Record = Mapping[str, Any]
 
@@ -44,10 +48,70 @@ def write_records(records: Mapping[str, Record], directory: Path) -> None:
     write_text("".join(lines), directory / RECORDS_NAME)
 
 
+def leave_record(record: Record, folder: Path) -> None:
+    """Leave the record of a pair that is done where a :class:`Ledger` finds it, even if its own process has died."""
+    write_json(record, folder / f"{record['pair']}.json")
+
+
+def left_record(pair: str, folder: Path) -> Record | None:
+    """The record that :func:`leave_record` has left of a pair, if there is one."""
+    path = folder / f"{pair}.json"
+    if not path.exists():
+        return None
+    record: Record = json.loads(path.read_text(encoding="utf-8"))
+    return record
+
+
+class Ledger:
+    """The records of a cohort while it runs: those written, and those that its workers leave in a folder.
+
+    Parameters
+    ----------
+    directory : Path
+        Of ``results.jsonl``.
+    left : Path
+        Where :func:`leave_record` leaves them.
+    """
+
+    def __init__(self, directory: Path, left: Path) -> None:
+        self.directory, self.left = directory, left
+        self.records = read_records(directory)
+        self._unwritten: set[str] = set()
+        self._next = 0.0
+        for path in sorted(left.glob("*.json")):
+            record = left_record(path.stem, left)
+            if record is not None:
+                self.records[path.stem] = record
+                self._unwritten.add(path.stem)
+
+    def add(self, record: Record) -> None:
+        """Add a record; ``results.jsonl`` is written anew when that costs little beside the work."""
+        self.records[record["pair"]] = record
+        self._unwritten.add(record["pair"])
+        if perf_counter() >= self._next:
+            self.write()
+
+    def close(self, order: Iterable[str]) -> None:
+        """Write what is not written yet, the pairs of `order` first, in this order."""
+        before = list(self.records)
+        self.records = {pair: self.records[pair] for pair in dict.fromkeys([*order, *before]) if pair in self.records}
+        if self._unwritten or list(self.records) != before:
+            self.write()
+
+    def write(self) -> None:
+        """Write all records, and remove what the workers have left of them."""
+        start = perf_counter()
+        write_records(self.records, self.directory)
+        for pair in self._unwritten:
+            (self.left / f"{pair}.json").unlink(missing_ok=True)
+        self._unwritten.clear()
+        self._next = perf_counter() + (perf_counter() - start) / _SHARE_OF_WRITING
+
+
 def check_same_settings(record: Record, settings: Mapping[str, Any], directory: Path) -> None:
     """Raise :class:`SettingsError` if a pair was registered with other settings than those asked for now."""
-    before, now = record.get("settings", {}), json.loads(json.dumps(settings))
-    differing = [key for key in {**now, **before} if before.get(key) != now.get(key)]
+    before, now = _complete(record.get("settings", {})), _complete(settings)
+    differing = differences(record, settings)
     if differing:
         raise SettingsError(
             f"results of pair {record['pair']} in {directory}",
@@ -55,3 +119,16 @@ def check_same_settings(record: Record, settings: Mapping[str, Any], directory: 
             ", ".join(f"{key} {now.get(key)}" for key in differing),
             "name another output folder, or delete this one to begin anew",
         )
+
+
+def differences(record: Record, settings: Mapping[str, Any]) -> list[str]:
+    """Names of the settings in which a record differs; what an older version did not know had its default value."""
+    before, now = _complete(record.get("settings", {})), _complete(settings)
+    return [key for key in {**now, **before} if before.get(key) != now.get(key)]
+
+
+def _complete(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings as JSON has them, with the default of those that are missing."""
+    defaults = {field.name: field.default for field in fields(Settings) if field.default is not MISSING}
+    found: dict[str, Any] = json.loads(json.dumps({**defaults, **settings}))
+    return found

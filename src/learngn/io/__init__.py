@@ -7,13 +7,14 @@ one convention, of :mod:`learngn.grid` and :mod:`learngn.transform`.
 from __future__ import annotations
 
 from learngn.io.atomic import atomic_path, check_writable, write_json, write_text
-from learngn.io.dataset import Dataset, Pair, Subject, read_dataset, scan_numbers
+from learngn.io.dataset import Dataset, Pair, Subject, find_subject, read_dataset, scan_numbers
 from learngn.io.images import read_grid, read_image, write_image
 from learngn.io.itk import from_sitk, to_sitk
 from learngn.io.itk_transforms import to_itk
 from learngn.io.landmarks import Landmarks, read_landmarks, write_landmarks
 from learngn.io.learn2reg import read_learn2reg, write_learn2reg
 from learngn.io.modules import read_module
+from learngn.io.pairs import choose_pairs, subjects
 from learngn.io.scores import Scores, find_scores, read_channels, read_scores
 from learngn.io.transforms import read_transform, write_transform
 
@@ -25,7 +26,9 @@ __all__ = [
     "Subject",
     "atomic_path",
     "check_writable",
+    "choose_pairs",
     "find_scores",
+    "find_subject",
     "from_sitk",
     "read_channels",
     "read_dataset",
@@ -37,6 +40,7 @@ __all__ = [
     "read_scores",
     "read_transform",
     "scan_numbers",
+    "subjects",
     "to_itk",
     "to_sitk",
     "write_image",

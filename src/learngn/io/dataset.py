@@ -161,7 +161,24 @@ def _pair(entry: Any, path: Path) -> Pair:
 
 
 def _subject(entry: Any, key: str, path: Path) -> Subject:
-    name = _get(entry, key, str, path)
+    return find_subject(_get(entry, key, str, path), path)
+
+
+def find_subject(name: str, path: Path) -> Subject:
+    """A scan and, in the folders beside its own, what is known of it.
+
+    Parameters
+    ----------
+    name : str
+        Path of the scan, relative to the description.
+    path : Path
+        The description.
+
+    Raises
+    ------
+    DatasetError
+        If there is no such file, or its name has no numbers.
+    """
     image = path.parent / name
     if not image.is_file():
         raise DatasetError(f"data set {path}", f"no file {image}", "every scan it names", "check the folder")

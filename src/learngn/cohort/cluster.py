@@ -1,0 +1,208 @@
+"""Workers of Dask: processes of this machine, jobs of Slurm, or whatever listens to a scheduler."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from concurrent.futures import CancelledError
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from importlib.util import find_spec
+from typing import Any
+from uuid import uuid4
+
+from learngn.cohort.pool import Failure, Pool, Serial, Task, attempted
+from learngn.errors import ClusterError
+
+_NOT_THERE = 15  # seconds after which a scheduler that does not answer is taken for none
+_MEMORY = "8GB"  # of a job, unless jobqueue.yaml says otherwise
+_THREAD_VARIABLES = (
+    "OMP_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "NUMBA_NUM_THREADS",
+    "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS",
+)
+
+
+@dataclass(frozen=True, eq=False)
+class DaskPool:
+    """Tasks on the workers of a ``distributed.Client``.
+
+    A task whose worker dies is done by another one; where one has outlived four workers it is given up.
+
+    Attributes
+    ----------
+    client : distributed.Client
+    """
+
+    client: Any
+    remote: bool = True
+
+    @property
+    def dashboard(self) -> str:
+        """Address of the page that shows what the workers do."""
+        return str(self.client.dashboard_link)
+
+    def run(self, tasks: Mapping[str, Task], retries: int) -> Iterator[tuple[str, Any]]:
+        """See :meth:`learngn.cohort.Pool.run`.
+
+        Raises
+        ------
+        ClusterError
+            If the scheduler is lost.
+        """
+        from distributed import as_completed
+
+        run = uuid4().hex
+        names = {
+            self.client.submit(attempted, task, retries, pure=False, key=f"{name}-{run}", priority=-number): name
+            for number, (name, task) in enumerate(tasks.items())
+        }
+        try:
+            for future in as_completed(list(names), loop=self.client.loop):
+                result = _result(future)
+                yield names.pop(future), result
+                future.release()
+        finally:
+            if names and self.client.status == "running":
+                self.client.cancel(list(names))
+
+
+def _result(future: Any) -> Any:
+    """Result of a task, computed again if it was lost with its worker."""
+    from distributed import KilledWorker
+
+    try:
+        return future.result()
+    except KilledWorker:
+        return Failure("its worker was killed again and again, perhaps for want of memory; try fewer workers")
+    except (CancelledError, OSError):  # of Dask: those of a task are failures
+        raise ClusterError(
+            "scheduler",
+            "no more answer from it",
+            "one that runs until all is done",
+            "start it, and the same command again: what is done is kept",
+        ) from None
+    except Exception as error:  # a worker that does not know the task, for example
+        return Failure.of(error)
+
+
+@contextmanager
+def open_pool(
+    workers: int = 0, *, threads: int | None = None, scheduler: str | None = None, cluster: str | None = None
+) -> Iterator[Pool]:
+    """Start workers, or reach them, and end them with the block.
+
+    Parameters
+    ----------
+    workers : int
+        Number of them. With 0 or 1, and neither scheduler nor cluster, this process does the work.
+    threads : int, optional
+        CPU threads of each; by default the cores of this machine are shared.
+    scheduler : str, optional
+        Address of a Dask scheduler that has workers, ``"tcp://host:8786"``.
+    cluster : str, optional
+        ``"slurm"``: every worker is a job; queue, time, memory and the like are those of Dask's ``jobqueue.yaml``.
+
+    Yields
+    ------
+    Pool
+        A :class:`Serial`, or a :class:`DaskPool` with a ``dashboard``.
+
+    Raises
+    ------
+    ClusterError
+        If a package is missing, the scheduler does not answer, or the cluster is unknown or not there.
+    """
+    if scheduler is None and cluster is None and workers <= 1:
+        yield Serial()
+        return
+    if scheduler is not None and cluster is not None:
+        raise ClusterError("workers", "a scheduler and a cluster", "one of them", "leave out --cluster or --scheduler")
+    _check_installed("distributed", *(["dask_jobqueue"] if cluster else []))
+    from distributed import Client
+    from distributed.utils import silence_logging_cmgr
+
+    with ExitStack() as stack:
+        stack.enter_context(silence_logging_cmgr(logging.CRITICAL))  # we say ourselves what has happened
+        if scheduler is not None:
+            target: Any = scheduler
+        else:
+            target = stack.enter_context(_slurm(cluster, workers, threads) if cluster else _local(workers, threads))
+        try:
+            client = stack.enter_context(Client(target, timeout=_NOT_THERE, set_as_default=False))
+        except (OSError, ValueError) as failure:
+            raise ClusterError(
+                f"scheduler {scheduler}",
+                f"no answer ({failure})",
+                "a Dask scheduler, tcp://HOST:PORT",
+                "start it with 'dask scheduler', and workers with 'dask worker'",
+            ) from None
+        yield DaskPool(client)
+
+
+def _check_installed(*packages: str) -> None:
+    missing = [package for package in packages if find_spec(package) is None]
+    if missing:
+        raise ClusterError(
+            "workers",
+            f"no package {', '.join(missing)}",
+            "the extra [cohort]",
+            "run: pip install 'learngn[cohort]', or do without workers",
+        )
+
+
+def _local(workers: int, threads: int | None) -> Any:
+    """Processes of this machine, each with its share of cores and, where there are GPUs, with one of them."""
+    import dask
+    import torch
+    from distributed import Nanny, Scheduler, SpecCluster
+
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    limits = dict.fromkeys(_THREAD_VARIABLES, str(threads or max(1, cores // workers)))
+    gpus = _gpus(torch.cuda.device_count())
+    nannies = {}
+    for number in range(workers):
+        device = {"CUDA_VISIBLE_DEVICES": gpus[number % len(gpus)]} if gpus else {}
+        # Tasks keep nothing in Dask's memory: its limits would stop a worker that is merely busy.
+        options = {"nthreads": 1, "env": limits | device, "memory_limit": 0, "dashboard": False}
+        nannies[number] = {"cls": Nanny, "options": {"host": "127.0.0.1", "silence_logs": logging.CRITICAL} | options}
+    scheduler = {
+        "cls": Scheduler,
+        "options": {"host": "127.0.0.1", "port": 0, "dashboard_address": "127.0.0.1:0"},
+    }
+    # A task more than there are workers would be blamed for the death of a worker that had only set it aside.
+    with dask.config.set({"distributed.scheduler.worker-saturation": 1.0}):
+        return SpecCluster(workers=nannies, scheduler=scheduler, silence_logs=logging.CRITICAL)
+
+
+def _gpus(count: int) -> list[str]:
+    """What ``CUDA_VISIBLE_DEVICES`` calls each GPU."""
+    named = os.environ.get("CUDA_VISIBLE_DEVICES")
+    return named.split(",")[:count] if named else [str(number) for number in range(count)]
+
+
+def _slurm(cluster: str, workers: int, threads: int | None) -> Any:
+    """Jobs of Slurm, one worker each; those that end are replaced while there is work."""
+    import dask
+
+    if cluster != "slurm":
+        raise ClusterError("cluster", repr(cluster), "slurm", "start the workers yourself and use --scheduler")
+    if shutil.which("sbatch") is None:
+        raise ClusterError("cluster slurm", "no command sbatch", "a node that submits jobs", "run it there")
+    from dask_jobqueue import SLURMCluster
+
+    cores = threads or dask.config.get("jobqueue.slurm.cores", None) or 1
+    prologue = [f"export {name}={cores}" for name in _THREAD_VARIABLES]
+    slurm = SLURMCluster(
+        cores=1,  # one task at a time, whatever the number of its threads
+        job_cpu=cores,
+        processes=1,
+        memory=dask.config.get("jobqueue.slurm.memory", None) or _MEMORY,
+        job_script_prologue=[*dask.config.get("jobqueue.slurm.job-script-prologue", []), *prologue],
+    )
+    slurm.adapt(minimum_jobs=max(1, workers), maximum_jobs=max(1, workers))
+    return slurm

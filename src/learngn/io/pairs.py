@@ -1,0 +1,93 @@
+"""Which pairs of a data set: those of its validation, of its training subjects, or of a table."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable
+from itertools import combinations
+from pathlib import Path
+
+from learngn.errors import DatasetError
+from learngn.io.dataset import Dataset, Pair, Subject, find_subject, scan_numbers
+
+_COLUMNS = ("fixed", "moving")
+
+
+def choose_pairs(dataset: Dataset, which: str) -> tuple[Pair, ...]:
+    """Pairs of a data set.
+
+    Parameters
+    ----------
+    dataset : Dataset
+    which : str
+        ``"val"``: the validation pairs. ``"train"``: every two training subjects, once. ``"all"``: both. Or a CSV file
+        with the columns ``fixed`` and ``moving``: a scan's path relative to the data set, its file name, or its
+        subject's number.
+
+    Raises
+    ------
+    DatasetError
+        If there is no such pair at all, or a row of the file does not name two scans.
+    """
+    if which not in ("val", "train", "all"):
+        return _read_pairs(Path(which), dataset)
+    pairs = dataset.validation if which != "train" else ()
+    if which != "val":
+        pairs += tuple(Pair(fixed, moving) for fixed, moving in combinations(dataset.training, 2))
+    if not pairs:
+        raise DatasetError(
+            f"data set {dataset.name}", f"no pair of {which!r}", "one at least", "choose val, train, all or a CSV file"
+        )
+    return pairs
+
+
+def _read_pairs(path: Path, dataset: Dataset) -> tuple[Pair, ...]:
+    try:
+        # utf-8-sig: spreadsheets begin a file with a mark.
+        rows = list(csv.reader(path.read_text(encoding="utf-8-sig").splitlines(), skipinitialspace=True))
+    except (OSError, ValueError) as failure:
+        raise DatasetError(
+            f"pairs {path}", f"'{failure}'", "val, train, all, or a CSV file of pairs", "check --pairs"
+        ) from None
+    if not rows or tuple(cell.strip().lower() for cell in rows[0]) != _COLUMNS:
+        raise DatasetError(f"pairs {path}", f"the header {rows[:1]}", "fixed,moving", "write it as the first line")
+    scans = _by_name(dataset)
+    pairs = []
+    for number, row in enumerate(rows[1:], start=2):
+        if not row:
+            continue
+        if len(row) != len(_COLUMNS):
+            raise DatasetError(f"{path}, line {number}", f"{len(row)} cells", "fixed and moving", "correct this line")
+        try:
+            pairs.append(Pair(*(_find(cell.strip(), scans, dataset) for cell in row)))
+        except DatasetError as error:
+            raise DatasetError(f"{path}, line {number}", error.got, error.expected, "correct this line") from None
+    if not pairs:
+        raise DatasetError(f"pairs {path}", "no line but the header", "one pair at least", "write a line for each")
+    return tuple(pairs)
+
+
+def _by_name(dataset: Dataset) -> dict[str, list[Subject]]:
+    """The scans that a data set names, by file name and by number; of several modalities all."""
+    everyone: dict[Path, Subject] = {s.image: s for s in subjects(dataset.validation)}
+    everyone |= {subject.image: subject for subject in dataset.training}
+    found: dict[str, list[Subject]] = {}
+    for path, subject in everyone.items():
+        for name in (path.name, str(int(scan_numbers(path)[0]))):
+            found.setdefault(name, []).append(subject)
+    return found
+
+
+def _find(text: str, scans: dict[str, list[Subject]], dataset: Dataset) -> Subject:
+    found = scans.get(str(int(text)) if text.isdecimal() else text, [])
+    if len(found) == 1:
+        return found[0]
+    if found:
+        names = ", ".join(subject.image.name for subject in found)
+        raise DatasetError("scan", f"{text!r}, which may be {names}", "one scan", "name the file")
+    return find_subject(text, dataset.root / "pairs")
+
+
+def subjects(pairs: Iterable[Pair]) -> tuple[Subject, ...]:
+    """The subjects of some pairs, each once, in the order in which they appear."""
+    return tuple({s.image: s for pair in pairs for s in (pair.fixed, pair.moving)}.values())
