@@ -4,10 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from learngn import sampling
 from learngn.kernels.compiled import COMPILED
-from learngn.kernels.interface import Taps
 from learngn.kernels.reference import ReferenceKernels, stencil_diagonal
+from learngn.kernels.taps import Taps, area_taps, linear_taps
 
 REFERENCE = ReferenceKernels()
 SHAPES = [(7, 9), (1, 6), (6, 7, 5), (5, 1, 4), (1, 1, 3), (8, 6, 10)]
@@ -63,9 +62,9 @@ def test_resample(shape, channels_last):
     image = torch.randn(2, 3, *shape)
     if channels_last:
         image = image.contiguous(memory_format=torch.channels_last if len(shape) == 2 else torch.channels_last_3d)
-    coarse = [sampling.area_taps(n, max(1, n // 2)) for n in shape]
+    coarse = [area_taps(n, max(1, n // 2)) for n in shape]
     close(COMPILED.resample(image, coarse), REFERENCE.resample(image, coarse))
-    fine = [sampling.linear_taps(n, 2 * n + 1) for n in shape]
+    fine = [linear_taps(n, 2 * n + 1) for n in shape]
     close(COMPILED.resample(image, fine), REFERENCE.resample(image, fine))
 
 
@@ -150,6 +149,6 @@ def test_match_cost(cells, cell, channels):
 
 
 def test_taps_are_their_matrix():
-    dense = sampling.area_taps(7, 3).matrix()
+    dense = area_taps(7, 3).matrix()
     np.testing.assert_allclose(dense.sum(1), 1)
     np.testing.assert_allclose(Taps.from_matrix(dense).matrix(), dense)

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from learngn import kernels
 from learngn.grid import Grid
-from learngn.kernels.interface import Taps
+from learngn.kernels.taps import area_taps, linear_taps
 
 
 def identity_map(ndim: int) -> NDArray[np.float64]:
@@ -72,24 +72,6 @@ def warp_nearest(
 ) -> Tensor:
     """As :func:`warp` with the nearest voxel's value: for label maps, of any dtype."""
     return kernels.best(image, field).warp_nearest(image, field, matrix, shape, outside)
-
-
-def area_taps(n: int, m: int) -> Taps:
-    """Exact area average of `n` samples onto `m` ≤ n cells over the same extent."""
-    edges = np.linspace(0, n, m + 1)
-    cells = np.arange(n)
-    covered = np.minimum(edges[1:, None], cells + 1) - np.maximum(edges[:-1, None], cells)
-    return Taps.from_matrix(np.where(covered > 1e-9, covered, 0.0) * (m / n))
-
-
-def linear_taps(n: int, m: int) -> Taps:
-    """Linear interpolation of `n` cell-centred samples at `m` cell centres, *extrapolated* past the outermost."""
-    if n == 1:
-        return Taps(np.zeros(m, dtype=np.int64), np.ones((m, 1)), 1)
-    position = (np.arange(m) + 0.5) * (n / m) - 0.5
-    start = np.clip(np.floor(position), 0, n - 2).astype(np.int64)
-    weight = position - start
-    return Taps(start, np.stack([1 - weight, weight], axis=1), n)
 
 
 def pool(image: Tensor, shape: Sequence[int]) -> Tensor:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from learngn import kernels
 from learngn.grid import Grid
-from learngn.kernels.interface import Taps
+from learngn.kernels import Taps
 from learngn.kernels.reference import block_index, difference
 
 

@@ -5,10 +5,22 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from learngn.kernels.interface import Coarsening, Kernels, Solved, SolveStatus, Taps
+from learngn.kernels.interface import Coarsening, Guarded, Kernels, Solved, SolveStatus
 from learngn.kernels.reference import ReferenceKernels
+from learngn.kernels.taps import Taps, area_taps, linear_taps
 
-__all__ = ["Coarsening", "Kernels", "ReferenceKernels", "SolveStatus", "Solved", "Taps", "best"]
+__all__ = [
+    "Coarsening",
+    "Guarded",
+    "Kernels",
+    "ReferenceKernels",
+    "SolveStatus",
+    "Solved",
+    "Taps",
+    "area_taps",
+    "best",
+    "linear_taps",
+]
 
 _REFERENCE = ReferenceKernels()
 

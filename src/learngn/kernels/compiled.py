@@ -13,14 +13,16 @@ from torch import Tensor
 
 from learngn.kernels import (
     _cpu_cycle,
-    _cpu_determinant,
     _cpu_elastic,
+    _cpu_guard,
+    _cpu_linearise,
     _cpu_matching,
     _cpu_resample,
     _cpu_sampling,
     _cpu_stencils,
 )
-from learngn.kernels.interface import Coarsening, Solved, SolveStatus, Taps
+from learngn.kernels.interface import Coarsening, Guarded, Solved, SolveStatus
+from learngn.kernels.taps import Taps, area_taps, linear_taps
 
 # In the order of their numbers in _cpu_cycle.
 _STATUS = (SolveStatus.CONVERGED, SolveStatus.ZERO, SolveStatus.MAX_ITERATIONS, SolveStatus.BREAKDOWN)
@@ -78,8 +80,12 @@ def _stiffness(stiffness: Tensor) -> NDArray[np.float32]:
 
 def _bands(taps: Sequence[Taps]) -> list[tuple[NDArray[np.uint32], NDArray[np.float32]]]:
     """Starts (m,) and weights (width, m) of each of three axes; 2D lacks the first."""
-    solid = [_IDENTITY] * (3 - len(taps)) + list(taps)
-    return [(tap.start.astype(np.uint32), np.ascontiguousarray(tap.weights.T, dtype=np.float32)) for tap in solid]
+    return [_band(tap) for tap in [_IDENTITY] * (3 - len(taps)) + list(taps)]
+
+
+@lru_cache(maxsize=1024)
+def _band(tap: Taps) -> tuple[NDArray[np.uint32], NDArray[np.float32]]:
+    return tap.start.astype(np.uint32), np.ascontiguousarray(tap.weights.T, dtype=np.float32)
 
 
 @lru_cache(maxsize=64)
@@ -97,6 +103,31 @@ def _packed(steps: tuple[Coarsening, ...]) -> tuple[NDArray[Any], ...]:
                 weights.append(weight.ravel())
     solid = [(1,) * (3 - len(shape)) + tuple(shape) for shape in shapes]
     return np.array(solid, dtype=np.int64).reshape(-1, 3), tables, np.concatenate(starts), np.concatenate(weights)
+
+
+def _solid(shape: Sequence[int]) -> tuple[int, ...]:
+    """Shape of three axes; 2D lacks the first."""
+    return (1, *shape)[-3:]
+
+
+def _volumes(tensor: Tensor) -> NDArray[np.float32]:
+    """Components first, each volume one line: (N, K, V)."""
+    array: NDArray[np.float32] = tensor.detach().contiguous().numpy()
+    return array.reshape(*array.shape[:2], -1)
+
+
+@lru_cache(maxsize=64)
+def _cells(shape: tuple[int, ...], reach: int) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]:
+    """Cells of `reach` voxels and interpolation from them, of every axis: see :func:`_cpu_guard.guarded`."""
+    cells, starts = np.zeros((3, max(shape), 2), dtype=np.int64), np.zeros((3, max(shape)), dtype=np.int64)
+    weights = np.zeros((3, max(shape), 2), dtype=np.float32)
+    for axis, n in enumerate(shape):
+        count = max(1, n // reach)
+        within = area_taps(n, count).matrix() > 0
+        cells[axis, :n, 0], cells[axis, :n, 1] = within.argmax(0), count - 1 - within[::-1].argmax(0)
+        back = linear_taps(count, n)
+        starts[axis, :n], weights[axis, :n, : back.weights.shape[1]] = back.start, back.weights
+    return cells, starts, weights
 
 
 def _thick(stiffness: Tensor) -> NDArray[np.float32]:
@@ -153,7 +184,7 @@ class CompiledKernels:
         gradient = np.empty((n, ndim, *volume), dtype=np.float32)
         energy = np.empty(n * volume[0], dtype=np.float64)
         confidence = _NO_FIELD if weight is None else _planar(weight)
-        _cpu_determinant.normal_equations(f, w, confidence, symmetric, blocks, gradient, energy)
+        _cpu_linearise.normal_equations(f, w, confidence, symmetric, blocks, gradient, energy)
         return _as_field(blocks, ndim), _as_field(gradient, ndim), torch.from_numpy(energy.reshape(n, -1).sum(1))
 
     def apply_operator(self, blocks: Tensor, stiffness: Tensor, shift: Tensor, x: Tensor) -> Tensor:
@@ -234,10 +265,22 @@ class CompiledKernels:
         return _as_field(out, rhs.shape[1])
 
     def determinant(self, field: Tensor) -> Tensor:
-        source = _planar(field)
-        out = np.empty((len(source), *source.shape[2:]), dtype=np.float32)
-        _cpu_determinant.determinant(source, out)
+        source = _volumes(field)
+        out = np.empty((len(source), source.shape[2]), dtype=np.float32)
+        _cpu_guard.determinant(source, _solid(field.shape[2:]), out)
         return torch.from_numpy(out).reshape(field.shape[0], *field.shape[2:])
+
+    def guarded(
+        self, u: Tensor, step: Tensor, shares: Sequence[float], bound: float, reach: int, attempts: int
+    ) -> Guarded:
+        shape = _solid(u.shape[2:])
+        before, taken = _volumes(u), _volumes(step).copy()
+        out = np.empty_like(before)
+        parts = np.array(shares, dtype=np.float32)
+        smallest = _cpu_guard.guarded(
+            before, taken, parts, shape, *_cells(shape, reach), np.float32(bound), attempts, out
+        )
+        return Guarded(torch.from_numpy(out).reshape(u.shape), torch.from_numpy(taken).reshape(step.shape), smallest)
 
     def match_cost(
         self,

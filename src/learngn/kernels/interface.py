@@ -15,42 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-
-@dataclass(frozen=True, eq=False)
-class Taps:
-    """A banded matrix for resampling one axis: ``out[i] = sum_t weights[i, t] * in[start[i] + t]``.
-
-    Attributes
-    ----------
-    start : array, shape (m,), int64
-        First input sample of each output sample.
-    weights : array, shape (m, width), float64
-        Weights; zero where the band leaves the axis.
-    length : int
-        Number of input samples.
-    """
-
-    start: NDArray[np.int64]
-    weights: NDArray[np.float64]
-    length: int
-
-    def matrix(self) -> NDArray[np.float64]:
-        """The matrix itself, shape (m, length)."""
-        dense = np.zeros((len(self.start), self.length))
-        for row, (first, weights) in enumerate(zip(self.start, self.weights, strict=True)):
-            last = min(self.length, first + len(weights))
-            dense[row, first:last] = weights[: last - first]
-        return dense
-
-    @classmethod
-    def from_matrix(cls, dense: NDArray[np.float64]) -> Taps:
-        """The narrowest band that holds a matrix of shape (m, length)."""
-        length = dense.shape[1]
-        used = [np.flatnonzero(row) for row in dense]
-        width = max((int(u[-1] - u[0]) + 1 for u in used if len(u)), default=1)
-        start = np.array([min(int(u[0]) if len(u) else 0, length - width) for u in used], dtype=np.int64)
-        weights = np.stack([row[first : first + width] for row, first in zip(dense, start, strict=True)])
-        return cls(start, np.ascontiguousarray(weights), length)
+from learngn.kernels.taps import Taps
 
 
 class SolveStatus(Enum):
@@ -98,6 +63,24 @@ class Coarsening:
     restrict: tuple[Taps, ...]
     prolong: tuple[Taps, ...]
     average: tuple[Taps, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Guarded:
+    """Outcome of :meth:`Kernels.guarded`.
+
+    Attributes
+    ----------
+    u : Tensor, shape (M, D, *S)
+    step : Tensor, shape (N, D, *S)
+        What was taken of it.
+    smallest : float
+        Least det(I + ∇u).
+    """
+
+    u: Tensor
+    step: Tensor
+    smallest: float
 
 
 class Kernels(Protocol):
@@ -226,6 +209,29 @@ class Kernels(Protocol):
 
     def determinant(self, field: Tensor) -> Tensor:
         """``det(I + ∇u)`` by central differences (one-sided at borders); (N, D, *S) to (N, *S)."""
+
+    def guarded(
+        self, u: Tensor, step: Tensor, shares: Sequence[float], bound: float, reach: int, attempts: int
+    ) -> Guarded | None:
+        """Compose displacements with a step that is shortened about the voxels that it would fold.
+
+        Where ``det(I + ∇u)`` of ``share δ + u ∘ (id + share δ)`` falls below `bound`, the step is halved in the cells
+        of `reach` voxels about and their neighbours, falling off smoothly, and all is tried again.
+
+        Parameters
+        ----------
+        u : Tensor, shape (M, D, *S)
+        step : Tensor, shape (N, D, *S)
+        shares : sequence of float, M / N of them
+            What each group of N displacements gets of the step.
+        bound : float
+        reach : int
+        attempts : int
+
+        Returns
+        -------
+        Guarded, or None where an implementation has no such call
+        """
 
     def match_cost(
         self,

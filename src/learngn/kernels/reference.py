@@ -10,7 +10,8 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from learngn.kernels.interface import Coarsening, Taps
+from learngn.kernels.interface import Coarsening
+from learngn.kernels.taps import Taps
 
 
 def block_index(ndim: int) -> list[tuple[int, int]]:
@@ -211,6 +212,11 @@ class ReferenceKernels:
         gradient = torch.stack(rows, dim=-2)
         determinant: Tensor = torch.linalg.det(gradient + torch.eye(ndim, dtype=field.dtype, device=field.device))
         return determinant
+
+    def guarded(
+        self, u: Tensor, step: Tensor, shares: Sequence[float], bound: float, reach: int, attempts: int
+    ) -> None:
+        return None  # :class:`learngn.optimise.StepControl` takes it apart
 
     def match_cost(
         self,

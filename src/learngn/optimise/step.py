@@ -11,6 +11,9 @@ from torch import Tensor
 from learngn import kernels, sampling
 from learngn.optimise.update import Update
 
+_ATTEMPTS = 6  # a step is halved five times at most
+_REACH = 2  # of a fold, to either side [voxel]
+
 
 @dataclass(frozen=True)
 class StepControl:
@@ -64,13 +67,17 @@ class StepControl:
         min_jacobian : float
             Smallest det(I + ∇u) left: below the guard only where halving five times did not help.
         """
+        if update.shares is not None:
+            found = kernels.best(u, step).guarded(u, step, update.shares, self.min_jacobian, _REACH, _ATTEMPTS)
+            if found is not None:
+                return found.u, found.step, found.smallest
         smallest = float("nan")
-        for attempt in range(6):
+        for attempt in range(_ATTEMPTS):
             joined = update(u, step)
             with torch.no_grad():
                 determinant = kernels.best(joined).determinant(joined)
                 smallest = float(determinant.min())
-                if smallest >= self.min_jacobian or attempt == 5:
+                if smallest >= self.min_jacobian or attempt == _ATTEMPTS - 1:
                     break
                 low = (determinant < self.min_jacobian).reshape(-1, *step.shape[:1], *step.shape[2:]).any(0)
                 step = step * (1 - 0.5 * surroundings(low))
@@ -82,7 +89,7 @@ def squared_length(field: Tensor) -> Tensor:
     return field.square().sum(dim=1, keepdim=True)
 
 
-def surroundings(mask: Tensor, reach: int = 2) -> Tensor:
+def surroundings(mask: Tensor, reach: int = _REACH) -> Tensor:
     """One at the voxels of a mask, (N, *S), and about them, falling smoothly to zero over `reach`; (N, 1, *S)."""
     shape = mask.shape[1:]
     coarse = [max(1, n // reach) for n in shape]

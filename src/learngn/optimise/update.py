@@ -19,6 +19,10 @@ class Update(Protocol):
     def symmetric(self) -> bool:
         """Whether a displacement is two, into the moving and into the fixed image: (2N, D, *S)."""
 
+    @property
+    def shares(self) -> tuple[float, ...] | None:
+        """What is composed with each of the displacements, in steps; None if the step joins in another way."""
+
     def __call__(self, u: Tensor, step: Tensor) -> Tensor:
         """The new displacement."""
 
@@ -36,6 +40,11 @@ class _OneSided:
     def symmetric(self) -> bool:
         """See :attr:`Update.symmetric`."""
         return False
+
+    @property
+    def shares(self) -> tuple[float, ...] | None:
+        """See :attr:`Update.shares`."""
+        return None
 
     def whole(self, u: Tensor) -> Tensor:
         """See :meth:`Update.whole`."""
@@ -58,6 +67,11 @@ class Additive(_OneSided):
 @dataclass(frozen=True)
 class Compositional(_OneSided):
     """``δ + u ∘ (id + δ)``: the composition of two invertible maps is invertible, so folds are rare."""
+
+    @property
+    def shares(self) -> tuple[float, ...] | None:
+        """See :attr:`Update.shares`."""
+        return (1.0,)
 
     def __call__(self, u: Tensor, step: Tensor) -> Tensor:
         """See :class:`Update`."""
@@ -85,6 +99,11 @@ class Exponential(Compositional):
     """
 
     squarings: int = 3
+
+    @property
+    def shares(self) -> tuple[float, ...] | None:
+        """See :attr:`Update.shares`."""
+        return None
 
     def __call__(self, u: Tensor, step: Tensor) -> Tensor:
         """See :class:`Update`."""
@@ -118,6 +137,11 @@ class Symmetric:
     def symmetric(self) -> bool:
         """See :attr:`Update.symmetric`."""
         return True
+
+    @property
+    def shares(self) -> tuple[float, ...] | None:
+        """See :attr:`Update.shares`."""
+        return None if self.half.shares is None else tuple(s * share for s in (0.5, -0.5) for share in self.half.shares)
 
     def __call__(self, u: Tensor, step: Tensor) -> Tensor:
         """See :class:`Update`."""

@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from learngn import kernels, sampling
-from learngn.kernels import Taps
+from learngn import kernels
+from learngn.kernels import Taps, area_taps
 
 # In place of zero: its resistance is still a number in single precision.
 _LEAST = 1e-6
@@ -49,10 +49,9 @@ def pool_faces(faces: Tensor, shape: Sequence[int]) -> Tensor:
             continue
         own = faces[:, axis : axis + 1].narrow(axis + 2, 0, n - 1).clamp_min(_LEAST)
         fast = kernels.best(own)
-        series = [_series(n, m) if b == axis else sampling.area_taps(k, k) for b, k in enumerate(old)]
+        series = [_series(n, m) if b == axis else area_taps(k, k) for b, k in enumerate(old)]
         beside = [
-            sampling.area_taps(*((m - 1, m - 1) if b == axis else pair))
-            for b, pair in enumerate(zip(old, shape, strict=True))
+            area_taps(*((m - 1, m - 1) if b == axis else pair)) for b, pair in enumerate(zip(old, shape, strict=True))
         ]
         face = fast.resample(1 / fast.resample(1 / own, series), beside)
         made.append(torch.cat([face, torch.zeros_like(face.narrow(axis + 2, 0, 1))], dim=axis + 2))

@@ -10,9 +10,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from learngn import kernels
-from learngn.kernels import Coarsening, Solved, Taps
+from learngn.kernels import Coarsening, Solved, Taps, area_taps
 from learngn.regularise import Stiffness
-from learngn.sampling import area_taps
 from learngn.solve.operator import NormalOperator
 
 # Both by the regulariser's order. One sweep damped by 6/7 is optimal for the 3D Laplacian. The spectrum of its square

@@ -1,4 +1,4 @@
-"""Compiled linearisation and Jacobian determinant; 2D is one voxel thick along the last axis."""
+"""Compiled linearisation; 2D is one voxel thick along the last axis."""
 
 from __future__ import annotations
 
@@ -64,32 +64,3 @@ def normal_equations(fixed, warped, weight, symmetric, blocks, gradient, energy)
                     blocks[n, 2, x, y, z] = a11 * hy * hy
                 total += e
         energy[row] = total / 2
-
-
-@njit(parallel=True, cache=True, nogil=True, fastmath=FAST)
-def determinant(field, out):  # type: ignore[no-untyped-def]
-    """``det(I + ∇u)``, central differences, one-sided at the borders."""
-    batch, ndim, nx, ny, nz = field.shape
-    for row in prange(batch * nx):
-        n, x = row // nx, row % nx
-        xm, xp = max(x - 1, 0), min(x + 1, nx - 1)
-        hx = np.float32(1) / max(xp - xm, 1)
-        for y in range(ny):
-            ym, yp = max(y - 1, 0), min(y + 1, ny - 1)
-            hy = np.float32(1) / max(yp - ym, 1)
-            for z in range(nz):
-                zm, zp = max(z - 1, 0), min(z + 1, nz - 1)
-                hz = np.float32(1) / max(zp - zm, 1)
-                a = np.float32(1) + (field[n, 0, xp, y, z] - field[n, 0, xm, y, z]) * hx
-                b = (field[n, 0, x, yp, z] - field[n, 0, x, ym, z]) * hy
-                d = (field[n, 1, xp, y, z] - field[n, 1, xm, y, z]) * hx
-                e = np.float32(1) + (field[n, 1, x, yp, z] - field[n, 1, x, ym, z]) * hy
-                if ndim == 3:
-                    c = (field[n, 0, x, y, zp] - field[n, 0, x, y, zm]) * hz
-                    f = (field[n, 1, x, y, zp] - field[n, 1, x, y, zm]) * hz
-                    g = (field[n, 2, xp, y, z] - field[n, 2, xm, y, z]) * hx
-                    h = (field[n, 2, x, yp, z] - field[n, 2, x, ym, z]) * hy
-                    i = np.float32(1) + (field[n, 2, x, y, zp] - field[n, 2, x, y, zm]) * hz
-                    out[n, x, y, z] = a * (e * i - f * h) - b * (d * i - f * g) + c * (d * h - e * g)
-                else:
-                    out[n, x, y, z] = a * e - b * d

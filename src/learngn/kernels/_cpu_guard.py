@@ -1,0 +1,306 @@
+"""Compiled composition with a step that is shortened where it would fold, row by row.
+
+Fields are (N, D, V), whole volumes of `shape` (X, Y, Z); a 2D grid is one plane, X = 1. After the first attempt only
+what is near a fold is composed again: elsewhere nothing has changed.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit, prange
+
+from learngn.kernels._cpu_lines import line, loop
+
+_ZERO = np.float32(0)
+_ONE = np.float32(1)
+
+
+@line
+def _compose3(x, y, first, nx, ny, nz, share, s0, s1, s2, u0, u1, u2, o0, o1, o2):  # type: ignore[no-untyped-def]
+    """``δ + u(id + δ)``, δ = share s, of the voxels of a row from `first` on; u are whole volumes."""
+    plane, row, zero = np.uint64(ny * nz), np.uint64(nz), np.uint64(0)
+    one = np.uint64(1)
+    e0, e1, e2 = np.float32(nx - 1), np.float32(ny - 1), np.float32(nz - 1)
+    for i in range(len(o0)):
+        d0, d1, d2 = share * s0[i], share * s1[i], share * s2[i]
+        p0, p1, p2 = np.float32(x) + d0, np.float32(y) + d1, np.float32(first + i) + d2
+        # In this order NaN ends at zero, and no index leaves the volume.
+        p0 = p0 if p0 > _ZERO else _ZERO
+        p1 = p1 if p1 > _ZERO else _ZERO
+        p2 = p2 if p2 > _ZERO else _ZERO
+        p0 = p0 if p0 < e0 else e0
+        p1 = p1 if p1 < e1 else e1
+        p2 = p2 if p2 < e2 else e2
+        i0, i1, i2 = np.uint64(np.int64(p0)), np.uint64(np.int64(p1)), np.uint64(np.int64(p2))
+        f0, f1, f2 = p0 - np.float32(i0), p1 - np.float32(i1), p2 - np.float32(i2)
+        a = i0 * plane + i1 * row + i2
+        dx = plane if p0 < e0 else zero
+        dy = row if p1 < e1 else zero
+        dz = one if p2 < e2 else zero
+        w11 = f0 * f1
+        w10 = f0 - w11
+        w01 = f1 - w11
+        w00 = _ONE - f0 - w01
+        b, c, d = a + dy, a + dx, a + dx + dy
+        o0[i] = d0 + (
+            w00 * (u0[a] + f2 * (u0[a + dz] - u0[a]))
+            + w01 * (u0[b] + f2 * (u0[b + dz] - u0[b]))
+            + w10 * (u0[c] + f2 * (u0[c + dz] - u0[c]))
+            + w11 * (u0[d] + f2 * (u0[d + dz] - u0[d]))
+        )
+        o1[i] = d1 + (
+            w00 * (u1[a] + f2 * (u1[a + dz] - u1[a]))
+            + w01 * (u1[b] + f2 * (u1[b + dz] - u1[b]))
+            + w10 * (u1[c] + f2 * (u1[c + dz] - u1[c]))
+            + w11 * (u1[d] + f2 * (u1[d + dz] - u1[d]))
+        )
+        o2[i] = d2 + (
+            w00 * (u2[a] + f2 * (u2[a + dz] - u2[a]))
+            + w01 * (u2[b] + f2 * (u2[b + dz] - u2[b]))
+            + w10 * (u2[c] + f2 * (u2[c + dz] - u2[c]))
+            + w11 * (u2[d] + f2 * (u2[d + dz] - u2[d]))
+        )
+
+
+@line
+def _compose2(y, first, ny, nz, share, s1, s2, u1, u2, o1, o2):  # type: ignore[no-untyped-def]
+    """:func:`_compose3` in 2D."""
+    row, zero, one = np.uint64(nz), np.uint64(0), np.uint64(1)
+    e1, e2 = np.float32(ny - 1), np.float32(nz - 1)
+    for i in range(len(o1)):
+        d1, d2 = share * s1[i], share * s2[i]
+        p1, p2 = np.float32(y) + d1, np.float32(first + i) + d2
+        p1 = p1 if p1 > _ZERO else _ZERO
+        p2 = p2 if p2 > _ZERO else _ZERO
+        p1 = p1 if p1 < e1 else e1
+        p2 = p2 if p2 < e2 else e2
+        i1, i2 = np.uint64(np.int64(p1)), np.uint64(np.int64(p2))
+        f1, f2 = p1 - np.float32(i1), p2 - np.float32(i2)
+        a = i1 * row + i2
+        dz = one if p2 < e2 else zero
+        b = a + (row if p1 < e1 else zero)
+        m1, n1 = u1[a] + f2 * (u1[a + dz] - u1[a]), u1[b] + f2 * (u1[b + dz] - u1[b])
+        m2, n2 = u2[a] + f2 * (u2[a + dz] - u2[a]), u2[b] + f2 * (u2[b + dz] - u2[b])
+        o1[i] = d1 + m1 + f1 * (n1 - m1)
+        o2[i] = d2 + m2 + f1 * (n2 - m2)
+
+
+@line
+def _determinant3(hx, hy, a, xm, xp, ym, yp, b, um, up, vm, vp, c, pm, pp, qm, qp, out):  # type: ignore[no-untyped-def]
+    """``det(I + ∇u)`` of a row but for its ends, of components a, b and c and their neighbours along x and y."""
+    half = np.float32(0.5)
+    for z in range(1, len(out) - 1):
+        a0 = _ONE + hx * (xp[z] - xm[z])
+        a1 = hy * (yp[z] - ym[z])
+        a2 = half * (a[z + 1] - a[z - 1])
+        b0 = hx * (up[z] - um[z])
+        b1 = _ONE + hy * (vp[z] - vm[z])
+        b2 = half * (b[z + 1] - b[z - 1])
+        c0 = hx * (pp[z] - pm[z])
+        c1 = hy * (qp[z] - qm[z])
+        c2 = _ONE + half * (c[z + 1] - c[z - 1])
+        out[z] = a0 * (b1 * c2 - b2 * c1) - a1 * (b0 * c2 - b2 * c0) + a2 * (b0 * c1 - b1 * c0)
+
+
+@line
+def _determinant2(hy, b, vm, vp, c, qm, qp, out):  # type: ignore[no-untyped-def]
+    """:func:`_determinant3` in 2D."""
+    half = np.float32(0.5)
+    for z in range(1, len(out) - 1):
+        b1 = _ONE + hy * (vp[z] - vm[z])
+        b2 = half * (b[z + 1] - b[z - 1])
+        c1 = hy * (qp[z] - qm[z])
+        c2 = _ONE + half * (c[z + 1] - c[z - 1])
+        out[z] = b1 * c2 - b2 * c1
+
+
+@njit(cache=True, nogil=True)
+def determinant_row(field, nx, ny, nz, x, y, out):  # type: ignore[no-untyped-def]
+    """``det(I + ∇u)`` along a row of a field (D, V), central differences, one-sided at the borders."""
+    xm, xp, ym, yp = max(x - 1, 0), min(x + 1, nx - 1), max(y - 1, 0), min(y + 1, ny - 1)
+    hx, hy = _ONE / np.float32(max(xp - xm, 1)), _ONE / np.float32(max(yp - ym, 1))
+    i, im, ip = (x * ny + y) * nz, (xm * ny + y) * nz, (xp * ny + y) * nz
+    jm, jp = (x * ny + ym) * nz, (x * ny + yp) * nz
+    if field.shape[0] == 3:
+        a, b, c = field[0], field[1], field[2]
+        _determinant3(
+            hx, hy, a[i : i + nz], a[im : im + nz], a[ip : ip + nz], a[jm : jm + nz], a[jp : jp + nz],
+            b[i : i + nz], b[im : im + nz], b[ip : ip + nz], b[jm : jm + nz], b[jp : jp + nz],
+            c[i : i + nz], c[im : im + nz], c[ip : ip + nz], c[jm : jm + nz], c[jp : jp + nz], out,
+        )  # fmt: skip
+        for k in range(2):
+            z = k * (nz - 1)
+            zm, zp = max(z - 1, 0), min(z + 1, nz - 1)
+            hz = _ONE / np.float32(max(zp - zm, 1))
+            a0, a1, a2 = _ONE + hx * (a[ip + z] - a[im + z]), hy * (a[jp + z] - a[jm + z]), hz * (a[i + zp] - a[i + zm])
+            b0, b1, b2 = hx * (b[ip + z] - b[im + z]), _ONE + hy * (b[jp + z] - b[jm + z]), hz * (b[i + zp] - b[i + zm])
+            c0, c1, c2 = hx * (c[ip + z] - c[im + z]), hy * (c[jp + z] - c[jm + z]), _ONE + hz * (c[i + zp] - c[i + zm])
+            out[z] = a0 * (b1 * c2 - b2 * c1) - a1 * (b0 * c2 - b2 * c0) + a2 * (b0 * c1 - b1 * c0)
+    else:
+        b, c = field[0], field[1]
+        _determinant2(
+            hy, b[i : i + nz], b[jm : jm + nz], b[jp : jp + nz], c[i : i + nz], c[jm : jm + nz], c[jp : jp + nz], out
+        )
+        for k in range(2):
+            z = k * (nz - 1)
+            zm, zp = max(z - 1, 0), min(z + 1, nz - 1)
+            hz = _ONE / np.float32(max(zp - zm, 1))
+            b1, b2 = _ONE + hy * (b[jp + z] - b[jm + z]), hz * (b[i + zp] - b[i + zm])
+            c1, c2 = hy * (c[jp + z] - c[jm + z]), _ONE + hz * (c[i + zp] - c[i + zm])
+            out[z] = b1 * c2 - b2 * c1
+
+
+@loop
+def determinant(field, shape, out):  # type: ignore[no-untyped-def]
+    """``det(I + ∇u)``, (N, D, V) to (N, V)."""
+    nx, ny, nz = shape
+    rows = nx * ny
+    for item in prange(len(field) * rows):
+        n, r = item // rows, item % rows
+        determinant_row(field[n], nx, ny, nz, r // ny, r % ny, out[n, r * nz : r * nz + nz])
+
+
+@loop
+def _compose(u, step, shares, spans, shape, out):  # type: ignore[no-untyped-def]
+    """Join the step to every displacement, rows' spans alone."""
+    nx, ny, nz = shape
+    rows, ndim = nx * ny, u.shape[1]
+    for item in prange(len(u) * rows):
+        m, r = item // rows, item % rows
+        n, share = m % len(step), shares[m // len(step)]
+        x, y, lo, hi = r // ny, r % ny, spans[n, r, 0], spans[n, r, 1]
+        i, j = r * nz + lo, r * nz + hi
+        if lo >= hi:
+            continue
+        s, v, o = step[n], u[m], out[m]
+        if ndim == 3:
+            _compose3(
+                x, y, lo, nx, ny, nz, share, s[0, i:j], s[1, i:j], s[2, i:j], v[0], v[1], v[2],
+                o[0, i:j], o[1, i:j], o[2, i:j],
+            )  # fmt: skip
+        else:
+            _compose2(y, lo, ny, nz, share, s[0, i:j], s[1, i:j], v[0], v[1], o[0, i:j], o[1, i:j])
+
+
+@line
+def _least(values):  # type: ignore[no-untyped-def]
+    smallest = values[0]
+    for i in range(len(values)):
+        smallest = values[i] if values[i] < smallest else smallest
+    return smallest
+
+
+@loop
+def _judge(joined, spans, shape, bound, cells, least, low):  # type: ignore[no-untyped-def]
+    """Least determinant of every row that has changed or borders on one; cells with too small a one are marked."""
+    nx, ny, nz = shape
+    rows, count = nx * ny, len(spans)
+    for item in prange(len(joined) * rows):
+        m, r = item // rows, item % rows
+        n, x, y = m % count, r // ny, r % ny
+        changed = False
+        for q in (
+            r,
+            max(x - 1, 0) * ny + y,
+            min(x + 1, nx - 1) * ny + y,
+            x * ny + max(y - 1, 0),
+            x * ny + min(y + 1, ny - 1),
+        ):
+            changed = changed or spans[n, q, 0] < spans[n, q, 1]
+        if not changed:
+            continue
+        row = np.empty(nz, dtype=np.float32)
+        determinant_row(joined[m], nx, ny, nz, x, y, row)
+        least[m, r] = _least(row)
+        if least[m, r] < bound:
+            for z in range(nz):
+                if row[z] < bound:
+                    for cx in range(cells[0, x, 0], cells[0, x, 1] + 1):
+                        for cy in range(cells[1, y, 0], cells[1, y, 1] + 1):
+                            for cz in range(cells[2, z, 0], cells[2, z, 1] + 1):
+                                low[n, cx, cy, cz] = 1
+
+
+@njit(cache=True, nogil=True)
+def _widened(low):  # type: ignore[no-untyped-def]
+    """Marked cells and all their neighbours."""
+    count, nx, ny, nz = low.shape
+    out = np.zeros_like(low)
+    for n in range(count):
+        for x in range(nx):
+            for y in range(ny):
+                for z in range(nz):
+                    if low[n, x, y, z]:
+                        out[n, max(x - 1, 0) : x + 2, max(y - 1, 0) : y + 2, max(z - 1, 0) : z + 2] = 1
+    return out
+
+
+@loop
+def _shorten(step, wide, starts, weights, shape, spans):  # type: ignore[no-untyped-def]
+    """Halve the step about the marked cells, less towards their rim; spans get what has changed of each row."""
+    nx, ny, nz = shape
+    rows, ndim = nx * ny, step.shape[1]
+    for item in prange(len(step) * rows):
+        n, r = item // rows, item % rows
+        x, y = r // ny, r % ny
+        along = np.zeros(wide.shape[3] + 1, dtype=np.float32)
+        found = False
+        for i in range(2):
+            cx = min(starts[0, x] + i, wide.shape[1] - 1)
+            for j in range(2):
+                cy = min(starts[1, y] + j, wide.shape[2] - 1)
+                w = weights[0, x, i] * weights[1, y, j]
+                if w != 0:
+                    for cz in range(wide.shape[3]):
+                        if wide[n, cx, cy, cz]:
+                            along[cz] += w
+                            found = True
+        spans[n, r, 0], spans[n, r, 1] = nz, 0
+        if not found:
+            continue
+        for z in range(nz):
+            cz = starts[2, z]
+            share = weights[2, z, 0] * along[cz] + weights[2, z, 1] * along[cz + 1]
+            if share > 0:
+                factor = _ONE - np.float32(0.5) * min(share, _ONE)
+                for a in range(ndim):
+                    step[n, a, r * nz + z] *= factor
+                spans[n, r, 0], spans[n, r, 1] = min(spans[n, r, 0], z), z + 1
+
+
+@njit(cache=True, nogil=True)
+def guarded(u, step, shares, shape, cells, starts, weights, bound, attempts, out):  # type: ignore[no-untyped-def]
+    """Join a step to displacements; shorten it where ``det(I + ∇u)`` would fall below a bound.
+
+    Parameters
+    ----------
+    u, out : (M, D, V)
+    step : (N, D, V)
+        Changed to what is taken of it.
+    shares : (M / N,)
+        What each displacement gets of the step.
+    shape : tuple of 3 int
+    cells : (3, longest, 2)
+        Of every axis and voxel: the first and the last cell, of two voxels about, that it lies in.
+    starts, weights : (3, longest), (3, longest, 2)
+        Linear interpolation from cells to voxels.
+    bound : float32
+    attempts : int
+
+    Returns
+    -------
+    smallest determinant left
+    """
+    count, rows = len(step), shape[0] * shape[1]
+    coarse = (cells[0, shape[0] - 1, 1] + 1, cells[1, shape[1] - 1, 1] + 1, cells[2, shape[2] - 1, 1] + 1)
+    spans = np.empty((count, rows, 2), dtype=np.int64)
+    spans[:, :, 0], spans[:, :, 1] = 0, shape[2]
+    least = np.empty((len(u), rows), dtype=np.float32)
+    for attempt in range(attempts):
+        low = np.zeros((count, coarse[0], coarse[1], coarse[2]), dtype=np.uint8)
+        _compose(u, step, shares, spans, shape, out)
+        _judge(out, spans, shape, bound, cells, least, low)
+        if attempt == attempts - 1 or not low.any():
+            break
+        _shorten(step, _widened(low), starts, weights, shape, spans)
+    return least.min()

@@ -1,0 +1,66 @@
+"""Banded matrices that resample one axis."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, eq=False)
+class Taps:
+    """A banded matrix for resampling one axis: ``out[i] = sum_t weights[i, t] * in[start[i] + t]``.
+
+    Attributes
+    ----------
+    start : array, shape (m,), int64
+        First input sample of each output sample.
+    weights : array, shape (m, width), float64
+        Weights; zero where the band leaves the axis.
+    length : int
+        Number of input samples.
+    """
+
+    start: NDArray[np.int64]
+    weights: NDArray[np.float64]
+    length: int
+
+    def matrix(self) -> NDArray[np.float64]:
+        """The matrix itself, shape (m, length)."""
+        dense = np.zeros((len(self.start), self.length))
+        for row, (first, weights) in enumerate(zip(self.start, self.weights, strict=True)):
+            last = min(self.length, first + len(weights))
+            dense[row, first:last] = weights[: last - first]
+        return dense
+
+    @classmethod
+    def from_matrix(cls, dense: NDArray[np.float64]) -> Taps:
+        """The narrowest band that holds a matrix of shape (m, length)."""
+        length = dense.shape[1]
+        used = [np.flatnonzero(row) for row in dense]
+        width = max((int(u[-1] - u[0]) + 1 for u in used if len(u)), default=1)
+        start = np.array([min(int(u[0]) if len(u) else 0, length - width) for u in used], dtype=np.int64)
+        weights = np.stack([row[first : first + width] for row, first in zip(dense, start, strict=True)])
+        return cls(start, np.ascontiguousarray(weights), length)
+
+
+@lru_cache(maxsize=256)
+def area_taps(n: int, m: int) -> Taps:
+    """Exact area average of `n` samples onto `m` ≤ n cells over the same extent."""
+    edges = np.linspace(0, n, m + 1)
+    cells = np.arange(n)
+    covered = np.minimum(edges[1:, None], cells + 1) - np.maximum(edges[:-1, None], cells)
+    return Taps.from_matrix(np.where(covered > 1e-9, covered, 0.0) * (m / n))
+
+
+@lru_cache(maxsize=256)
+def linear_taps(n: int, m: int) -> Taps:
+    """Linear interpolation of `n` cell-centred samples at `m` cell centres, *extrapolated* past the outermost."""
+    if n == 1:
+        return Taps(np.zeros(m, dtype=np.int64), np.ones((m, 1)), 1)
+    position = (np.arange(m) + 0.5) * (n / m) - 0.5
+    start = np.clip(np.floor(position), 0, n - 2).astype(np.int64)
+    weight = position - start
+    return Taps(start, np.stack([1 - weight, weight], axis=1), n)
