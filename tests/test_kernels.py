@@ -152,3 +152,8 @@ def test_taps_are_their_matrix():
     dense = area_taps(7, 3).matrix()
     np.testing.assert_allclose(dense.sum(1), 1)
     np.testing.assert_allclose(Taps.from_matrix(dense).matrix(), dense)
+
+
+def test_pull_back(shape):
+    u, gradient = torch.randn(2, len(shape), *shape), torch.randn(2, len(shape), *shape)
+    close(COMPILED.pull_back(u, gradient), REFERENCE.pull_back(u, gradient))

@@ -25,9 +25,7 @@ def rough(shape, n, length, seed=0):
     return length * sampling.resize(torch.randn(n, len(shape), *coarse, generator=generator), shape)
 
 
-@pytest.mark.parametrize(
-    "shape", [(17, 22), (1, 9), (9, 1), (13, 12, 9), (16, 1, 11), (1, 1, 8), (9, 20, 3)], ids=str
-)
+@pytest.mark.parametrize("shape", [(17, 22), (1, 9), (9, 1), (13, 12, 9), (16, 1, 11), (1, 1, 8), (9, 20, 3)], ids=str)
 @pytest.mark.parametrize("length", [0.1, 1.0, 2.5])
 def test_compiled_guard_equals_the_loop(shape, length):
     control, n = StepControl(min_jacobian=0.15), 2

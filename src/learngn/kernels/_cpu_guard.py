@@ -10,79 +10,9 @@ import numpy as np
 from numba import njit, prange
 
 from learngn.kernels._cpu_lines import line, loop
+from learngn.kernels._cpu_sampling import compose_row
 
-_ZERO = np.float32(0)
 _ONE = np.float32(1)
-
-
-@line
-def _compose3(x, y, first, nx, ny, nz, share, s0, s1, s2, u0, u1, u2, o0, o1, o2):  # type: ignore[no-untyped-def]
-    """``δ + u(id + δ)``, δ = share s, of the voxels of a row from `first` on; u are whole volumes."""
-    plane, row, zero = np.uint64(ny * nz), np.uint64(nz), np.uint64(0)
-    one = np.uint64(1)
-    e0, e1, e2 = np.float32(nx - 1), np.float32(ny - 1), np.float32(nz - 1)
-    for i in range(len(o0)):
-        d0, d1, d2 = share * s0[i], share * s1[i], share * s2[i]
-        p0, p1, p2 = np.float32(x) + d0, np.float32(y) + d1, np.float32(first + i) + d2
-        # In this order NaN ends at zero, and no index leaves the volume.
-        p0 = p0 if p0 > _ZERO else _ZERO
-        p1 = p1 if p1 > _ZERO else _ZERO
-        p2 = p2 if p2 > _ZERO else _ZERO
-        p0 = p0 if p0 < e0 else e0
-        p1 = p1 if p1 < e1 else e1
-        p2 = p2 if p2 < e2 else e2
-        i0, i1, i2 = np.uint64(np.int64(p0)), np.uint64(np.int64(p1)), np.uint64(np.int64(p2))
-        f0, f1, f2 = p0 - np.float32(i0), p1 - np.float32(i1), p2 - np.float32(i2)
-        a = i0 * plane + i1 * row + i2
-        dx = plane if p0 < e0 else zero
-        dy = row if p1 < e1 else zero
-        dz = one if p2 < e2 else zero
-        w11 = f0 * f1
-        w10 = f0 - w11
-        w01 = f1 - w11
-        w00 = _ONE - f0 - w01
-        b, c, d = a + dy, a + dx, a + dx + dy
-        o0[i] = d0 + (
-            w00 * (u0[a] + f2 * (u0[a + dz] - u0[a]))
-            + w01 * (u0[b] + f2 * (u0[b + dz] - u0[b]))
-            + w10 * (u0[c] + f2 * (u0[c + dz] - u0[c]))
-            + w11 * (u0[d] + f2 * (u0[d + dz] - u0[d]))
-        )
-        o1[i] = d1 + (
-            w00 * (u1[a] + f2 * (u1[a + dz] - u1[a]))
-            + w01 * (u1[b] + f2 * (u1[b + dz] - u1[b]))
-            + w10 * (u1[c] + f2 * (u1[c + dz] - u1[c]))
-            + w11 * (u1[d] + f2 * (u1[d + dz] - u1[d]))
-        )
-        o2[i] = d2 + (
-            w00 * (u2[a] + f2 * (u2[a + dz] - u2[a]))
-            + w01 * (u2[b] + f2 * (u2[b + dz] - u2[b]))
-            + w10 * (u2[c] + f2 * (u2[c + dz] - u2[c]))
-            + w11 * (u2[d] + f2 * (u2[d + dz] - u2[d]))
-        )
-
-
-@line
-def _compose2(y, first, ny, nz, share, s1, s2, u1, u2, o1, o2):  # type: ignore[no-untyped-def]
-    """:func:`_compose3` in 2D."""
-    row, zero, one = np.uint64(nz), np.uint64(0), np.uint64(1)
-    e1, e2 = np.float32(ny - 1), np.float32(nz - 1)
-    for i in range(len(o1)):
-        d1, d2 = share * s1[i], share * s2[i]
-        p1, p2 = np.float32(y) + d1, np.float32(first + i) + d2
-        p1 = p1 if p1 > _ZERO else _ZERO
-        p2 = p2 if p2 > _ZERO else _ZERO
-        p1 = p1 if p1 < e1 else e1
-        p2 = p2 if p2 < e2 else e2
-        i1, i2 = np.uint64(np.int64(p1)), np.uint64(np.int64(p2))
-        f1, f2 = p1 - np.float32(i1), p2 - np.float32(i2)
-        a = i1 * row + i2
-        dz = one if p2 < e2 else zero
-        b = a + (row if p1 < e1 else zero)
-        m1, n1 = u1[a] + f2 * (u1[a + dz] - u1[a]), u1[b] + f2 * (u1[b + dz] - u1[b])
-        m2, n2 = u2[a] + f2 * (u2[a + dz] - u2[a]), u2[b] + f2 * (u2[b + dz] - u2[b])
-        o1[i] = d1 + m1 + f1 * (n1 - m1)
-        o2[i] = d2 + m2 + f1 * (n2 - m2)
 
 
 @line
@@ -163,23 +93,14 @@ def determinant(field, shape, out):  # type: ignore[no-untyped-def]
 @loop
 def _compose(u, step, shares, spans, shape, out):  # type: ignore[no-untyped-def]
     """Join the step to every displacement, rows' spans alone."""
-    nx, ny, nz = shape
-    rows, ndim = nx * ny, u.shape[1]
+    rows = shape[0] * shape[1]
+    same = np.eye(3, 4).astype(np.float32)
     for item in prange(len(u) * rows):
-        m, r = item // rows, item % rows
-        n, share = m % len(step), shares[m // len(step)]
-        x, y, lo, hi = r // ny, r % ny, spans[n, r, 0], spans[n, r, 1]
-        i, j = r * nz + lo, r * nz + hi
-        if lo >= hi:
-            continue
-        s, v, o = step[n], u[m], out[m]
-        if ndim == 3:
-            _compose3(
-                x, y, lo, nx, ny, nz, share, s[0, i:j], s[1, i:j], s[2, i:j], v[0], v[1], v[2],
-                o[0, i:j], o[1, i:j], o[2, i:j],
-            )  # fmt: skip
-        else:
-            _compose2(y, lo, ny, nz, share, s[0, i:j], s[1, i:j], v[0], v[1], o[0, i:j], o[1, i:j])
+        k, r = item // rows, item % rows
+        n, share = k % len(step), shares[k // len(step)]
+        lo, hi = spans[n, r, 0], spans[n, r, 1]
+        if lo < hi:
+            compose_row(u[k], step[n], share, same, shape, r, lo, hi, out[k])
 
 
 @line

@@ -1,66 +1,175 @@
-"""Compiled linearisation; 2D is one voxel thick along the last axis."""
+"""Compiled linearisation: normal equations of the analytic residual, and what a composition makes of a gradient.
+
+Arrays are (N, C, V), whole volumes of `shape` (X, Y, Z); a 2D grid is one plane, X = 1.
+"""
 
 from __future__ import annotations
 
 import numpy as np
 from numba import njit, prange
 
-from learngn.kernels._cpu_lines import FAST
+from learngn.kernels._cpu_lines import line, loop
+
+_ONE = np.float32(1)
+_TOGETHER = 2048  # voxels
 
 
-@njit(parallel=True, cache=True, nogil=True, fastmath=FAST)
-def normal_equations(fixed, warped, weight, symmetric, blocks, gradient, energy):  # type: ignore[no-untyped-def]
-    """Blocks JᵀJ and gradient Jᵀf summed over channels; `energy` gets ½ Σ f² of every row (n, x)."""
-    batch, nx, ny, nz, channels = fixed.shape
-    ndim = gradient.shape[1]
-    weighted = weight.size > 0
-    share = np.float32(0.5) if symmetric else np.float32(0)
-    for row in prange(batch * nx):
-        n, x = row // nx, row % nx
-        xm, xp = max(x - 1, 0), min(x + 1, nx - 1)
-        hx = np.float32(1) / max(xp - xm, 1)
-        total = np.float64(0)
-        for y in range(ny):
-            ym, yp = max(y - 1, 0), min(y + 1, ny - 1)
-            hy = np.float32(1) / max(yp - ym, 1)
-            for z in range(nz):
-                zm, zp = max(z - 1, 0), min(z + 1, nz - 1)
-                hz = np.float32(1) / max(zp - zm, 1)
-                a00 = a01 = a02 = a11 = a12 = a22 = np.float32(0)
-                g0 = g1 = g2 = e = np.float32(0)
-                for c in range(channels):
-                    j0 = warped[n, xp, y, z, c] - warped[n, xm, y, z, c]
-                    j1 = warped[n, x, yp, z, c] - warped[n, x, ym, z, c]
-                    j2 = warped[n, x, y, zp, c] - warped[n, x, y, zm, c]
-                    if symmetric:
-                        j0 += share * (fixed[n, xp, y, z, c] - fixed[n, xm, y, z, c] - j0)
-                        j1 += share * (fixed[n, x, yp, z, c] - fixed[n, x, ym, z, c] - j1)
-                        j2 += share * (fixed[n, x, y, zp, c] - fixed[n, x, y, zm, c] - j2)
-                    f = warped[n, x, y, z, c] - fixed[n, x, y, z, c]
-                    a00 += j0 * j0
-                    a01 += j0 * j1
-                    a02 += j0 * j2
-                    a11 += j1 * j1
-                    a12 += j1 * j2
-                    a22 += j2 * j2
-                    g0 += j0 * f
-                    g1 += j1 * f
-                    g2 += j2 * f
-                    e += f * f
-                w = weight[n, 0, x, y, z] if weighted else np.float32(1)
-                g0, g1, g2, e = w * g0, w * g1, w * g2, w * e
-                a00, a01, a02, a11, a12, a22 = w * a00, w * a01, w * a02, w * a11, w * a12, w * a22
-                gradient[n, 0, x, y, z] = g0 * hx
-                gradient[n, 1, x, y, z] = g1 * hy
-                blocks[n, 0, x, y, z] = a00 * hx * hx
-                blocks[n, 1, x, y, z] = a01 * hx * hy
-                if ndim == 3:
-                    gradient[n, 2, x, y, z] = g2 * hz
-                    blocks[n, 2, x, y, z] = a02 * hx * hz
-                    blocks[n, 3, x, y, z] = a11 * hy * hy
-                    blocks[n, 4, x, y, z] = a12 * hy * hz
-                    blocks[n, 5, x, y, z] = a22 * hz * hz
-                else:
-                    blocks[n, 2, x, y, z] = a11 * hy * hy
-                total += e
-        energy[row] = total / 2
+@line
+def _across(h, theirs, ours, wm, wp, fm, fp, out):  # type: ignore[no-untyped-def]
+    """Differences of neighbours, of a mixture of the warped and the fixed feature."""
+    for z in range(len(out)):
+        out[z] = h * (theirs * (wp[z] - wm[z]) + ours * (fp[z] - fm[z]))
+
+
+@njit(cache=True, nogil=True)
+def _differences(theirs, ours, w, f, x, lo, hi, shape, j):  # type: ignore[no-untyped-def]
+    """Differences along the three axes, of a piece of whole rows of plane x: central, one-sided at the borders."""
+    nx, ny, nz = shape
+    size, half = ny * nz, np.float32(0.5)
+    plane = x * size
+    i, k = plane + lo, plane + hi
+    if nx > 1:
+        m, p = max(x - 1, 0) * size, min(x + 1, nx - 1) * size
+        h = half if 0 < x < nx - 1 else _ONE
+        _across(h, theirs, ours, w[m + lo : m + hi], w[p + lo : p + hi], f[m + lo : m + hi], f[p + lo : p + hi], j[0])
+    if ny > 1:
+        first, last = max(lo, nz), min(hi, size - nz)
+        if first < last:
+            m, p = plane + first - nz, plane + first + nz
+            n = last - first
+            _across(half, theirs, ours, w[m : m + n], w[p : p + n], f[m : m + n], f[p : p + n], j[1, first - lo :][:n])
+        for row in (0, size - nz):
+            if lo <= row < hi:
+                m, p = plane + max(row - nz, 0), plane + min(row + nz, size - nz)
+                _across(
+                    _ONE,
+                    theirs,
+                    ours,
+                    w[m : m + nz],
+                    w[p : p + nz],
+                    f[m : m + nz],
+                    f[p : p + nz],
+                    j[1, row - lo :][:nz],
+                )
+    if nz > 1:
+        first, last = max(i, 1), min(k, len(w) - 1)
+        m, n = first - 1, last - first
+        _across(half, theirs, ours, w[m : m + n], w[m + 2 :][:n], f[m : m + n], f[m + 2 :][:n], j[2, first - i :][:n])
+        # Where a row meets the next, neighbours in memory are none.
+        for r in range(i, k, nz):
+            e = r + nz - 1
+            j[2, r - i] = theirs * (w[r + 1] - w[r]) + ours * (f[r + 1] - f[r])
+            j[2, e - i] = theirs * (w[e] - w[e - 1]) + ours * (f[e] - f[e - 1])
+
+
+@line
+def _squares(j0, j1, j2, b00, b01, b02, b11, b12, b22):  # type: ignore[no-untyped-def]
+    for z in range(len(b00)):
+        b00[z] += j0[z] * j0[z]
+        b01[z] += j0[z] * j1[z]
+        b02[z] += j0[z] * j2[z]
+        b11[z] += j1[z] * j1[z]
+        b12[z] += j1[z] * j2[z]
+        b22[z] += j2[z] * j2[z]
+
+
+@line
+def _products(w, f, j0, j1, j2, g0, g1, g2, e):  # type: ignore[no-untyped-def]
+    for z in range(len(e)):
+        r = w[z] - f[z]
+        g0[z] += j0[z] * r
+        g1[z] += j1[z] * r
+        g2[z] += j2[z] * r
+        e[z] += r * r
+
+
+@line
+def _weighted(weight, row):  # type: ignore[no-untyped-def]
+    for z in range(len(row)):
+        row[z] *= weight[z]
+
+
+@line
+def _total(row):  # type: ignore[no-untyped-def]
+    total = np.float32(0)
+    for z in range(len(row)):
+        total += row[z]
+    return np.float64(total)
+
+
+@loop
+def normal_equations(fixed, warped, weight, symmetric, shape, blocks, gradient, energy):  # type: ignore[no-untyped-def]
+    """Blocks JᵀWJ and gradient JᵀWf summed over channels; `energy` (N, pieces) gets ½ Σ w f² of every piece.
+
+    `weight` (N, 1, V) may be empty, for one.
+    """
+    nx, ny, nz = shape
+    channels, ndim = fixed.shape[1], gradient.shape[1]
+    ours = np.float32(0.5) if symmetric else np.float32(0)
+    theirs = _ONE - ours
+    lacking = 3 - ndim
+    # Pieces of whole rows, that fit the first cache with their sums.
+    size = ny * nz
+    piece = max(1, _TOGETHER // nz) * nz
+    many = (size + piece - 1) // piece
+    for item in prange(len(fixed) * nx * many):
+        n, x, lo = item // (nx * many), item // many % nx, item % many * piece
+        hi = min(lo + piece, size)
+        i, k = x * size + lo, x * size + hi
+        j, s = np.zeros((3, hi - lo), dtype=np.float32), np.zeros((10, hi - lo), dtype=np.float32)
+        for c in range(channels):
+            w, f = warped[n, c], fixed[n, c]
+            _differences(theirs, ours, w, f, x, lo, hi, shape, j)
+            _squares(j[0], j[1], j[2], s[0], s[1], s[2], s[3], s[4], s[5])
+            _products(w[i:k], f[i:k], j[0], j[1], j[2], s[6], s[7], s[8], s[9])
+        if weight.size > 0:
+            for q in range(10):
+                _weighted(weight[n, 0, i:k], s[q])
+        at = 0
+        for a in range(lacking, 3):
+            for b in range(a, 3):
+                blocks[n, at, i:k] = s[_entry(a, b)]
+                at += 1
+        for a in range(ndim):
+            gradient[n, a, i:k] = s[6 + lacking + a]
+        energy[n, item % (nx * many)] = _total(s[9]) / 2
+
+
+@njit(cache=True, nogil=True)
+def pieces(shape):  # type: ignore[no-untyped-def]
+    """Number of pieces that a volume is worked on in."""
+    nx, ny, nz = shape
+    piece = max(1, _TOGETHER // nz) * nz
+    return nx * ((ny * nz + piece - 1) // piece)
+
+
+@njit(cache=True, nogil=True)
+def _entry(a, b):  # type: ignore[no-untyped-def]
+    """Where an entry of the upper triangle of a 3 x 3 block stands."""
+    return a * (5 - a) // 2 + b
+
+
+@line
+def _add_product(j, e, out):  # type: ignore[no-untyped-def]
+    for z in range(len(out)):
+        out[z] += j[z] * e[z]
+
+
+@loop
+def pull_back(u, gradient, shape, out):  # type: ignore[no-untyped-def]
+    """``(I + ∇u)ᵀ gradient``; fields are (N, D, V)."""
+    nx, ny, nz = shape
+    ndim, size = out.shape[1], ny * nz
+    piece = max(1, _TOGETHER // nz) * nz
+    many = (size + piece - 1) // piece
+    for item in prange(len(out) * nx * many):
+        n, x, lo = item // (nx * many), item // many % nx, item % many * piece
+        hi = min(lo + piece, size)
+        i, k = x * size + lo, x * size + hi
+        j = np.zeros((3, hi - lo), dtype=np.float32)
+        for a in range(ndim):
+            out[n, a, i:k] = gradient[n, a, i:k]
+        for b in range(ndim):
+            _differences(_ONE, np.float32(0), u[n, b], u[n, b], x, lo, hi, shape, j)
+            for a in range(ndim):
+                _add_product(j[3 - ndim + a], gradient[n, b, i:k], out[n, a, i:k])

@@ -1,4 +1,7 @@
-"""Compiled sampling loops. Arrays are 3D with channels last; a 2D image is one voxel thick along the last axis."""
+"""Compiled sampling, row by row: first where a row's points fall, in vector instructions, then what lies there.
+
+Arrays are whole volumes of `shape` (X, Y, Z), a 2D one a single plane: X = 1. Images are (N, V * C), channels last.
+"""
 
 from __future__ import annotations
 
@@ -7,66 +10,200 @@ from math import floor
 import numpy as np
 from numba import njit, prange
 
-from learngn.kernels._cpu_lines import FAST
+from learngn.kernels._cpu_lines import line, loop
+
+_ZERO = np.float32(0)
+_HALF = np.float32(0.5)
 
 
-@njit(inline="always")
-def _position(m, a, x, y, z, u0, u1, u2):  # type: ignore[no-untyped-def]
-    return m[a, 0] * (x + u0) + m[a, 1] * (y + u1) + m[a, 2] * (z + u2) + m[a, 3]
+@line
+def places(m, x, y, first, shape, share, d0, d1, d2, index, f0, f1, f2):  # type: ignore[no-untyped-def]
+    """Where ``m (p + share d)`` falls in a volume of `shape`, clamped to it, for points p of a row from `first` on.
+
+    `index` gets the lower corner of the cell that holds the point, f0, f1 and f2 its place within, from 0 to 1.
+    """
+    e0, e1, e2 = np.float32(shape[0] - 1), np.float32(shape[1] - 1), np.float32(shape[2] - 1)
+    # Of the last voxel the cell is the one before it: a cell has two corners, unless the volume is one voxel thick.
+    c0, c1, c2 = np.float32(max(shape[0] - 2, 0)), np.float32(max(shape[1] - 2, 0)), np.float32(max(shape[2] - 2, 0))
+    row, plane = shape[2], shape[1] * shape[2]
+    m00, m01, m02, m03 = m[0, 0], m[0, 1], m[0, 2], m[0, 3]
+    m10, m11, m12, m13 = m[1, 0], m[1, 1], m[1, 2], m[1, 3]
+    m20, m21, m22, m23 = m[2, 0], m[2, 1], m[2, 2], m[2, 3]
+    for i in range(len(index)):
+        q0, q1, q2 = np.float32(x) + share * d0[i], np.float32(y) + share * d1[i], np.float32(first + i) + share * d2[i]
+        p0 = m00 * q0 + m01 * q1 + m02 * q2 + m03
+        p1 = m10 * q0 + m11 * q1 + m12 * q2 + m13
+        p2 = m20 * q0 + m21 * q1 + m22 * q2 + m23
+        # In this order NaN ends at zero, and no index leaves the volume.
+        p0 = p0 if p0 > _ZERO else _ZERO
+        p1 = p1 if p1 > _ZERO else _ZERO
+        p2 = p2 if p2 > _ZERO else _ZERO
+        p0 = p0 if p0 < e0 else e0
+        p1 = p1 if p1 < e1 else e1
+        p2 = p2 if p2 < e2 else e2
+        i0, i1, i2 = np.float32(floor(p0)), np.float32(floor(p1)), np.float32(floor(p2))
+        i0 = i0 if i0 < c0 else c0
+        i1 = i1 if i1 < c1 else c1
+        i2 = i2 if i2 < c2 else c2
+        index[i] = np.int64(i0) * plane + np.int64(i1) * row + np.int64(i2)
+        f0[i], f1[i], f2[i] = p0 - i0, p1 - i1, p2 - i2
 
 
-@njit(parallel=True, cache=True, nogil=True, fastmath=FAST)
-def warp_linear(image, field, m, out):  # type: ignore[no-untyped-def]
-    """``out[n, x] = image[n, m (x + field[n, :, x])]``; `field` may be empty (no displacement)."""
-    batch, nx, ny, nz, channels = out.shape
-    sx, sy, sz = image.shape[1], image.shape[2], image.shape[3]
+@njit(cache=True, nogil=True)
+def strides(shape):  # type: ignore[no-untyped-def]
+    """Steps to a cell's other corners; none along an axis one voxel thick."""
+    nx, ny, nz = shape
+    return (
+        np.uint64(ny * nz if nx > 1 else 0),
+        np.uint64(nz if ny > 1 else 0),
+        np.uint64(1 if nz > 1 else 0),
+    )
+
+
+@line
+def _single(index, f0, f1, f2, step, v, out):  # type: ignore[no-untyped-def]
+    """Linear interpolation of one channel."""
+    dx, dy, dz = step
+    for i in range(len(out)):
+        a, g0, g1, g2 = index[i], f0[i], f1[i], f2[i]
+        b, c, d = a + dy, a + dx, a + dx + dy
+        va, vb = v[a] + g2 * (v[a + dz] - v[a]), v[b] + g2 * (v[b + dz] - v[b])
+        vc, vd = v[c] + g2 * (v[c + dz] - v[c]), v[d] + g2 * (v[d + dz] - v[d])
+        near, far = va + g1 * (vb - va), vc + g1 * (vd - vc)
+        out[i] = near + g0 * (far - near)
+
+
+@line
+def _several(index, f0, f1, f2, step, v, cell, out):  # type: ignore[no-untyped-def]
+    """Linear interpolation of interleaved channels, to a row of each; `cell` is room for a voxel's."""
+    channels = np.uint64(len(cell))
+    dx, dy, dz = step[0] * channels, step[1] * channels, step[2] * channels
+    one = np.float32(1)
+    for i in range(len(index)):
+        g0, g1, g2 = f0[i], f1[i], f2[i]
+        h0, h1, h2 = one - g0, one - g1, one - g2
+        w0, w1, w2, w3 = h0 * h1 * h2, h0 * h1 * g2, h0 * g1 * h2, h0 * g1 * g2
+        w4, w5, w6, w7 = g0 * h1 * h2, g0 * h1 * g2, g0 * g1 * h2, g0 * g1 * g2
+        a = index[i] * channels
+        b, c, d = a + dy, a + dx, a + dx + dy
+        for k in range(channels):
+            cell[k] = (
+                w0 * v[a + k] + w1 * v[a + dz + k] + w2 * v[b + k] + w3 * v[b + dz + k]
+                + w4 * v[c + k] + w5 * v[c + dz + k] + w6 * v[d + k] + w7 * v[d + dz + k]
+            )  # fmt: skip
+        for k in range(channels):
+            out[k, i] = cell[k]
+
+
+@loop
+def warp_linear(image, before, field, m, shape, out):  # type: ignore[no-untyped-def]
+    """``out[n, :, p] = image[n, m (p + field[n, :, p])]``; `field` (N, D, V) may be empty (no displacement).
+
+    `image` is (N, V' * C) of shape `before`, `out` (N, C, V): channels first.
+    """
+    nx, ny, nz = shape
+    rows, channels, ndim = nx * ny, out.shape[1], field.shape[1]
+    step = strides(before)
     displaced = field.size > 0
-    for row in prange(batch * nx):
-        n, x = row // nx, row % nx
-        for y in range(ny):
-            for z in range(nz):
-                u0 = field[n, 0, x, y, z] if displaced else np.float32(0)
-                u1 = field[n, 1, x, y, z] if displaced else np.float32(0)
-                u2 = field[n, 2, x, y, z] if displaced and field.shape[1] == 3 else np.float32(0)
-                px = min(max(_position(m, 0, x, y, z, u0, u1, u2), np.float32(0)), np.float32(sx - 1))
-                py = min(max(_position(m, 1, x, y, z, u0, u1, u2), np.float32(0)), np.float32(sy - 1))
-                pz = min(max(_position(m, 2, x, y, z, u0, u1, u2), np.float32(0)), np.float32(sz - 1))
-                x0, y0, z0 = int(px), int(py), int(pz)
-                x1, y1, z1 = min(x0 + 1, sx - 1), min(y0 + 1, sy - 1), min(z0 + 1, sz - 1)
-                ax, ay, az = px - np.float32(x0), py - np.float32(y0), pz - np.float32(z0)
-                bx, by, bz = np.float32(1) - ax, np.float32(1) - ay, np.float32(1) - az
-                w000, w001, w010, w011 = bx * by * bz, bx * by * az, bx * ay * bz, bx * ay * az
-                w100, w101, w110, w111 = ax * by * bz, ax * by * az, ax * ay * bz, ax * ay * az
-                for c in range(channels):
-                    out[n, x, y, z, c] = (
-                        w000 * image[n, x0, y0, z0, c]
-                        + w001 * image[n, x0, y0, z1, c]
-                        + w010 * image[n, x0, y1, z0, c]
-                        + w011 * image[n, x0, y1, z1, c]
-                        + w100 * image[n, x1, y0, z0, c]
-                        + w101 * image[n, x1, y0, z1, c]
-                        + w110 * image[n, x1, y1, z0, c]
-                        + w111 * image[n, x1, y1, z1, c]
-                    )
+    for item in prange(len(out) * rows):
+        n, r = item // rows, item % rows
+        k = r * nz
+        index, f = np.empty(nz, dtype=np.uint64), np.empty((3, nz), dtype=np.float32)
+        nothing = np.zeros(nz, dtype=np.float32)
+        d0 = field[n, 0, k : k + nz] if displaced and ndim == 3 else nothing
+        d1 = field[n, ndim - 2, k : k + nz] if displaced else nothing
+        d2 = field[n, ndim - 1, k : k + nz] if displaced else nothing
+        places(m, r // ny, r % ny, 0, before, np.float32(1), d0, d1, d2, index, f[0], f[1], f[2])
+        if channels == 1:
+            _single(index, f[0], f[1], f[2], step, image[n], out[n, 0, k : k + nz])
+        else:
+            # Channels lie a power of two apart, often, and would drive each other out of the cache.
+            near = np.empty((channels, nz), dtype=np.float32)
+            _several(index, f[0], f[1], f[2], step, image[n], np.empty(channels, dtype=np.float32), near)
+            for c in range(channels):
+                out[n, c, k : k + nz] = near[c]
 
 
-@njit(parallel=True, cache=True, nogil=True)
-def warp_nearest(image, field, m, outside, out):  # type: ignore[no-untyped-def]
+@loop
+def warp_nearest(image, before, field, m, shape, outside, out):  # type: ignore[no-untyped-def]
     """As :func:`warp_linear` with the nearest voxel (halves round up) and `outside` beyond the image."""
-    batch, nx, ny, nz, channels = out.shape
-    sx, sy, sz = image.shape[1], image.shape[2], image.shape[3]
+    nx, ny, nz = shape
+    sx, sy, sz = before
+    rows, channels, ndim = nx * ny, out.shape[1], field.shape[1]
     displaced = field.size > 0
-    for row in prange(batch * nx):
-        n, x = row // nx, row % nx
-        for y in range(ny):
-            for z in range(nz):
-                u0 = field[n, 0, x, y, z] if displaced else np.float32(0)
-                u1 = field[n, 1, x, y, z] if displaced else np.float32(0)
-                u2 = field[n, 2, x, y, z] if displaced and field.shape[1] == 3 else np.float32(0)
-                px = floor(_position(m, 0, x, y, z, u0, u1, u2) + np.float32(0.5))
-                py = floor(_position(m, 1, x, y, z, u0, u1, u2) + np.float32(0.5))
-                pz = floor(_position(m, 2, x, y, z, u0, u1, u2) + np.float32(0.5))
-                # Compared as floats: a far point may not fit an integer.
-                inside = 0 <= px < sx and 0 <= py < sy and 0 <= pz < sz
+    for item in prange(len(out) * rows):
+        n, r = item // rows, item % rows
+        x, y = np.float32(r // ny), np.float32(r % ny)
+        for z in range(nz):
+            k = r * nz + z
+            q0, q1, q2 = x, y, np.float32(z)
+            if displaced:
+                if ndim == 3:
+                    q0 += field[n, 0, k]
+                q1 += field[n, ndim - 2, k]
+                q2 += field[n, ndim - 1, k]
+            p0 = floor(m[0, 0] * q0 + m[0, 1] * q1 + m[0, 2] * q2 + m[0, 3] + _HALF)
+            p1 = floor(m[1, 0] * q0 + m[1, 1] * q1 + m[1, 2] * q2 + m[1, 3] + _HALF)
+            p2 = floor(m[2, 0] * q0 + m[2, 1] * q1 + m[2, 2] * q2 + m[2, 3] + _HALF)
+            # Compared as floats: a far point may not fit an integer.
+            if 0 <= p0 < sx and 0 <= p1 < sy and 0 <= p2 < sz:
+                at = ((int(p0) * sy + int(p1)) * sz + int(p2)) * channels
                 for c in range(channels):
-                    out[n, x, y, z, c] = image[n, int(px), int(py), int(pz), c] if inside else outside
+                    out[n, c, k] = image[n, at + c]
+            else:
+                for c in range(channels):
+                    out[n, c, k] = outside
+
+
+@line
+def _join3(index, f0, f1, f2, step, share, s0, s1, s2, u0, u1, u2, o0, o1, o2):  # type: ignore[no-untyped-def]
+    dx, dy, dz = step
+    for i in range(len(o0)):
+        a, g0, g1, g2 = index[i], f0[i], f1[i], f2[i]
+        b, c, d = a + dy, a + dx, a + dx + dy
+        w11 = g0 * g1
+        w10, w01 = g0 - w11, g1 - w11
+        w00 = np.float32(1) - g0 - w01
+        o0[i] = share * s0[i] + (
+            w00 * (u0[a] + g2 * (u0[a + dz] - u0[a])) + w01 * (u0[b] + g2 * (u0[b + dz] - u0[b]))
+            + w10 * (u0[c] + g2 * (u0[c + dz] - u0[c])) + w11 * (u0[d] + g2 * (u0[d + dz] - u0[d]))
+        )  # fmt: skip
+        o1[i] = share * s1[i] + (
+            w00 * (u1[a] + g2 * (u1[a + dz] - u1[a])) + w01 * (u1[b] + g2 * (u1[b + dz] - u1[b]))
+            + w10 * (u1[c] + g2 * (u1[c + dz] - u1[c])) + w11 * (u1[d] + g2 * (u1[d + dz] - u1[d]))
+        )  # fmt: skip
+        o2[i] = share * s2[i] + (
+            w00 * (u2[a] + g2 * (u2[a + dz] - u2[a])) + w01 * (u2[b] + g2 * (u2[b + dz] - u2[b]))
+            + w10 * (u2[c] + g2 * (u2[c + dz] - u2[c])) + w11 * (u2[d] + g2 * (u2[d + dz] - u2[d]))
+        )  # fmt: skip
+
+
+@line
+def _join2(index, f1, f2, step, share, s1, s2, u1, u2, o1, o2):  # type: ignore[no-untyped-def]
+    _, dy, dz = step
+    for i in range(len(o1)):
+        a, g1, g2 = index[i], f1[i], f2[i]
+        b = a + dy
+        m1, n1 = u1[a] + g2 * (u1[a + dz] - u1[a]), u1[b] + g2 * (u1[b + dz] - u1[b])
+        m2, n2 = u2[a] + g2 * (u2[a + dz] - u2[a]), u2[b] + g2 * (u2[b + dz] - u2[b])
+        o1[i] = share * s1[i] + m1 + g1 * (n1 - m1)
+        o2[i] = share * s2[i] + m2 + g1 * (n2 - m2)
+
+
+@njit(cache=True, nogil=True)
+def compose_row(u, step, share, m, shape, r, lo, hi, out):  # type: ignore[no-untyped-def]
+    """``δ + u(id + δ)`` with δ = share step of the voxels from `lo` to `hi` of row r; fields (D, V), m the identity."""
+    ny, nz = shape[1], shape[2]
+    i, j = r * nz + lo, r * nz + hi
+    index, f = np.empty(hi - lo, dtype=np.uint64), np.empty((3, hi - lo), dtype=np.float32)
+    corner = strides(shape)
+    if u.shape[0] == 3:
+        s0, s1, s2 = step[0, i:j], step[1, i:j], step[2, i:j]
+        places(m, r // ny, r % ny, lo, shape, share, s0, s1, s2, index, f[0], f[1], f[2])
+        _join3(
+            index, f[0], f[1], f[2], corner, share, s0, s1, s2, u[0], u[1], u[2], out[0, i:j], out[1, i:j], out[2, i:j]
+        )
+    else:
+        s1, s2 = step[0, i:j], step[1, i:j]
+        places(m, 0, r % ny, lo, shape, share, np.zeros(hi - lo, np.float32), s1, s2, index, f[0], f[1], f[2])
+        _join2(index, f[1], f[2], corner, share, s1, s2, u[0], u[1], out[0, i:j], out[1, i:j])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
@@ -27,6 +28,7 @@ from learngn.kernels.taps import Taps, area_taps, linear_taps
 # In the order of their numbers in _cpu_cycle.
 _STATUS = (SolveStatus.CONVERGED, SolveStatus.ZERO, SolveStatus.MAX_ITERATIONS, SolveStatus.BREAKDOWN)
 _NO_FIELD = np.zeros((0, 3, 0, 0, 0), dtype=np.float32)
+_NOWHERE = np.zeros((0, 3, 0), dtype=np.float32)
 _IDENTITY = Taps(np.zeros(1, dtype=np.int64), np.ones((1, 1)), 1)
 
 
@@ -64,9 +66,9 @@ def _as_field(array: NDArray[Any], ndim: int) -> Tensor:
 
 def _matrix(matrix: NDArray[np.float64]) -> NDArray[np.float32]:
     """Index map as (3, 4), the axis that 2D lacks mapped onto itself."""
-    ndim = len(matrix) - 1
+    lacking = 4 - len(matrix)
     full = np.eye(3, 4, dtype=np.float32)
-    full[:ndim, :ndim], full[:ndim, 3] = matrix[:-1, :-1], matrix[:-1, -1]
+    full[lacking:, lacking:] = matrix[:-1]
     return full
 
 
@@ -116,6 +118,11 @@ def _volumes(tensor: Tensor) -> NDArray[np.float32]:
     return array.reshape(*array.shape[:2], -1)
 
 
+def _pixels(tensor: Tensor) -> NDArray[Any]:
+    """Channels last, each volume one line: (N, V * C)."""
+    return np.ascontiguousarray(tensor.detach().movedim(1, -1).numpy()).reshape(len(tensor), -1)
+
+
 @lru_cache(maxsize=64)
 def _cells(shape: tuple[int, ...], reach: int) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]:
     """Cells of `reach` voxels and interpolation from them, of every axis: see :func:`_cpu_guard.guarded`."""
@@ -148,19 +155,20 @@ class CompiledKernels:
     name = "numba"
 
     def warp(self, image: Tensor, field: Tensor | None, matrix: NDArray[np.float64], shape: Sequence[int]) -> Tensor:
-        source, ndim = _interleaved(image), len(shape)
-        out = np.empty((len(source), *(*shape, 1)[:3], source.shape[-1]), dtype=np.float32)
-        _cpu_sampling.warp_linear(source, _NO_FIELD if field is None else _planar(field), _matrix(matrix), out)
-        return _as_channels(out, ndim)
+        source, before = _pixels(image), _solid(image.shape[2:])
+        out = np.empty((len(source), image.shape[1], math.prod(shape)), dtype=np.float32)
+        displacement = _NOWHERE if field is None else _volumes(field)
+        _cpu_sampling.warp_linear(source, before, displacement, _matrix(matrix), _solid(shape), out)
+        return torch.from_numpy(out).reshape(*image.shape[:2], *shape)
 
     def warp_nearest(
         self, image: Tensor, field: Tensor | None, matrix: NDArray[np.float64], shape: Sequence[int], outside: float
     ) -> Tensor:
-        source, ndim = _interleaved(image), len(shape)
-        out = np.empty((len(source), *(*shape, 1)[:3], source.shape[-1]), dtype=source.dtype)
-        displacement = _NO_FIELD if field is None else _planar(field)
-        _cpu_sampling.warp_nearest(source, displacement, _matrix(matrix), source.dtype.type(outside), out)
-        return _as_channels(out, ndim)
+        source, before = _pixels(image), _solid(image.shape[2:])
+        out = np.empty((len(source), image.shape[1], math.prod(shape)), dtype=source.dtype)
+        displacement, value = _NOWHERE if field is None else _volumes(field), source.dtype.type(outside)
+        _cpu_sampling.warp_nearest(source, before, displacement, _matrix(matrix), _solid(shape), value, out)
+        return torch.from_numpy(out).reshape(*image.shape[:2], *shape)
 
     def resample(self, image: Tensor, taps: Sequence[Taps]) -> Tensor:
         interleaved = image.is_contiguous(memory_format=_channels_last(image)) and image.shape[1] > 1
@@ -178,14 +186,15 @@ class CompiledKernels:
     def normal_equations(
         self, fixed: Tensor, warped: Tensor, weight: Tensor | None, symmetric: bool
     ) -> tuple[Tensor, Tensor, Tensor]:
-        f, w, ndim = _interleaved(fixed), _interleaved(warped), fixed.ndim - 2
-        n, volume = len(f), f.shape[1:4]
-        blocks = np.empty((n, ndim * (ndim + 1) // 2, *volume), dtype=np.float32)
-        gradient = np.empty((n, ndim, *volume), dtype=np.float32)
-        energy = np.empty(n * volume[0], dtype=np.float64)
-        confidence = _NO_FIELD if weight is None else _planar(weight)
-        _cpu_linearise.normal_equations(f, w, confidence, symmetric, blocks, gradient, energy)
-        return _as_field(blocks, ndim), _as_field(gradient, ndim), torch.from_numpy(energy.reshape(n, -1).sum(1))
+        ours, theirs, shape, ndim = _volumes(fixed), _volumes(warped), _solid(fixed.shape[2:]), fixed.ndim - 2
+        n, size = len(ours), math.prod(shape)
+        blocks = np.empty((n, ndim * (ndim + 1) // 2, size), dtype=np.float32)
+        gradient = np.empty((n, ndim, size), dtype=np.float32)
+        energy = np.empty((n, _cpu_linearise.pieces(shape)), dtype=np.float64)
+        confidence = _NOWHERE if weight is None else _volumes(weight)
+        _cpu_linearise.normal_equations(ours, theirs, confidence, symmetric, shape, blocks, gradient, energy)
+        both = [torch.from_numpy(a).reshape(n, -1, *fixed.shape[2:]) for a in (blocks, gradient)]
+        return both[0], both[1], torch.from_numpy(energy.sum(1))
 
     def apply_operator(self, blocks: Tensor, stiffness: Tensor, shift: Tensor, x: Tensor) -> Tensor:
         field = _planes(x)
@@ -263,6 +272,12 @@ class CompiledKernels:
             _planar(blocks), _planar(diagonal), _scalars(shift), right, start, product, np.float32(omega), out
         )
         return _as_field(out, rhs.shape[1])
+
+    def pull_back(self, u: Tensor, gradient: Tensor) -> Tensor:
+        values = _volumes(gradient)
+        out = np.empty_like(values)
+        _cpu_linearise.pull_back(_volumes(u), values, _solid(u.shape[2:]), out)
+        return torch.from_numpy(out).reshape(gradient.shape)
 
     def determinant(self, field: Tensor) -> Tensor:
         source = _volumes(field)

@@ -101,7 +101,7 @@ class Kernels(Protocol):
 
         Returns
         -------
-        Tensor, shape (N, C, *S), channels last in memory.
+        Tensor, shape (N, C, *S)
         """
 
     def warp_nearest(
@@ -206,6 +206,9 @@ class Kernels(Protocol):
         ``x + omega (B + diagonal + shift)⁻¹ (rhs - (B + shift) x - elastic)``, `x` and `elastic` None for zero;
         `diagonal` has shape (N, D, *S).
         """
+
+    def pull_back(self, u: Tensor, gradient: Tensor) -> Tensor:
+        """``(I + ∇u)ᵀ gradient`` by central differences (one-sided at borders), both (N, D, *S)."""
 
     def determinant(self, field: Tensor) -> Tensor:
         """``det(I + ∇u)`` by central differences (one-sided at borders); (N, D, *S) to (N, *S)."""

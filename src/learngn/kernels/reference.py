@@ -206,6 +206,10 @@ class ReferenceKernels:
         damped: Tensor = omega * step
         return damped if x is None else x + damped
 
+    def pull_back(self, u: Tensor, gradient: Tensor) -> Tensor:
+        ndim = u.shape[1]
+        return gradient + torch.stack([(difference(u, axis + 2) * gradient).sum(1) for axis in range(ndim)], dim=1)
+
     def determinant(self, field: Tensor) -> Tensor:
         ndim = field.shape[1]
         rows = [torch.stack([difference(field[:, a], b + 1) for b in range(ndim)], dim=-1) for a in range(ndim)]

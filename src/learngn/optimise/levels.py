@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch.nn.functional as F
 from torch import Tensor
@@ -140,6 +140,9 @@ def levels_of_pair(
     list of PairLevel
     """
     unit = float(fixed.grid.spacing.min()) if voxel is None else voxel
+    # What is sampled lies with its channels together, what is differentiated with each in one piece.
+    if not symmetric:
+        fixed = replace(fixed, data=fixed.data.contiguous())
     grids = [fixed.grid.coarsened(level.stride * unit) for level in levels]
     fixed_grids = [g if refinement == 1 else g.resized([refinement * n for n in g.shape]) for g in grids]
     moving_grids = [moving.grid.coarsened(level.stride * unit / refinement) for level in levels]

@@ -70,7 +70,7 @@ class LevelProblem:
         shift = self.method.damping * state.normal.blocks[:, diagonal].flatten(1).mean(1)
         # The data term is linearised in the step itself, the regulariser in the displacement.
         elastic = self.method.update.pull_back(state.u, state.elastic)
-        rhs = -(state.normal.gradient + lam[0] * elastic)
+        rhs = -torch.addcmul(state.normal.gradient, lam[0], elastic)
         return self.method.solver.solve(state.normal.blocks, self.stiffness, rhs, lam, shift)
 
     def advance(self, u: Tensor, velocity: Tensor) -> tuple[Tensor, Tensor]:

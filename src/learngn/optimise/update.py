@@ -8,8 +8,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from learngn import sampling
-from learngn.kernels.reference import difference
+from learngn import kernels, sampling
 
 
 class Update(Protocol):
@@ -79,8 +78,7 @@ class Compositional(_OneSided):
 
     def pull_back(self, u: Tensor, gradient: Tensor) -> Tensor:
         """``(I + ∇u)ᵀ`` times the gradient: to first order the composition adds ``(I + ∇u) δ`` to u."""
-        ndim = u.shape[1]
-        return gradient + torch.stack([(difference(u, axis + 2) * gradient).sum(1) for axis in range(ndim)], dim=1)
+        return kernels.best(u, gradient).pull_back(u, gradient)
 
 
 @dataclass(frozen=True)
