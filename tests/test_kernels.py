@@ -157,3 +157,8 @@ def test_taps_are_their_matrix():
 def test_pull_back(shape):
     u, gradient = torch.randn(2, len(shape), *shape), torch.randn(2, len(shape), *shape)
     close(COMPILED.pull_back(u, gradient), REFERENCE.pull_back(u, gradient))
+
+
+def test_dot(shape):
+    a, b = torch.randn(2, len(shape), *shape), torch.randn(2, len(shape), *shape)
+    assert COMPILED.dot(a, b) == pytest.approx(REFERENCE.dot(a, b), abs=1e-4)

@@ -180,7 +180,7 @@ def resize_field(field: Tensor, shape: Sequence[int]) -> Tensor:
     if old == tuple(shape):
         return field
     scale = torch.tensor([m / n for n, m in zip(old, shape, strict=True)], dtype=field.dtype, device=field.device)
-    return resize(field, shape) * scale.reshape(1, -1, *[1] * len(old))
+    return resize(field * scale.reshape(1, -1, *[1] * len(old)), shape)
 
 
 def compose(outer: Tensor, inner: Tensor) -> Tensor:

@@ -19,7 +19,7 @@ CONVERGED, ZERO, EXHAUSTED, BREAKDOWN = 0, 1, 2, 3
 
 
 @loop
-def _dots(a, b, out):  # type: ignore[no-untyped-def]
+def dots(a, b, out):  # type: ignore[no-untyped-def]
     """``<a[n], b[n]>`` of every sample."""
     batch, size = a.shape
     many = (size + CHUNK - 1) // CHUNK
@@ -173,7 +173,7 @@ def solve(blocks, s, shift, shapes, tables, starts, weights, omega, rhs, toleran
     x[:] = 0
     norm, rz, rz_new, curvature = np.empty(batch), np.empty(batch), np.empty(batch), np.empty(batch)
     alpha, beta = np.zeros(batch, np.float32), np.zeros(batch, np.float32)
-    _dots(rhs.reshape(flat), rhs.reshape(flat), norm)
+    dots(rhs.reshape(flat), rhs.reshape(flat), norm)
     if not np.isfinite(norm).all():
         return BREAKDOWN, 0, np.nan
     if not norm.any():
@@ -182,14 +182,14 @@ def solve(blocks, s, shift, shapes, tables, starts, weights, omega, rhs, toleran
     worst = 1.0
     for count in range(iterations):
         _cycle(blocks, coarse, s, shift, shapes, tables, starts, weights, omega, r, work, z)
-        _dots(r.reshape(flat), z.reshape(flat), rz_new)
+        dots(r.reshape(flat), z.reshape(flat), rz_new)
         for n in range(batch):
             # A sample that is solved exactly has rz = 0; its direction stays zero.
             beta[n] = rz_new[n] / rz[n] if count > 0 and rz[n] > 0 else 0
             rz[n] = rz_new[n]
         _turn(z.reshape(flat), beta, p.reshape(flat))
         apply_operator(blocks, s[0], shift, p, shapes[0][2], q)
-        _dots(p.reshape(flat), q.reshape(flat), curvature)
+        dots(p.reshape(flat), q.reshape(flat), curvature)
         for n in range(batch):
             if not (isfinite(curvature[n]) and curvature[n] >= 0):
                 return BREAKDOWN, count, worst

@@ -95,6 +95,19 @@ def _several(index, f0, f1, f2, step, v, cell, out):  # type: ignore[no-untyped-
             out[k, i] = cell[k]
 
 
+@njit(cache=True, nogil=True)
+def _displacement(field, n, k, nz):  # type: ignore[no-untyped-def]
+    """Components of a row's displacement along the three axes; zeros where there are none."""
+    nothing, ndim = np.zeros(nz, dtype=np.float32), field.shape[1]
+    if field.size == 0:
+        return nothing, nothing, nothing
+    return (
+        field[n, 0, k : k + nz] if ndim == 3 else nothing,
+        field[n, ndim - 2, k : k + nz],
+        field[n, ndim - 1, k : k + nz],
+    )
+
+
 @loop
 def warp_linear(image, before, field, m, shape, out):  # type: ignore[no-untyped-def]
     """``out[n, :, p] = image[n, m (p + field[n, :, p])]``; `field` (N, D, V) may be empty (no displacement).
@@ -102,17 +115,13 @@ def warp_linear(image, before, field, m, shape, out):  # type: ignore[no-untyped
     `image` is (N, V' * C) of shape `before`, `out` (N, C, V): channels first.
     """
     nx, ny, nz = shape
-    rows, channels, ndim = nx * ny, out.shape[1], field.shape[1]
+    rows, channels = nx * ny, out.shape[1]
     step = strides(before)
-    displaced = field.size > 0
     for item in prange(len(out) * rows):
         n, r = item // rows, item % rows
         k = r * nz
         index, f = np.empty(nz, dtype=np.uint64), np.empty((3, nz), dtype=np.float32)
-        nothing = np.zeros(nz, dtype=np.float32)
-        d0 = field[n, 0, k : k + nz] if displaced and ndim == 3 else nothing
-        d1 = field[n, ndim - 2, k : k + nz] if displaced else nothing
-        d2 = field[n, ndim - 1, k : k + nz] if displaced else nothing
+        d0, d1, d2 = _displacement(field, n, k, nz)
         places(m, r // ny, r % ny, 0, before, np.float32(1), d0, d1, d2, index, f[0], f[1], f[2])
         if channels == 1:
             _single(index, f[0], f[1], f[2], step, image[n], out[n, 0, k : k + nz])
@@ -124,35 +133,40 @@ def warp_linear(image, before, field, m, shape, out):  # type: ignore[no-untyped
                 out[n, c, k : k + nz] = near[c]
 
 
+@line
+def _nearest(m, x, y, shape, d0, d1, d2, index):  # type: ignore[no-untyped-def]
+    """As :func:`places`: the nearest voxel (halves round up), -1 beyond the volume."""
+    n0, n1, n2 = np.float32(shape[0]), np.float32(shape[1]), np.float32(shape[2])
+    row, plane = shape[2], shape[1] * shape[2]
+    m00, m01, m02, m03 = m[0, 0], m[0, 1], m[0, 2], m[0, 3] + _HALF
+    m10, m11, m12, m13 = m[1, 0], m[1, 1], m[1, 2], m[1, 3] + _HALF
+    m20, m21, m22, m23 = m[2, 0], m[2, 1], m[2, 2], m[2, 3] + _HALF
+    for i in range(len(index)):
+        q0, q1, q2 = np.float32(x) + d0[i], np.float32(y) + d1[i], np.float32(i) + d2[i]
+        p0 = m00 * q0 + m01 * q1 + m02 * q2 + m03
+        p1 = m10 * q0 + m11 * q1 + m12 * q2 + m13
+        p2 = m20 * q0 + m21 * q1 + m22 * q2 + m23
+        # Compared as floats: a far point may not fit an integer.
+        inside = (p0 >= _ZERO) & (p0 < n0) & (p1 >= _ZERO) & (p1 < n1) & (p2 >= _ZERO) & (p2 < n2)
+        p0, p1, p2 = p0 if inside else _ZERO, p1 if inside else _ZERO, p2 if inside else _ZERO
+        at = np.int64(p0) * plane + np.int64(p1) * row + np.int64(p2)
+        index[i] = at if inside else -1
+
+
 @loop
 def warp_nearest(image, before, field, m, shape, outside, out):  # type: ignore[no-untyped-def]
     """As :func:`warp_linear` with the nearest voxel (halves round up) and `outside` beyond the image."""
-    nx, ny, nz = shape
-    sx, sy, sz = before
-    rows, channels, ndim = nx * ny, out.shape[1], field.shape[1]
-    displaced = field.size > 0
+    nz = shape[2]
+    ny, rows, channels = shape[1], shape[0] * shape[1], out.shape[1]
     for item in prange(len(out) * rows):
         n, r = item // rows, item % rows
-        x, y = np.float32(r // ny), np.float32(r % ny)
-        for z in range(nz):
-            k = r * nz + z
-            q0, q1, q2 = x, y, np.float32(z)
-            if displaced:
-                if ndim == 3:
-                    q0 += field[n, 0, k]
-                q1 += field[n, ndim - 2, k]
-                q2 += field[n, ndim - 1, k]
-            p0 = floor(m[0, 0] * q0 + m[0, 1] * q1 + m[0, 2] * q2 + m[0, 3] + _HALF)
-            p1 = floor(m[1, 0] * q0 + m[1, 1] * q1 + m[1, 2] * q2 + m[1, 3] + _HALF)
-            p2 = floor(m[2, 0] * q0 + m[2, 1] * q1 + m[2, 2] * q2 + m[2, 3] + _HALF)
-            # Compared as floats: a far point may not fit an integer.
-            if 0 <= p0 < sx and 0 <= p1 < sy and 0 <= p2 < sz:
-                at = ((int(p0) * sy + int(p1)) * sz + int(p2)) * channels
-                for c in range(channels):
-                    out[n, c, k] = image[n, at + c]
-            else:
-                for c in range(channels):
-                    out[n, c, k] = outside
+        k = r * nz
+        index = np.empty(nz, dtype=np.int64)
+        d0, d1, d2 = _displacement(field, n, k, nz)
+        _nearest(m, r // ny, r % ny, before, d0, d1, d2, index)
+        for c in range(channels):
+            for i in range(nz):
+                out[n, c, k + i] = image[n, np.uint64(index[i] * channels + c)] if index[i] >= 0 else outside
 
 
 @line

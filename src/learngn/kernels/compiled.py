@@ -273,6 +273,11 @@ class CompiledKernels:
         )
         return _as_field(out, rhs.shape[1])
 
+    def dot(self, a: Tensor, b: Tensor) -> float:
+        each = np.empty(len(a))
+        _cpu_cycle.dots(*(t.detach().contiguous().numpy().reshape(len(t), -1) for t in (a, b)), each)
+        return float(each.sum())
+
     def pull_back(self, u: Tensor, gradient: Tensor) -> Tensor:
         values = _volumes(gradient)
         out = np.empty_like(values)

@@ -207,6 +207,9 @@ class Kernels(Protocol):
         `diagonal` has shape (N, D, *S).
         """
 
+    def dot(self, a: Tensor, b: Tensor) -> float:
+        """``<a, b>`` of two fields (N, D, *S), over all samples, to double precision."""
+
     def pull_back(self, u: Tensor, gradient: Tensor) -> Tensor:
         """``(I + ∇u)ᵀ gradient`` by central differences (one-sided at borders), both (N, D, *S)."""
 

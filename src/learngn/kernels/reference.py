@@ -206,6 +206,9 @@ class ReferenceKernels:
         damped: Tensor = omega * step
         return damped if x is None else x + damped
 
+    def dot(self, a: Tensor, b: Tensor) -> float:
+        return float((a * b).sum(dtype=torch.float64))
+
     def pull_back(self, u: Tensor, gradient: Tensor) -> Tensor:
         ndim = u.shape[1]
         return gradient + torch.stack([(difference(u, axis + 2) * gradient).sum(1) for axis in range(ndim)], dim=1)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from learngn import kernels
 from learngn.kernels.reference import block_index
 from learngn.linearise import NormalEquations, Robust
 from learngn.optimise.history import Iteration, StopReason
@@ -55,7 +56,7 @@ class LevelProblem:
             normal = self.landmarks.add_to(normal, u)
         elastic = self.stiffness(whole)
         with torch.no_grad():
-            regularity = float(self.lam) / 2 * float((whole * elastic).sum(dtype=torch.float64)) / self.pair.voxels
+            regularity = float(self.lam) / 2 * kernels.best(whole, elastic).dot(whole, elastic) / self.pair.voxels
             # As if as much counted as in the beginning: what leaves the field of view must not seem a gain.
             covered = seen.covered if covered is None else covered
             shown, all_ = float(features.sum()), float(normal.energy.sum())
