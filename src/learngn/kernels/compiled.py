@@ -275,7 +275,7 @@ class CompiledKernels:
 
     def dot(self, a: Tensor, b: Tensor) -> float:
         each = np.empty(len(a))
-        _cpu_cycle.dots(*(t.detach().contiguous().numpy().reshape(len(t), -1) for t in (a, b)), each)
+        _cpu_cycle.dots(_volumes(a).reshape(len(a), -1), _volumes(b).reshape(len(b), -1), each)
         return float(each.sum())
 
     def pull_back(self, u: Tensor, gradient: Tensor) -> Tensor:
