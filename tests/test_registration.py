@@ -11,6 +11,7 @@ from learngn.features import Mind
 from learngn.grid import Grid
 from learngn.image import Image
 from learngn.optimise import Iteration, LandmarkPairs, StopReason
+from learngn.presets import recognise
 from learngn.registration import Registration, register
 from learngn.settings import Settings
 from learngn.transform import Affine, DisplacementField
@@ -45,7 +46,7 @@ def test_scans(shape):
     fixed, moving, seen = body(0, shape), body(1.5, shape), []
     result = register(fixed, moving, callback=seen.append)
     assert isinstance(result, Registration)
-    assert {part.partition(":")[0] for part in result.settings.features.split(",")} == {"mind", "intensity"}
+    assert result.settings == recognise(fixed, moving).preset.settings.limited(fixed.grid)
     assert mismatch(result.warped, fixed) < 0.35 * mismatch(moving, fixed)
     assert tuple(seen) == result.history
     assert all(isinstance(record, Iteration) for record in seen)
