@@ -18,7 +18,7 @@ LAYERS = (
     {"evaluation"},
     {"registration"},
     {"model", "presets"},
-    {"inputs", "settings"},
+    {"contrast", "inputs", "settings"},
     {"optimise"},
     {"features", "linearise", "solve"},
     {"io"},

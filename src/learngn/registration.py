@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from learngn.clock import Clock
+from learngn.contrast import comparable
 from learngn.errors import GeometryError, ModelError
 from learngn.features import Feature, FeatureImage, FeatureStore, kept
 from learngn.grid import FloatArray, Grid
@@ -279,10 +280,12 @@ def prepare(
     if settings is None:
         chosen = chosen.limited(fixed_image.grid)
     looking = feature if store is None else kept(feature, store)
+    with clock.stage("features"):
+        seen = comparable(fixed_image, moving_image, feature)
     matrix, start = np.eye(fixed_image.grid.ndim + 1), "none"
     if chosen.affine:
         with clock.stage("affine"), torch.no_grad():
-            matrix, start = _align(fixed_image, moving_image, looking)
+            matrix, start = _align(fixed_image, seen, looking)
     elif fixed_image.grid.overlap(moving_image.grid) == 0:
         raise GeometryError(
             "fixed and moving image",
@@ -292,7 +295,7 @@ def prepare(
         )
     voxel = _voxel(fixed_image.grid, model)
     with clock.stage("features"), torch.no_grad():
-        first, second = looking(fixed_image, moving_image, chosen.strides[-1] * voxel)
+        first, second = looking(fixed_image, seen, chosen.strides[-1] * voxel)
         pair = masked(first, masks[0]), masked(second, masks[1])
     return Prepared(fixed_image, moving_image, chosen, pair, matrix, start, voxel, clock.seconds, sliding)
 

@@ -1,0 +1,64 @@
+"""Whether a scan's intensities have to be turned, bright for dark."""
+
+import numpy as np
+import pytest
+import torch
+
+from learngn.contrast import comparable
+from learngn.evaluation.quick import quick_scores
+from learngn.features import parse_features
+from learngn.grid import Grid
+from learngn.image import Image
+from learngn.io import read_dataset, read_image
+from learngn.registration import register
+
+SHAPE = (24, 22, 20)
+
+
+def blobs(shift, *, low=0.0, high=900.0, origin=None):
+    """A bright body with a dark and a brighter part."""
+    axes = np.indices(SHAPE).astype(float)
+
+    def ball(offset, radius):
+        r = np.sqrt(sum((x - n / 2 - offset - shift) ** 2 for x, n in zip(axes, SHAPE, strict=True)))
+        return 1 / (1 + np.exp(np.clip(2 * (r - radius), -50, 50)))
+
+    shape = 0.6 * ball(0, 8) - 0.5 * ball(-2, 3) + 0.4 * ball(3, 3)
+    return Image.from_array(
+        (low + (high - low) * shape).astype(np.float32), Grid.from_spacing(SHAPE, 3.0, origin=origin)
+    )
+
+
+def negative(image):
+    return Image(image.data.max() + image.data.min() - image.data, image.grid)
+
+
+@pytest.mark.parametrize("features", ["intensity", "mind,intensity:10", "local-intensity"])
+@pytest.mark.parametrize("origin", [None, (70.0, -50.0, 20.0)], ids=["near", "far"])
+def test_a_negative_is_turned_back(features, origin):
+    fixed, moving, feature = blobs(0), blobs(1, origin=origin), parse_features(features)
+    assert comparable(fixed, moving, feature) is moving
+    turned = comparable(fixed, negative(moving), feature)
+    torch.testing.assert_close(turned.data, moving.data, atol=1e-2, rtol=0)
+    assert turned.grid == moving.grid
+
+
+def test_nothing_to_decide():
+    ct, other = blobs(0, low=-1000, high=200), blobs(1, low=-1000, high=200)
+    lookalike = negative(other)  # as dark as CT: Hounsfield units are taken at their word
+    assert comparable(ct, lookalike, parse_features("intensity")) is lookalike
+    turned = negative(blobs(1))
+    assert comparable(blobs(0), turned, parse_features("mind")) is turned
+
+
+@pytest.mark.data
+def test_inverted_scan_is_registered_as_well(data_root):
+    subjects = read_dataset(data_root / "HippocampusMR").training
+    pairs, dice = [(0, 1), (5, 9)], []
+    for a, b in pairs:
+        fixed, moving = read_image(subjects[a].image), read_image(subjects[b].image)
+        labels = tuple(read_image(subjects[k].labels, labels=True) for k in (a, b))
+        results = [register(fixed, image, features="intensity") for image in (moving, negative(moving))]
+        dice.append([quick_scores(r.transform, fixed.grid, labels).dice for r in results])
+    untouched, inverted = np.mean(dice, axis=0)
+    assert inverted > untouched - 0.01
