@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import shutil
+import signal
 from collections.abc import Iterator, Mapping
 from concurrent.futures import CancelledError
 from contextlib import ExitStack, contextmanager
@@ -193,8 +194,9 @@ def _slurm(cluster: str, workers: int, threads: int | None) -> Any:
         raise ClusterError("cluster", repr(cluster), "slurm", "start the workers yourself and use --scheduler")
     if shutil.which("sbatch") is None:
         raise ClusterError("cluster slurm", "no command sbatch", "a node that submits jobs", "run it there")
-    from dask_jobqueue import SLURMCluster
 
+    with _interruptible():
+        from dask_jobqueue import SLURMCluster
     cores = threads or dask.config.get("jobqueue.slurm.cores", None) or 1
     prologue = [f"export {name}={cores}" for name in _THREAD_VARIABLES]
     slurm = SLURMCluster(
@@ -206,3 +208,11 @@ def _slurm(cluster: str, workers: int, threads: int | None) -> Any:
     )
     slurm.adapt(minimum_jobs=max(1, workers), maximum_jobs=max(1, workers))
     return slurm
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Keep what Ctrl-C does, which importing dask_jobqueue changes."""
+    before = signal.getsignal(signal.SIGINT)
+    yield
+    signal.signal(signal.SIGINT, before)
