@@ -1,0 +1,144 @@
+"""Labels of atlases carried over to targets: every atlas is registered to every target, and they vote."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from learngn.atlas.fusion import VOTING
+from learngn.cohort import CohortEvents, Failure, Pool, Serial, run_cohort
+from learngn.errors import DatasetError, LabelError, SettingsError
+from learngn.evaluation import dice, labels_in_both, mean_over_labels
+from learngn.evaluation.scores import json_number
+from learngn.grid import Grid
+from learngn.io import Pair, Subject, check_writable, read_image, read_learn2reg, write_image, write_json
+from learngn.model import Model
+from learngn.settings import Settings
+
+PROPAGATION_NAME = "propagation.json"
+_FIELDS = "fields"
+
+
+def propagate(
+    targets: Sequence[Subject],
+    atlases: Sequence[Subject],
+    directory: str | Path,
+    settings: Callable[[Grid], Settings],
+    events: CohortEvents | None = None,
+    *,
+    voting: str = "joint",
+    model: Model | None = None,
+    pool: Pool | None = None,
+    retries: int = 0,
+) -> list[dict[str, Any]]:
+    """Label targets by atlases.
+
+    Writes for each target a label map of its scan's name; ``fields/``, the registrations as :func:`run_cohort` leaves
+    them, which goes on where it was killed; and ``propagation.json``.
+
+    Parameters
+    ----------
+    targets : sequence of Subject
+        With label maps, if they have any, that the result is compared with.
+    atlases : sequence of Subject
+        With label maps.
+    directory : path
+    settings, events, model, pool, retries
+        As of :func:`learngn.cohort.run_cohort`, whose fixed scans are the targets.
+    voting : str
+        ``"joint"`` or ``"majority"``; see :mod:`learngn.atlas.fusion`.
+
+    Returns
+    -------
+    list of dict
+        For every target ``target``, ``atlases`` (how many voted), and, where it has labels, ``dice`` by label and
+        ``dice_mean``; or ``error``.
+
+    Raises
+    ------
+    SettingsError
+        If the voting is unknown.
+    DatasetError
+        If there is no target or no atlas, or one is both.
+    LabelError
+        If an atlas has no label map.
+    OutputError
+        If a target lies in the folder itself.
+    """
+    directory, pool = Path(directory).resolve(), pool or Serial()
+    if voting not in VOTING:
+        raise SettingsError("voting", repr(voting), f"one of {', '.join(VOTING)}", "mend --voting")
+    _check(targets, atlases)
+    check_writable(directory)
+    pairs = [Pair(target, atlas) for target in targets for atlas in atlases]
+    records = run_cohort(pairs, directory / _FIELDS, settings, events, model=model, pool=pool, retries=retries)
+    tasks = {}
+    for number, target in enumerate(targets):
+        mine = records[number * len(atlases) : (number + 1) * len(atlases)]
+        usable = [atlas for atlas, record in zip(atlases, mine, strict=True) if "error" not in record]
+        tasks[target.image.name] = partial(_Fusion(directory, voting), target, usable)
+    found = {name: _described(name, result) for name, result in pool.run(tasks, retries)}
+    summary = [found[target.image.name] for target in targets]
+    write_json(
+        {"voting": voting, "atlases": [a.image.name for a in atlases], "targets": summary}, directory / PROPAGATION_NAME
+    )
+    return summary
+
+
+@dataclass(frozen=True)
+class _Fusion:
+    """Fuse what is registered: a task that any process can do."""
+
+    directory: Path
+    voting: str
+
+    def __call__(self, target: Subject, atlases: Sequence[Subject]) -> dict[str, Any]:
+        if not atlases:
+            raise DatasetError("atlases", "none that could be registered", "one at least", "see fields/results.jsonl")
+        scan = read_image(target.image)
+        warped, labels = [], []
+        for atlas in atlases:
+            moving, moving_labels = read_image(atlas.image), read_image(_labels(atlas), labels=True)
+            field = self.directory / _FIELDS / Pair(target, atlas).field_name
+            on_target = read_learn2reg(field, scan.grid, moving.grid).on(scan.grid)
+            warped.append(on_target.warp(moving, outside=None))
+            labels.append(on_target.warp(moving_labels))
+        fused = VOTING[self.voting](scan, warped, labels)
+        write_image(fused, self.directory / target.image.name)
+        result: dict[str, Any] = {"atlases": len(atlases)}
+        if target.labels is not None:
+            ours = read_image(target.labels, labels=True).data[0, 0].numpy()
+            theirs = fused.data[0, 0].numpy()
+            known = {value for image in labels for value in image.label_values}
+            scores = dice(ours, theirs, sorted(known & set(labels_in_both(ours, ours))))
+            result["dice"] = {str(label): json_number(value) for label, value in scores.items()}
+            result["dice_mean"] = json_number(mean_over_labels(scores))
+        return result
+
+
+def _described(name: str, result: Mapping[str, Any] | Failure) -> dict[str, Any]:
+    return {"target": name, **({"error": result.error} if isinstance(result, Failure) else result)}
+
+
+def _labels(atlas: Subject) -> Path:
+    if atlas.labels is None:
+        raise LabelError(
+            f"atlas {atlas.image.name}", "no label map", "one in labelsTr", "add it, or leave the atlas out"
+        )
+    return atlas.labels
+
+
+def _check(targets: Sequence[Subject], atlases: Sequence[Subject]) -> None:
+    both = {subject.image.resolve() for subject in targets} & {subject.image.resolve() for subject in atlases}
+    if not targets or not atlases or both:
+        raise DatasetError(
+            "targets and atlases",
+            f"{len(targets)} targets, {len(atlases)} atlases, {len(both)} in both",
+            "one at least of each, none in both",
+            "name others",
+        )
+    for atlas in atlases:
+        _labels(atlas)

@@ -1,0 +1,194 @@
+"""The mean shape and intensity of a group: all are registered to their average so far, again and again."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from learngn import sampling
+from learngn.cohort import CohortEvents, Pool, run_cohort
+from learngn.errors import DatasetError, FeatureError, SettingsError
+from learngn.features import parse_features
+from learngn.features.filters import quantile_of
+from learngn.grid import Grid
+from learngn.gridmap import GridMap
+from learngn.image import Image
+from learngn.io import Pair, Subject, check_writable, read_image, read_learn2reg, write_image, write_json
+from learngn.settings import Settings
+from learngn.transform import DisplacementField, Transform, invert
+
+TEMPLATE_NAME, _REPORT_NAME = "template.nii.gz", "template.json"
+_FIXED_NAME = "template_0000_0000.nii.gz"  # numbered like every scan of a data set
+_BRIGHT = 0.9  # quantile of the values above zero that scans are scaled by
+
+
+@dataclass(frozen=True)
+class Round:
+    """What one round has changed.
+
+    Attributes
+    ----------
+    subjects : int
+        That were registered.
+    moved : float
+        Root mean square of the mean displacement: how far the template was from the mean shape [mm].
+    spread : float
+        Root mean square distance of the subjects from the new template [mm].
+    changed : float
+        Root mean square change of the template's intensities over their standard deviation.
+    """
+
+    subjects: int
+    moved: float
+    spread: float
+    changed: float
+
+
+def build_template(
+    subjects: Sequence[Subject],
+    directory: str | Path,
+    settings: Callable[[Grid], Settings],
+    events: CohortEvents | None = None,
+    *,
+    rounds: int = 3,
+    pool: Pool | None = None,
+    retries: int = 0,
+    after: Callable[[Round], None] | None = None,
+) -> list[Round]:
+    """Make the template of a group: ``template.nii.gz``, and ``template.json`` with what every round has changed.
+
+    Begins with the first subject, on its grid. Each round registers all subjects to the template and replaces it by
+    their average in their mean shape. The same call goes on where one was killed.
+
+    Parameters
+    ----------
+    subjects : sequence of Subject
+        Two at least.
+    directory : path
+        Gets ``rounds/N``, the registrations of every round, too.
+    settings, events, pool, retries
+        As of :func:`learngn.cohort.run_cohort`, whose fixed scan is the template.
+    rounds : int
+    after : callable, optional
+        Called after every round.
+
+    Raises
+    ------
+    DatasetError
+        If there are fewer than two subjects, or none could be registered.
+    SettingsError
+        If the folder holds a template of other subjects.
+    FeatureError
+        If the features compare label maps, of which there is no average.
+    """
+    directory = Path(directory).resolve()
+    if len(subjects) < 2 or rounds < 1:
+        raise DatasetError("template", f"{len(subjects)} subjects, {rounds} rounds", "two and one at least", "add some")
+    check_writable(directory)
+    _check_same_subjects(subjects, directory)
+    template, found = read_image(subjects[0].image), list[Round]()
+    chosen = settings(template.grid)
+    if parse_features(chosen.features).labels:
+        raise FeatureError("template", chosen.features, "features of scans", "choose others, mind for example")
+    for number in range(1, rounds + 1):
+        folder = directory / "rounds" / str(number)
+        check_writable(folder)
+        fixed = Subject(folder / _FIXED_NAME)
+        write_image(template, fixed.image)
+        pairs = [Pair(fixed, subject) for subject in subjects]
+        records = run_cohort(pairs, folder, settings, events, pool=pool, retries=retries)
+        scans, transforms = [], []
+        for pair, record in zip(pairs, records, strict=True):
+            if "error" not in record:
+                scans.append(read_image(pair.moving.image))
+                transforms.append(read_learn2reg(folder / pair.field_name, template.grid, scans[-1].grid))
+        if not scans:
+            raise DatasetError(
+                "template", f"no subject registered ({records[0]['error']})", "one at least", "see above"
+            )
+        new, moved, spread = average_in_mean_shape(scans, transforms, template.grid)
+        changed = float((new.data - template.data).square().mean().sqrt() / new.data.std())
+        template = new
+        found.append(Round(len(scans), moved, spread, changed))
+        write_image(template, directory / TEMPLATE_NAME)
+        _write_report(subjects, found, directory)
+        if after is not None:
+            after(found[-1])
+    return found
+
+
+def average_in_mean_shape(
+    scans: Sequence[Image], transforms: Sequence[Transform], grid: Grid
+) -> tuple[Image, float, float]:
+    """Average scans in the mean of their shapes.
+
+    With ``T_i`` from a common space to each scan and their mean ``M = mean T_i``, the average is
+    ``mean_i I_i(T_i(M⁻¹(x)))``: the mean of ``T_i ∘ M⁻¹`` is the identity, whatever the common space was. Scans without
+    negative values, MR for example, are scaled to the brightness of the first.
+
+    Parameters
+    ----------
+    scans : sequence of Image
+    transforms : sequence of Transform
+        From the common space, in the world, to each scan.
+    grid : Grid
+        Of the result.
+
+    Returns
+    -------
+    Image
+    moved, spread : float
+        See :class:`Round`.
+    """
+    fields = [transform.on(grid).displacement() for transform in transforms]
+    mean = torch.stack(fields).mean(0)
+    back = invert(DisplacementField(mean, grid)).field.data
+    total, squares, scales = torch.zeros((1, 1, *grid.shape)), 0.0, _scales(scans)
+    for scan, field, scale in zip(scans, fields, scales, strict=True):
+        whole = back + sampling.warp(field, back, sampling.identity_map(grid.ndim), grid.shape)
+        warped = GridMap(grid, whole, np.eye(grid.ndim + 1)).warp(scan, outside=None)
+        total += scale * warped.data / len(scans)
+        squares += _length(whole, grid) ** 2 / len(scans)
+    return Image(total, grid), _length(mean, grid), squares**0.5
+
+
+def _length(field: Tensor, grid: Grid) -> float:
+    """Root mean square length of displacements in voxels [mm]."""
+    linear = torch.tensor(grid.affine[:-1, :-1], dtype=field.dtype)
+    return float((linear @ field.flatten(2)).square().sum(1).mean().sqrt())
+
+
+def _scales(scans: Sequence[Image]) -> list[float]:
+    if any(float(scan.data.min()) < 0 for scan in scans):  # Hounsfield units, for example
+        return [1.0] * len(scans)
+    bright = [float(quantile_of(scan.data[scan.data > 0], _BRIGHT)) for scan in scans]
+    return [bright[0] / value for value in bright]
+
+
+def _check_same_subjects(subjects: Sequence[Subject], directory: Path) -> None:
+    path = directory / _REPORT_NAME
+    names = [subject.image.name for subject in subjects]
+    before = json.loads(path.read_text(encoding="utf-8"))["subjects"] if path.exists() else names
+    if before != names:
+        raise SettingsError(
+            f"output folder {directory}",
+            f"a template of {len(before)} other subjects",
+            f"one of these {len(names)}",
+            "name another output folder, or delete this one to begin anew",
+        )
+    _write_report(subjects, [], directory)
+
+
+def _write_report(subjects: Sequence[Subject], rounds: Sequence[Round], directory: Path) -> None:
+    report: dict[str, Any] = {
+        "subjects": [subject.image.name for subject in subjects],
+        "rounds": [asdict(entry) for entry in rounds],
+    }
+    write_json(report, directory / _REPORT_NAME)
