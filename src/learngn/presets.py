@@ -40,18 +40,21 @@ def _scans(features: str, **changes: object) -> Settings:
 # docs/results.md says on which subjects these were tuned.
 _STRIDES = (16, 8, 4, 2, 1)
 _CT = _scans("mind-centre,intensity:20", strides=_STRIDES, iterations=(8, 8, 8, 8, 3), lam=(1.5, 0.15))
-_MR = _scans(
+_BRAIN_MR = _scans(
     "mind-multi,intensity:10", strides=_STRIDES, iterations=(16, 16, 16, 16, 8), lam=(1.7, 0.12), robust="huber:0.5"
 )
+# Slices are thick: a level of the finest spacing would gain little for most of the work.
+_BODY_MR = _scans("mind-multi,intensity:20", strides=_STRIDES[:-1], iterations=(16, 16, 16, 8), lam=(1.5, 0.2))
+_PLANE = _scans("mind-multi,intensity:20", strides=_STRIDES, iterations=(16, 16, 16, 16, 8), lam=(1.5, 0.15))
 PRESETS: dict[str, Preset] = {
     preset.name: preset
     for preset in (
         Preset("abdomen-ct", "CT of the abdomen", _CT),
         Preset("thorax-ct", "CT of the chest, between patients or breaths", _CT),
-        Preset("abdomen-mr", "MR of the abdomen", _scans("mind,intensity:10")),
-        Preset("brain-mr", "MR of the head or of a part of it", _MR),
-        Preset("ct-mr", "scans of different modalities", _scans("mind")),
-        Preset("2d", "2D scans", _scans("mind,intensity:10")),
+        Preset("abdomen-mr", "MR of the abdomen", _BODY_MR),
+        Preset("brain-mr", "MR of the head or of a part of it", _BRAIN_MR),
+        Preset("ct-mr", "scans of different modalities", _scans("mind-multi")),
+        Preset("2d", "2D scans", _PLANE),
     )
 }
 
