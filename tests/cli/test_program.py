@@ -8,7 +8,7 @@ import pytest
 
 import learngn as package
 
-COMMANDS = ("demo", "register", "apply", "convert", "evaluate", "cohort", "train", "info")
+COMMANDS = ("demo", "register", "apply", "convert", "evaluate", "cohort", "propagate", "template", "train", "info")
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -15,7 +15,9 @@ from learngn.cli.convert import convert
 from learngn.cli.demo import demo
 from learngn.cli.evaluate import evaluate
 from learngn.cli.info import info
+from learngn.cli.propagate import propagate
 from learngn.cli.register import register
+from learngn.cli.template import template
 from learngn.cli.train import train
 from learngn.cli.tune import tune
 from learngn.errors import LearnGNError
@@ -75,6 +77,6 @@ def program(
     """
 
 
-for command in (demo, register, apply, convert, evaluate, cohort, tune, train, info):
+for command in (demo, register, apply, convert, evaluate, cohort, propagate, template, tune, train, info):
     app.command()(command)
 app.add_typer(benchmark)

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress
 
     from learngn.cohort import CohortEvents, Pool
-    from learngn.io import Pair
+    from learngn.io import Pair, Subject
     from learngn.settings import Settings
 
 _SEED = 0  # of the bootstrap
@@ -94,7 +94,7 @@ def cohort(
     from learngn.evaluation import PairScores, summarise
     from learngn.evaluation.tables import render
     from learngn.inputs import Guidance
-    from learngn.io import choose_pairs, read_dataset, read_image
+    from learngn.io import choose_pairs, read_dataset
 
     limit_threads(threads)
     options = RegistrationOptions(
@@ -117,11 +117,7 @@ def cohort(
     description = read_dataset(dataset)
     chosen = choose_pairs(description, pairs)[:limit]
     guidance = Guidance(masks, keypoint_weight, keypoint_scale)
-    if options.undecided:
-        images = [read_image(subject.image) for subject in (chosen[0].fixed, chosen[0].moving)]
-        options, recognised = options.recognising(*images)
-        if not quiet:
-            typer.echo(f"preset {recognised.preset.name}: {recognised.because}", err=True)
+    options = recognised(options, (chosen[0].fixed, chosen[0].moving), quiet)
     with open_pool(workers, threads=threads, scheduler=scheduler, cluster=cluster) as pool:
         tell_workers(pool, quiet)
         with console.progress(quiet) as bars:
@@ -150,6 +146,18 @@ def cohort(
         if progress.features:
             typer.echo(f"features computed {progress.features} times for {progress.registered} pairs")
     end_if_failed(summary)
+
+
+def recognised(options: RegistrationOptions, subjects: tuple[Subject, Subject], quiet: bool) -> RegistrationOptions:
+    """Options with the preset that the first scans look like, if nothing else decides; says which."""
+    if not options.undecided:
+        return options
+    from learngn.io import read_image
+
+    options, found = options.recognising(*(read_image(subject.image) for subject in subjects))
+    if not quiet:
+        typer.echo(f"preset {found.preset.name}: {found.because}", err=True)
+    return options
 
 
 def tell_workers(pool: Pool, quiet: bool) -> None:

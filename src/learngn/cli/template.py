@@ -1,0 +1,95 @@
+"""``learngn template``: the mean shape of a group."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from learngn.cli import console
+from learngn.cli.cohort import CohortProgress, recognised, tell_workers
+from learngn.cli.options import (
+    AffineStage,
+    Cluster,
+    Features,
+    Iterations,
+    Lambda,
+    PresetName,
+    RegistrationOptions,
+    Retries,
+    SchedulerAddress,
+    SettingsFile,
+    Strides,
+    Threads,
+    Workers,
+    limit_threads,
+)
+from learngn.errors import SettingsError
+
+
+def template(
+    dataset: Annotated[Path, typer.Argument(metavar="DATASET.json", help="Learn2Reg data set.", show_default=False)],
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="Folder for the template.")],
+    group: Annotated[
+        str, typer.Option("--subjects", metavar="train|val|all", help="Whose mean shape is wanted.")
+    ] = "train",
+    rounds: Annotated[int, typer.Option(min=1, help="How often all are registered to their average so far.")] = 3,
+    limit: Annotated[int | None, typer.Option(min=2, help="Only so many subjects, the first ones.")] = None,
+    features: Features = None,
+    settings: SettingsFile = None,
+    preset: PresetName = None,
+    affine: AffineStage = None,
+    strides: Strides = None,
+    iterations: Iterations = None,
+    lam: Lambda = None,
+    threads: Threads = None,
+    workers: Workers = 0,
+    scheduler: SchedulerAddress = None,
+    cluster: Cluster = None,
+    retries: Retries = 1,
+    json: console.Json = False,
+    quiet: console.Quiet = False,
+) -> None:
+    """Make the template of a group: its mean intensity in its mean shape.
+
+    Example:  learngn template BrainMR_dataset.json -o template --rounds 3 --workers 4
+    """
+    from dataclasses import asdict
+
+    from learngn.atlas import TEMPLATE_NAME, Round, build_template
+    from learngn.cohort import open_pool
+    from learngn.io import read_dataset, subjects
+
+    limit_threads(threads)
+    options = RegistrationOptions(
+        features=features, affine=affine, strides=strides, iterations=iterations, lam=lam, file=settings, preset=preset
+    )
+    description = read_dataset(dataset)
+    groups = {"train": description.training, "val": subjects(description.validation)}
+    groups["all"] = groups["val"] + groups["train"]
+    if group not in groups:
+        raise SettingsError("--subjects", repr(group), "train, val or all", "write one of them")
+    members = groups[group][:limit]
+    if len(members) > 1:
+        options = recognised(options, (members[0], members[1]), quiet)
+
+    def after(entry: Round) -> None:
+        if not quiet and not json:
+            typer.echo(
+                f"{entry.subjects} subjects: template moved by {entry.moved:.3g} mm, "
+                f"subjects {entry.spread:.3g} mm from it, intensities changed by {entry.changed:.1%}"
+            )
+
+    with open_pool(workers, threads=threads, scheduler=scheduler, cluster=cluster) as pool:
+        tell_workers(pool, quiet)
+        with console.progress(quiet) as bars:
+            progress = CohortProgress(bars, rounds * len(members))
+            found = build_template(
+                members, output, options.settings, progress.events,
+                rounds=rounds, pool=pool, retries=retries, after=after,
+            )  # fmt: skip
+    if json:
+        console.print_json([asdict(entry) for entry in found])
+    elif not quiet:
+        typer.echo(f"see {output / TEMPLATE_NAME}")
