@@ -51,6 +51,7 @@ def test_template(learngn, abdomen_files, tmp_path):
         (("propagate", "{dataset}", "nothing.nii.gz", "-o", "out"), "nothing.nii.gz"),
         (("propagate", "{dataset}", "-o", "out", "--voting", "loud", "-f", "mind"), "majority, joint"),
         (("cohort", "{dataset}", "-o", "out", "--pairs", "pairs.csv"), "pairs.csv"),
+        (("cohort", "{dataset}", "-o", "out", "--device", "abacus"), "see learngn info"),
         (("cohort", "{dataset}", "-o", "out", "-f", "mind", "--cluster", "pbs"), "expected slurm"),
     ],
 )

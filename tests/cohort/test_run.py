@@ -60,6 +60,22 @@ def test_bug_in_one_pair(pairs, settings, tmp_path, monkeypatch):
     assert len(calls) == 4  # the failed pair alone, three times
 
 
+def test_on_a_device(pairs, settings, tmp_path, undisturbed, contents):
+    """Named otherwise, it is the same CPU; results of two devices are not mixed."""
+    run_cohort(pairs[:2], tmp_path, settings, device="cpu:0")
+    for pair in pairs[:2]:
+        assert contents(tmp_path)[pair.field_name] == contents(undisturbed)[pair.field_name]
+    with pytest.raises(SettingsError, match="device cpu:0, expected device None"):
+        run_cohort(pairs[:2], tmp_path, settings)
+
+
+@pytest.mark.gpu
+def test_on_a_gpu(pairs, settings, tmp_path, undisturbed):
+    found = run_cohort(pairs[:2], tmp_path, settings, device="cuda")
+    for record, expected in zip(found, read_records(undisturbed).values(), strict=False):
+        assert record["dice_mean"] == pytest.approx(expected["dice_mean"], abs=0.01)
+
+
 def test_one_run_at_a_time(pairs, settings, tmp_path):
     with (
         folder_of_ones_own(tmp_path, ".learngn-cohort.lock"),

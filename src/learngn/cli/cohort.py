@@ -36,6 +36,7 @@ from learngn.cli.options import (
     Workers,
     limit_threads,
 )
+from learngn.errors import SettingsError
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -79,6 +80,9 @@ def cohort(
     workers: Workers = 0,
     scheduler: SchedulerAddress = None,
     cluster: Cluster = None,
+    device: Annotated[
+        str | None, typer.Option(metavar="cpu|cuda", help="Where features and registration are computed.")
+    ] = None,
     retries: Retries = 1,
     scratch: Scratch = None,
     json: console.Json = False,
@@ -97,6 +101,7 @@ def cohort(
     from learngn.io import choose_pairs, read_dataset
 
     limit_threads(threads)
+    check_device(device, elsewhere=bool(scheduler or cluster))
     options = RegistrationOptions(
         features=features,
         affine=affine,
@@ -132,6 +137,7 @@ def cohort(
                 pool=pool,
                 retries=retries,
                 scratch=scratch,
+                device=device if device != "cpu" else None,
             )
     scores = [PairScores.from_json(record) for record in records]
     summary = summarise(scores, np.random.default_rng(_SEED), names=description.label_names)
@@ -158,6 +164,14 @@ def recognised(options: RegistrationOptions, subjects: tuple[Subject, Subject], 
     if not quiet:
         typer.echo(f"preset {found.preset.name}: {found.because}", err=True)
     return options
+
+
+def check_device(device: str | None, elsewhere: bool) -> None:
+    """Raise :class:`SettingsError` if torch has no such device here, where the work is done unless it is elsewhere."""
+    import torch
+
+    if device not in (None, "cpu", "cuda") or (device == "cuda" and not (elsewhere or torch.cuda.is_available())):
+        raise SettingsError("--device", repr(device), "cpu, or cuda on a machine that has one", "see learngn info")
 
 
 def tell_workers(pool: Pool, quiet: bool) -> None:

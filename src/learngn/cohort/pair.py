@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -14,13 +14,16 @@ from learngn.cohort.records import Record, differences, leave_record, left_recor
 from learngn.cohort.store import FolderStore
 from learngn.errors import ClusterError
 from learngn.evaluation import read_truth
+from learngn.features import parse_features
+from learngn.image import Image
 from learngn.inputs import Guidance
-from learngn.io import Pair, write_learn2reg
-from learngn.model import Model
+from learngn.io import Pair, read_image, write_learn2reg
+from learngn.model import Model, read_model
 from learngn.optimise import Iteration
 from learngn.registration import register
 from learngn.results import outcome
 from learngn.settings import Settings
+from learngn.transform import Composite
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,8 @@ class PairWork:
     model : Path or Model, optional
     also : dict
         What decides a result beside settings, for the record.
+    device : str, optional
+        Where torch computes, ``"cuda"`` for example; by default where the images are read to.
     begins, step : callable, optional
         See :class:`learngn.cohort.CohortEvents`; only where the work stays in its process.
     version : str
@@ -48,6 +53,7 @@ class PairWork:
     guidance: Guidance
     model: Path | Model | None = None
     also: Mapping[str, Any] = field(default_factory=dict)
+    device: str | None = None
     begins: Callable[[Pair, Settings], None] | None = None
     step: Callable[[Iteration], None] | None = None
     version: str = __version__
@@ -88,18 +94,19 @@ class PairWork:
         if self.begins is not None:
             self.begins(pair, settings)
         result = register(
-            pair.fixed.image,
-            pair.moving.image,
+            *(self._placed(subject.image, settings) for subject in (pair.fixed, pair.moving)),
             settings=settings,
-            model=self.model,
+            model=self._placed_model(),
             callback=self.step,
             store=None if features is None else FolderStore(features),
             **self.guidance.of(pair),
         )
+        # Scores are computed where the label maps are.
+        transform = Composite((replace(result.displacement, data=result.displacement.data.cpu()), result.affine))
         start = perf_counter()
-        write_learn2reg(result.transform, self.directory / pair.field_name, truth.fixed, truth.moving)
+        write_learn2reg(transform, self.directory / pair.field_name, truth.fixed, truth.moving)
         seconds = result.seconds | {"write": perf_counter() - start}
-        scores = truth.score(result.transform, (pair.fixed.image.name, pair.moving.image.name)).to_json()
+        scores = truth.score(transform, (pair.fixed.image.name, pair.moving.image.name)).to_json()
         return {
             **identity(pair),
             **scores,
@@ -108,6 +115,17 @@ class PairWork:
             "settings": {**result.settings.as_dict(), **self.also},
             "version": __version__,
         }
+
+    def _placed(self, path: Path, settings: Settings) -> Path | Image:
+        if self.device is None:
+            return path
+        return read_image(path, labels=parse_features(settings.features).labels).to(self.device)
+
+    def _placed_model(self) -> Model | Path | None:
+        if self.device is None or self.model is None:
+            return self.model
+        model = self.model if isinstance(self.model, Model) else read_model(self.model)
+        return model.to(self.device)
 
 
 def identity(pair: Pair) -> dict[str, Any]:

@@ -66,6 +66,7 @@ def run_cohort(
     pool: Pool | None = None,
     retries: int = 0,
     scratch: str | Path | None = None,
+    device: str | None = None,
 ) -> list[Record]:
     """Register pairs and write ``disp_FFFF_MMMM.nii.gz`` and a line of ``results.jsonl`` for each.
 
@@ -90,6 +91,8 @@ def run_cohort(
         How often a pair that fails is tried again.
     scratch : path, optional
         Folder, seen by all workers, for the features while the cohort runs; by default `directory`.
+    device : str, optional
+        Where torch computes, ``"cuda"`` for example; by default the CPU.
 
     Returns
     -------
@@ -111,7 +114,7 @@ def run_cohort(
     pool, guidance = pool or Serial(), guidance or Guidance()
     _check_different(pairs)
     check_writable(directory)
-    also = _also(model, guidance)
+    also = _also(model, guidance, device)
     with _workplace(directory, scratch) as place:
         ledger = Ledger(directory, place.left)
         plan = _plan(pairs, settings)
@@ -119,7 +122,7 @@ def run_cohort(
         for pair in done:
             if isinstance(chosen := plan[pair.id], Settings):
                 check_same_settings(ledger.records[pair.id], {**chosen.as_dict(), **also}, directory)
-        work = PairWork(directory, place.left, guidance, place.portable(model) if pool.remote else model, also)
+        work = PairWork(directory, place.left, guidance, place.portable(model) if pool.remote else model, also, device)
         if not pool.remote:
             work = replace(work, begins=events.begins, step=events.step)
         try:
@@ -192,10 +195,11 @@ def _failed(pair: Pair, failure: Failure) -> Record:
     return {**identity(pair), "error": failure.error, **trace}
 
 
-def _also(model: Model | None, guidance: Guidance) -> dict[str, Any]:
+def _also(model: Model | None, guidance: Guidance, device: str | None) -> dict[str, Any]:
     """What decides a result beside settings, for JSON."""
     guided = guidance.as_dict()
-    return ({} if model is None else {"model": model.digest}) | ({"guidance": guided} if guided else {})
+    named = {"model": model.digest if model else None, "guidance": guided or None, "device": device}
+    return {key: value for key, value in named.items() if value is not None}
 
 
 def _check_different(pairs: Iterable[Pair]) -> None:
