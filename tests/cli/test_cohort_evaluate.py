@@ -78,7 +78,7 @@ def test_cohort_keeps_settings_apart(learngn, dataset, tmp_path, fast):
     before = (out / "results.jsonl").read_bytes()
     result = learngn("cohort", dataset, "-o", out, "--features", "intensity", *fast)
     assert result.exit_code == 2
-    assert "expected" in result.stderr and result.stderr.count("features ") == 2
+    assert result.stderr.count("features ") == 2
     assert "another output folder" in result.stderr
     assert (out / "results.jsonl").read_bytes() == before
 
