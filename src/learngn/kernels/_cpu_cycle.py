@@ -1,34 +1,128 @@
-"""Compiled conjugate gradients with a multigrid cycle, for a constant stencil: the whole solve in one call.
+"""Conjugate gradients with a multigrid cycle for a constant stencil, on the arrays of compiled loops.
 
-The numbers are those of :class:`learngn.solve.Multigrid` and :func:`learngn.solve.conjugate_gradients`. All levels lie
-one behind another in flat arrays, level 0 apart.
+The numbers are those of :class:`learngn.solve.Multigrid` and :func:`learngn.solve.conjugate_gradients`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from math import isfinite, sqrt
+from typing import TypeAlias
 
 import numpy as np
-from numba import njit, prange
+from numpy.typing import NDArray
 
-from learngn.kernels._cpu_lines import CHUNK, dot, line, loop
-from learngn.kernels._cpu_resample import resample
-from learngn.kernels._cpu_stencils import apply_operator, relax, relax_from_zero, residual
+from learngn.kernels import _cpu_stencils
+from learngn.kernels._cpu_lines import CHUNK, dot, line, pieces
+from learngn.kernels._cpu_resample import Bands, resample
+from learngn.kernels._cpu_threads import loop
+from learngn.kernels.interface import SolveStatus
 
-CONVERGED, ZERO, EXHAUSTED, BREAKDOWN = 0, 1, 2, 3
+Array: TypeAlias = NDArray[np.float32]
 
 
-@loop
-def dots(a, b, out):  # type: ignore[no-untyped-def]
-    """``<a[n], b[n]>`` of every sample."""
-    batch, size = a.shape
-    many = (size + CHUNK - 1) // CHUNK
-    part = np.empty((batch, many))
-    for item in prange(batch * many):
-        n, lo = item // many, item % many * CHUNK
-        part[n, item % many] = dot(a[n, lo : lo + CHUNK], b[n, lo : lo + CHUNK])
-    for n in range(batch):
-        out[n] = part[n].sum()
+@dataclass(frozen=True, eq=False)
+class Operator:
+    """``B + Σ_b s_ab (-∂_b²) + shift`` on a grid.
+
+    Attributes
+    ----------
+    blocks : array, shape (N, K, X, P)
+    s : array, shape (N, D, 3)
+    shift : array, shape (N,)
+    shape : tuple of 3 int
+        X, Y, Z; P = Y * Z.
+    """
+
+    blocks: Array
+    s: Array
+    shift: Array
+    shape: tuple[int, ...]
+
+    @cached_property
+    def _work(self) -> tuple[int, tuple[int, int, int | None]]:
+        """Items, and the last of their arguments but the output."""
+        size, nz = self.blocks.shape[-1], self.shape[2]
+        piece, many = pieces(size, nz)
+        return len(self.blocks) * self.shape[0] * many, (nz, piece, None if self.blocks.shape[1] == 6 else 0)
+
+    @cached_property
+    def _diagonal(self) -> Array:
+        """Of the stencil and the shift along a plane's own axes, (N, D, P)."""
+        diagonal: Array = _cpu_stencils.plane_diagonal(
+            self.s, self.shift, self.s.shape[1], self.blocks.shape[-1], self.shape[2]
+        )
+        return diagonal
+
+    def apply(self, x: Array, out: Array) -> None:
+        """``out = A x``."""
+        items, rest = self._work
+        _cpu_stencils.apply_operator(items, self.blocks, self.s, self.shift, x, *rest, out)
+
+    def residual(self, rhs: Array, x: Array, out: Array) -> None:
+        """``out = rhs - A x``."""
+        items, rest = self._work
+        _cpu_stencils.residual(items, self.blocks, self.s, self.shift, rhs, x, *rest, out)
+
+    def relax(self, rhs: Array, x: Array | None, omega: float, out: Array) -> None:
+        """A damped block-Jacobi sweep from x, None for zero."""
+        items, rest = self._work
+        factor = np.float32(omega)
+        if x is None:
+            _cpu_stencils.relax_from_zero(items, self.blocks, self.s, self._diagonal, rhs, factor, *rest, out)
+        else:
+            _cpu_stencils.relax(items, self.blocks, self.s, self._diagonal, self.shift, rhs, x, factor, *rest, out)
+
+    def coarsened(self, average: Bands, s: Array, shape: tuple[int, ...]) -> Operator:
+        """The operator of the next level."""
+        blocks = np.empty((*self.blocks.shape[:2], shape[0], shape[1] * shape[2]), dtype=np.float32)
+        change(self.blocks, self.shape, average, False, blocks, shape)
+        return Operator(blocks, s, self.shift, shape)
+
+
+@dataclass(frozen=True, eq=False)
+class Step:
+    """Bands from a level to the next, of residuals and of blocks, and back, of corrections."""
+
+    shape: tuple[int, ...]
+    restrict: Bands
+    prolong: Bands
+    average: Bands
+
+
+class Cycle:
+    """The V-cycle of a hierarchy, with its room to work in."""
+
+    def __init__(self, finest: Operator, s: Sequence[Array], steps: Sequence[Step], omega: float) -> None:
+        self.levels, self.steps, self.omega = [finest], steps, omega
+        for step, weights in zip(steps, s[1:], strict=True):
+            self.levels.append(self.levels[-1].coarsened(step.average, weights, step.shape))
+        batch, ndim = finest.s.shape[:2]
+        room = [(batch, ndim, *level.blocks.shape[2:]) for level in self.levels]
+        self.right, self.before, self.after = ([np.empty(shape, dtype=np.float32) for shape in room] for _ in range(3))
+
+    def __call__(self, rhs: Array, out: Array) -> None:
+        """Apply to a residual, (N, D, X, P)."""
+        right, after = [rhs, *self.right[1:]], [out, *self.after[1:]]
+        for depth, step in enumerate(self.steps):
+            level, x, rest = self.levels[depth], self.before[depth], after[depth]
+            level.relax(right[depth], None, self.omega, x)
+            level.residual(right[depth], x, rest)
+            change(rest, level.shape, step.restrict, False, right[depth + 1], step.shape)
+        self.levels[-1].relax(right[-1], None, 1.0, after[-1])
+        for depth in range(len(self.steps) - 1, -1, -1):
+            level, step, x = self.levels[depth], self.steps[depth], self.before[depth]
+            change(after[depth + 1], step.shape, step.prolong, True, x, level.shape)
+            level.relax(right[depth], x, self.omega, after[depth])
+
+
+def change(source: Array, before: Sequence[int], bands: Bands, add: bool, out: Array, after: Sequence[int]) -> None:
+    """Bring components (N, K, X, P) from one shape to another, or add what is brought."""
+    resample(
+        out.shape[0] * out.shape[1] * after[0], source.reshape(-1, *before), 1, *bands, add, out.reshape(-1, *after)
+    )
 
 
 @line
@@ -38,167 +132,93 @@ def _combine(z, beta, p):  # type: ignore[no-untyped-def]
 
 
 @line
-def _advance(alpha, p, q, x, r):  # type: ignore[no-untyped-def]
+def _advance(alpha, p, x):  # type: ignore[no-untyped-def]
     for i in range(len(x)):
         x[i] += alpha * p[i]
-    for i in range(len(r)):
-        r[i] -= alpha * q[i]
 
 
 @loop
-def _turn(z, beta, p):  # type: ignore[no-untyped-def]
+def _turn(start, stop, z, beta, p):  # type: ignore[no-untyped-def]
     """``p = z + beta p``."""
-    batch, size = z.shape
-    many = (size + CHUNK - 1) // CHUNK
-    for item in prange(batch * many):
+    many = (z.shape[1] + CHUNK - 1) // CHUNK
+    for item in range(start, stop):
         n, lo = item // many, item % many * CHUNK
         _combine(z[n, lo : lo + CHUNK], beta[n], p[n, lo : lo + CHUNK])
 
 
 @loop
-def _step(alpha, p, q, x, r, out):  # type: ignore[no-untyped-def]
-    """``x += alpha p``, ``r -= alpha q``; `out` gets <r, r>."""
-    batch, size = x.shape
-    many = (size + CHUNK - 1) // CHUNK
-    part = np.empty((batch, many))
-    for item in prange(batch * many):
+def _advanced(start, stop, alpha, p, q, x, r, part):  # type: ignore[no-untyped-def]
+    """``x += alpha p``, ``r -= alpha q``; `part` gets <r, r> of every piece."""
+    many = (x.shape[1] + CHUNK - 1) // CHUNK
+    for item in range(start, stop):
         n, lo = item // many, item % many * CHUNK
         hi = lo + CHUNK
-        _advance(alpha[n], p[n, lo:hi], q[n, lo:hi], x[n, lo:hi], r[n, lo:hi])
+        _advance(alpha[n], p[n, lo:hi], x[n, lo:hi])
+        _advance(-alpha[n], q[n, lo:hi], r[n, lo:hi])
         part[n, item % many] = dot(r[n, lo:hi], r[n, lo:hi])
-    for n in range(batch):
-        out[n] = part[n].sum()
 
 
-@njit(cache=True, nogil=True)
-def _taps(table, starts, weights, m):  # type: ignore[no-untyped-def]
-    """One axis: starts (m,) and weights (width, m), from where the table says that they lie."""
-    start, weight, width = table[0], table[1], table[2]
-    return starts[start : start + m], weights[weight : weight + width * m].reshape(width, m)
+@loop
+def _dots(start, stop, a, b, part):  # type: ignore[no-untyped-def]
+    many = (a.shape[1] + CHUNK - 1) // CHUNK
+    for item in range(start, stop):
+        n, lo = item // many, item % many * CHUNK
+        part[n, item % many] = dot(a[n, lo : lo + CHUNK], b[n, lo : lo + CHUNK])
 
 
-@njit(cache=True, nogil=True)
-def _resample(image, before, after, table, starts, weights, add, out):  # type: ignore[no-untyped-def]
-    """Bring components (N, K, X, P) from one level's shape to another's."""
-    planes = image.shape[0] * image.shape[1]
-    sx, wx = _taps(table[0], starts, weights, after[0])
-    sy, wy = _taps(table[1], starts, weights, after[1])
-    sz, wz = _taps(table[2], starts, weights, after[2])
-    source = image.reshape(planes, before[0], before[1], before[2])
-    target = out.reshape(planes, after[0], after[1], after[2])
-    resample(source, 1, sx, wx, sy, wy, sz, wz, add, target)
+def dots(a: Array, b: Array) -> NDArray[np.float64]:
+    """``<a[n], b[n]>`` of every sample of two arrays (N, V)."""
+    part = np.empty((len(a), -(-a.shape[1] // CHUNK)))
+    _dots(part.size, a, b, part)
+    total: NDArray[np.float64] = part.sum(1)
+    return total
 
 
-@njit(cache=True, nogil=True)
-def _of_level(flat, components, shapes, depth):  # type: ignore[no-untyped-def]
-    """Level `depth` ≥ 1 of a flat array (N, components * voxels of all levels but the first), as (1, N * ...)."""
-    batch = flat.shape[0]
-    offset = 0
-    for level in range(1, depth):
-        offset += batch * components * shapes[level].prod()
-    nx, size = shapes[depth][0], shapes[depth][1] * shapes[depth][2]
-    whole = flat.ravel()[offset : offset + batch * components * nx * size]
-    return whole.reshape(batch, components, nx, size)
-
-
-@njit(cache=True, nogil=True)
-def _cycle(blocks, coarse, s, shift, shapes, tables, starts, weights, omega, rhs, work, out):  # type: ignore[no-untyped-def]
-    """One V-cycle for `rhs` into `out`; `work` holds three flat arrays of the coarse levels, and one of the finest."""
-    depth, ndim = len(shapes) - 1, rhs.shape[1]
-    right, state, other, spare = work
-    for level in range(depth):
-        b = blocks if level == 0 else _of_level(coarse, coarse_components(ndim), shapes, level)
-        r = rhs if level == 0 else _of_level(right, ndim, shapes, level)
-        x = spare if level == 0 else _of_level(state, ndim, shapes, level)
-        y = out if level == 0 else _of_level(other, ndim, shapes, level)
-        nz = shapes[level][2]
-        relax_from_zero(b, s[level], shift, r, omega, nz, x)
-        residual(b, s[level], shift, r, x, nz, y)
-        below = _of_level(right, ndim, shapes, level + 1)
-        _resample(y, shapes[level], shapes[level + 1], tables[level, 0], starts, weights, False, below)
-    b = blocks if depth == 0 else _of_level(coarse, coarse_components(ndim), shapes, depth)
-    r = rhs if depth == 0 else _of_level(right, ndim, shapes, depth)
-    y = out if depth == 0 else _of_level(other, ndim, shapes, depth)
-    relax_from_zero(b, s[depth], shift, r, np.float32(1), shapes[depth][2], y)
-    for level in range(depth - 1, -1, -1):
-        b = blocks if level == 0 else _of_level(coarse, coarse_components(ndim), shapes, level)
-        r = rhs if level == 0 else _of_level(right, ndim, shapes, level)
-        x = spare if level == 0 else _of_level(state, ndim, shapes, level)
-        y = out if level == 0 else _of_level(other, ndim, shapes, level)
-        below = _of_level(other, ndim, shapes, level + 1)
-        _resample(below, shapes[level + 1], shapes[level], tables[level, 1], starts, weights, True, x)
-        relax(b, s[level], shift, r, x, omega, shapes[level][2], y)
-
-
-@njit(cache=True, nogil=True)
-def coarse_components(ndim):  # type: ignore[no-untyped-def]
-    """Entries of a symmetric block."""
-    return ndim * (ndim + 1) // 2
-
-
-@njit(cache=True, nogil=True)
-def solve(blocks, s, shift, shapes, tables, starts, weights, omega, rhs, tolerance, iterations, x):  # type: ignore[no-untyped-def]
-    """Solve ``(B + stencil + shift) x = rhs`` from zero.
-
-    Parameters
-    ----------
-    blocks, rhs, x : (N, K, X, P), (N, D, X, P), (N, D, X, P)
-    s : (levels, N, D, 3)
-    shift : (N,)
-    shapes : (levels, 3), int64
-    tables : (levels - 1, 3, 3, 3), int64
-        For the way down, the way up and the blocks, and each axis: where its starts and weights lie, and their width.
-    starts, weights : flat
-    omega : float32
-    tolerance, iterations
-
-    Returns
-    -------
-    status, iterations done, worst relative residual
-    """
-    batch, ndim = rhs.shape[0], rhs.shape[1]
-    below = 0
-    for level in range(1, len(shapes)):
-        below += shapes[level].prod()
-    entries = coarse_components(ndim)
-    coarse = np.empty((batch, entries * below), dtype=np.float32)
-    for level in range(1, len(shapes)):
-        finer = blocks if level == 1 else _of_level(coarse, entries, shapes, level - 1)
-        here = _of_level(coarse, entries, shapes, level)
-        _resample(finer, shapes[level - 1], shapes[level], tables[level - 1, 2], starts, weights, False, here)
-    field = (batch, ndim * below)
-    spare = np.empty_like(rhs)
-    work = (np.empty(field, np.float32), np.empty(field, np.float32), np.empty(field, np.float32), spare)
-    flat = (batch, rhs.size // batch)
-    x[:] = 0
-    norm, rz, rz_new, curvature = np.empty(batch), np.empty(batch), np.empty(batch), np.empty(batch)
-    alpha, beta = np.zeros(batch, np.float32), np.zeros(batch, np.float32)
-    dots(rhs.reshape(flat), rhs.reshape(flat), norm)
+def solve(
+    finest: Operator,
+    s: Sequence[Array],
+    steps: Sequence[Step],
+    omega: float,
+    rhs: Array,
+    tolerance: float,
+    iterations: int,
+) -> tuple[Array, SolveStatus, int, float]:
+    """Solve ``A x = rhs`` from zero; what it ends with, why, after how many iterations, and the worst residual."""
+    flat = (len(rhs), -1)
+    x = np.zeros_like(rhs)
+    norm = dots(rhs.reshape(flat), rhs.reshape(flat))
     if not np.isfinite(norm).all():
-        return BREAKDOWN, 0, np.nan
+        return x, SolveStatus.BREAKDOWN, 0, float("nan")
     if not norm.any():
-        return ZERO, 0, 0.0
-    r, p, q, z = rhs.copy(), np.zeros_like(rhs), np.empty_like(rhs), np.empty_like(rhs)
-    worst = 1.0
+        return x, SolveStatus.ZERO, 0, 0.0
+    cycle = Cycle(finest, s, steps, omega)
+    r, z, q = rhs.copy(), np.empty_like(rhs), np.empty_like(rhs)
+    p, rz, worst = z, norm, 1.0
     for count in range(iterations):
-        _cycle(blocks, coarse, s, shift, shapes, tables, starts, weights, omega, r, work, z)
-        dots(r.reshape(flat), z.reshape(flat), rz_new)
-        for n in range(batch):
+        if count == 0:  # the first direction is the cycle's
+            cycle(r, p := np.empty_like(rhs))
+            rz = dots(r.reshape(flat), p.reshape(flat))
+        else:
+            cycle(r, z)
+            following = dots(r.reshape(flat), z.reshape(flat))
             # A sample that is solved exactly has rz = 0; its direction stays zero.
-            beta[n] = rz_new[n] / rz[n] if count > 0 and rz[n] > 0 else 0
-            rz[n] = rz_new[n]
-        _turn(z.reshape(flat), beta, p.reshape(flat))
-        apply_operator(blocks, s[0], shift, p, shapes[0][2], q)
-        dots(p.reshape(flat), q.reshape(flat), curvature)
-        for n in range(batch):
-            if not (isfinite(curvature[n]) and curvature[n] >= 0):
-                return BREAKDOWN, count, worst
-            alpha[n] = rz[n] / curvature[n] if curvature[n] > 0 else 0
-        _step(alpha, p.reshape(flat), q.reshape(flat), x.reshape(flat), r.reshape(flat), rz_new)
-        worst = 0.0
-        for n in range(batch):
-            if norm[n] > 0:
-                worst = max(worst, sqrt(rz_new[n] / norm[n]))
+            beta = np.divide(following, rz, out=np.zeros_like(rz), where=rz > 0).astype(np.float32)
+            _turn(_many(p), z.reshape(flat), beta, p.reshape(flat))
+            rz = following
+        finest.apply(p, q)
+        curvature = dots(p.reshape(flat), q.reshape(flat))
+        if not (np.isfinite(curvature) & (curvature >= 0)).all():
+            return x, SolveStatus.BREAKDOWN, count, worst
+        alpha = np.divide(rz, curvature, out=np.zeros_like(rz), where=curvature > 0).astype(np.float32)
+        part = np.empty((len(x), _many(x) // len(x)))
+        _advanced(part.size, alpha, p.reshape(flat), q.reshape(flat), x.reshape(flat), r.reshape(flat), part)
+        left = np.divide(part.sum(1), norm, out=np.zeros_like(norm), where=norm > 0).max()
+        worst = sqrt(left) if isfinite(left) else float("inf")
         if worst <= tolerance:
-            return CONVERGED, count + 1, worst
-    return EXHAUSTED, iterations, worst
+            return x, SolveStatus.CONVERGED, count + 1, worst
+    return x, SolveStatus.MAX_ITERATIONS, iterations, worst
+
+
+def _many(array: Array) -> int:
+    """Pieces of an array (N, ...)."""
+    return len(array) * -(-int(array[0].size) // CHUNK)

@@ -7,9 +7,9 @@ those of the identity.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit, prange
+from numba import njit
 
-from learngn.kernels._cpu_lines import FAST
+from learngn.kernels._cpu_threads import loop
 
 
 @njit(inline="always")
@@ -27,11 +27,11 @@ def _load(blocks, n, x, y, z):  # type: ignore[no-untyped-def]
     return blocks[n, 0, x, y, z], blocks[n, 1, x, y, z], zero, blocks[n, 2, x, y, z], zero, np.float32(1)
 
 
-@njit(parallel=True, cache=True, nogil=True, fastmath=FAST)
-def diffusion(s, faces, field, out):  # type: ignore[no-untyped-def]
+@loop
+def diffusion(start, stop, s, faces, field, out):  # type: ignore[no-untyped-def]
     """``Σ_b s_ab (-∂_b c_b ∂_b) field``; a neighbour clamped at the border carries no flux, whatever its face."""
-    batch, ndim, nx, ny, nz = field.shape
-    for row in prange(batch * nx):
+    _batch, ndim, nx, ny, nz = field.shape
+    for row in range(start, stop):
         n, x = row // nx, row % nx
         m = n if faces.shape[0] > 1 else 0
         xm, xp = max(x - 1, 0), min(x + 1, nx - 1)
@@ -56,11 +56,11 @@ def diffusion(s, faces, field, out):  # type: ignore[no-untyped-def]
                     out[n, a, x, y, z] = total
 
 
-@njit(parallel=True, cache=True, nogil=True, fastmath=FAST)
-def apply_blocks(blocks, shift, field, elastic, out):  # type: ignore[no-untyped-def]
+@loop
+def apply_blocks(start, stop, blocks, shift, field, elastic, out):  # type: ignore[no-untyped-def]
     """``(B + shift) field + elastic``."""
-    batch, ndim, nx, ny, nz = field.shape
-    for row in prange(batch * nx):
+    _batch, ndim, nx, ny, nz = field.shape
+    for row in range(start, stop):
         n, x = row // nx, row % nx
         for y in range(ny):
             for z in range(nz):
@@ -73,13 +73,13 @@ def apply_blocks(blocks, shift, field, elastic, out):  # type: ignore[no-untyped
                     out[n, 2, x, y, z] = b02 * v0 + b12 * v1 + (b22 + shift[n]) * v2 + elastic[n, 2, x, y, z]
 
 
-@njit(parallel=True, cache=True, nogil=True, fastmath=FAST)
-def relax(blocks, diagonal, shift, rhs, field, elastic, omega, out):  # type: ignore[no-untyped-def]
+@loop
+def relax(start, stop, blocks, diagonal, shift, rhs, field, elastic, omega, out):  # type: ignore[no-untyped-def]
     """``field + ω (B + diagonal + shift)⁻¹ (rhs - (B + shift) field - elastic)``; an empty `field` is zero."""
-    batch, ndim, nx, ny, nz = rhs.shape
+    _batch, ndim, nx, ny, nz = rhs.shape
     started = field.size > 0
     zero = np.float32(0)
-    for row in prange(batch * nx):
+    for row in range(start, stop):
         n, x = row // nx, row % nx
         for y in range(ny):
             for z in range(nz):

@@ -1,16 +1,23 @@
 """Compiled composition with a step that is shortened where it would fold, row by row.
 
-Fields are (N, D, V), whole volumes of `shape` (X, Y, Z); a 2D grid is one plane, X = 1. After the first attempt only
+Fields are (N, D, V), whole volumes of `shape` (X, Y, Z); a 2D grid is one plane, X = 1, and
+`plane` is not None: the other case is not even compiled. After the first attempt only
 what is near a fold is composed again: elsewhere nothing has changed.
 """
 
 from __future__ import annotations
 
-import numpy as np
-from numba import njit, prange
+from collections.abc import Sequence
+from typing import TypeAlias
 
-from learngn.kernels._cpu_lines import line, loop
+import numpy as np
+from numpy.typing import NDArray
+
+from learngn.kernels._cpu_lines import line
 from learngn.kernels._cpu_sampling import compose_row
+from learngn.kernels._cpu_threads import loop
+
+Array: TypeAlias = NDArray[np.float32]
 
 _ONE = np.float32(1)
 
@@ -44,14 +51,14 @@ def _determinant2(hy, b, vm, vp, c, qm, qp, out):  # type: ignore[no-untyped-def
         out[z] = b1 * c2 - b2 * c1
 
 
-@njit(cache=True, nogil=True)
-def determinant_row(field, nx, ny, nz, x, y, out):  # type: ignore[no-untyped-def]
+@line
+def determinant_row(field, plane, nx, ny, nz, x, y, out):  # type: ignore[no-untyped-def]
     """``det(I + ∇u)`` along a row of a field (D, V), central differences, one-sided at the borders."""
     xm, xp, ym, yp = max(x - 1, 0), min(x + 1, nx - 1), max(y - 1, 0), min(y + 1, ny - 1)
     hx, hy = _ONE / np.float32(max(xp - xm, 1)), _ONE / np.float32(max(yp - ym, 1))
     i, im, ip = (x * ny + y) * nz, (xm * ny + y) * nz, (xp * ny + y) * nz
     jm, jp = (x * ny + ym) * nz, (x * ny + yp) * nz
-    if field.shape[0] == 3:
+    if plane is None:
         a, b, c = field[0], field[1], field[2]
         _determinant3(
             hx, hy, a[i : i + nz], a[im : im + nz], a[ip : ip + nz], a[jm : jm + nz], a[jp : jp + nz],
@@ -81,26 +88,26 @@ def determinant_row(field, nx, ny, nz, x, y, out):  # type: ignore[no-untyped-de
 
 
 @loop
-def determinant(field, shape, out):  # type: ignore[no-untyped-def]
+def determinant(start, stop, field, shape, plane, out):  # type: ignore[no-untyped-def]
     """``det(I + ∇u)``, (N, D, V) to (N, V)."""
     nx, ny, nz = shape
     rows = nx * ny
-    for item in prange(len(field) * rows):
+    for item in range(start, stop):
         n, r = item // rows, item % rows
-        determinant_row(field[n], nx, ny, nz, r // ny, r % ny, out[n, r * nz : r * nz + nz])
+        determinant_row(field[n], plane, nx, ny, nz, r // ny, r % ny, out[n, r * nz : r * nz + nz])
 
 
 @loop
-def _compose(u, step, shares, spans, shape, out):  # type: ignore[no-untyped-def]
+def _compose(start, stop, u, step, shares, spans, shape, plane, out):  # type: ignore[no-untyped-def]
     """Join the step to every displacement, rows' spans alone."""
     rows = shape[0] * shape[1]
     same = np.eye(3, 4).astype(np.float32)
-    for item in prange(len(u) * rows):
+    for item in range(start, stop):
         k, r = item // rows, item % rows
         n, share = k % len(step), shares[k // len(step)]
         lo, hi = spans[n, r, 0], spans[n, r, 1]
         if lo < hi:
-            compose_row(u[k], step[n], share, same, shape, r, lo, hi, out[k])
+            compose_row(u[k], step[n], share, same, shape, plane, r, lo, hi, out[k])
 
 
 @line
@@ -112,11 +119,11 @@ def _least(values):  # type: ignore[no-untyped-def]
 
 
 @loop
-def _judge(joined, spans, shape, bound, cells, least, low):  # type: ignore[no-untyped-def]
+def _judge(start, stop, joined, spans, shape, plane, bound, cells, least, low):  # type: ignore[no-untyped-def]
     """Least determinant of every row that has changed or borders on one; cells with too small a one are marked."""
     nx, ny, nz = shape
     rows, count = nx * ny, len(spans)
-    for item in prange(len(joined) * rows):
+    for item in range(start, stop):
         m, r = item // rows, item % rows
         n, x, y = m % count, r // ny, r % ny
         changed = False
@@ -131,7 +138,7 @@ def _judge(joined, spans, shape, bound, cells, least, low):  # type: ignore[no-u
         if not changed:
             continue
         row = np.empty(nz, dtype=np.float32)
-        determinant_row(joined[m], nx, ny, nz, x, y, row)
+        determinant_row(joined[m], plane, nx, ny, nz, x, y, row)
         least[m, r] = _least(row)
         if least[m, r] < bound:
             for z in range(nz):
@@ -142,7 +149,7 @@ def _judge(joined, spans, shape, bound, cells, least, low):  # type: ignore[no-u
                                 low[n, cx, cy, cz] = 1
 
 
-@njit(cache=True, nogil=True)
+@line
 def _widened(low):  # type: ignore[no-untyped-def]
     """Marked cells and all their neighbours."""
     count, nx, ny, nz = low.shape
@@ -157,11 +164,11 @@ def _widened(low):  # type: ignore[no-untyped-def]
 
 
 @loop
-def _shorten(step, wide, starts, weights, shape, spans):  # type: ignore[no-untyped-def]
+def _shorten(start, stop, step, wide, starts, weights, shape, spans):  # type: ignore[no-untyped-def]
     """Halve the step about the marked cells, less towards their rim; spans get what has changed of each row."""
     nx, ny, nz = shape
     rows, ndim = nx * ny, step.shape[1]
-    for item in prange(len(step) * rows):
+    for item in range(start, stop):
         n, r = item // rows, item % rows
         x, y = r // ny, r % ny
         along = np.zeros(wide.shape[3] + 1, dtype=np.float32)
@@ -189,39 +196,51 @@ def _shorten(step, wide, starts, weights, shape, spans):  # type: ignore[no-unty
                 spans[n, r, 0], spans[n, r, 1] = min(spans[n, r, 0], z), z + 1
 
 
-@njit(cache=True, nogil=True)
-def guarded(u, step, shares, shape, cells, starts, weights, bound, attempts, out):  # type: ignore[no-untyped-def]
+def guarded(
+    u: Array,
+    step: Array,
+    shares: Sequence[float],
+    shape: tuple[int, ...],
+    cells: NDArray[np.int64],
+    starts: NDArray[np.int64],
+    weights: Array,
+    bound: float,
+    attempts: int,
+    out: Array,
+) -> float:
     """Join a step to displacements; shorten it where ``det(I + ∇u)`` would fall below a bound.
 
     Parameters
     ----------
-    u, out : (M, D, V)
-    step : (N, D, V)
+    u, out : array, shape (M, D, V)
+    step : array, shape (N, D, V)
         Changed to what is taken of it.
-    shares : (M / N,)
+    shares : sequence of float, M / N of them
         What each displacement gets of the step.
     shape : tuple of 3 int
-    cells : (3, longest, 2)
+    cells : array, shape (3, longest, 2)
         Of every axis and voxel: the first and the last cell, of two voxels about, that it lies in.
-    starts, weights : (3, longest), (3, longest, 2)
+    starts, weights : array, shape (3, longest), (3, longest, 2)
         Linear interpolation from cells to voxels.
-    bound : float32
+    bound : float
     attempts : int
 
     Returns
     -------
-    smallest determinant left
+    float
+        Smallest determinant left.
     """
-    count, rows = len(step), shape[0] * shape[1]
-    coarse = (cells[0, shape[0] - 1, 1] + 1, cells[1, shape[1] - 1, 1] + 1, cells[2, shape[2] - 1, 1] + 1)
+    count, rows, plane = len(step), shape[0] * shape[1], None if u.shape[1] == 3 else 0
     spans = np.empty((count, rows, 2), dtype=np.int64)
-    spans[:, :, 0], spans[:, :, 1] = 0, shape[2]
+    spans[..., 0], spans[..., 1] = 0, shape[2]
     least = np.empty((len(u), rows), dtype=np.float32)
+    parts, floor = np.array(shares, dtype=np.float32), np.float32(bound)
+    coarse = [int(cells[axis, n - 1, 1]) + 1 for axis, n in enumerate(shape)]
     for attempt in range(attempts):
-        low = np.zeros((count, coarse[0], coarse[1], coarse[2]), dtype=np.uint8)
-        _compose(u, step, shares, spans, shape, out)
-        _judge(out, spans, shape, bound, cells, least, low)
+        low = np.zeros((count, *coarse), dtype=np.uint8)
+        _compose(len(u) * rows, u, step, parts, spans, shape, plane, out)
+        _judge(len(u) * rows, out, spans, shape, plane, floor, cells, least, low)
         if attempt == attempts - 1 or not low.any():
             break
-        _shorten(step, _widened(low), starts, weights, shape, spans)
-    return least.min()
+        _shorten(count * rows, step, _widened(low), starts, weights, shape, spans)
+    return float(least.min())

@@ -6,12 +6,12 @@ Arrays are (N, C, V), whole volumes of `shape` (X, Y, Z); a 2D grid is one plane
 from __future__ import annotations
 
 import numpy as np
-from numba import njit, prange
 
-from learngn.kernels._cpu_lines import line, loop
+from learngn.kernels._cpu_lines import line
+from learngn.kernels._cpu_threads import loop
 
 _ONE = np.float32(1)
-_TOGETHER = 2048  # voxels
+TOGETHER = 2048  # voxels of a piece: its sums fit the second cache
 
 
 @line
@@ -21,7 +21,7 @@ def _across(h, theirs, ours, wm, wp, fm, fp, out):  # type: ignore[no-untyped-de
         out[z] = h * (theirs * (wp[z] - wm[z]) + ours * (fp[z] - fm[z]))
 
 
-@njit(cache=True, nogil=True)
+@line
 def _differences(theirs, ours, w, f, x, lo, hi, shape, j):  # type: ignore[no-untyped-def]
     """Differences along the three axes, of a piece of whole rows of plane x: central, one-sided at the borders."""
     nx, ny, nz = shape
@@ -98,7 +98,7 @@ def _total(row):  # type: ignore[no-untyped-def]
 
 
 @loop
-def normal_equations(fixed, warped, weight, symmetric, shape, blocks, gradient, energy):  # type: ignore[no-untyped-def]
+def normal_equations(start, stop, fixed, warped, weight, symmetric, shape, piece, blocks, gradient, energy):  # type: ignore[no-untyped-def]
     """Blocks JᵀWJ and gradient JᵀWf summed over channels; `energy` (N, pieces) gets ½ Σ w f² of every piece.
 
     `weight` (N, 1, V) may be empty, for one.
@@ -108,11 +108,9 @@ def normal_equations(fixed, warped, weight, symmetric, shape, blocks, gradient, 
     ours = np.float32(0.5) if symmetric else np.float32(0)
     theirs = _ONE - ours
     lacking = 3 - ndim
-    # Pieces of whole rows, that fit the first cache with their sums.
     size = ny * nz
-    piece = max(1, _TOGETHER // nz) * nz
     many = (size + piece - 1) // piece
-    for item in prange(len(fixed) * nx * many):
+    for item in range(start, stop):
         n, x, lo = item // (nx * many), item // many % nx, item % many * piece
         hi = min(lo + piece, size)
         i, k = x * size + lo, x * size + hi
@@ -135,15 +133,7 @@ def normal_equations(fixed, warped, weight, symmetric, shape, blocks, gradient, 
         energy[n, item % (nx * many)] = _total(s[9]) / 2
 
 
-@njit(cache=True, nogil=True)
-def pieces(shape):  # type: ignore[no-untyped-def]
-    """Number of pieces that a volume is worked on in."""
-    nx, ny, nz = shape
-    piece = max(1, _TOGETHER // nz) * nz
-    return nx * ((ny * nz + piece - 1) // piece)
-
-
-@njit(cache=True, nogil=True)
+@line
 def _entry(a, b):  # type: ignore[no-untyped-def]
     """Where an entry of the upper triangle of a 3 x 3 block stands."""
     return a * (5 - a) // 2 + b
@@ -156,13 +146,12 @@ def _add_product(j, e, out):  # type: ignore[no-untyped-def]
 
 
 @loop
-def pull_back(u, gradient, shape, out):  # type: ignore[no-untyped-def]
+def pull_back(start, stop, u, gradient, shape, piece, out):  # type: ignore[no-untyped-def]
     """``(I + ∇u)ᵀ gradient``; fields are (N, D, V)."""
     nx, ny, nz = shape
     ndim, size = out.shape[1], ny * nz
-    piece = max(1, _TOGETHER // nz) * nz
     many = (size + piece - 1) // piece
-    for item in prange(len(out) * nx * many):
+    for item in range(start, stop):
         n, x, lo = item // (nx * many), item // many % nx, item % many * piece
         hi = min(lo + piece, size)
         i, k = x * size + lo, x * size + hi

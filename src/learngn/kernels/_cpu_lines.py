@@ -12,8 +12,13 @@ from numba import njit
 # branch in every loop.
 FAST = {"contract", "reassoc", "nsz", "arcp"}
 line = njit(cache=True, nogil=True, fastmath=FAST, error_model="numpy")
-loop = njit(cache=True, nogil=True, fastmath=FAST, error_model="numpy", parallel=True)
 CHUNK = 8192  # values of a line at most: thirty such lines fit the second cache
+
+
+def pieces(size: int, nz: int, at_most: int = CHUNK) -> tuple[int, int]:
+    """Values of a piece of whole rows of a plane, and pieces of the plane."""
+    piece = max(1, at_most // nz) * nz
+    return piece, -(-size // piece)
 
 
 @line

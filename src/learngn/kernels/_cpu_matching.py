@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit, prange
 
-from learngn.kernels._cpu_lines import FAST
+from learngn.kernels._cpu_threads import loop
 
 
-@njit(parallel=True, cache=True, nogil=True, fastmath=FAST)
-def match_cost(fixed, weight, moving, seen, offsets, cell, cost, covered):  # type: ignore[no-untyped-def]
+@loop
+def match_cost(start, stop, fixed, weight, moving, seen, offsets, cell, cost, covered):  # type: ignore[no-untyped-def]
     """Features are (N, X, Y, C, Z), weights (N, X, Y, Z), results (N, W, *cells)."""
-    batch, width, cx, cy, cz = cost.shape
+    _batch, width, cx, cy, cz = cost.shape
     channels, nz = fixed.shape[3], fixed.shape[4]
     k0, k1, k2 = cell[0], cell[1], cell[2]
     share = np.float32(1) / (k0 * k1 * k2)
-    for row in prange(batch * cx * cy):
+    for row in range(start, stop):
         n, cell_x, cell_y = row // (cx * cy), row // cy % cx, row % cy
         line = np.empty(nz, dtype=np.float32)
         total = np.empty(nz, dtype=np.float32)

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
-import numpy as np
-from numba import prange
+from typing import TypeAlias
 
-from learngn.kernels._cpu_lines import line, loop
+import numpy as np
+from numpy.typing import NDArray
+
+from learngn.kernels._cpu_lines import line
+from learngn.kernels._cpu_threads import loop
+
+# Starts (m,) and weights (width, m) of the three axes.
+Bands: TypeAlias = tuple[NDArray[np.uint32] | NDArray[np.float32], ...]
 
 
 @line
@@ -37,14 +43,14 @@ def _along_row(start, weights, channels, row, out):  # type: ignore[no-untyped-d
 
 
 @loop
-def resample(image, channels, sx, wx, sy, wy, sz, wz, add, out):  # type: ignore[no-untyped-def]
+def resample(start, stop, image, channels, sx, wx, sy, wy, sz, wz, add, out):  # type: ignore[no-untyped-def]
     """Resample (P, X, Y, Z * channels) to (P, X', Y', Z' * channels), or add to it what is resampled.
 
     Starts are (m,), unsigned; weights are (width, m): a zero weight must not reach beyond the axis.
     """
-    planes, mx, my, mz = out.shape
+    _planes, mx, my, mz = out.shape
     ny, nz = image.shape[2], image.shape[3]
-    for item in prange(planes * mx):
+    for item in range(start, stop):
         p, x = item // mx, item % mx
         plane = np.zeros(ny * nz, dtype=np.float32)
         for k in range(wx.shape[0]):

@@ -8,9 +8,9 @@ from __future__ import annotations
 from math import floor
 
 import numpy as np
-from numba import njit, prange
 
-from learngn.kernels._cpu_lines import line, loop
+from learngn.kernels._cpu_lines import line
+from learngn.kernels._cpu_threads import loop
 
 _ZERO = np.float32(0)
 _HALF = np.float32(0.5)
@@ -49,7 +49,7 @@ def places(m, x, y, first, shape, share, d0, d1, d2, index, f0, f1, f2):  # type
         f0[i], f1[i], f2[i] = p0 - i0, p1 - i1, p2 - i2
 
 
-@njit(cache=True, nogil=True)
+@line
 def strides(shape):  # type: ignore[no-untyped-def]
     """Steps to a cell's other corners; none along an axis one voxel thick."""
     nx, ny, nz = shape
@@ -95,7 +95,7 @@ def _several(index, f0, f1, f2, step, v, cell, out):  # type: ignore[no-untyped-
             out[k, i] = cell[k]
 
 
-@njit(cache=True, nogil=True)
+@line
 def _displacement(field, n, k, nz):  # type: ignore[no-untyped-def]
     """Components of a row's displacement along the three axes; zeros where there are none."""
     nothing, ndim = np.zeros(nz, dtype=np.float32), field.shape[1]
@@ -109,7 +109,7 @@ def _displacement(field, n, k, nz):  # type: ignore[no-untyped-def]
 
 
 @loop
-def warp_linear(image, before, field, m, shape, out):  # type: ignore[no-untyped-def]
+def warp_linear(start, stop, image, before, field, m, shape, out):  # type: ignore[no-untyped-def]
     """``out[n, :, p] = image[n, m (p + field[n, :, p])]``; `field` (N, D, V) may be empty (no displacement).
 
     `image` is (N, V' * C) of shape `before`, `out` (N, C, V): channels first.
@@ -117,7 +117,7 @@ def warp_linear(image, before, field, m, shape, out):  # type: ignore[no-untyped
     nx, ny, nz = shape
     rows, channels = nx * ny, out.shape[1]
     step = strides(before)
-    for item in prange(len(out) * rows):
+    for item in range(start, stop):
         n, r = item // rows, item % rows
         k = r * nz
         index, f = np.empty(nz, dtype=np.uint64), np.empty((3, nz), dtype=np.float32)
@@ -154,11 +154,11 @@ def _nearest(m, x, y, shape, d0, d1, d2, index):  # type: ignore[no-untyped-def]
 
 
 @loop
-def warp_nearest(image, before, field, m, shape, outside, out):  # type: ignore[no-untyped-def]
+def warp_nearest(start, stop, image, before, field, m, shape, outside, out):  # type: ignore[no-untyped-def]
     """As :func:`warp_linear` with the nearest voxel (halves round up) and `outside` beyond the image."""
     nz = shape[2]
     ny, rows, channels = shape[1], shape[0] * shape[1], out.shape[1]
-    for item in prange(len(out) * rows):
+    for item in range(start, stop):
         n, r = item // rows, item % rows
         k = r * nz
         index = np.empty(nz, dtype=np.int64)
@@ -204,14 +204,17 @@ def _join2(index, f1, f2, step, share, s1, s2, u1, u2, o1, o2):  # type: ignore[
         o2[i] = share * s2[i] + m2 + g1 * (n2 - m2)
 
 
-@njit(cache=True, nogil=True)
-def compose_row(u, step, share, m, shape, r, lo, hi, out):  # type: ignore[no-untyped-def]
-    """``δ + u(id + δ)`` with δ = share step of the voxels from `lo` to `hi` of row r; fields (D, V), m the identity."""
+@line
+def compose_row(u, step, share, m, shape, plane, r, lo, hi, out):  # type: ignore[no-untyped-def]
+    """``δ + u(id + δ)`` with δ = share step of the voxels from `lo` to `hi` of row r; fields (D, V), m the identity.
+
+    `plane` is None in 3D.
+    """
     ny, nz = shape[1], shape[2]
     i, j = r * nz + lo, r * nz + hi
     index, f = np.empty(hi - lo, dtype=np.uint64), np.empty((3, hi - lo), dtype=np.float32)
     corner = strides(shape)
-    if u.shape[0] == 3:
+    if plane is None:
         s0, s1, s2 = step[0, i:j], step[1, i:j], step[2, i:j]
         places(m, r // ny, r % ny, lo, shape, share, s0, s1, s2, index, f[0], f[1], f[2])
         _join3(

@@ -1,20 +1,17 @@
 """Compiled stencils on fields, (N, D, X, P), and blocks, (N, K, X, P): P a plane of rows of `nz` voxels.
 
-A 2D grid is one plane, X = 1; D = 2, K = 3. Work is shared out by planes and by chunks of whole rows.
+A 2D grid is one plane, X = 1; D = 2, K = 3, and `plane` is not None: the other case is not even compiled. Items are
+pieces of whole rows, `piece` values of a plane.
 """
 
 from __future__ import annotations
 
 import numpy as np
-from numba import njit, prange
 
 from learngn.kernels._cpu_lines import (
-    CHUNK,
-    FAST,
     apply2,
     apply3,
     line,
-    loop,
     relax2,
     relax3,
     residual2,
@@ -23,13 +20,7 @@ from learngn.kernels._cpu_lines import (
     solve3,
     stencil,
 )
-
-
-@njit(cache=True, nogil=True)
-def chunks(size, nz):  # type: ignore[no-untyped-def]
-    """Values of a chunk, and chunks of a plane."""
-    step = max(1, CHUNK // nz) * nz
-    return step, (size + step - 1) // step
+from learngn.kernels._cpu_threads import loop
 
 
 @line
@@ -42,16 +33,16 @@ def elastic_chunk(s, shift, field, nz, n, x, lo, hi, out):  # type: ignore[no-un
 
 
 @loop
-def apply_operator(blocks, s, shift, field, nz, out):  # type: ignore[no-untyped-def]
+def apply_operator(start, stop, blocks, s, shift, field, nz, piece, plane, out):  # type: ignore[no-untyped-def]
     """``(B + Σ_b s_ab (-∂_b²) + shift) field``."""
-    batch, ndim, nx, size = field.shape
-    step, many = chunks(size, nz)
-    for item in prange(batch * nx * many):
-        n, x, lo = item // (nx * many), item // many % nx, item % many * step
-        hi = min(size, lo + step)
+    _batch, ndim, nx, size = field.shape
+    many = (size + piece - 1) // piece
+    for item in range(start, stop):
+        n, x, lo = item // (nx * many), item // many % nx, item % many * piece
+        hi = min(size, lo + piece)
         t = np.empty((ndim, hi - lo), dtype=np.float32)
         elastic_chunk(s, shift[n], field, nz, n, x, lo, hi, t)
-        if ndim == 3:
+        if plane is None:
             apply3(
                 blocks[n, 0, x, lo:hi],
                 blocks[n, 1, x, lo:hi],
@@ -84,16 +75,16 @@ def apply_operator(blocks, s, shift, field, nz, out):  # type: ignore[no-untyped
 
 
 @loop
-def residual(blocks, s, shift, rhs, field, nz, out):  # type: ignore[no-untyped-def]
+def residual(start, stop, blocks, s, shift, rhs, field, nz, piece, plane, out):  # type: ignore[no-untyped-def]
     """``rhs - (B + Σ_b s_ab (-∂_b²) + shift) field``."""
-    batch, ndim, nx, size = field.shape
-    step, many = chunks(size, nz)
-    for item in prange(batch * nx * many):
-        n, x, lo = item // (nx * many), item // many % nx, item % many * step
-        hi = min(size, lo + step)
+    _batch, ndim, nx, size = field.shape
+    many = (size + piece - 1) // piece
+    for item in range(start, stop):
+        n, x, lo = item // (nx * many), item // many % nx, item % many * piece
+        hi = min(size, lo + piece)
         t = np.empty((ndim, hi - lo), dtype=np.float32)
         elastic_chunk(s, shift[n], field, nz, n, x, lo, hi, t)
-        if ndim == 3:
+        if plane is None:
             residual3(
                 blocks[n, 0, x, lo:hi],
                 blocks[n, 1, x, lo:hi],
@@ -130,7 +121,7 @@ def residual(blocks, s, shift, rhs, field, nz, out):  # type: ignore[no-untyped-
             )
 
 
-@njit(cache=True, nogil=True, fastmath=FAST)
+@line
 def plane_diagonal(s, shift, ndim, size, nz):  # type: ignore[no-untyped-def]
     """Diagonal of the stencil along a plane's own axes, (N, D, P): fewer neighbours at the borders."""
     ny = size // nz
@@ -145,17 +136,16 @@ def plane_diagonal(s, shift, ndim, size, nz):  # type: ignore[no-untyped-def]
 
 
 @loop
-def relax_from_zero(blocks, s, shift, rhs, omega, nz, out):  # type: ignore[no-untyped-def]
+def relax_from_zero(start, stop, blocks, s, diagonal, rhs, omega, nz, piece, plane, out):  # type: ignore[no-untyped-def]
     """``ω D⁻¹ rhs``, D the D x D diagonal blocks of the operator."""
-    batch, ndim, nx, size = rhs.shape
-    step, many = chunks(size, nz)
-    diagonal = plane_diagonal(s, shift, ndim, size, nz)
-    for item in prange(batch * nx * many):
-        n, x, lo = item // (nx * many), item // many % nx, item % many * step
-        hi = min(size, lo + step)
+    _batch, _ndim, nx, size = rhs.shape
+    many = (size + piece - 1) // piece
+    for item in range(start, stop):
+        n, x, lo = item // (nx * many), item // many % nx, item % many * piece
+        hi = min(size, lo + piece)
         beside = np.float32(min(x + 1, nx - 1) - max(x - 1, 0))
         e = beside * s[n, :, 0]
-        if ndim == 3:
+        if plane is None:
             solve3(
                 blocks[n, 0, x, lo:hi],
                 blocks[n, 1, x, lo:hi],
@@ -195,19 +185,18 @@ def relax_from_zero(blocks, s, shift, rhs, omega, nz, out):  # type: ignore[no-u
 
 
 @loop
-def relax(blocks, s, shift, rhs, field, omega, nz, out):  # type: ignore[no-untyped-def]
+def relax(start, stop, blocks, s, diagonal, shift, rhs, field, omega, nz, piece, plane, out):  # type: ignore[no-untyped-def]
     """``field + ω D⁻¹ (rhs - A field)``, D the D x D diagonal blocks of A."""
-    batch, ndim, nx, size = rhs.shape
-    step, many = chunks(size, nz)
-    diagonal = plane_diagonal(s, shift, ndim, size, nz)
-    for item in prange(batch * nx * many):
-        n, x, lo = item // (nx * many), item // many % nx, item % many * step
-        hi = min(size, lo + step)
+    _batch, ndim, nx, size = rhs.shape
+    many = (size + piece - 1) // piece
+    for item in range(start, stop):
+        n, x, lo = item // (nx * many), item // many % nx, item % many * piece
+        hi = min(size, lo + piece)
         beside = np.float32(min(x + 1, nx - 1) - max(x - 1, 0))
         t = np.empty((ndim, hi - lo), dtype=np.float32)
         elastic_chunk(s, shift[n], field, nz, n, x, lo, hi, t)
         e = beside * s[n, :, 0]
-        if ndim == 3:
+        if plane is None:
             relax3(
                 blocks[n, 0, x, lo:hi],
                 blocks[n, 1, x, lo:hi],
@@ -257,13 +246,13 @@ def relax(blocks, s, shift, rhs, field, omega, nz, out):  # type: ignore[no-unty
 
 
 @loop
-def laplacian(s, field, nz, out):  # type: ignore[no-untyped-def]
+def laplacian(start, stop, s, field, nz, piece, out):  # type: ignore[no-untyped-def]
     """``Σ_b s_ab (-∂_b²) field``."""
-    batch, ndim, nx, size = field.shape
-    step, many = chunks(size, nz)
-    for item in prange(batch * nx * many):
-        n, x, lo = item // (nx * many), item // many % nx, item % many * step
-        hi = min(size, lo + step)
+    _batch, ndim, nx, size = field.shape
+    many = (size + piece - 1) // piece
+    for item in range(start, stop):
+        n, x, lo = item // (nx * many), item // many % nx, item % many * piece
+        hi = min(size, lo + piece)
         xm, xp = max(x - 1, 0), min(x + 1, nx - 1)
         for a in range(ndim):
             s0, s1, s2 = s[n, a, 0], s[n, a, 1], s[n, a, 2]

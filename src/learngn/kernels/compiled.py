@@ -22,11 +22,10 @@ from learngn.kernels import (
     _cpu_sampling,
     _cpu_stencils,
 )
-from learngn.kernels.interface import Coarsening, Guarded, Solved, SolveStatus
+from learngn.kernels._cpu_lines import pieces
+from learngn.kernels.interface import Coarsening, Guarded, Solved
 from learngn.kernels.taps import Taps, area_taps, linear_taps
 
-# In the order of their numbers in _cpu_cycle.
-_STATUS = (SolveStatus.CONVERGED, SolveStatus.ZERO, SolveStatus.MAX_ITERATIONS, SolveStatus.BREAKDOWN)
 _NO_FIELD = np.zeros((0, 3, 0, 0, 0), dtype=np.float32)
 _NOWHERE = np.zeros((0, 3, 0), dtype=np.float32)
 _IDENTITY = Taps(np.zeros(1, dtype=np.int64), np.ones((1, 1)), 1)
@@ -80,9 +79,9 @@ def _stiffness(stiffness: Tensor) -> NDArray[np.float32]:
     return full
 
 
-def _bands(taps: Sequence[Taps]) -> list[tuple[NDArray[np.uint32], NDArray[np.float32]]]:
-    """Starts (m,) and weights (width, m) of each of three axes; 2D lacks the first."""
-    return [_band(tap) for tap in [_IDENTITY] * (3 - len(taps)) + list(taps)]
+def _bands(taps: Sequence[Taps]) -> _cpu_resample.Bands:
+    """Starts (m,) and weights (width, m) of each of three axes, one after the other; 2D lacks the first."""
+    return tuple(array for tap in [_IDENTITY] * (3 - len(taps)) + list(taps) for array in _band(tap))
 
 
 @lru_cache(maxsize=1024)
@@ -90,26 +89,23 @@ def _band(tap: Taps) -> tuple[NDArray[np.uint32], NDArray[np.float32]]:
     return tap.start.astype(np.uint32), np.ascontiguousarray(tap.weights.T, dtype=np.float32)
 
 
-@lru_cache(maxsize=64)
-def _packed(steps: tuple[Coarsening, ...]) -> tuple[NDArray[Any], ...]:
-    """Shapes (L + 1, 3), tables (L, 3, 3, 3), starts and weights of all levels: see :func:`_cpu_cycle.solve`."""
-    shapes = [step.fine for step in steps] + ([steps[-1].coarse] if steps else [])
-    tables = np.zeros((len(steps), 3, 3, 3), dtype=np.int64)
-    starts: list[NDArray[np.uint32]] = [np.zeros(0, dtype=np.uint32)]
-    weights: list[NDArray[np.float32]] = [np.zeros(0, dtype=np.float32)]
-    for level, step in enumerate(steps):
-        for kind, taps in enumerate((step.restrict, step.prolong, step.average)):
-            for axis, (start, weight) in enumerate(_bands(taps)):
-                tables[level, kind, axis] = sum(map(len, starts)), sum(map(len, weights)), len(weight)
-                starts.append(start)
-                weights.append(weight.ravel())
-    solid = [(1,) * (3 - len(shape)) + tuple(shape) for shape in shapes]
-    return np.array(solid, dtype=np.int64).reshape(-1, 3), tables, np.concatenate(starts), np.concatenate(weights)
+@lru_cache(maxsize=256)
+def _step(step: Coarsening) -> _cpu_cycle.Step:
+    return _cpu_cycle.Step(_solid(step.coarse), *(_bands(taps) for taps in (step.restrict, step.prolong, step.average)))
+
+
+def _operator(blocks: Tensor, stiffness: Tensor, shift: Tensor) -> _cpu_cycle.Operator:
+    return _cpu_cycle.Operator(_planes(blocks), _stiffness(stiffness), _scalars(shift), _solid(blocks.shape[2:]))
 
 
 def _solid(shape: Sequence[int]) -> tuple[int, ...]:
     """Shape of three axes; 2D lacks the first."""
     return (1, *shape)[-3:]
+
+
+def _rows(out: NDArray[Any], shape: Sequence[int]) -> int:
+    """Rows of an array (N, V) or (N, C, V): items of loops that go row by row."""
+    return len(out) * math.prod(shape[:-1])
 
 
 def _volumes(tensor: Tensor) -> NDArray[np.float32]:
@@ -158,7 +154,7 @@ class CompiledKernels:
         source, before = _pixels(image), _solid(image.shape[2:])
         out = np.empty((len(source), image.shape[1], math.prod(shape)), dtype=np.float32)
         displacement = _NOWHERE if field is None else _volumes(field)
-        _cpu_sampling.warp_linear(source, before, displacement, _matrix(matrix), _solid(shape), out)
+        _cpu_sampling.warp_linear(_rows(out, shape), source, before, displacement, _matrix(matrix), _solid(shape), out)
         return torch.from_numpy(out).reshape(*image.shape[:2], *shape)
 
     def warp_nearest(
@@ -167,7 +163,9 @@ class CompiledKernels:
         source, before = _pixels(image), _solid(image.shape[2:])
         out = np.empty((len(source), image.shape[1], math.prod(shape)), dtype=source.dtype)
         displacement, value = _NOWHERE if field is None else _volumes(field), source.dtype.type(outside)
-        _cpu_sampling.warp_nearest(source, before, displacement, _matrix(matrix), _solid(shape), value, out)
+        _cpu_sampling.warp_nearest(
+            _rows(out, shape), source, before, displacement, _matrix(matrix), _solid(shape), value, out
+        )
         return torch.from_numpy(out).reshape(*image.shape[:2], *shape)
 
     def resample(self, image: Tensor, taps: Sequence[Taps]) -> Tensor:
@@ -177,8 +175,9 @@ class CompiledKernels:
         source = image.detach().movedim(1, -1).flatten(-2) if interleaved else image.detach().contiguous().flatten(0, 1)
         solid = (len(source), *[1] * (3 - ndim), *source.shape[1:])
         out = np.empty((len(source), *[1] * (3 - ndim), *shape[:-1], shape[-1] * channels), dtype=np.float32)
-        x, y, z = _bands(taps)
-        _cpu_resample.resample(source.numpy().reshape(solid), channels, *x, *y, *z, False, out)
+        _cpu_resample.resample(
+            out.shape[0] * out.shape[1], source.numpy().reshape(solid), channels, *_bands(taps), False, out
+        )
         if interleaved:
             return torch.from_numpy(out).reshape(len(image), *shape, channels).movedim(-1, 1)
         return torch.from_numpy(out).reshape(*image.shape[:2], *shape)
@@ -190,29 +189,27 @@ class CompiledKernels:
         n, size = len(ours), math.prod(shape)
         blocks = np.empty((n, ndim * (ndim + 1) // 2, size), dtype=np.float32)
         gradient = np.empty((n, ndim, size), dtype=np.float32)
-        energy = np.empty((n, _cpu_linearise.pieces(shape)), dtype=np.float64)
+        piece, many = pieces(shape[1] * shape[2], shape[2], _cpu_linearise.TOGETHER)
+        energy = np.empty((n, shape[0] * many), dtype=np.float64)
         confidence = _NOWHERE if weight is None else _volumes(weight)
-        _cpu_linearise.normal_equations(ours, theirs, confidence, symmetric, shape, blocks, gradient, energy)
+        _cpu_linearise.normal_equations(
+            energy.size, ours, theirs, confidence, symmetric, shape, piece, blocks, gradient, energy
+        )
         both = [torch.from_numpy(a).reshape(n, -1, *fixed.shape[2:]) for a in (blocks, gradient)]
         return both[0], both[1], torch.from_numpy(energy.sum(1))
 
     def apply_operator(self, blocks: Tensor, stiffness: Tensor, shift: Tensor, x: Tensor) -> Tensor:
         field = _planes(x)
         out = np.empty_like(field)
-        weights, nz = _stiffness(stiffness), x.shape[-1]
-        _cpu_stencils.apply_operator(_planes(blocks), weights, _scalars(shift), field, nz, out)
+        _operator(blocks, stiffness, shift).apply(field, out)
         return torch.from_numpy(out).reshape(x.shape)
 
     def smooth(
         self, blocks: Tensor, stiffness: Tensor, shift: Tensor, rhs: Tensor, x: Tensor | None, omega: float
     ) -> Tensor:
-        right, nz, factor = _planes(rhs), rhs.shape[-1], np.float32(omega)
+        right = _planes(rhs)
         out = np.empty_like(right)
-        system = _planes(blocks), _stiffness(stiffness), _scalars(shift), right
-        if x is None:
-            _cpu_stencils.relax_from_zero(*system, factor, nz, out)
-        else:
-            _cpu_stencils.relax(*system, _planes(x), factor, nz, out)
+        _operator(blocks, stiffness, shift).relax(right, None if x is None else _planes(x), omega, out)
         return torch.from_numpy(out).reshape(rhs.shape)
 
     def solve(
@@ -226,33 +223,31 @@ class CompiledKernels:
         tolerance: float,
         iterations: int,
     ) -> Solved:
-        right = _planes(rhs)
-        x = np.empty_like(right)
-        shapes, tables, starts, weights = _packed(steps)
-        if not steps:
-            shapes = np.array([(1, *rhs.shape[2:])[-3:]], dtype=np.int64)
-        stencils = np.stack([_stiffness(level) for level in stiffness])
-        status, count, residual = _cpu_cycle.solve(
-            _planes(blocks), stencils, _scalars(shift), shapes, tables, starts, weights, np.float32(omega),
-            right, tolerance, iterations, x,
-        )  # fmt: skip
-        return Solved(torch.from_numpy(x).reshape(rhs.shape), _STATUS[status], count, residual)
+        finest, weights = _operator(blocks, stiffness[0], shift), [_stiffness(level) for level in stiffness]
+        found = _cpu_cycle.solve(
+            finest, weights, [_step(step) for step in steps], omega, _planes(rhs), tolerance, iterations
+        )
+        return Solved(torch.from_numpy(found[0]).reshape(rhs.shape), *found[1:])
 
     def elastic(self, stiffness: Tensor, x: Tensor, faces: Tensor | None) -> Tensor:
         if faces is None:
             planes = _planes(x)
             out = np.empty_like(planes)
-            _cpu_stencils.laplacian(_stiffness(stiffness), planes, x.shape[-1], out)
+            piece, many = pieces(planes.shape[-1], x.shape[-1])
+            items = len(planes) * planes.shape[2] * many
+            _cpu_stencils.laplacian(items, _stiffness(stiffness), planes, x.shape[-1], piece, out)
             return torch.from_numpy(out).reshape(x.shape)
         field = _planar(x)
         out = np.empty_like(field)
-        _cpu_elastic.diffusion(_thick(stiffness), _planar(faces), field, out)
+        _cpu_elastic.diffusion(len(out) * out.shape[2], _thick(stiffness), _planar(faces), field, out)
         return _as_field(out, x.shape[1])
 
     def apply_blocks(self, blocks: Tensor, shift: Tensor, x: Tensor, elastic: Tensor) -> Tensor:
         field = _planar(x)
         out = np.empty_like(field)
-        _cpu_elastic.apply_blocks(_planar(blocks), _scalars(shift), field, _planar(elastic), out)
+        _cpu_elastic.apply_blocks(
+            len(out) * out.shape[2], _planar(blocks), _scalars(shift), field, _planar(elastic), out
+        )
         return _as_field(out, x.shape[1])
 
     def relax(
@@ -269,25 +264,35 @@ class CompiledKernels:
         out = np.empty_like(right)
         start, product = (_NO_FIELD if t is None else _planar(t) for t in (x, elastic))
         _cpu_elastic.relax(
-            _planar(blocks), _planar(diagonal), _scalars(shift), right, start, product, np.float32(omega), out
+            len(out) * out.shape[2],
+            _planar(blocks),
+            _planar(diagonal),
+            _scalars(shift),
+            right,
+            start,
+            product,
+            np.float32(omega),
+            out,
         )
         return _as_field(out, rhs.shape[1])
 
     def dot(self, a: Tensor, b: Tensor) -> float:
-        each = np.empty(len(a))
-        _cpu_cycle.dots(_volumes(a).reshape(len(a), -1), _volumes(b).reshape(len(b), -1), each)
-        return float(each.sum())
+        return float(_cpu_cycle.dots(_volumes(a).reshape(len(a), -1), _volumes(b).reshape(len(b), -1)).sum())
 
     def pull_back(self, u: Tensor, gradient: Tensor) -> Tensor:
         values = _volumes(gradient)
         out = np.empty_like(values)
-        _cpu_linearise.pull_back(_volumes(u), values, _solid(u.shape[2:]), out)
+        shape = _solid(u.shape[2:])
+        piece, many = pieces(shape[1] * shape[2], shape[2], _cpu_linearise.TOGETHER)
+        _cpu_linearise.pull_back(len(u) * shape[0] * many, _volumes(u), values, shape, piece, out)
         return torch.from_numpy(out).reshape(gradient.shape)
 
     def determinant(self, field: Tensor) -> Tensor:
         source = _volumes(field)
         out = np.empty((len(source), source.shape[2]), dtype=np.float32)
-        _cpu_guard.determinant(source, _solid(field.shape[2:]), out)
+        shape = _solid(field.shape[2:])
+        plane = None if field.shape[1] == 3 else 0
+        _cpu_guard.determinant(_rows(out, shape), source, shape, plane, out)
         return torch.from_numpy(out).reshape(field.shape[0], *field.shape[2:])
 
     def guarded(
@@ -296,10 +301,7 @@ class CompiledKernels:
         shape = _solid(u.shape[2:])
         before, taken = _volumes(u), _volumes(step).copy()
         out = np.empty_like(before)
-        parts = np.array(shares, dtype=np.float32)
-        smallest = _cpu_guard.guarded(
-            before, taken, parts, shape, *_cells(shape, reach), np.float32(bound), attempts, out
-        )
+        smallest = _cpu_guard.guarded(before, taken, shares, shape, *_cells(shape, reach), bound, attempts, out)
         return Guarded(torch.from_numpy(out).reshape(u.shape), torch.from_numpy(taken).reshape(step.shape), smallest)
 
     def match_cost(
@@ -323,7 +325,14 @@ class CompiledKernels:
         cells = [n // k for n, k in zip((1, *fixed.shape[2:])[-3:], thick[1].tolist(), strict=True)]
         cost, covered = (np.empty((len(fixed), len(offsets), *cells), dtype=np.float32) for _ in range(2))
         _cpu_matching.match_cost(
-            rows(fixed), rows(weight)[..., 0, :], rows(moving), rows(seen)[..., 0, :], *thick, cost, covered
+            len(cost) * cells[0] * cells[1],
+            rows(fixed),
+            rows(weight)[..., 0, :],
+            rows(moving),
+            rows(seen)[..., 0, :],
+            *thick,
+            cost,
+            covered,
         )
         shape = (len(fixed), len(offsets), *cells[3 - ndim :])
         return torch.from_numpy(cost).reshape(shape), torch.from_numpy(covered).reshape(shape)

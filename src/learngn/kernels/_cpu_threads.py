@@ -1,0 +1,57 @@
+"""Compiled loops shared out over threads.
+
+Numba's own parallel loops take twice as long to compile, wait actively, and meet at every small loop of a coarse grid.
+Plain compiled loops that release the interpreter's lock need none of that; a small one runs where it is called.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import torch
+
+from learngn.kernels._cpu_lines import line
+
+_ENOUGH = 2**15  # values that are worth a thread
+
+
+class Loop:
+    """A compiled function ``f(start, stop, *arguments)`` that does its items from `start` to `stop`.
+
+    Called with the number of items and the arguments, by as many threads as PyTorch is allowed (and as are worth while,
+    by the largest array). Items must not write to the same place.
+    """
+
+    def __init__(self, function: Callable[..., None]) -> None:
+        self.compiled: Callable[..., None] = line(function)
+        self.__doc__, self.__name__ = function.__doc__, function.__name__
+
+    def __call__(self, items: int, *arguments: Any) -> None:
+        size = max(a.size for a in arguments if isinstance(a, np.ndarray))
+        threads = max(1, min(torch.get_num_threads(), items, size // _ENOUGH))
+        if threads == 1:
+            self.compiled(0, items, *arguments)
+            return
+        edges = [items * part // threads for part in range(threads + 1)]
+        # A process that was forked has none of its parent's threads.
+        pool = _pool(os.getpid(), torch.get_num_threads())
+        others = [pool.submit(self.compiled, start, stop, *arguments) for start, stop in pairwise(edges[1:])]
+        self.compiled(edges[0], edges[1], *arguments)
+        for other in others:
+            other.result()
+
+
+def loop(function: Callable[..., None]) -> Loop:
+    """Decorator: see :class:`Loop`."""
+    return Loop(function)
+
+
+@lru_cache(maxsize=4)
+def _pool(process: int, threads: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(threads, thread_name_prefix="learngn")
