@@ -1,9 +1,13 @@
 """Every back end against the torch reference: 2D and 3D, odd shapes, one voxel thick, several samples."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 import torch
 
+from learngn import kernels
+from learngn.errors import SettingsError
 from learngn.kernels.compiled import COMPILED
 from learngn.kernels.reference import ReferenceKernels, stencil_diagonal
 from learngn.kernels.taps import Taps, area_taps, linear_taps
@@ -109,8 +113,8 @@ def test_apply_blocks(shape):
     blocks, stiffness, shift, x = system(shape)
     elastic = REFERENCE.elastic(stiffness, x, None)
     whole = REFERENCE.apply_operator(blocks, stiffness, shift, x)
-    for kernels in (COMPILED, REFERENCE):
-        close(kernels.apply_blocks(blocks, shift, x, elastic), whole, 1e-4)
+    for each in (COMPILED, REFERENCE):
+        close(each.apply_blocks(blocks, shift, x, elastic), whole, 1e-4)
 
 
 def test_relax(shape):
@@ -119,8 +123,8 @@ def test_relax(shape):
     for x in (None, torch.randn_like(rhs)):
         elastic = None if x is None else REFERENCE.elastic(stiffness, x, None)
         whole = REFERENCE.smooth(blocks, stiffness, shift, rhs, x, 0.8)
-        for kernels in (COMPILED, REFERENCE):
-            close(kernels.relax(blocks, diagonal, shift, rhs, x, elastic, 0.8), whole, 1e-4)
+        for each in (COMPILED, REFERENCE):
+            close(each.relax(blocks, diagonal, shift, rhs, x, elastic, 0.8), whole, 1e-4)
 
 
 def test_determinant(shape):
@@ -162,3 +166,26 @@ def test_pull_back(shape):
 def test_dot(shape):
     a, b = torch.randn(2, len(shape), *shape), torch.randn(2, len(shape), *shape)
     assert COMPILED.dot(a, b) == pytest.approx(REFERENCE.dot(a, b), abs=1e-4)
+
+
+def test_the_choice_can_be_forced(monkeypatch):
+    assert kernels.best(torch.zeros(1)) is COMPILED
+    assert "numba" in kernels.in_use()["CPU"]
+    monkeypatch.setenv("LEARNGN_KERNELS", "torch")
+    assert isinstance(kernels.best(torch.zeros(1)), ReferenceKernels)
+    monkeypatch.setenv("LEARNGN_KERNELS", "fortran")
+    with pytest.raises(SettingsError, match=r"LEARNGN_KERNELS.*fortran.*auto or torch"):
+        kernels.best(torch.zeros(1))
+
+
+def test_threads_share_the_work_to_the_same_result():
+    u, step = torch.randn(1, 3, 40, 44, 48), torch.randn(1, 3, 40, 44, 48)
+    alone = COMPILED.warp(u, step, np.eye(4), u.shape[2:])
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(3)
+        with ThreadPoolExecutor(4) as pool:  # several callers at once, each with threads of its own
+            together = list(pool.map(lambda _: COMPILED.warp(u, step, np.eye(4), u.shape[2:]), range(8)))
+    finally:
+        torch.set_num_threads(before)
+    assert all(torch.equal(alone, one) for one in together)

@@ -31,7 +31,7 @@ def test_info(learngn):
     found = json.loads(learngn("info", "--json").stdout)
     assert {"learngn", "python", "torch", "numba", "SimpleITK", "numpy", "devices", "threads", "kernels"} <= set(found)
     assert found["devices"][0] == "cpu"
-    assert "kernels    CompiledKernels" in learngn("info").stdout
+    assert "kernels    CPU: numba" in learngn("info").stdout
 
 
 def test_demo(learngn, tmp_path, monkeypatch, files_in):

@@ -64,7 +64,6 @@ def _about(model: Path) -> dict[str, Any]:
 
 
 def _collect() -> dict[str, Any]:
-    import numba
     import torch
 
     from learngn import kernels
@@ -76,6 +75,6 @@ def _collect() -> dict[str, Any]:
         **{name: version(name) for name in _PACKAGES},
         "platform": platform.platform(),
         "devices": devices,
-        "threads": min(torch.get_num_threads(), numba.get_num_threads()),
-        "kernels": type(kernels.best(torch.zeros(1))).__name__,
+        "threads": torch.get_num_threads(),
+        "kernels": ", ".join(f"{kind}: {name}" for kind, name in kernels.in_use().items()),
     }

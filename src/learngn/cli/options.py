@@ -306,13 +306,10 @@ def limit_threads(threads: int | None) -> None:
     """Let every library that computes use so many threads at most."""
     if threads is None:
         return
-    import numba
     import SimpleITK as sitk
     import torch
 
     torch.set_num_threads(threads)
-    # Numba has started its threads already, as many as there are cores.
-    numba.set_num_threads(min(threads, numba.get_num_threads()))
     sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(threads)
 
 

@@ -85,7 +85,7 @@ def _per_sample(values: Tensor, x: Tensor) -> Tensor:
 class ReferenceKernels:
     """Plain torch implementation of :class:`learngn.kernels.interface.Kernels`."""
 
-    name = "reference"
+    name = "torch"
 
     def _coordinates(
         self, field: Tensor | None, matrix: NDArray[np.float64], shape: Sequence[int], like: Tensor
