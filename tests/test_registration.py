@@ -216,3 +216,12 @@ def test_regularisers_by_name():
 def test_tissue_that_is_no_label_map():
     with pytest.raises(LabelError, match=r"tissues: .*expected a label map in the world of the fixed image"):
         register(body(), body(1.5), settings=QUICK, tissue=body())
+
+
+@pytest.mark.data
+def test_scan_with_itself(data_root):
+    """Nothing moves; and the look at its negative, with which it cannot be aligned, does not end in overflow."""
+    scan = data_root / "HippocampusMR" / "imagesTr" / "HippocampusMR_0001_0000.nii.gz"
+    found = register(scan, scan)
+    assert float(found.displacement.data.abs().max()) == 0
+    np.testing.assert_array_equal(found.affine.matrix, np.eye(4))

@@ -16,6 +16,8 @@ from learngn.grid import FloatArray, Grid
 from learngn.kernels.reference import block_index
 from learngn.linearise import Analytic, NormalEquations
 
+_FARTHEST = 10.0  # parameter of a step: once the extent, or a scale of e^10
+
 
 @dataclass(frozen=True)
 class AffineResult:
@@ -98,7 +100,8 @@ class AffineGaussNewton:
         for _ in range(self.iterations):
             hessian, gradient = _project(state, fixed.grid, generators)
             step = -np.linalg.solve(hessian + damping * np.diag(np.diag(hessian) + 1e-12), gradient)
-            trial = matrix @ expm(np.einsum("k,kab->ab", step, generators))
+            # Scans that contradict each other, one its own negative for example: a step out of all bounds has no image.
+            trial = matrix @ expm(np.einsum("k,kab->ab", step.clip(-_FARTHEST, _FARTHEST), generators))
             trial_state, trial_energy = _evaluate(fixed, moving, trial, self.smallest_overlap)
             stretch = np.linalg.svd(trial[:-1, :-1], compute_uv=False)
             if trial_energy < energy and stretch.max() < self.max_scale and stretch.min() > 1 / self.max_scale:
