@@ -123,6 +123,8 @@ def cohort(
     chosen = choose_pairs(description, pairs)[:limit]
     guidance = Guidance(masks, keypoint_weight, keypoint_scale)
     options = recognised(options, (chosen[0].fixed, chosen[0].moving), quiet)
+    with console.progress(quiet) as bars:
+        console.compile_kernels(description.ndim, bars)
     with open_pool(workers, threads=threads, scheduler=scheduler, cluster=cluster) as pool:
         tell_workers(pool, quiet)
         with console.progress(quiet) as bars:

@@ -51,6 +51,16 @@ def progress(quiet: bool) -> Iterator[Progress]:
         yield bars
 
 
+def compile_kernels(ndim: int, bars: Progress) -> None:
+    """Compile for this processor what has not been yet; says so, as it takes a while."""
+    from learngn.kernels import warm
+
+    if warm.is_cold(ndim):
+        task = bars.add_task("compiling for this processor, this once", total=None)
+        warm.compile_all(ndim)
+        bars.remove_task(task)
+
+
 def print_json(result: Any) -> None:
     """Print a result for machines."""
     typer.echo(json.dumps(result, indent=2, ensure_ascii=False, allow_nan=False))

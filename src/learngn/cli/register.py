@@ -177,6 +177,7 @@ class Job:
         settings, keypoints = options.settings(truth.fixed), self._keypoints(truth)
         with result_folder(self.output) as folder, console.progress(quiet) as bars:
             task = bars.add_task("preparing", total=sum(settings.iterations))
+            console.compile_kernels(truth.fixed.ndim, bars)
             registration = register_pair(
                 *(images or (pair.fixed.image, pair.moving.image)),
                 settings=settings,

@@ -1,0 +1,112 @@
+"""Compile the kernels ahead of their first use, several processes at once.
+
+A kernel is compiled when it is first called, for this processor, and kept on disk. One process compiles one at a time;
+here each process takes a share of them.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from itertools import cycle
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from learngn._version import __version__
+from learngn.kernels.interface import Coarsening
+from learngn.kernels.taps import area_taps, linear_taps
+
+_SIDE = 4
+
+
+def jobs(ndim: int) -> list[Callable[[], object]]:
+    """Calls that use all that a registration with the usual settings uses, the longest to compile first."""
+    from learngn.kernels.compiled import COMPILED
+
+    shape = (_SIDE,) * ndim
+    field, image, several = _tensor(ndim, shape), _tensor(1, shape), _tensor(2, shape)
+    blocks = _tensor(ndim * (ndim + 1) // 2, shape)
+    weights, shift = torch.ones(1, ndim, ndim), torch.ones(1)
+    same = np.eye(ndim + 1)
+    taps = tuple(area_taps(_SIDE, 2) for _ in shape), tuple(linear_taps(2, _SIDE) for _ in shape)
+    coarsening = Coarsening(shape, (2,) * ndim, taps[0], taps[1], taps[0])
+
+    def solve() -> None:
+        COMPILED.solve(blocks, [weights, weights], shift, (coarsening,), 0.8, field, 1e-9, 3)
+
+    def sample() -> None:
+        COMPILED.warp(several, field, same, shape)
+        COMPILED.warp(image, None, same, shape)
+        for kind in (torch.uint8, torch.int16, torch.float32):
+            COMPILED.warp_nearest(image.to(kind), field, same, shape, 0)
+
+    def linearise() -> None:
+        COMPILED.normal_equations(several, several, None, True)
+        COMPILED.pull_back(field, field)
+        COMPILED.elastic(weights, field, None)
+        COMPILED.determinant(field)
+
+    def guard() -> None:
+        # So large a step that it is shortened: every part is used.
+        COMPILED.guarded(field * 0, 9 * field, (1.0,), 0.5, 2, 3)
+
+    return [solve, sample, linearise, guard]
+
+
+def is_cold(ndim: int) -> bool:
+    """Whether nothing has been compiled for this processor and this number of dimensions yet."""
+    return not _mark(ndim).exists()
+
+
+def compile_all(ndim: int, processes: int | None = None) -> None:
+    """Compile for images of `ndim` dimensions, and wait for it; what fails is compiled when it is needed.
+
+    Parameters
+    ----------
+    ndim : int
+    processes : int, optional
+        At once; by default as many as there are processors.
+    """
+    command = [sys.executable, "-m", "learngn.kernels.warm", str(ndim)]
+    count = max(1, min(processes or os.cpu_count() or 1, len(jobs(ndim))))
+    running = [
+        subprocess.Popen([*command, str(part), str(count)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        for part in range(count)
+    ]
+    done = [process.wait() == 0 for process in running]
+    if all(done):
+        try:
+            _mark(ndim).touch()
+        except OSError:  # a folder that cannot be written: Numba keeps its files elsewhere, and they serve as well
+            return
+
+
+def _mark(ndim: int) -> Path:
+    """A file that stands beside what Numba keeps, and goes with it."""
+    from learngn.kernels._cpu_sampling import warp_linear
+
+    folder = Path(warp_linear.compiled.stats.cache_path)  # type: ignore[attr-defined]
+    return folder / f"compiled_{ndim}d_{__version__}_{platform.machine()}"
+
+
+def _tensor(channels: int, shape: Sequence[int]) -> Tensor:
+    generator = torch.Generator().manual_seed(0)
+    return torch.rand((1, channels, *shape), generator=generator)
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Do one share of the jobs: dimensions, number of the share, number of shares."""
+    ndim, part, count = (int(argument) for argument in arguments)
+    for owner, job in zip(cycle(range(count)), jobs(ndim)):
+        if owner == part:
+            job()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
