@@ -280,8 +280,10 @@ def prepare(
     if settings is None:
         chosen = chosen.limited(fixed_image.grid)
     looking = feature if store is None else kept(feature, store)
+    voxel = _voxel(fixed_image.grid, model)
+    spacing = chosen.strides[-1] * voxel
     with clock.stage("features"):
-        seen = comparable(fixed_image, moving_image, feature)
+        seen = comparable(fixed_image, moving_image, feature, spacing)
     matrix, start = np.eye(fixed_image.grid.ndim + 1), "none"
     if chosen.affine:
         with clock.stage("affine"), torch.no_grad():
@@ -293,9 +295,8 @@ def prepare(
             "images that overlap",
             "let the affine stage find the shift (leave out --no-affine), or mend the headers",
         )
-    voxel = _voxel(fixed_image.grid, model)
     with clock.stage("features"), torch.no_grad():
-        first, second = looking(fixed_image, seen, chosen.strides[-1] * voxel)
+        first, second = looking(fixed_image, seen, spacing)
         pair = masked(first, masks[0]), masked(second, masks[1])
     return Prepared(fixed_image, moving_image, chosen, pair, matrix, start, voxel, clock.seconds, sliding)
 
