@@ -15,14 +15,15 @@ from learngn.features import Combined, Feature, FeatureImage, parse_features
 from learngn.features.base import working_image
 from learngn.grid import Grid
 from learngn.image import Image, check_scan
-from learngn.io import Pair, read_grid, read_image, read_landmarks
+from learngn.interop import ImageLike, as_image, is_label_map
+from learngn.io import Pair, read_grid, read_landmarks
 from learngn.optimise import LandmarkPairs
 from learngn.transform import Affine
 
 _MOST_LABELS = 1000
 
 
-def feature_of(features: str | Feature | None, fixed: str | Path | Image) -> Feature:
+def feature_of(features: str | Feature | None, fixed: ImageLike) -> Feature:
     """The feature asked for; by default that of scans, or that of label maps if the fixed image is one.
 
     Raises
@@ -34,16 +35,16 @@ def feature_of(features: str | Feature | None, fixed: str | Path | Image) -> Fea
         return parse_features(features)
     if features is not None:
         return features if isinstance(features, Combined) else Combined(((features, 1.0),))
-    labels = isinstance(fixed, Image) and fixed.labels
-    return parse_features(LABEL_FEATURES if labels else SCAN_FEATURES)
+    return parse_features(LABEL_FEATURES if is_label_map(fixed) else SCAN_FEATURES)
 
 
-def load(source: str | Path | Image, feature: Feature, what: str) -> Image:
+def load(source: ImageLike, feature: Feature, what: str) -> Image:
     """An image that a feature can work on.
 
     Parameters
     ----------
-    source : path or Image
+    source : ImageLike
+        Whatever :func:`learngn.interop.as_image` takes.
     feature : Feature
     what : str
         For messages: "fixed image".
@@ -53,7 +54,7 @@ def load(source: str | Path | Image, feature: Feature, what: str) -> Image:
     LearnGNError
         If it cannot be read, or is a scan where the feature wants a label map, or the other way round.
     """
-    image = source if isinstance(source, Image) else read_image(Path(source), labels=feature.labels)
+    image = as_image(source, labels=feature.labels)
     if feature.labels:
         if not image.labels:
             raise LabelError(
@@ -93,12 +94,12 @@ def check_pair(fixed: Image, moving: Image) -> None:
         )
 
 
-def load_mask(source: str | Path | Image | None, image: Image, what: str) -> Image | None:
+def load_mask(source: ImageLike | None, image: Image, what: str) -> Image | None:
     """A mask, 0 to 1, checked against its image.
 
     Parameters
     ----------
-    source : path or Image, optional
+    source : ImageLike, optional
         Of a label map what is not zero.
     image : Image
     what : str
@@ -111,7 +112,7 @@ def load_mask(source: str | Path | Image | None, image: Image, what: str) -> Ima
     """
     if source is None:
         return None
-    mask = source if isinstance(source, Image) else read_image(Path(source))
+    mask = as_image(source)
     data = (mask.data != 0 if mask.labels else mask.data).to(torch.float32)
     if mask.grid.ndim != image.grid.ndim or not mask.grid.overlap(image.grid):
         raise ImageError(what, f"{mask.name}, {mask.grid}", "a mask of the image", "check the file")
@@ -125,7 +126,7 @@ def load_mask(source: str | Path | Image | None, image: Image, what: str) -> Ima
     return Image(data, mask.grid)
 
 
-def load_tissue(source: str | Path | Image | None, fixed: Image) -> Image | None:
+def load_tissue(source: ImageLike | None, fixed: Image) -> Image | None:
     """A label map of the fixed image's tissues.
 
     Raises
@@ -137,7 +138,7 @@ def load_tissue(source: str | Path | Image | None, fixed: Image) -> Image | None
     """
     if source is None:
         return None
-    image = source if isinstance(source, Image) else read_image(Path(source), labels=True)
+    image = as_image(source, labels=True)
     if not image.labels or image.grid.ndim != fixed.grid.ndim or not image.grid.overlap(fixed.grid):
         raise LabelError(
             "tissues", f"{image.name}, {image.grid}", "a label map in the world of the fixed image", "check the file"

@@ -16,6 +16,7 @@ from learngn.features import Feature, FeatureImage, FeatureStore, kept
 from learngn.grid import FloatArray, Grid
 from learngn.image import Image
 from learngn.inputs import check_pair, feature_of, load, load_mask, load_tissue, masked
+from learngn.interop import ImageLike
 from learngn.model import Model, read_model
 from learngn.optimise import (
     AffineGaussNewton,
@@ -167,17 +168,17 @@ class Prepared:
 
 
 def register(
-    fixed: str | Path | Image,
-    moving: str | Path | Image,
+    fixed: ImageLike,
+    moving: ImageLike,
     *,
     features: str | Feature | None = None,
     settings: Settings | None = None,
     model: str | Path | Model | None = None,
     affine: bool | None = None,
-    fixed_mask: str | Path | Image | None = None,
-    moving_mask: str | Path | Image | None = None,
+    fixed_mask: ImageLike | None = None,
+    moving_mask: ImageLike | None = None,
     landmarks: LandmarkPairs | None = None,
-    tissue: str | Path | Image | None = None,
+    tissue: ImageLike | None = None,
     callback: Callable[[Iteration], None] | None = None,
     store: FeatureStore | None = None,
 ) -> Registration:
@@ -185,9 +186,10 @@ def register(
 
     Parameters
     ----------
-    fixed, moving : path or Image
-        Two scans, or two label maps for features that read label maps. They may differ in shape, spacing and
-        orientation.
+    fixed, moving : ImageLike
+        Two scans, or two label maps for features that read label maps: paths, images of ours, of SimpleITK, nibabel,
+        TorchIO or MONAI, or ``(array, affine)``; see :func:`learngn.interop.as_image`. They may differ in shape,
+        spacing and orientation.
     features : str or Feature, optional
         What is compared: ``"mind"``, ``"mind,intensity:0.5"``, ..., or an object of one's own. By default
         those of the settings; without settings those of the preset that the scans look like
@@ -198,12 +200,12 @@ def register(
         A trained model: it brings its features and settings along; `settings` may change its iterations.
     affine : bool, optional
         Whether to align linearly first; by default for scans alone.
-    fixed_mask, moving_mask : path or Image, optional
+    fixed_mask, moving_mask : ImageLike, optional
         Where the features count, 0 to 1 (or a label map: where it is not zero), on grids of their own. The displacement
         is found everywhere.
     landmarks : LandmarkPairs, optional
         Pairs of points that pull; with the feature ``none`` they are all that does.
-    tissue : path or Image, optional
+    tissue : ImageLike, optional
         Label map in the fixed image's world; displacements may differ across the boundaries of its labels: organs
         slide.
     callback : callable, optional
@@ -239,16 +241,16 @@ def register(
 
 
 def prepare(
-    fixed: str | Path | Image,
-    moving: str | Path | Image,
+    fixed: ImageLike,
+    moving: ImageLike,
     *,
     features: str | Feature | None = None,
     settings: Settings | None = None,
     model: Model | None = None,
     affine: bool | None = None,
-    fixed_mask: str | Path | Image | None = None,
-    moving_mask: str | Path | Image | None = None,
-    tissue: str | Path | Image | None = None,
+    fixed_mask: ImageLike | None = None,
+    moving_mask: ImageLike | None = None,
+    tissue: ImageLike | None = None,
     store: FeatureStore | None = None,
 ) -> Prepared:
     """All of a registration that comes before the displacement: for several schedules, it is done once.

@@ -1,0 +1,33 @@
+"""Images and fields of other libraries, in memory: SimpleITK, nibabel, TorchIO, MONAI, arrays with an affine.
+
+Each library's convention ends in the file of its name, as those of files end in :mod:`learngn.io`. A library is
+imported when one of its functions is called; none but SimpleITK has to be installed.
+"""
+
+from __future__ import annotations
+
+from learngn.interop.anything import ImageLike, as_image, is_label_map
+from learngn.interop.arrays import from_array
+from learngn.interop.monai import field_from_monai, field_to_monai, from_monai, to_monai
+from learngn.interop.nibabel import from_nibabel, to_nibabel
+from learngn.interop.simpleitk import field_to_simpleitk, from_simpleitk, to_simpleitk
+from learngn.interop.torchio import from_torchio, subject_images, to_torchio
+
+__all__ = [
+    "ImageLike",
+    "as_image",
+    "field_from_monai",
+    "field_to_monai",
+    "field_to_simpleitk",
+    "from_array",
+    "from_monai",
+    "from_nibabel",
+    "from_simpleitk",
+    "from_torchio",
+    "is_label_map",
+    "subject_images",
+    "to_monai",
+    "to_nibabel",
+    "to_simpleitk",
+    "to_torchio",
+]

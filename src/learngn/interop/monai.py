@@ -1,0 +1,123 @@
+"""MONAI: tensors (C, i, j, k) with an affine, RAS mm unless their meta data say LPS; fields in voxels."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from learngn.errors import ImageError, TransformError
+from learngn.grid import Grid
+from learngn.image import Image
+from learngn.interop.arrays import flat_affine, from_array, library, one_channel, volume_affine
+from learngn.io.itk import lps
+from learngn.transform import Affine, Composite, DisplacementField, Transform
+
+
+def from_monai(image: Any, *, labels: bool = False) -> Image:
+    """Turn a MetaTensor into an image of ours.
+
+    Parameters
+    ----------
+    image : monai.data.MetaTensor, shape (1, *S)
+        As MONAI's dictionary transforms have it: a channel, no batch.
+    labels : bool
+        Whether the values name classes.
+
+    Raises
+    ------
+    ImageError
+        If it has several channels, or a batch.
+    LearnGNError
+        As :func:`from_array` does.
+    """
+    if image.ndim not in (3, 4) or len(image) != 1:
+        raise ImageError(
+            "MetaTensor", f"shape {tuple(image.shape)}", "(1, *S), 2D or 3D", "use EnsureChannelFirst, take one channel"
+        )
+    ndim = image.ndim - 1
+    affine = flat_affine(np.asarray(image.affine.cpu(), dtype=np.float64), ndim)
+    if str(image.meta.get("space", "RAS")) == "LPS":
+        flip = np.eye(ndim + 1)
+        flip[:-1, :-1] = lps(ndim)
+        affine = flip @ affine
+    return from_array(image.as_tensor()[0], affine, labels=labels)
+
+
+def to_monai(image: Image) -> Any:
+    """Turn an image, (1, 1, *S), into a ``monai.data.MetaTensor`` of shape (1, *S), in RAS.
+
+    Raises
+    ------
+    ShapeError
+        If it has more than one sample or channel.
+    """
+    return _meta_tensor(one_channel(image)[None].clone(), image.grid)
+
+
+def field_to_monai(transform: Transform, fixed: Grid, moving: Grid) -> Any:
+    """Displacement that ``monai.networks.blocks.Warp`` applies to the moving image.
+
+    Parameters
+    ----------
+    transform : Transform
+        From the fixed to the moving world.
+    fixed, moving : Grid
+        Grids of the two images, of one shape: Warp knows no other case.
+
+    Returns
+    -------
+    monai.data.MetaTensor, shape (D, *S) [voxel, components in array order]
+        Index in the moving image minus index in the fixed one. Add a batch dimension for Warp.
+
+    Raises
+    ------
+    TransformError
+        If the shapes differ.
+    """
+    if fixed.shape != moving.shape:
+        raise TransformError(
+            "field for Warp of MONAI",
+            f"a fixed image of {fixed.shape} and a moving one of {moving.shape} voxels",
+            "one shape",
+            "resample the moving image onto the fixed grid first, or use Transform.warp",
+        )
+    return displacement_to_monai(transform, fixed, moving)
+
+
+def displacement_to_monai(transform: Transform, fixed: Grid, moving: Grid) -> Any:
+    """As :func:`field_to_monai`, for images of any shapes."""
+    return _meta_tensor(transform.on(fixed).displacement(moving)[0].detach(), fixed)
+
+
+def field_from_monai(field: Tensor, fixed: Grid, moving: Grid) -> Transform:
+    """Turn a displacement of MONAI, as its registration networks return it, into a transform.
+
+    Parameters
+    ----------
+    field : Tensor, shape (D, *S) or (1, D, *S) [voxel, components in array order]
+        Index in the moving image minus index in the fixed one.
+    fixed, moving : Grid
+        Grids of the two images.
+
+    Raises
+    ------
+    TransformError
+        If the field does not have the fixed grid's shape, or is not finite.
+    """
+    data = torch.as_tensor(field).detach()
+    data = data.as_tensor() if hasattr(data, "as_tensor") else data
+    data = data[None] if data.ndim == fixed.ndim + 1 else data
+    inner = DisplacementField(data.to(torch.float32), fixed)
+    if fixed.same_space(moving):
+        return inner
+    return Composite((inner, Affine(moving.affine @ np.linalg.inv(fixed.affine))))
+
+
+def _meta_tensor(data: Tensor, grid: Grid) -> Any:
+    monai_data = library("monai.data")
+    # The affine of a volume for 2D too, as LoadImage gives it.
+    affine = torch.as_tensor(volume_affine(grid))
+    return monai_data.MetaTensor(data, affine=affine, meta={"space": "RAS", "original_channel_dim": 0})

@@ -1,0 +1,59 @@
+"""nibabel: RAS mm, arrays (i, j, k)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from learngn.errors import ImageError
+from learngn.image import Image
+from learngn.interop.arrays import from_array, library, one_channel, volume_affine
+from learngn.io.itk import label_values
+
+
+def from_nibabel(image: Any, *, labels: bool = False) -> Image:
+    """Turn an image of nibabel into ours.
+
+    Parameters
+    ----------
+    image : nibabel.spatialimages.SpatialImage
+        2D or 3D; further axes of length 1 are left out. Its values are scaled as its header says.
+    labels : bool
+        Whether the values name classes.
+
+    Raises
+    ------
+    ImageError
+        If it has more dimensions, or colours.
+    LearnGNError
+        As :func:`from_array` does.
+    """
+    values = np.asanyarray(image.dataobj)
+    if values.dtype.fields is not None:
+        raise ImageError("image of nibabel", "colours", "one value a voxel", "convert it to grey")
+    while values.ndim > 3 and values.shape[-1] == 1:
+        values = values[..., 0]
+    if image.affine is None:
+        raise ImageError("image of nibabel", "no affine", "an image with its place", "give it an affine")
+    return from_array(values, image.affine, labels=labels)
+
+
+def to_nibabel(image: Image) -> Any:
+    """Turn an image, (1, 1, *S), into a ``nibabel.Nifti1Image``: scans float32, label maps of an integer type.
+
+    Raises
+    ------
+    ShapeError
+        If it has more than one sample or channel.
+    """
+    nibabel = library("nibabel")
+    values = one_channel(image).cpu().numpy()
+    array = label_values(values) if image.labels else values.astype(np.float32)
+    affine = volume_affine(image.grid)
+    made = nibabel.Nifti1Image(np.array(array), affine)
+    # Both codes: there are readers of either alone.
+    made.header.set_sform(affine, code="scanner")
+    made.header.set_qform(affine, code="scanner")
+    made.header.set_xyzt_units("mm")
+    return made

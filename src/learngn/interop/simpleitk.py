@@ -1,0 +1,35 @@
+"""SimpleITK: LPS mm, arrays (k, j, i)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from learngn.grid import Grid
+from learngn.image import Image
+from learngn.io import from_sitk, to_itk, to_sitk
+from learngn.transform import DisplacementField, Transform
+
+
+def from_simpleitk(image: Any, *, labels: bool = False) -> Image:
+    """Turn a SimpleITK image into ours; see :func:`learngn.io.from_sitk`."""
+    return from_sitk(image, labels)
+
+
+def to_simpleitk(image: Image) -> Any:
+    """Turn an image into a SimpleITK image: scans float32, label maps of an integer type."""
+    return to_sitk(image)
+
+
+def field_to_simpleitk(transform: Transform, fixed: Grid) -> Any:
+    """The whole transform, affine included, as a ``SimpleITK.DisplacementFieldTransform`` on the fixed grid.
+
+    :func:`learngn.io.to_itk` has the chain instead, part by part, which holds outside the grid as well.
+
+    Parameters
+    ----------
+    transform : Transform
+        From the fixed to the moving world.
+    fixed : Grid
+        Grid of the fixed image.
+    """
+    return to_itk(DisplacementField(transform.on(fixed).displacement(), fixed))

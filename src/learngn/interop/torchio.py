@@ -1,0 +1,55 @@
+"""TorchIO: RAS mm, tensors (C, i, j, k), also for 2D."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from learngn.errors import ImageError
+from learngn.image import Image
+from learngn.interop.arrays import from_array, library, one_channel, volume_affine
+
+
+def from_torchio(image: Any) -> Image:
+    """Turn an image of TorchIO into ours; a ``LabelMap`` becomes a label map.
+
+    Parameters
+    ----------
+    image : torchio.ScalarImage or torchio.LabelMap
+        Of one channel. A 2D image, one voxel thick, becomes 2D if it is axial.
+
+    Raises
+    ------
+    ImageError
+        If it has several channels.
+    LearnGNError
+        As :func:`from_array` does.
+    """
+    torchio = library("torchio")
+    data = image.data
+    if len(data) != 1:
+        raise ImageError("image of TorchIO", f"{len(data)} channels", "one", "take the channel to register")
+    values = data[0]
+    # 2D there means one voxel along the last axis.
+    axial = values.shape[-1] == 1 and not image.affine[:2, 2].any() and not image.affine[2, :2].any()
+    return from_array(values[..., 0] if axial else values, image.affine, labels=isinstance(image, torchio.LabelMap))
+
+
+def to_torchio(image: Image) -> Any:
+    """Turn an image, (1, 1, *S), into a ``torchio.ScalarImage``, or a label map into a ``torchio.LabelMap``.
+
+    Raises
+    ------
+    ShapeError
+        If it has more than one sample or channel.
+    """
+    torchio = library("torchio")
+    values = one_channel(image).cpu()
+    values = values[..., None] if image.grid.ndim == 2 else values
+    kind = torchio.LabelMap if image.labels else torchio.ScalarImage
+    return kind(tensor=values[None].clone(), affine=volume_affine(image.grid))
+
+
+def subject_images(subject: Any) -> dict[str, Image]:
+    """The images of a ``torchio.Subject`` by name; what else it has is left out."""
+    torchio = library("torchio")
+    return {name: from_torchio(value) for name, value in subject.items() if isinstance(value, torchio.Image)}

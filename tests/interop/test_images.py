@@ -1,0 +1,169 @@
+"""Images of other libraries: what goes there and back is the same, and they agree where its voxels lie."""
+
+import sys
+from subprocess import run
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+import torch
+
+import learngn
+from learngn import Affine, Image
+from learngn.errors import ImageError, LabelError, ShapeError
+from learngn.interop import (
+    as_image,
+    from_array,
+    from_monai,
+    from_nibabel,
+    from_simpleitk,
+    from_torchio,
+    is_label_map,
+    subject_images,
+    to_monai,
+    to_nibabel,
+    to_simpleitk,
+    to_torchio,
+)
+
+LIBRARIES = {
+    "SimpleITK": (to_simpleitk, from_simpleitk),
+    "nibabel": (to_nibabel, from_nibabel),
+    "torchio": (to_torchio, from_torchio),
+    "monai": (to_monai, from_monai),
+}
+
+
+@pytest.fixture(params=LIBRARIES)
+def library(request):
+    pytest.importorskip(request.param)
+    return LIBRARIES[request.param]
+
+
+def same(got: Image, expected: Image) -> None:
+    assert got.labels == expected.labels
+    assert torch.equal(got.data, expected.data)
+    assert got.grid.shape == expected.grid.shape
+    np.testing.assert_allclose(got.grid.affine, expected.grid.affine, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["fixed", "moving", "plane"])
+def test_there_and_back(kind, library, request):
+    image = request.getfixturevalue(kind)
+    there, back = library
+    same(back(there(image)), image)
+    same(as_image(there(image)), image)
+
+
+def test_labels_there_and_back(library, labels):
+    there, back = library
+    foreign = there(labels)
+    knows = is_label_map(foreign)
+    assert knows == (there is to_torchio)
+    got = back(foreign) if knows else back(foreign, labels=True)
+    assert not got.data.is_floating_point()
+    same(got, labels)
+    same(as_image(foreign, labels=True), labels)
+
+
+@pytest.mark.parametrize("kind", ["fixed", "moving"])
+def test_nibabel_and_itk_agree_where_the_voxels_lie(kind, request, tmp_path):
+    """ITK reads the file that nibabel writes of our image: the borders RAS and LPS meet in it."""
+    nibabel = pytest.importorskip("nibabel")
+    image = request.getfixturevalue(kind)
+    nibabel.save(to_nibabel(image), tmp_path / "a.nii")
+    theirs, ours = sitk.ReadImage(str(tmp_path / "a.nii")), to_simpleitk(image)
+    np.testing.assert_allclose(theirs.GetOrigin(), ours.GetOrigin(), atol=1e-4)
+    np.testing.assert_allclose(theirs.GetDirection(), ours.GetDirection(), atol=1e-5)
+    np.testing.assert_allclose(theirs.GetSpacing(), ours.GetSpacing(), rtol=1e-6)
+    np.testing.assert_array_equal(sitk.GetArrayViewFromImage(theirs), sitk.GetArrayViewFromImage(ours))
+
+
+def test_nibabel_resamples_as_we_do(fixed, moving):
+    processing = pytest.importorskip("nibabel.processing")
+    theirs = processing.resample_from_to(to_nibabel(moving), to_nibabel(fixed), order=1, mode="nearest")
+    ours = Affine.identity(3).warp(moving, fixed.grid, outside=None)
+    np.testing.assert_allclose(theirs.get_fdata(), ours.data[0, 0], atol=2e-3)
+
+
+def test_torchio_and_itk_agree(moving):
+    torchio = pytest.importorskip("torchio")
+    theirs, ours = to_torchio(moving).as_sitk(), to_simpleitk(moving)
+    np.testing.assert_allclose(theirs.GetOrigin(), ours.GetOrigin(), atol=1e-4)
+    np.testing.assert_allclose(theirs.GetDirection(), ours.GetDirection(), atol=1e-5)
+    np.testing.assert_array_equal(sitk.GetArrayFromImage(theirs), sitk.GetArrayFromImage(ours))
+    subject = torchio.Subject(scan=to_torchio(moving), age=71)
+    assert list(subject_images(subject)) == ["scan"]
+    same(subject_images(subject)["scan"], moving)
+
+
+def test_monai_reads_our_file_to_the_same_place(moving, tmp_path):
+    transforms = pytest.importorskip("monai.transforms")
+    moving.save(tmp_path / "a.nii.gz")
+    loaded = transforms.LoadImage(image_only=True, ensure_channel_first=True)(tmp_path / "a.nii.gz")
+    same(from_monai(loaded), moving)
+    itk_like = to_monai(moving)
+    itk_like.affine = torch.diag(torch.tensor([-1.0, -1, 1, 1], dtype=torch.float64)) @ itk_like.affine
+    itk_like.meta["space"] = "LPS"
+    same(from_monai(itk_like), moving)
+
+
+@pytest.mark.parametrize("kind", [np.asarray, torch.as_tensor])
+def test_array_and_affine(kind, moving):
+    values = kind(moving.data[0, 0].numpy().copy())
+    made = as_image((values, moving.grid.affine))
+    same(made, moving)
+    values[0, 0, 0] += 5
+    assert not torch.equal(made.data[0, 0], torch.as_tensor(values)), "it has a copy"
+
+
+@pytest.mark.parametrize("dtype", ["u2", ">i2", ">f8", "u1", "?"])
+def test_arrays_of_any_type(dtype, moving):
+    values = moving.data[0, 0].numpy().astype(dtype)[::-1]
+    np.testing.assert_array_equal(from_array(values, np.eye(4)).data[0, 0], values.astype(np.float32))
+
+
+@pytest.mark.parametrize("source", [np.zeros((3, 4, 5)), 3, object(), None, [1, 2]])
+def test_what_is_no_image(source):
+    with pytest.raises(ImageError, match=r"got a .*expected a path, an Image"):
+        as_image(source)
+
+
+def test_several_channels_are_refused(fixed):
+    many = Image(fixed.data.repeat(1, 2, 1, 1, 1), fixed.grid)
+    with pytest.raises(ShapeError, match="2 channels"):
+        to_nibabel(many)
+    monai_data = pytest.importorskip("monai.data")
+    with pytest.raises(ImageError, match="EnsureChannelFirst"):
+        from_monai(monai_data.MetaTensor(torch.zeros(2, 4, 4, 4)))
+
+
+def test_label_maps_hold_whole_numbers(fixed):
+    with pytest.raises(LabelError, match="whole numbers"):
+        from_array(fixed.data[0, 0], fixed.grid.affine, labels=True)
+
+
+def test_a_2d_slice_that_is_not_axial(plane):
+    affine = np.eye(4)[[0, 2, 1, 3]]
+    with pytest.raises(ImageError, match="not axial"):
+        from_array(plane.data[0, 0], affine)
+
+
+def test_register_takes_them(fixed, moving, transform):
+    """Whatever the two are given as, the registration is the same one."""
+    settings = learngn.Settings("intensity", False, (4,), (2,))
+    warped = transform.warp(moving, fixed.grid, outside=None)
+    expected = learngn.register(fixed, warped, settings=settings, affine=False).displacement.data
+    assert float(expected.abs().max()) > 0.1
+    for there, _ in LIBRARIES.values():
+        try:
+            pair = there(fixed), there(warped)
+        except ImageError:  # not installed
+            continue
+        found = learngn.register(*pair, settings=settings, affine=False)
+        torch.testing.assert_close(found.displacement.data, expected, atol=1e-3, rtol=0)
+
+
+def test_nothing_foreign_is_imported_before_it_is_used():
+    code = "import sys, learngn.interop; print([n for n in ('nibabel', 'torchio', 'monai') if n in sys.modules])"
+    assert run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
