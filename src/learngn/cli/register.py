@@ -206,7 +206,7 @@ class Job:
                 from learngn.report import write_pair_report
 
                 bars.update(task, description="report")
-                write_pair_report(folder)
+                write_pair_report(folder, registration)
         return metrics
 
     def _keypoints(self, truth: Truth) -> LandmarkPairs | None:

@@ -1,4 +1,4 @@
-"""Reports: pages and figures made of the files that a run has left, never of the run itself."""
+"""Reports: pages made of what a run has left, each a single file."""
 
 from learngn.report.pair import write_pair_report
 

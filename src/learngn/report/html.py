@@ -3,60 +3,58 @@
 from __future__ import annotations
 
 import base64
-import io
+import json
 import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from importlib.resources import files
+from typing import Any
 
-from matplotlib import rc_context
-from matplotlib.colors import Colormap, to_hex
-from matplotlib.figure import Figure
-
-from learngn.report.planes import Plane
+# The page itself forbids what would go to the network.
+_POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
 
 
-@dataclass(frozen=True)
-class Panel:
-    """A picture of one plane with its caption."""
+def page(title: str, summary: str, header: str, sections: Iterable[str], files: Sequence[str] = ()) -> str:
+    """The whole page.
 
-    figure: Figure
-    plane: Plane
-    caption: str
-
-    def html(self) -> str:
-        """A ``<figure>`` with the plane's marks laid over it; panels of one row get the same height."""
-        marks = self.plane.marks
-        letters = (
-            ""
-            if marks is None
-            else "".join(
-                f'<span class="mark {side}">{getattr(marks, side)}</span>'
-                for side in ("left", "right", "top", "bottom")
-            )
-        )
-        alt = escape(f"{self.caption}, {self.plane.name}", quote=True)
-        return (
-            f'<figure class="panel" style="--aspect:{self.plane.aspect:.4f}">'
-            f'<div class="frame">{_png(self.figure, alt)}{letters}</div>'
-            f"<figcaption>{escape(self.caption)}</figcaption></figure>"
-        )
-
-
-def page(title: str, verdict: str, notes: Iterable[str], sections: Iterable[str], *, heading: str) -> str:
-    """The whole page; `heading` is HTML, the other texts are plain."""
-    style = files("learngn.report").joinpath("page.css").read_text(encoding="utf-8")
-    remarks = "".join(f'<p class="note">{escape(note)}</p>' for note in notes)
+    Parameters
+    ----------
+    title, summary : str
+        Plain text; the summary is what a search for files or a chat shows of the page.
+    header : str
+        HTML above the sections.
+    sections : iterable of str
+        HTML.
+    files : sequence of str
+        Names of the package's styles and scripts that the page needs, in the order in which they take effect.
+    """
+    style = "".join(asset(name) for name in ("page.css", *files) if name.endswith(".css"))
+    code = "".join(f"<script>\n{asset(name)}</script>\n" for name in files if name.endswith(".js"))
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         '<meta name="color-scheme" content="light dark">\n'
+        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">\n'
+        f'<meta name="description" content="{escape(summary, quote=True)}">\n'
         f"<title>{escape(title)}</title>\n<style>\n{style}</style>\n</head>\n<body>\n<main>\n"
-        f'<header>{heading}<p class="verdict">{escape(verdict)}</p>{remarks}</header>\n'
-        + "\n".join(sections)
-        + "\n</main>\n</body>\n</html>\n"
+        f"<header>{header}</header>\n" + "\n".join(sections) + f"\n</main>\n{code}</body>\n</html>\n"
     )
+
+
+def asset(name: str) -> str:
+    """One of the package's files for pages."""
+    return files("learngn.report").joinpath("page", name).read_text(encoding="utf-8")
+
+
+def heading(kind: str, title: str, notes: Iterable[str]) -> str:
+    """What kind of page it is, its title (HTML), and what to look at first."""
+    remarks = "".join(f'<p class="note">{escape(note)}</p>' for note in notes)
+    return f'<p class="kind">{escape(kind)}</p><h1>{title}</h1>{remarks}'
+
+
+def columns(*sections: str) -> str:
+    """Sections side by side where there is room."""
+    return f'<div class="columns">{"".join(sections)}</div>' if len(sections) > 1 else "".join(sections)
 
 
 def section(title: str, lead: str, *parts: str) -> str:
@@ -66,25 +64,17 @@ def section(title: str, lead: str, *parts: str) -> str:
     return f'<section id="{identity}"><h2>{escape(title)}</h2>{sentence}{"".join(parts)}</section>'
 
 
-def row(panels: Sequence[Panel], *, comparison: bool = False) -> str:
-    """Panels side by side; those of a comparison stay together on a phone, the first one large."""
-    kind = "row comparison" if comparison else "row"
-    return f'<div class="{kind}">{"".join(panel.html() for panel in panels)}</div>'
-
-
-def colour_bar(colours: Colormap, low: str, middle: str, high: str, extra: str = "") -> str:
-    """A legend of a colour scale; `extra` is HTML set beside it."""
-    stops = ",".join(to_hex(colours(i / 16)) for i in range(17))
+def tiles(items: Iterable[tuple[str, str, str, str]]) -> str:
+    """Numbers that matter most: (name, value, unit, note), all plain text."""
     return (
-        f'<div class="legend"><span>{escape(low)}</span><div class="scale">'
-        f'<div class="bar" style="background:linear-gradient(90deg,{stops})"></div>'
-        f"<small>{escape(middle)}</small></div><span>{escape(high)}</span>{extra}</div>"
+        '<dl class="tiles">'
+        + "".join(
+            f"<div><dt>{escape(name)}</dt><dd>{escape(value)}{f' <small>{escape(unit)}</small>' if unit else ''}"
+            f"<em>{escape(note)}</em></dd></div>"
+            for name, value, unit, note in items
+        )
+        + "</dl>"
     )
-
-
-def chips(items: Iterable[tuple[str, str]]) -> str:
-    """A legend of (colour, name)."""
-    return '<div class="chips">' + "".join(chip(colour, name) for colour, name in items) + "</div>"
 
 
 def chip(colour: str, name: str) -> str:
@@ -92,11 +82,17 @@ def chip(colour: str, name: str) -> str:
     return f'<span class="chip"><i style="background:{colour}"></i>{escape(name)}</span>'
 
 
-def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+def table(head: Sequence[str], rows: Iterable[Sequence[str]], caption: str) -> str:
     """A table of HTML cells; the first column is text, the others are numbers."""
-    top = "".join(f"<th>{escape(name)}</th>" for name in head)
-    body = "".join("<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>" for cells in rows)
-    return f'<div class="scroll"><table><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table></div>'
+    top = "".join(f'<th scope="col">{escape(name)}</th>' for name in head)
+    body = "".join(
+        f'<tr><th scope="row">{cells[0]}</th>' + "".join(f"<td>{cell}</td>" for cell in cells[1:]) + "</tr>"
+        for cells in rows
+    )
+    return (
+        f'<div class="scroll" tabindex="0" role="region" aria-label="{escape(caption, quote=True)}">'
+        f"<table><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table></div>"
+    )
 
 
 def bar(value: float | None, before: float | None, colour: str) -> str:
@@ -106,27 +102,27 @@ def bar(value: float | None, before: float | None, colour: str) -> str:
 
 
 def definitions(items: Iterable[tuple[str, str]]) -> str:
-    """Names and values, both plain text."""
+    """Names and values, both plain text, in two columns."""
     return "<dl>" + "".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in items) + "</dl>"
 
 
-def svg(figure: Figure, alt: str) -> str:
-    """A figure as inline SVG with selectable text."""
-    buffer = io.StringIO()
-    nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
-    with rc_context({"svg.fonttype": "none", "svg.hashsalt": "learngn"}):
-        figure.savefig(buffer, format="svg", metadata=nothing)
-    drawing = buffer.getvalue()
-    drawing = drawing[drawing.index("<svg") :]
-    # Inline, HTML knows the namespaces; the fixed size would not shrink with the page.
-    drawing = re.sub(r' xmlns(:\w+)?="[^"]*"', "", drawing)
-    drawing = re.sub(r'^<svg([^>]*?) width="[^"]*"', r"<svg\1", drawing)
-    drawing = re.sub(r'^<svg([^>]*?) height="[^"]*"', r"<svg\1", drawing)
-    return drawing.replace("<svg", f'<svg role="img" aria-label="{escape(alt, quote=True)}"', 1)
+def facts(items: Iterable[tuple[str, str]]) -> str:
+    """Many short names and values, both plain text, in as many columns as there is room for."""
+    inner = "".join(f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>" for name, value in items)
+    return f'<dl class="facts">{inner}</dl>'
 
 
-def _png(figure: Figure, alt: str) -> str:
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", facecolor="black", pil_kwargs={"compress_level": 3})
-    data = base64.b64encode(buffer.getvalue()).decode("ascii")
-    return f'<img alt="{alt}" src="data:image/png;base64,{data}">'
+def data(identity: str, value: Any) -> str:
+    """Values for the page's scripts, as JSON."""
+    # Nothing that a name holds may end the element.
+    content = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
+    return f'<script type="application/json" id="{identity}">{content}</script>\n'
+
+
+def binary(parts: Mapping[str, bytes], prefix: str = "volume") -> str:
+    """Bytes for the page's scripts, in base64, each with the id ``PREFIX-NAME``."""
+    return "".join(
+        f'<script type="application/octet-stream" id="{escape(f"{prefix}-{name}", quote=True)}">'
+        f"{base64.b64encode(content).decode('ascii')}</script>\n"
+        for name, content in parts.items()
+    )

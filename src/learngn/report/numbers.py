@@ -8,27 +8,49 @@ from itertools import groupby
 from typing import Any
 
 from learngn.report import html
-from learngn.report.figures import convergence, label_colour
+from learngn.report.palette import label_colour
+from learngn.report.plots import convergence
+from learngn.report.viewer import label_name
 
 Metrics = Mapping[str, Any]
 
 
 def verdict(metrics: Metrics) -> str:
-    """One line: Dice before and after, folds, seconds."""
+    """One line: what the registration has brought, and whether it folds."""
     parts = []
-    if metrics.get("dice_mean") is not None:
-        before = metrics.get("dice_mean_before")
-        start = "" if before is None else f"{before:.3f} → "
-        parts.append(f"Dice {start}{metrics['dice_mean']:.3f}")
-    parts.append(f"{_percent(metrics['folds_percent'])} folds")
+    for name, key, unit in (("Dice", "dice_mean", ""), ("landmarks", "tre", " mm")):
+        if metrics.get(key) is not None:
+            before = metrics.get(f"{key}_before")
+            start = "" if before is None else f"{_score(before)} → "
+            parts.append(f"{name} {start}{_score(metrics[key])}{unit}")
+    parts.append(f"{percent(metrics['folds_percent'])} folds")
     parts.append(f"{metrics['seconds']['total']:.1f} s")
     # A line breaks between the parts alone, never between a number and its unit.
     return " · ".join(part.replace(" ", "\N{NO-BREAK SPACE}") for part in parts)
 
 
-def label_name(metrics: Metrics, label: int | str) -> str:
-    """Name of a label, or ``label 7``."""
-    return str(metrics.get("label_names", {}).get(str(label), f"label {label}")).replace("_", " ")
+def tiles(metrics: Metrics) -> str:
+    """The scores that a pair has, with what they were before."""
+    items = []
+    for name, key, unit, decimals in (("Dice", "dice_mean", "", 3), ("Landmark error", "tre", "mm", 2)):
+        if metrics.get(key) is not None:
+            before = metrics.get(f"{key}_before")
+            note = "" if before is None else f"before {before:.{decimals}f}{f' {unit}' if unit else ''}"
+            items.append((name, f"{metrics[key]:.{decimals}f}", unit, note))
+    if metrics.get("hd95_mean") is not None:
+        items.append(("HD95", number(metrics["hd95_mean"]), "voxel", "mean of labels"))
+    items.append(("Folds", percent(metrics["folds_percent"]).removesuffix(" %"), "%", "of all voxels"))
+    if metrics.get("std_log_jacobian") is not None:
+        items.append(("Std log J", number(metrics["std_log_jacobian"]), "", "of log volume change"))
+    if metrics.get("sdlogj") is not None:
+        items.append(("SDlogJ", number(metrics["sdlogj"]), "", "as in Learn2Reg"))
+    if metrics.get("inverse_error") is not None:
+        items.append(("Inverse", number(metrics["inverse_error"]), "voxel", "mean error"))
+    memory = metrics.get("peak_memory_mb")
+    items.append(
+        ("Time", f"{metrics['seconds']['total']:.1f}", "s", "" if memory is None else f"{memory:.0f} MB at most")
+    )
+    return html.tiles(items)
 
 
 def overlap(metrics: Metrics) -> str:
@@ -53,7 +75,7 @@ def overlap(metrics: Metrics) -> str:
     return html.section(
         "Overlap",
         "Dice of every label; the tick marks where it was before registration.",
-        f'<div class="scores">{html.table(head[:columns], [row[:columns] for row in rows])}</div>',
+        f'<div class="scores">{html.table(head[:columns], [row[:columns] for row in rows], "Overlap by label")}</div>',
     )
 
 
@@ -69,50 +91,50 @@ def progress(metrics: Metrics) -> str:
                 f"1/{first['stride']:g}",
                 " × ".join(str(n) for n in first["shape"]),
                 f"{len(steps)}",
-                _number(last["lam"]),
-                _number(last["energy"]),
-                _number(min(step["min_jacobian"] for step in steps)),
+                number(last["lam"]),
+                number(last["energy"]),
+                number(min(step["min_jacobian"] for step in steps)),
                 f"{sum(step['solver_iterations'] for step in steps) / len(steps):.1f}",
             )
         )
-    curve = html.svg(convergence(history), "Energy against iteration")
-    levels = html.table(("level", "grid", "steps", "λ", "energy", "min det J", "solver"), rows)
+    levels = html.table(("level", "grid", "steps", "λ", "energy", "min det J", "solver"), rows, "Levels")
     return html.section(
         "Convergence",
-        "Energy after every step: whole (line) and its data term (dashed), level by level. "
+        "Energy after every step, in per cent of its level's first: whole (line) and its data term (dashed). "
         f"Stopped: {metrics['stop']}.",
-        f'<div class="pair"><div>{curve}</div><div>{levels}</div></div>',
+        convergence(history),
+        levels,
     )
 
 
-def deformation(metrics: Metrics) -> str:
-    """Folds and spread of the Jacobian determinant, as one line of HTML."""
-    items = (
-        ("folded voxels", _percent(metrics["folds_percent"])),
-        ("std of log det J", _number(metrics.get("std_log_jacobian"))),
-        ("SDlogJ (Learn2Reg)", _number(metrics.get("sdlogj"))),
-    )
-    return html.definitions(items)
-
-
-def run(metrics: Metrics) -> str:
-    """Times and settings, side by side."""
-    times = [(name, f"{value:.2f} s") for name, value in metrics["seconds"].items()]
+def times(metrics: Metrics) -> str:
+    """Seconds of every stage, as bars."""
+    seconds: Mapping[str, float] = metrics["seconds"]
+    longest = max((value for name, value in seconds.items() if name != "total"), default=0.0) or 1.0
+    rows = [
+        (escape(name), html.bar(value / longest, None, "var(--accent)"), f"{value:.2f} s")
+        for name, value in seconds.items()
+        if name != "total"
+    ]
+    rows.append(("<strong>total</strong>", "", f"<strong>{seconds['total']:.2f} s</strong>"))
     if metrics.get("peak_memory_mb") is not None:
-        times.append(("peak memory", f"{metrics['peak_memory_mb']:.0f} MB"))
-    settings = [(name.replace("_", " "), _setting(value)) for name, value in metrics["settings"].items()]
-    return html.section(
-        "Run",
-        "",
-        '<div class="pair" style="align-items:start">'
-        f"<div><h3>Time</h3>{html.definitions(times)}</div>"
-        f"<div><h3>Settings</h3>{html.definitions(settings)}</div></div>",
-    )
+        rows.append(("peak memory", "", f"{metrics['peak_memory_mb']:.0f} MB"))
+    return html.section("Time", "", f'<div class="times">{html.table((), rows, "Seconds of every stage")}</div>')
+
+
+def settings(metrics: Metrics) -> str:
+    """Every setting, and what chose them."""
+    items = [(name.replace("_", " "), _setting(value)) for name, value in metrics["settings"].items()]
+    preset = metrics.get("preset")
+    lead = f"Preset {preset['name']}: {preset['because']}." if preset else ""
+    return html.section("Settings", lead, html.facts(items))
 
 
 def provenance(metrics: Metrics) -> str:
     """Version, command, and every input with its hash."""
     items = [("version", f"learngn {metrics['version']}")]
+    if metrics.get("date"):
+        items.append(("date", str(metrics["date"])))
     if metrics.get("command"):
         items.append(("command", str(metrics["command"])))
     for name, source in metrics["inputs"].items():
@@ -124,32 +146,35 @@ def provenance(metrics: Metrics) -> str:
 def _score_row(
     name: str, colour: str, before: float | None, after: float | None, distance: float | str | None
 ) -> tuple[str, ...]:
-    change = "–" if before is None or after is None else f"{after - before:+.3f}".replace("-", "−")
-    return name, html.bar(after, before, colour), _score(before), _score(after), change, _number(distance)
+    change = "–" if before is None or after is None else signed(after - before)
+    return name, html.bar(after, before, colour), _score(before), _score(after), change, number(distance)
 
 
 def _score(value: float | None) -> str:
     return "–" if value is None else f"{value:.3f}"
 
 
-def _number(value: float | str | None) -> str:
+def signed(change: float) -> str:
+    """A change, HTML, coloured by whether it is one for the better."""
+    kind = "up" if change > 0.0005 else "down" if change < -0.0005 else "same"
+    return f'<span class="{kind}">{change:+.3f}</span>'.replace("-0", "−0")
+
+
+def number(value: float | str | None) -> str:
+    """Three significant digits; a dash for what is not known."""
     if value is None or isinstance(value, str):  # JSON has no infinity: it is the string "inf"
         return "–" if value is None else "∞"
     return f"{value:.3g}".replace("-", "−")
 
 
-def _percent(value: float) -> str:
+def percent(value: float) -> str:
+    """A percentage of two significant digits."""
     return f"{value:.2g} %" if value else "0 %"
 
 
 def _setting(value: Any) -> str:
-    if isinstance(value, bool):
+    if value is None or isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, list):
         return ", ".join(_setting(item) for item in value)
     return f"{value:g}" if isinstance(value, float) else str(value)
-
-
-def heading(fixed: str, moving: str) -> str:
-    """Title of the page, HTML: what was brought onto what."""
-    return f"<h1>{escape(moving)} <span>onto</span> {escape(fixed)}</h1>"

@@ -1,0 +1,167 @@
+"""Material of a pair's report: the images of a result, from memory or from its files."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+from learngn.errors import DatasetError, FeatureError, LearnGNError
+from learngn.features import parse_features
+from learngn.grid import Grid
+from learngn.image import Image
+from learngn.io import read_image, read_transform
+from learngn.registration import Registration
+from learngn.results import sha256
+from learngn.transform import DisplacementField, Transform
+
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, eq=False)
+class Material:
+    """What is known of a pair; None for what is not there or cannot be read.
+
+    Attributes
+    ----------
+    metrics : dict
+        As in ``metrics.json``.
+    label_maps : bool
+        Whether the images registered are label maps.
+    fixed, moving, warped : Image or None
+        The moving image on its own grid, the others on the fixed one.
+    fixed_labels, moving_labels, warped_labels : Image or None
+    transform : Transform or None
+        From the fixed to the moving world.
+    grid : Grid or None
+        The fixed one; None if nothing at all can be shown.
+    notes : list of str
+        What is missing, and why.
+    """
+
+    metrics: Mapping[str, Any]
+    label_maps: bool
+    fixed: Image | None
+    moving: Image | None
+    warped: Image | None
+    fixed_labels: Image | None
+    moving_labels: Image | None
+    warped_labels: Image | None
+    transform: Transform | None
+    grid: Grid | None
+    notes: list[str] = field(default_factory=list)
+
+
+def material_of(directory: Path, registration: Registration | None = None) -> Material:
+    """Gather the material of a result folder.
+
+    Parameters
+    ----------
+    directory : Path
+        Folder with ``metrics.json`` and, as far as they exist, the other files of a result.
+    registration : Registration, optional
+        The run that has written them: its images need not be read again.
+
+    Raises
+    ------
+    DatasetError
+        If the folder has no readable ``metrics.json``.
+    """
+    metrics = read_metrics(directory / "metrics.json")
+    reader = _Reader(metrics["inputs"], [])
+    label_maps = _reads_label_maps(str(metrics["settings"].get("features", "")))
+    fixed_labels, moving_labels = reader.given("fixed_labels", True), reader.given("moving_labels", True)
+    warped_labels = None
+    if "moving_labels" in metrics["inputs"]:
+        warped_labels = reader.read(lambda: read_image(directory / "warped_labels.nii.gz", labels=True))
+    fixed: Image | None
+    moving: Image | None
+    warped: Image | None
+    transform: Transform | None
+    if registration is not None:
+        fixed, moving, warped = (
+            replace(image, data=image.data.cpu())
+            for image in (registration.fixed, registration.moving, registration.warped)
+        )
+        transform = registration.transform
+    else:
+        fixed, moving = reader.given("fixed", label_maps), reader.given("moving", label_maps)
+        warped = reader.read(lambda: read_image(directory / "warped.nii.gz", labels=label_maps))
+        transform = reader.read(lambda: read_transform(directory / "displacement.nii.gz"))
+    grids = [image.grid for image in (fixed, warped) if image is not None]
+    if isinstance(transform, DisplacementField):
+        grids.append(transform.grid)
+    return Material(
+        metrics=metrics,
+        label_maps=label_maps,
+        fixed=fixed,
+        moving=moving,
+        warped=warped,
+        fixed_labels=fixed_labels,
+        moving_labels=moving_labels,
+        warped_labels=warped_labels,
+        transform=transform,
+        grid=grids[0] if grids else None,
+        notes=reader.notes,
+    )
+
+
+def read_metrics(path: Path) -> dict[str, Any]:
+    """Read ``metrics.json``.
+
+    Raises
+    ------
+    DatasetError
+        If it is missing or broken.
+    """
+    try:
+        metrics: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise DatasetError(
+            "result folder",
+            f"no metrics.json in {path.parent}",
+            "a folder written by `learngn register`",
+            "check the path",
+        ) from None
+    except ValueError as error:
+        raise DatasetError(
+            f"{path}", f"not JSON ({error})", "what `learngn register` wrote", "register again"
+        ) from None
+    return metrics
+
+
+@dataclass(frozen=True)
+class _Reader:
+    """Reads files; what cannot be read is None and leaves a note."""
+
+    inputs: Mapping[str, Mapping[str, str]]
+    notes: list[str]
+
+    def given(self, role: str, labels: bool) -> Image | None:
+        """An input of the registration, from where it was."""
+        source = self.inputs.get(role)
+        if source is None:
+            return None
+        path, what = Path(source["path"]), role.replace("_", " ")
+        if not path.exists():
+            self.notes.append(f"The {what}, {path}, is no longer there: it is not shown.")
+            return None
+        if path.is_file() and sha256(path) != source["sha256"]:
+            self.notes.append(f"The {what}, {path}, has changed since the registration.")
+        return self.read(lambda: read_image(path, labels=labels))
+
+    def read(self, action: Callable[[], _T]) -> _T | None:
+        try:
+            return action()
+        except LearnGNError as error:
+            self.notes.append(f"Not shown: {error}")
+            return None
+
+
+def _reads_label_maps(features: str) -> bool:
+    try:
+        return parse_features(features).labels
+    except FeatureError:  # a feature of the user's own: its images are drawn as scans
+        return False

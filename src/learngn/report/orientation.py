@@ -1,0 +1,95 @@
+"""Orientation: how a volume is turned for the page, whatever the order and direction of its axes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from learngn.grid import Grid
+
+# Slowest to fastest axis of a volume on the page: down the body, to the back, to the patient's left. Every view is then
+# the radiologist's, the patient's right on the left, without another flip.
+_PAGE_AXES = {2: ("P", "L"), 3: ("I", "P", "L")}
+_OPPOSITE = {"L": "R", "R": "L", "P": "A", "A": "P", "I": "S", "S": "I"}
+
+
+@dataclass(frozen=True)
+class View:
+    """One of the orthogonal views: which page axes run across and down it, and along which its slices lie.
+
+    Attributes
+    ----------
+    name : str
+        ``"axial"``, ``"coronal"``, ``"sagittal"``, or ``"plane"`` for the one plane of a 2D image.
+    across, down, through : int
+        Axes of the page, 0 (x) to 2 (z).
+    marks : str
+        Letters at the left, right, top and bottom; empty in 2D: the header of a 2D image does not say which plane of
+        the body it is.
+    """
+
+    name: str
+    across: int
+    down: int
+    through: int
+    marks: str
+
+
+VIEWS = {
+    2: (View("plane", 0, 1, 2, ""),),
+    3: (View("axial", 0, 1, 2, "RLAP"), View("coronal", 0, 2, 1, "RLSI"), View("sagittal", 1, 2, 0, "APSI")),
+}
+
+
+@dataclass(frozen=True)
+class Orientation:
+    """A grid's way onto the page: axes in the order z, y, x, pointing to I, P and L (in 2D y, x, to P and L).
+
+    Attributes
+    ----------
+    order : tuple of int
+        Array axes, slowest page axis first.
+    flips : tuple of bool
+        Whether each of them is reversed.
+    """
+
+    order: tuple[int, ...]
+    flips: tuple[bool, ...]
+
+    @classmethod
+    def of(cls, grid: Grid) -> Orientation:
+        """Take the orientation of a grid; an oblique one keeps its axes, each named by where it points most."""
+        codes = grid.axis_codes
+        wanted = _PAGE_AXES[grid.ndim]
+        order = tuple(next(a for a, code in enumerate(codes) if code in (to, _OPPOSITE[to])) for to in wanted)
+        return cls(order, tuple(codes[a] != to for a, to in zip(order, wanted, strict=True)))
+
+    def volume(self, array: NDArray[Any]) -> NDArray[Any]:
+        """A volume, shape S, as it lies on the page, shape (nz, ny, nx); nz is 1 in 2D. A view, not a copy."""
+        turned = array.transpose(self.order)[tuple(slice(None, None, -1 if flip else 1) for flip in self.flips)]
+        return turned if turned.ndim == 3 else turned[None]
+
+    def vectors(self, field: NDArray[np.floating]) -> NDArray[np.floating]:
+        """Vectors, shape (D, *S) [array order], by page axis x, y[, z], shape (D, nz, ny, nx)."""
+        parts = [
+            -self.volume(field[axis]) if flip else self.volume(field[axis])
+            for axis, flip in zip(self.order, self.flips, strict=True)
+        ]
+        return np.stack(parts[::-1])
+
+    def spacing(self, grid: Grid) -> tuple[float, float, float]:
+        """Voxel size along x, y and z of the page [mm]; that of z is 1 in 2D."""
+        sizes = [float(grid.spacing[axis]) for axis in reversed(self.order)]
+        return (sizes[0], sizes[1], sizes[2] if grid.ndim == 3 else 1.0)
+
+    def affine(self, grid: Grid) -> NDArray[np.float64]:
+        """Matrix from the page's index (x, y[, z], 1) to RAS mm, shape (D+1, D+1)."""
+        turn = np.zeros((grid.ndim + 1, grid.ndim + 1))
+        turn[-1, -1] = 1
+        for column, (axis, flip) in enumerate(zip(reversed(self.order), reversed(self.flips), strict=True)):
+            turn[axis, column] = -1 if flip else 1
+            turn[axis, -1] = grid.shape[axis] - 1 if flip else 0
+        return np.asarray(grid.affine @ turn)

@@ -1,0 +1,59 @@
+"use strict";
+// What lies at a point, in words, and what the colours mean.
+
+function readout(model, point) {
+  const { volumes } = model;
+  const parts = [];
+  if (model.world) parts.push(`${[0, 1, 2].map((axis) => model.coordinate(point, axis).join(" ")).join(" &nbsp;")} mm`);
+  const shape = [...model.shape].reverse();
+  const at = (volume, component) => Volumes.value(volume, point, shape, component);
+  for (const [name, text] of [["fixed", "fixed"], [model.against, SHORT[model.against]]]) {
+    const [scan, labels] = [volumes[name], volumes[model.outlines[name]]];
+    const found = [];
+    if (scan?.window) found.push(grey(scan, at(scan)));
+    if (labels) found.push(model.label(at(labels)).replace(/[&<>]/g, (c) => `&#${c.charCodeAt(0)};`));
+    if (found.length) parts.push(`${text} <b>${found.join(" · ")}</b>`);
+  }
+  if (volumes.displacement) {
+    const { components, step } = volumes.displacement;
+    const u = Array.from({ length: components }, (_, c) => step * at(volumes.displacement, c));
+    parts.push(`moves <b>${Math.hypot(...u).toFixed(1)} mm</b>`);
+  }
+  if (volumes.jacobian) {
+    const log = (at(volumes.jacobian) / 127.5 - 1) * volumes.jacobian.top;
+    const folded = volumes.folds && at(volumes.folds);
+    parts.push(folded ? '<b class="fold">fold</b>' : `det J <b>${Math.exp(log).toFixed(2)}</b>`);
+  }
+  return parts.map((part) => `<span>${part}</span>`).join("");
+}
+
+// A value of the scan as far as 256 greys tell it.
+function grey(scan, code) {
+  const [low, high] = scan.window;
+  const step = 10 ** Math.floor(Math.log10((high - low) / 100));
+  const value = low + (code / 255) * (high - low);
+  const sign = code === 0 ? "≤ " : code === 255 ? "≥ " : "";
+  const text = step < 1 ? value.toFixed(Math.round(-Math.log10(step))) : String(Math.round(value / step) * step);
+  return (sign + text).replace("-", "−");
+}
+
+function legends(model, page) {
+  const bar = (mode, stops, low, high, title) =>
+    `<div class="legend" data-modes="${mode}"><span>${low}</span><div class="scale">
+      <div class="bar" style="background:linear-gradient(90deg,${stops.join(",")})"></div><small>${title}</small></div>
+      <span>${high}</span></div>`;
+  const chip = (colour, text) => `<span class="chip"><i style="background:${colour}"></i>${text}</span>`;
+  const { displacement, jacobian, folds } = model.volumes;
+  const parts = [
+    `<div class="legend" data-modes="both">${chip("#ff8000", "brighter in the fixed scan")}
+      ${chip("#0080ff", "brighter in the moving scan")}<span>grey: they agree</span></div>`,
+  ];
+  if (displacement)
+    parts.push(bar("displacement", page.palettes.length, "0", `${displacement.top} mm`, "length of the displacement"));
+  if (jacobian) {
+    const most = Math.exp(jacobian.top).toPrecision(2);
+    parts.push(bar("jacobian", page.palettes.jacobian, `÷ ${most}`, `× ${most}`, "change of volume, det J"));
+  }
+  if (folds) parts.push(`<div class="legend" data-modes="swipe checker both displacement jacobian">${chip(page.palettes.fold, "fold, det J ≤ 0")}</div>`);
+  return parts.join("");
+}

@@ -1,0 +1,96 @@
+"use strict";
+// Unpacks the volumes that the page carries: JPEG mosaics of scans, gzip of everything that has to be exact.
+
+const Volumes = (() => {
+  function bytesOf(identity) {
+    const node = document.getElementById(identity);
+    const text = atob(node.textContent);
+    const bytes = new Uint8Array(text.length);
+    for (let i = 0; i < text.length; i++) bytes[i] = text.charCodeAt(i);
+    node.remove(); // the text is three times as large as what it holds
+    return bytes;
+  }
+
+  async function unzip(bytes) {
+    const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
+    return new Response(stream).arrayBuffer();
+  }
+
+  async function exact(spec, bytes) {
+    const Kind = spec.type === "Int16" ? Int16Array : Uint8Array;
+    return new Kind(await unzip(bytes));
+  }
+
+  // Differences along x; sums wrap around as the differences did.
+  async function smooth(spec, bytes) {
+    const data = await exact(spec, bytes);
+    const nx = spec.shape[2];
+    for (let row = 0; row < data.length; row += nx) {
+      for (let i = row + 1; i < row + nx; i++) data[i] += data[i - 1];
+    }
+    return data;
+  }
+
+  async function scan(spec, bytes) {
+    const [nz, ny, nx] = spec.shape;
+    const [height, width] = spec.tile;
+    const picture = await createImageBitmap(new Blob([bytes], { type: "image/jpeg" }));
+    const data = new Uint8Array(nz * ny * nx);
+    const canvas = document.createElement("canvas");
+    canvas.width = picture.width;
+    canvas.height = height;
+    const context = canvas.getContext("2d", { willReadFrequently: true });
+    for (let first = 0; first < nz; first += spec.columns) {
+      context.drawImage(picture, 0, -(first / spec.columns) * height);
+      const pixels = context.getImageData(0, 0, picture.width, height).data;
+      for (let tile = 0; tile < spec.columns && first + tile < nz; tile++) {
+        for (let y = 0; y < ny; y++) {
+          let from = 4 * (y * picture.width + tile * width);
+          let to = ((first + tile) * ny + y) * nx;
+          for (let x = 0; x < nx; x++, from += 4) data[to++] = pixels[from];
+        }
+      }
+    }
+    picture.close();
+    return data;
+  }
+
+  const unpack = { scan, codes: exact, smooth };
+
+  // All volumes of a description, out of the elements PREFIX-NAME.
+  async function load(specs, prefix = "volume") {
+    const names = Object.keys(specs);
+    const all = await Promise.all(names.map((name) => unpack[specs[name].kind](specs[name], bytesOf(`${prefix}-${name}`))));
+    return Object.fromEntries(names.map((name, i) => [name, { ...specs[name], data: all[i] }]));
+  }
+
+  // One slice, row by row; a volume coarser than the display is interpolated between its two nearest slices.
+  function slice(volume, view, index, count, component = 0) {
+    const [nz, ny, nx] = volume.shape;
+    const size = [nx, ny, nz];
+    const step = [1, nx, nx * ny];
+    const [columns, rows, depth] = [size[view.across], size[view.down], size[view.through]];
+    const at = Math.min(Math.max(((index + 0.5) * depth) / count - 0.5, 0), depth - 1);
+    const near = depth === count ? index : Math.floor(at);
+    const part = depth === count ? 0 : at - near;
+    const out = new (part ? Float32Array : volume.data.constructor)(rows * columns);
+    const ahead = part ? step[view.through] : 0;
+    const base = component * nx * ny * nz + near * step[view.through];
+    for (let r = 0, o = 0; r < rows; r++) {
+      let i = base + r * step[view.down];
+      for (let c = 0; c < columns; c++, i += step[view.across], o++) {
+        out[o] = part ? volume.data[i] * (1 - part) + volume.data[i + ahead] * part : volume.data[i];
+      }
+    }
+    return { data: out, rows, columns };
+  }
+
+  // The voxel of a volume at a point of the display's grid (x, y, z), each over the same extent.
+  function value(volume, point, shape, component = 0) {
+    const [nz, ny, nx] = volume.shape;
+    const index = [nx, ny, nz].map((n, a) => Math.min(n - 1, Math.floor(((point[a] + 0.5) * n) / shape[a])));
+    return volume.data[((component * nz + index[2]) * ny + index[1]) * nx + index[0]];
+  }
+
+  return { load, slice, value };
+})();

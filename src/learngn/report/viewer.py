@@ -1,0 +1,197 @@
+"""The viewer's data: volumes of a pair on one display grid, small enough for one page."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from learngn.grid import Grid
+from learngn.image import Image
+from learngn.report import palette, volumes
+from learngn.report.material import Material
+from learngn.report.orientation import VIEWS, Orientation
+from learngn.report.volumes import Part
+from learngn.transform import Affine, Transform
+
+BUDGET = 7_000_000  # bytes; base64 makes 9.3 MB of them
+
+_VOXELS = 1 << 23  # of a scan: what a phone's canvas can hold
+# Of the budget, at most: six bytes a voxel of a displacement are a quarter, one of a determinant a sixth.
+_FIELD_SHARE, _JACOBIAN_SHARE = 1 / 24, 1 / 6
+_QUALITIES = (85, 75, 60, 45)  # of JPEG
+_STEP = 0.05  # [mm] of a stored displacement
+_ROLES = {"fixed": "fixed", "moving": "before", "warped": "warped"}
+
+
+def viewer_data(material: Material, budget: int = BUDGET) -> tuple[dict[str, Any], dict[str, Part]] | None:
+    """Everything that the viewer shows, in at most `budget` bytes.
+
+    Parameters
+    ----------
+    material : Material
+    budget : int
+        Bytes of all volumes together. Scans are compressed the more, then shown coarser, until they fit.
+
+    Returns
+    -------
+    (dict, dict of Part) or None
+        The description of the volumes for JSON, and the volumes by name; None if there is nothing to show.
+    """
+    grid = material.grid
+    if grid is None:
+        return None
+    values = _label_values(material)
+    deformation = _deformation(material.transform, grid, budget)
+    voxels = _VOXELS
+    while True:
+        display = volumes.display_grid(grid, voxels)
+        exact, scans, windows = _images(material, display, values)
+        parts = exact | {name: part for name, part in deformation.items() if isinstance(part, Part)}
+        folds = deformation.get("determinant")
+        if isinstance(folds, np.ndarray) and (folds <= 0).any():
+            crossed = (volumes.pooled((folds <= 0).astype(np.float32), display.shape) > 0).astype(np.uint8)
+            parts["folds"] = volumes.pack_codes(crossed, Orientation.of(display))
+        left = budget - sum(len(part.data) for part in parts.values())
+        packed = _packed_scans(scans, Orientation.of(display), left)
+        if packed is not None or display.size < 1000:
+            break
+        voxels = display.size // 2
+    if not (parts or packed):
+        return None
+    for name, part in (packed or {}).items():
+        part.spec["window"] = windows[name]
+    parts |= packed or {}
+    return _description(material, display, values, parts), parts
+
+
+def _images(
+    material: Material, display: Grid, values: list[int]
+) -> tuple[dict[str, Part], dict[str, NDArray[np.uint8]], dict[str, tuple[float, float]]]:
+    """Label maps, packed, and scans in grey, on the display grid; the values that are shown black and white."""
+    exact: dict[str, Part] = {}
+    scans: dict[str, NDArray[np.uint8]] = {}
+    windows: dict[str, tuple[float, float]] = {}
+    turn = Orientation.of(display)
+    for role, name in _ROLES.items():
+        labels = getattr(material, f"{role}_labels")
+        if labels is not None:
+            exact[f"{name}_labels"] = volumes.pack_codes(_codes(labels, display, values), turn)
+        image: Image | None = getattr(material, role)
+        if image is None:
+            continue
+        if image.labels:
+            exact[name] = volumes.pack_codes(_codes(image, display, values), turn)
+            continue
+        # The moving scan has one window before and after, that a change of grey is one of the scan.
+        windows[name] = windows.get("before") or volumes.window_of(image.data[0, 0].numpy())
+        scans[name] = volumes.grey(_shown(image, display), windows[name])
+    return exact, scans, windows
+
+
+def _shown(image: Image, display: Grid) -> NDArray[Any]:
+    """Values on the display grid; a moving image lies where the scanner's coordinates put it."""
+    if image.grid.resized(display.shape).same_space(display):
+        array = image.data[0, 0].numpy()
+        return volumes.picked(array, display.shape) if image.labels else volumes.pooled(array, display.shape)
+    # Beyond the image its darkest value: air, not the zero that is tissue in CT.
+    outside = 0.0 if image.labels else float(image.data.min())
+    moved = Affine.identity(display.ndim).warp(image, display, outside=outside)
+    shown: NDArray[Any] = moved.data[0, 0].numpy()
+    return shown
+
+
+def _codes(image: Image, display: Grid, values: list[int]) -> NDArray[np.uint8]:
+    return volumes.codes_of(_shown(image, display), values)
+
+
+def _packed_scans(scans: Mapping[str, NDArray[np.uint8]], turn: Orientation, budget: int) -> dict[str, Part] | None:
+    """Scans at the best quality that fits; None if none does."""
+    for quality in _QUALITIES:
+        packed = {name: volumes.pack_scan(values, turn, quality) for name, values in scans.items()}
+        if sum(len(part.data) for part in packed.values()) <= budget:
+            return packed
+    return None
+
+
+def _deformation(transform: Transform | None, grid: Grid, budget: int) -> dict[str, Any]:
+    """Displacement and log Jacobian, packed, and the determinant itself."""
+    if transform is None:
+        return {}
+    coarse = volumes.display_grid(grid, int(_FIELD_SHARE * budget))
+    turn = Orientation.of(coarse)
+    field = turn.vectors(transform.on(coarse).displacement()[0].cpu().numpy())
+    spacing = np.array(turn.spacing(coarse))[: grid.ndim].reshape(-1, 1, 1, 1)
+    field = field * spacing
+    length = np.sqrt(np.square(field).sum(axis=0))
+    step = max(_STEP, float(np.abs(field).max()) / 32000)
+    displacement = volumes.pack_smooth(np.round(field / step).astype(np.int16))
+    displacement.spec.update(components=grid.ndim, step=step)
+    displacement.spec["top"] = max(volumes.rounded_up(float(np.percentile(length, 99.5))), 0.1)
+
+    determinant = transform.on(grid).jacobian_determinant()[0].cpu().numpy()
+    medium = volumes.display_grid(grid, int(_JACOBIAN_SHARE * budget))
+    logarithm = np.log(np.maximum(volumes.pooled(determinant, medium.shape), 1e-6))
+    top = max(volumes.rounded_up(float(np.percentile(np.abs(logarithm), 99))), 0.1)
+    codes = np.round(127.5 + np.clip(logarithm / top, -1, 1) * 127.5).astype(np.uint8)
+    jacobian = volumes.pack_smooth(Orientation.of(medium).volume(codes))
+    jacobian.spec["top"] = top
+    return {"displacement": displacement, "jacobian": jacobian, "determinant": determinant}
+
+
+def _label_values(material: Material) -> list[int]:
+    """Labels of all the maps shown."""
+    found = {value for image in _label_images(material) for value in volumes.label_values(image.data[0, 0].numpy())}
+    return sorted(found)
+
+
+def _label_images(material: Material) -> Iterator[Image]:
+    for role in _ROLES:
+        for image in (getattr(material, role), getattr(material, f"{role}_labels")):
+            if image is not None and image.labels:
+                yield image
+
+
+def _description(material: Material, display: Grid, values: list[int], parts: Mapping[str, Part]) -> dict[str, Any]:
+    turn = Orientation.of(display)
+    outlines = {
+        name: label for name in _ROLES.values() for label in (f"{name}_labels", name) if _is_codes(parts, label)
+    }
+    # The scan's own labels, where there are any, not the map that was registered.
+    outlines |= {name: f"{name}_labels" for name in _ROLES.values() if f"{name}_labels" in parts}
+    return {
+        "shape": [*([1] if display.ndim == 2 else []), *(display.shape[axis] for axis in turn.order)],
+        "spacing": turn.spacing(display),
+        "world": turn.affine(display).tolist() if display.ndim == 3 else None,
+        "views": [vars(view) for view in VIEWS[display.ndim]],
+        "start": _start(material, display, values),
+        "labels": [
+            {"value": value, "name": label_name(material.metrics, value), "colour": palette.label_colour(value)}
+            for value in values
+        ],
+        "outlines": outlines,
+        "volumes": {name: part.spec for name, part in parts.items()},
+        "palettes": {"length": palette.LENGTH, "jacobian": palette.LOG_JACOBIAN, "fold": palette.FOLD},
+    }
+
+
+def _is_codes(parts: Mapping[str, Part], name: str) -> bool:
+    return name in parts and parts[name].spec["kind"] == "codes"
+
+
+def _start(material: Material, display: Grid, values: list[int]) -> list[int]:
+    """Where the views are first cut, x, y, z: where they show most of the most labels, or the middle."""
+    turn = Orientation.of(display)
+    guide = material.fixed_labels or (material.fixed if material.label_maps else None)
+    shape = [display.shape[axis] for axis in turn.order]
+    place = [n // 2 for n in shape]
+    if guide is not None:
+        place = volumes.fullest(np.ascontiguousarray(turn.volume(_codes(guide, display, values))))[-display.ndim :]
+    return [*reversed(place), *([0] if display.ndim == 2 else [])]
+
+
+def label_name(metrics: Mapping[str, Any], label: int | str) -> str:
+    """Name of a label, or ``label 7``."""
+    return str(metrics.get("label_names", {}).get(str(label), f"label {label}")).replace("_", " ")
