@@ -8,7 +8,19 @@ import pytest
 
 import learngn as package
 
-COMMANDS = ("demo", "register", "apply", "convert", "evaluate", "cohort", "propagate", "template", "train", "info")
+COMMANDS = (
+    "demo",
+    "register",
+    "apply",
+    "convert",
+    "evaluate",
+    "submission",
+    "cohort",
+    "propagate",
+    "template",
+    "train",
+    "info",
+)
 
 
 @pytest.mark.parametrize("command", COMMANDS)

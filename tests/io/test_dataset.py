@@ -95,6 +95,80 @@ def test_names_of_fields(fixed, moving, name, tmp_path):
     assert read_dataset(path).validation[0].field_name == f"{name}.nii.gz"
 
 
+def published(root, *, test_scans=False):
+    """The layout of ThoraxCBCT as it is downloaded: one CT and two later scans a patient, key points for each pair."""
+    patients = ("0000", "0001", "0011")
+    touch(root, *(scan(patient, modality) for patient in patients for modality in ("0000", "0001", "0002")))
+    for later in ("0001", "0002"):
+        folder = f"keypoints0{int(later)}Tr"
+        touch(root, *(scan("0000", modality, folder, ".csv") for modality in ("0000", later)))
+    if test_scans:
+        touch(root, scan("0020", "0001", "imagesTs"), scan("0020", "0000", "imagesTs"))
+    return describe(
+        root,
+        registration_direction={"fixed": 1, "moving": 0},
+        labels={},
+        tensorImageShape={"0": [4, 5, 6]},
+        numTraining=9,
+        training=[
+            {"image": scan(patient, modality), "keypoints01": scan(patient, modality, "keypoints01Tr")}
+            for patient in patients
+            for modality in ("0000", "0001", "0002")
+        ],
+        test=[],
+        numPairedTraining=4,
+        training_paired_images=[
+            {"fixed": scan(patient, later), "moving": scan(patient, "0000")}
+            for later in ("0001", "0002")
+            for patient in patients
+        ],
+        test_paired_images=[],
+        registration_val=[{"fixed": scan("0011", later), "moving": scan("0011")} for later in ("0001", "0002")],
+        registration_test=[{"fixed": scan("0020", "0001", "imagesTs"), "moving": scan("0020", "0000", "imagesTs")}],
+    )
+
+
+def test_a_data_set_as_it_is_downloaded(tmp_path):
+    dataset = read_dataset(published(tmp_path))
+    assert [pair.field_name for pair in dataset.validation] == [
+        "disp_0011_0001_0011_0000.nii.gz",
+        "disp_0011_0002_0011_0000.nii.gz",
+    ]
+    # Patient 11 is in the list of training pairs too, and is not trained with.
+    assert [pair.id for pair in dataset.training_pairs] == [
+        "0000_0001_0000_0000",
+        "0001_0001_0001_0000",
+        "0000_0002_0000_0000",
+        "0001_0002_0001_0000",
+    ]
+    first, _, third, fourth = dataset.training_pairs
+    assert first.moving.keypoints == tmp_path / scan("0000", "0000", "keypoints01Tr", ".csv")
+    assert third.moving.keypoints == tmp_path / scan("0000", "0000", "keypoints02Tr", ".csv")
+    assert third.fixed.landmarks == tmp_path / scan("0000", "0002", "keypoints02Tr", ".csv")
+    assert fourth.moving.keypoints is None
+    assert dataset.label_names == {}
+    assert dataset.test == ()  # their scans are the organisers'
+
+
+def test_test_pairs(tmp_path):
+    dataset = read_dataset(published(tmp_path, test_scans=True))
+    assert [pair.id for pair in dataset.test] == ["0020_0001_0020_0000"]
+    (tmp_path / scan("0020", "0000", "imagesTs")).unlink()
+    with pytest.raises(DatasetError, match="imagesTs"):  # a download that broke off
+        read_dataset(tmp_path)
+
+
+def test_pairs_by_modality(tmp_path):
+    touch(tmp_path, *(scan(s, m) for s in ("0001", "0002") for m in ("0000", "0001")))
+    path = describe(
+        tmp_path,
+        training_paired_images=[{"0": scan("0002"), "1": scan("0002", "0001")}],
+        registration_val=[{"fixed": scan("0001"), "moving": scan("0001", "0001")}],
+    )
+    (pair,) = read_dataset(path).training_pairs
+    assert (pair.fixed.image.name, pair.moving.image.name) == ("Toy_0002_0000.nii.gz", "Toy_0002_0001.nii.gz")
+
+
 def test_label_names_by_modality(tmp_path):
     touch(tmp_path, scan("0001"))
     path = describe(tmp_path, labels={"0": {"0": "background", "1": "liver"}}, training=[{"image": scan("0001")}])

@@ -1,5 +1,7 @@
 """Which pairs of a data set are meant."""
 
+from dataclasses import replace
+
 import pytest
 
 from learngn.errors import DatasetError
@@ -23,6 +25,16 @@ def test_by_name(dataset):
     assert train[:5] == ["0001_0002", "0001_0003", "0001_0004", "0001_0005", "0002_0003"]
     assert names(choose_pairs(dataset, "all")) == ["0006_0007", *train]
     assert len(subjects(choose_pairs(dataset, "all"))) == 7
+
+
+def test_pairs_that_the_data_set_names(dataset):
+    first, second, *_ = choose_pairs(dataset, "train")
+    paired = replace(dataset, training_pairs=(second,), test=(first,))
+    assert names(choose_pairs(paired, "train")) == ["0001_0003"]
+    assert names(choose_pairs(paired, "all")) == ["0006_0007", "0001_0003"]
+    assert names(choose_pairs(paired, "test")) == ["0001_0002"]
+    with pytest.raises(DatasetError, match="no pair of 'test' whose scans are there"):
+        choose_pairs(dataset, "test")
 
 
 @pytest.mark.parametrize("start", ["fixed,moving\n", "\ufefffixed, moving\r\n"])
@@ -53,5 +65,5 @@ def test_bad_files(dataset, tmp_path, text, told):
 
 
 def test_neither_a_name_nor_a_file(dataset):
-    with pytest.raises(DatasetError, match=r"pairs validation: .*expected val, train, all, or a CSV file"):
+    with pytest.raises(DatasetError, match=r"pairs validation: .*expected val, train, all, test, or a CSV file"):
         choose_pairs(dataset, "validation")

@@ -17,6 +17,7 @@ from learngn.cli.evaluate import evaluate
 from learngn.cli.info import info
 from learngn.cli.propagate import propagate
 from learngn.cli.register import register
+from learngn.cli.submission import submission
 from learngn.cli.template import template
 from learngn.cli.train import train
 from learngn.cli.tune import tune
@@ -76,6 +77,6 @@ def program(
     """
 
 
-for command in (demo, register, apply, convert, evaluate, cohort, propagate, template, tune, train, info):
+for command in (demo, register, apply, convert, evaluate, submission, cohort, propagate, template, tune, train, info):
     app.command()(command)
 app.add_typer(benchmark)

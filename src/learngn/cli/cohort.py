@@ -74,7 +74,9 @@ def cohort(
     threads: Threads = None,
     pairs: Annotated[
         str,
-        typer.Option("--pairs", metavar="val|train|all|FILE.csv", help="Which pairs; a file has fixed and moving."),
+        typer.Option(
+            "--pairs", metavar="val|train|all|test|FILE.csv", help="Which pairs; a file has fixed and moving."
+        ),
     ] = "val",
     limit: Annotated[int | None, typer.Option(min=1, help="Only so many pairs, the first ones.")] = None,
     workers: Workers = 0,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv as csv_files
 import io
+from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -18,15 +19,34 @@ if TYPE_CHECKING:
 _SEED = 0  # of the bootstrap
 
 
+class RankingTest(str, Enum):
+    """Tests by which methods are ranked; see :func:`learngn.evaluation.rank`."""
+
+    RANK_SUM = "rank-sum"
+    SIGNED_RANK = "signed-rank"
+
+
 def evaluate(
     dataset: Annotated[Path, typer.Argument(metavar="DATASET.json", help="Learn2Reg data set.", show_default=False)],
-    fields: Annotated[Path, typer.Option(metavar="DIR", help="Folder of disp_FFFF_MMMM.nii.gz or .npz.")],
+    fields: Annotated[
+        list[str],
+        typer.Option(
+            metavar="[NAME=]DIR", help="Folder of disp_FFFF_MMMM.nii.gz or .npz; again for each method to compare."
+        ),
+    ],
+    pairs: Annotated[
+        str, typer.Option("--pairs", metavar="val|train|all|test|FILE.csv", help="Which pairs to score.")
+    ] = "val",
     csv: Annotated[
         Path | None, typer.Option("--csv", metavar="FILE", help="Write the scores of every pair as CSV.")
     ] = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", metavar="DIR", help="Write scores.csv and scores.json.")
     ] = None,
+    plot: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Draw the methods side by side: .png, .svg or .pdf.")
+    ] = None,
+    test: Annotated[RankingTest, typer.Option(help="Of the ranking of several methods.")] = RankingTest.RANK_SUM,
     json: console.Json = False,
     quiet: console.Quiet = False,
 ) -> None:
@@ -36,29 +56,67 @@ def evaluate(
     """
     import numpy as np
 
-    from learngn.evaluation import score_dataset, summarise
-    from learngn.evaluation.tables import render
-    from learngn.io import check_writable, read_dataset, write_json, write_text
+    from learngn.evaluation import compare_methods, score_dataset, summarise
+    from learngn.evaluation.tables import render, render_comparison
+    from learngn.io import check_writable, choose_pairs, read_dataset, write_json, write_text
 
+    folders = named_folders(fields)
     description = read_dataset(dataset)
-    if not fields.is_dir():
-        raise DatasetError(f"folder {fields}", "no such folder", "the folder of the displacements", "check --fields")
+    chosen = choose_pairs(description, pairs)
     if output is not None:
         check_writable(output)
+    if plot is not None:
+        from learngn.evaluation.plot import check_plot_path
+
+        check_plot_path(plot)
+    summaries: dict[str, Summary] = {}
     with console.progress(quiet) as bars:
-        task = bars.add_task("scoring", total=len(description.validation))
-        pairs = score_dataset(description, fields, progress=lambda *_: bars.update(task, advance=1))
-    summary = summarise(pairs, np.random.default_rng(_SEED), names=description.label_names)
-    if csv is not None:
-        write_text(_csv(summary), csv)
+        task = bars.add_task("scoring", total=len(chosen) * len(folders))
+        for name, folder in folders.items():
+            scores = score_dataset(description, folder, pairs=chosen, progress=lambda *_: bars.update(task, advance=1))
+            summaries[name] = summarise(scores, np.random.default_rng(_SEED), names=description.label_names)
+    alone = next(iter(summaries.values()))
+    comparison = compare_methods(summaries, test=test.value) if len(summaries) > 1 else None
+    result = alone.to_json() if comparison is None else comparison.to_json()
+    for path in [csv, *([] if output is None else [output / "scores.csv"])]:
+        if path is not None:
+            write_text(_csv(summaries), path)
     if output is not None:
-        write_text(_csv(summary), output / "scores.csv")
-        write_json(summary.to_json(), output / "scores.json")
+        write_json(result, output / "scores.json")
+    if plot is not None:
+        from learngn.evaluation.plot import draw_methods
+
+        draw_methods(summaries, plot)
     if json:
-        console.print_json(summary.to_json())
+        console.print_json(result)
     elif not quiet:
-        console.stdout().print(render(summary))
-    end_if_failed(summary)
+        console.stdout().print(render(alone) if comparison is None else render_comparison(comparison))
+    for summary in summaries.values():
+        end_if_failed(summary)
+
+
+def named_folders(fields: list[str]) -> dict[str, Path]:
+    """Folders by the name of their method: what stands before ``=``, or else the folder's own name.
+
+    Raises
+    ------
+    DatasetError
+        If there is no such folder, or two of one name.
+    """
+    folders: dict[str, Path] = {}
+    for text in fields:
+        before, equals, after = text.partition("=")
+        # A folder may have the sign in its name.
+        name, path = ("", Path(text)) if not equals or Path(text).is_dir() else (before, Path(after))
+        if not path.is_dir():
+            raise DatasetError(f"folder {path}", "no such folder", "the folder of the displacements", "check --fields")
+        name = name or path.resolve().name
+        if name in folders:
+            raise DatasetError(
+                f"--fields {text}", f"the name {name!r} again", "one name for each method", "write --fields NAME=DIR"
+            )
+        folders[name] = path
+    return folders
 
 
 def end_if_failed(summary: Summary) -> None:
@@ -69,9 +127,19 @@ def end_if_failed(summary: Summary) -> None:
         raise typer.Exit(2)
 
 
-def _csv(summary: Summary) -> str:
+def _csv(summaries: dict[str, Summary]) -> str:
+    """One table; of several methods with a column for the method, and the columns that any of them has."""
     from learngn.evaluation.tables import csv_rows
 
     text = io.StringIO()
-    csv_files.writer(text, lineterminator="\n").writerows(csv_rows(summary))
+    if len(summaries) == 1:
+        rows = csv_rows(next(iter(summaries.values())))
+        csv_files.writer(text, lineterminator="\n").writerows(rows)
+        return text.getvalue()
+    tables = {name: csv_rows(summary) for name, summary in summaries.items()}
+    columns = list(dict.fromkeys(column for rows in tables.values() for column in rows[0]))
+    writer = csv_files.DictWriter(text, ["method", *columns], lineterminator="\n")
+    writer.writeheader()
+    for name, rows in tables.items():
+        writer.writerows({"method": name} | dict(zip(rows[0], row, strict=True)) for row in rows[1:])
     return text.getvalue()

@@ -1,20 +1,24 @@
 """Scores of a registration: the metrics of Learn2Reg, what they leave out, and their statistics."""
 
 from learngn.evaluation.batch import find_field, score_all
+from learngn.evaluation.comparison import MethodComparison, compare_methods
 from learngn.evaluation.dataset import Truth, read_truth, score_dataset
 from learngn.evaluation.deformation import folds_percent, sdlogj, std_log_jacobian
 from learngn.evaluation.landmarks import tre
 from learngn.evaluation.learn2reg import score, warp_labels
 from learngn.evaluation.overlap import dice, labels_in_both, mean_over_labels
+from learngn.evaluation.ranking import Ranking, rank
 from learngn.evaluation.scores import METRICS, Metric, PairScores
 from learngn.evaluation.statistics import (
     Comparison,
     Interval,
     bootstrap_mean,
     compare,
+    hardest_entries,
     mean_of_hardest_entries,
     quantile_over_cases,
 )
+from learngn.evaluation.submission import SubmissionFormat, write_submission
 from learngn.evaluation.summary import Summary, summarise
 from learngn.evaluation.surface import hd95
 
@@ -22,20 +26,26 @@ __all__ = [
     "METRICS",
     "Comparison",
     "Interval",
+    "MethodComparison",
     "Metric",
     "PairScores",
+    "Ranking",
+    "SubmissionFormat",
     "Summary",
     "Truth",
     "bootstrap_mean",
     "compare",
+    "compare_methods",
     "dice",
     "find_field",
     "folds_percent",
+    "hardest_entries",
     "hd95",
     "labels_in_both",
     "mean_of_hardest_entries",
     "mean_over_labels",
     "quantile_over_cases",
+    "rank",
     "read_truth",
     "score",
     "score_all",
@@ -45,4 +55,5 @@ __all__ = [
     "summarise",
     "tre",
     "warp_labels",
+    "write_submission",
 ]

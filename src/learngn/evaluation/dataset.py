@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -75,12 +76,12 @@ def read_truth(pair: Pair) -> Truth:
     )
 
 
-def score_dataset(dataset: Dataset, folder: Path, *, progress: Progress | None = None) -> list[PairScores]:
-    """Score the displacement file of every validation pair; a missing or broken file becomes the pair's `error`."""
-    tasks = {
-        (pair.fixed.image.name, pair.moving.image.name): partial(_score_file, pair, folder)
-        for pair in dataset.validation
-    }
+def score_dataset(
+    dataset: Dataset, folder: Path, *, pairs: Sequence[Pair] | None = None, progress: Progress | None = None
+) -> list[PairScores]:
+    """Score displacement files, by default of the validation; a missing or broken one becomes the pair's `error`."""
+    chosen = dataset.validation if pairs is None else pairs
+    tasks = {(pair.fixed.image.name, pair.moving.image.name): partial(_score_file, pair, folder) for pair in chosen}
     return score_all(tasks, progress=progress)
 
 

@@ -75,8 +75,10 @@ def score(
         scores |= _score_labels(fixed_labels, moving_labels, array, identity)
     if landmarks is not None:
         before = apply_affine(fixed.index_map(moving), landmarks[0])
-        scores["tre"] = float(tre(array, *landmarks, moving.spacing).mean())
-        scores["tre_before"] = float(distances(before, landmarks[1], moving.spacing).mean())
+        errors = tre(array, *landmarks, moving.spacing), distances(before, landmarks[1], moving.spacing)
+        for suffix, values in zip(("", "_before"), errors, strict=True):
+            scores[f"tre{suffix}"] = float(values.mean())
+            scores[f"tre_landmarks{suffix}"] = tuple(values.tolist())
     return PairScores(*names, **scores)
 
 

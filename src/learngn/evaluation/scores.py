@@ -10,6 +10,7 @@ from typing import Any
 from learngn.evaluation.overlap import mean_over_labels
 
 _NAN = float("nan")
+_BY_LANDMARK = ("tre_landmarks", "tre_landmarks_before")
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,8 @@ class PairScores:
         that of the scans as they lie in the world.
     tre, tre_before : float
         Mean over the landmarks [mm].
+    tre_landmarks, tre_landmarks_before : tuple of float
+        Of every landmark [mm].
     sdlogj : float
         Learn2Reg's smoothness, see :func:`learngn.evaluation.deformation.sdlogj`.
     folds_percent : float
@@ -80,6 +83,8 @@ class PairScores:
     hd95: Mapping[int, float] = field(default_factory=dict)
     tre: float = _NAN
     tre_before: float = _NAN
+    tre_landmarks: tuple[float, ...] = ()
+    tre_landmarks_before: tuple[float, ...] = ()
     sdlogj: float = _NAN
     folds_percent: float = _NAN
     std_log_jacobian: float = _NAN
@@ -106,6 +111,9 @@ class PairScores:
         result |= {metric.key: json_number(getattr(self, metric.key)) for metric in METRICS}
         for name in ("dice", "dice_before", "hd95"):
             result[name] = {str(label): json_number(value) for label, value in getattr(self, name).items()}
+        for name in _BY_LANDMARK:
+            if values := getattr(self, name):
+                result[name] = [json_number(value) for value in values]
         if self.error is not None:
             result["error"] = self.error
         return result
@@ -119,6 +127,8 @@ class PairScores:
         }
         for key in ("dice", "dice_before", "hd95"):
             numbers[key] = {int(label): _from_json(value) for label, value in record.get(key, {}).items()}
+        for key in _BY_LANDMARK:
+            numbers[key] = tuple(_from_json(value) for value in record.get(key, ()))
         return cls(record["fixed"], record["moving"], **numbers, error=record.get("error"))
 
 

@@ -132,18 +132,22 @@ def quantile_over_cases(values: ArrayLike, quantile: float) -> float:
     return float(np.quantile(data, quantile) if np.isfinite(above) else above)
 
 
-def mean_of_hardest_entries(values: ArrayLike, initial: ArrayLike, *, higher_is_better: bool) -> float:
-    """Average the 30 % of entries that began worst: the "30" of Learn2Reg's rankings (Dice30, TRE30).
+def hardest_entries(values: ArrayLike, initial: ArrayLike, *, higher_is_better: bool) -> FloatArray:
+    """Choose the 30 % of entries that began worst.
 
     Parameters
     ----------
-    values : array, shape (P, L)
-        One value for each pair and label (or landmark), after registration.
-    initial : array, shape (P, L)
+    values : array, shape (P, L) or (M,)
+        One value for each pair and label, or for each landmark, after registration.
+    initial : array, same shape
         The same before registration: it alone decides which entries are hard. Entries without a value (NaN) in
         either are left out.
     higher_is_better : bool
         Whether the worst entries are the lowest, as for Dice.
+
+    Returns
+    -------
+    array, shape (K,)
 
     Raises
     ------
@@ -160,11 +164,17 @@ def mean_of_hardest_entries(values: ArrayLike, initial: ArrayLike, *, higher_is_
         )
     known = ~(np.isnan(after) | np.isnan(before))
     after, before = after[known], before[known]
-    count = round(_HARD_SHARE * after.size)
-    if count == 0:
-        return float("nan")
     order = np.argsort(before if higher_is_better else -before, kind="stable")
-    return float(after[order[:count]].mean())
+    return after[order[: round(_HARD_SHARE * after.size)]]
+
+
+def mean_of_hardest_entries(values: ArrayLike, initial: ArrayLike, *, higher_is_better: bool) -> float:
+    """Average the entries that :func:`hardest_entries` chooses: the "30" of Learn2Reg's rankings (Dice30, TRE30).
+
+    Parameters and errors are the same; NaN if there are none.
+    """
+    chosen = hardest_entries(values, initial, higher_is_better=higher_is_better)
+    return float(chosen.mean()) if chosen.size else float("nan")
 
 
 def _without_nan(values: ArrayLike) -> FloatArray:

@@ -9,7 +9,13 @@ from typing import Any
 import numpy as np
 
 from learngn.evaluation.scores import METRICS, PairScores, json_number
-from learngn.evaluation.statistics import Interval, bootstrap_mean, mean_of_hardest_entries, quantile_over_cases
+from learngn.evaluation.statistics import (
+    Interval,
+    bootstrap_mean,
+    hardest_entries,
+    mean_of_hardest_entries,
+    quantile_over_cases,
+)
 from learngn.grid import FloatArray
 
 LABEL_METRICS = ("dice_before", "dice", "hd95")
@@ -29,6 +35,8 @@ class Summary:
         The "30" of Learn2Reg's script, by metric.
     dice_hardest : float
         The "30" of Learn2Reg's rankings: mean Dice of the 30 % of (pair, label) entries that overlapped least before.
+    tre_hardest : float
+        The same for landmarks: mean error of the 30 % of each pair that were farthest apart before [mm].
     labels : dict
         Mean over pairs with its interval, by label and by name in :data:`LABEL_METRICS`.
     names : dict
@@ -39,6 +47,7 @@ class Summary:
     means: Mapping[str, Interval]
     case_quantiles: Mapping[str, float]
     dice_hardest: float
+    tre_hardest: float
     labels: Mapping[int, Mapping[str, Interval]]
     names: Mapping[int, str]
 
@@ -55,6 +64,7 @@ class Summary:
             "means": {key: _interval_json(interval) for key, interval in self.means.items()},
             "quantile_over_cases": {key: json_number(value) for key, value in self.case_quantiles.items()},
             "dice_mean_hardest_30_percent": json_number(self.dice_hardest),
+            "tre_hardest_30_percent": json_number(self.tre_hardest),
             "labels": {
                 str(label): {"name": self.names.get(label, "")}
                 | {name: _interval_json(interval) for name, interval in intervals.items()}
@@ -93,12 +103,20 @@ def summarise(
         means,
         quantiles,
         mean_of_hardest_entries(entries["dice"], entries["dice_before"], higher_is_better=True),
+        _tre_of_hardest(pairs),
         {
             label: {name: bootstrap_mean(entries[name][:, column], generator) for name in LABEL_METRICS}
             for column, label in enumerate(labels)
         },
         dict(names or {}),
     )
+
+
+def _tre_of_hardest(pairs: Sequence[PairScores]) -> float:
+    """Hardest landmarks pair by pair, as the challenge chooses them, then the mean over all of them."""
+    values = [hardest_entries(pair.tre_landmarks, pair.tre_landmarks_before, higher_is_better=False) for pair in pairs]
+    chosen = np.concatenate([*values, np.empty(0)])
+    return float(chosen.mean()) if chosen.size else float("nan")
 
 
 def _by_label(pairs: Sequence[PairScores], name: str, labels: Sequence[int]) -> FloatArray:

@@ -9,12 +9,14 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from learngn.evaluation.comparison import MethodComparison, compared_metrics
 from learngn.evaluation.scores import METRICS, Metric
 from learngn.evaluation.statistics import Interval
 from learngn.evaluation.summary import LABEL_METRICS, Summary
 
 _DICE = next(metric for metric in METRICS if metric.key == "dice_mean")
 _HD95 = next(metric for metric in METRICS if metric.key == "hd95_mean")
+_TRE = next(metric for metric in METRICS if metric.key == "tre")
 
 
 def render(summary: Summary) -> Group:
@@ -50,6 +52,8 @@ def metrics_table(summary: Summary) -> Table:
         )
     if not math.isnan(summary.dice_hardest):
         table.add_row("Dice, hardest 30 % ↑", _number(summary.dice_hardest, _DICE.decimals), "", "", "")
+    if not math.isnan(summary.tre_hardest):
+        table.add_row(escape("TRE, hardest 30 % [mm] ↓"), _number(summary.tre_hardest, _TRE.decimals), "", "", "")
     return table
 
 
@@ -69,6 +73,38 @@ def labels_table(summary: Summary) -> Table:
             str(intervals["dice"].count),
         )
     return table
+
+
+def render_comparison(comparison: MethodComparison) -> Group:
+    """Two tables for a terminal: means with differences to the first method, and the ranking."""
+    metrics = compared_metrics(comparison.summaries)
+    first = next(iter(comparison.summaries))
+    means = Table(title=f"Means over pairs; difference to {escape(first)} and its p (Holm)", title_justify="left")
+    means.add_column("Method")
+    for metric in metrics:
+        unit = f" [{metric.unit}]" if metric.unit else ""
+        means.add_column(escape(f"{metric.title}{unit} {'↑' if metric.higher_is_better else '↓'}"), justify="right")
+    for name, summary in comparison.summaries.items():
+        cells = []
+        for metric in metrics:
+            cell = f"{summary.means[metric.key].mean:.{metric.decimals}f}"
+            if name != first:
+                found = comparison.differences[name][metric.key]
+                p_value = comparison.adjusted[name][metric.key]
+                cell += f"\n{found.mean_difference:+.{metric.decimals}f}, p {p_value:.2g}"
+            cells.append(cell)
+        means.add_row(escape(name), *cells)
+    ranking = comparison.ranking
+    ranks = Table(title=f"Ranking as in Learn2Reg ({ranking.test} test)", title_justify="left")
+    for heading in ("Method", "Rank score", *ranking.metrics):
+        ranks.add_column(heading, justify="left" if heading == "Method" else "right")
+    for index in ranking.order:
+        ranks.add_row(
+            escape(ranking.methods[index]),
+            f"{ranking.overall[index]:.3f}",
+            *(f"{score:.2f}" for score in ranking.scores[index]),
+        )
+    return Group(means, ranks)
 
 
 def csv_rows(summary: Summary) -> list[list[str]]:

@@ -12,7 +12,7 @@ from learngn.io.images import read_grid, read_image, write_image
 from learngn.io.itk import from_sitk, to_sitk
 from learngn.io.itk_transforms import to_itk
 from learngn.io.landmarks import Landmarks, read_landmarks, write_landmarks
-from learngn.io.learn2reg import read_learn2reg, write_learn2reg
+from learngn.io.learn2reg import read_learn2reg, read_voxels, write_learn2reg, write_voxels
 from learngn.io.modules import read_module
 from learngn.io.pairs import choose_pairs, subjects
 from learngn.io.scores import Scores, find_scores, read_channels, read_scores
@@ -39,6 +39,7 @@ __all__ = [
     "read_module",
     "read_scores",
     "read_transform",
+    "read_voxels",
     "scan_numbers",
     "subjects",
     "to_itk",
@@ -49,4 +50,5 @@ __all__ = [
     "write_learn2reg",
     "write_text",
     "write_transform",
+    "write_voxels",
 ]

@@ -26,11 +26,12 @@ class Subject:
     labels : Path or None
         Label map, of ``labelsTr``.
     landmarks : Path or None
-        Landmarks, of ``landmarksTr``, or else of ``keypointsTr``.
+        Landmarks, of ``landmarksTr``, or else the key points.
     mask : Path or None
         Mask, of ``masksTr``.
     keypoints : Path or None
-        Key points, of ``keypointsTr``: found by a detector, to guide a registration.
+        Key points, of ``keypointsTr``: found by a detector, to guide a registration. In a pair of other modalities than
+        0000 and 0001, in this order, those of ``keypoints01Tr``, ``keypoints02Tr``, ... by the two modalities.
     """
 
     image: Path
@@ -58,7 +59,7 @@ class Pair:
             scan_numbers(self.fixed.image),
             scan_numbers(self.moving.image),
         )
-        if fixed_modality == moving_modality or (fixed_modality, moving_modality) == ("0000", "0001"):
+        if _is_plain(fixed_modality, moving_modality):
             return f"{fixed}_{moving}"
         return f"{fixed}_{fixed_modality}_{moving}_{moving_modality}"
 
@@ -84,6 +85,10 @@ class Dataset:
     validation : tuple of Pair
     label_names : dict
         Name of every label, without the background.
+    training_pairs : tuple of Pair
+        Pairs that the data set itself names for training, without validation subjects; empty where there are none.
+    test : tuple of Pair
+        Empty where there are none, or none of their scans has been published.
     """
 
     name: str
@@ -92,6 +97,8 @@ class Dataset:
     training: tuple[Subject, ...]
     validation: tuple[Pair, ...]
     label_names: Mapping[int, str]
+    training_pairs: tuple[Pair, ...] = ()
+    test: tuple[Pair, ...] = ()
 
 
 def read_dataset(path: str | Path) -> Dataset:
@@ -101,8 +108,9 @@ def read_dataset(path: str | Path) -> Dataset:
     ----------
     path : Path
         ``NAME_dataset.json``, or the folder that holds it. It has ``name``, ``registration_val`` (list of fixed and
-        moving) and perhaps ``training`` (list of image and label) and ``labels``. Labels, landmarks, key points and
-        masks are found by replacing ``images`` in a scan's path, if they exist.
+        moving) and perhaps ``training`` (list of image and label), ``training_paired_images`` (list of fixed and
+        moving), ``registration_test`` and ``labels``. Labels, landmarks, key points and masks are found by replacing
+        ``images`` in a scan's path, if they exist.
 
     Raises
     ------
@@ -121,7 +129,13 @@ def read_dataset(path: str | Path) -> Dataset:
     if not scans:
         raise DatasetError(f"data set {path}", "no pair and no subject", "one at least", "fill in registration_val")
     labels = _label_names(description.get("labels", {}), path)
-    return Dataset(name, path.parent, read_grid(scans[0]).ndim, training, validation, labels)
+    paired = tuple(
+        pair
+        for pair in _pairs(description, "training_paired_images", path)
+        if not seen & {scan_numbers(subject.image)[0] for subject in (pair.fixed, pair.moving)}
+    )
+    test = _pairs(description, "registration_test", path, hidden=True)
+    return Dataset(name, path.parent, read_grid(scans[0]).ndim, training, validation, labels, paired, test)
 
 
 def _description_in(path: Path) -> Path:
@@ -156,15 +170,38 @@ def _get(entry: Any, key: str, kind: type, path: Path) -> Any:
     return entry[key]
 
 
+def _pairs(description: dict[str, Any], key: str, path: Path, *, hidden: bool = False) -> tuple[Pair, ...]:
+    """Pairs of a list that need not be there; `hidden`: nor its scans, as long as none of them is."""
+    entries = _get(description, key, list, path) if key in description else []
+    if hidden and not any(
+        (path.parent / _get(entry, side, str, path)).is_file() for entry in entries for side in ("fixed", "moving")
+    ):
+        return ()
+    return tuple(_pair(entry, path) for entry in entries)
+
+
 def _pair(entry: Any, path: Path) -> Pair:
-    return Pair(_subject(entry, "fixed", path), _subject(entry, "moving", path))
+    if isinstance(entry, dict) and set(entry) == {"0", "1"}:  # by modality, as in the multimodal tasks
+        entry = {"fixed": entry["0"], "moving": entry["1"]}
+    fixed, moving = _subject(entry, "fixed", path), _subject(entry, "moving", path)
+    modalities = [scan_numbers(subject.image)[1] for subject in (fixed, moving)]
+    if _is_plain(*modalities):
+        return Pair(fixed, moving)
+    # The scan that several pairs share has a list of key points for each.
+    folder = "keypoints" + "".join(str(int(modality)) for modality in sorted(modalities))
+    return Pair(*(find_subject(_get(entry, side, str, path), path, folder) for side in ("fixed", "moving")))
+
+
+def _is_plain(fixed: str, moving: str) -> bool:
+    """Whether a pair of modalities needs no mention in Learn2Reg's names."""
+    return fixed == moving or (fixed, moving) == ("0000", "0001")
 
 
 def _subject(entry: Any, key: str, path: Path) -> Subject:
     return find_subject(_get(entry, key, str, path), path)
 
 
-def find_subject(name: str, path: Path) -> Subject:
+def find_subject(name: str, path: Path, keypoints_in: str = "keypoints") -> Subject:
     """A scan and, in the folders beside its own, what is known of it.
 
     Parameters
@@ -173,6 +210,8 @@ def find_subject(name: str, path: Path) -> Subject:
         Path of the scan, relative to the description.
     path : Path
         The description.
+    keypoints_in : str
+        What takes the place of ``images`` for key points.
 
     Raises
     ------
@@ -190,7 +229,7 @@ def find_subject(name: str, path: Path) -> Subject:
             other = re.sub(r"\.nii(\.gz)?$", suffix, other)
         return path.parent / other if other != name and (path.parent / other).is_file() else None
 
-    keypoints = beside("keypoints", ".csv")
+    keypoints = beside(keypoints_in, ".csv")
     return Subject(image, beside("labels"), beside("landmarks", ".csv") or keypoints, beside("masks"), keypoints)
 
 

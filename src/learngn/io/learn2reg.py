@@ -48,6 +48,20 @@ def read_learn2reg(path: str | Path, fixed: Grid, moving: Grid) -> Transform:
     ----------
     github.com/MDL-UzL/L2R, ``evaluation/evaluation.py``.
     """
+    field = DisplacementField(torch.tensor(np.moveaxis(read_voxels(path, fixed), -1, 0)[None].copy()), fixed)
+    # A_M (x + d) = W A_F (x + d): the field as it is, then the map of the worlds.
+    world = moving.affine @ np.linalg.inv(fixed.affine)
+    return field if np.array_equal(fixed.affine, moving.affine) else Composite((field, Affine(world)))
+
+
+def read_voxels(path: str | Path, fixed: Grid) -> NDArray[np.float32]:
+    """Read the numbers of a displacement file of Learn2Reg, shape (*S, D) [voxel].
+
+    Raises
+    ------
+    TransformError
+        If the file cannot be read, does not belong to the fixed grid, or has numbers that are not finite.
+    """
     path = Path(path)
     check_exists(path, "displacement", TransformError)
     values = _read_npz(path) if suffix_of(path) == ".npz" else _read_nifti(path)
@@ -56,10 +70,9 @@ def read_learn2reg(path: str | Path, fixed: Grid, moving: Grid) -> Transform:
         raise TransformError(
             f"displacement {path}", f"shape {values.shape}", f"{expected}, as the fixed image has it", "check the pair"
         )
-    field = DisplacementField(torch.tensor(np.moveaxis(values, -1, 0)[None].astype(np.float32)), fixed)
-    # A_M (x + d) = W A_F (x + d): the field as it is, then the map of the worlds.
-    world = moving.affine @ np.linalg.inv(fixed.affine)
-    return field if np.array_equal(fixed.affine, moving.affine) else Composite((field, Affine(world)))
+    if not np.isfinite(values).all():
+        raise TransformError(f"displacement {path}", "NaN or infinity", "finite displacements", "check its file")
+    return np.asarray(values, dtype=np.float32)
 
 
 def write_learn2reg(transform: Transform, path: str | Path, fixed: Grid, moving: Grid) -> None:
@@ -79,16 +92,37 @@ def write_learn2reg(transform: Transform, path: str | Path, fixed: Grid, moving:
     OutputError
         If the file cannot be written, or the suffix is another.
     """
+    values = transform.on(fixed).displacement(moving)[0].detach().cpu().to(torch.float32).movedim(0, -1).numpy()
+    write_voxels(values, path, fixed)
+
+
+def write_voxels(values: NDArray[Any], path: str | Path, fixed: Grid) -> None:
+    """Write the numbers of a displacement file of Learn2Reg.
+
+    Parameters
+    ----------
+    values : array, shape (*S, D) [voxel]
+        ``.npz`` keeps its type; NIfTI, which has no numbers of 16 bits, holds float32.
+    path : Path
+        ``.nii.gz``, ``.nii`` or ``.npz``.
+    fixed : Grid
+        Grid of the fixed image.
+
+    Raises
+    ------
+    OutputError
+        If the file cannot be written, or the suffix is another.
+    """
     path = Path(path)
     if suffix_of(path) not in _SUFFIXES:
         raise OutputError(
             f"output {path}", f"the suffix {path.suffix!r}", f"one of {', '.join(_SUFFIXES)}", "rename the output"
         )
-    values = transform.on(fixed).displacement(moving)[0].detach().cpu().to(torch.float32).movedim(0, -1).numpy()
     if suffix_of(path) == ".npz":
         with atomic_path(path) as temporary:
             np.savez(temporary, np.ascontiguousarray(values))
         return
+    values = np.asarray(values, dtype=np.float32)
     image = sitk.GetImageFromArray(np.ascontiguousarray(values.T), isVector=False)
     # The components are one more axis, as the challenge has it; where the voxels lie is for viewers alone.
     spacing, origin, direction = place_of(fixed)

@@ -20,7 +20,8 @@ def choose_pairs(dataset: Dataset, which: str) -> tuple[Pair, ...]:
     ----------
     dataset : Dataset
     which : str
-        ``"val"``: the validation pairs. ``"train"``: every two training subjects, once. ``"all"``: both. Or a CSV file
+        ``"val"``: the validation pairs. ``"train"``: the training pairs that the data set names, or else every two
+        training subjects, once. ``"all"``: both. ``"test"``: the test pairs, if their scans are there. Or a CSV file
         with the columns ``fixed`` and ``moving``: a scan's path relative to the data set, its file name, or its
         subject's number.
 
@@ -29,16 +30,20 @@ def choose_pairs(dataset: Dataset, which: str) -> tuple[Pair, ...]:
     DatasetError
         If there is no such pair at all, or a row of the file does not name two scans.
     """
-    if which not in ("val", "train", "all"):
+    if which not in ("val", "train", "all", "test"):
         return _read_pairs(Path(which), dataset)
-    pairs = dataset.validation if which != "train" else ()
-    if which != "val":
-        pairs += tuple(Pair(fixed, moving) for fixed, moving in combinations(dataset.training, 2))
-    if not pairs:
+    training = dataset.training_pairs
+    if which in ("train", "all") and not training:
+        training = tuple(Pair(fixed, moving) for fixed, moving in combinations(dataset.training, 2))
+    named = {"val": dataset.validation, "train": training, "all": dataset.validation + training, "test": dataset.test}
+    if not named[which]:
         raise DatasetError(
-            f"data set {dataset.name}", f"no pair of {which!r}", "one at least", "choose val, train, all or a CSV file"
+            f"data set {dataset.name}",
+            f"no pair of {which!r}" + (" whose scans are there" if which == "test" else ""),
+            "one at least",
+            "choose val, train, all, test or a CSV file",
         )
-    return pairs
+    return named[which]
 
 
 def _read_pairs(path: Path, dataset: Dataset) -> tuple[Pair, ...]:
@@ -47,7 +52,7 @@ def _read_pairs(path: Path, dataset: Dataset) -> tuple[Pair, ...]:
         rows = list(csv.reader(path.read_text(encoding="utf-8-sig").splitlines(), skipinitialspace=True))
     except (OSError, ValueError) as failure:
         raise DatasetError(
-            f"pairs {path}", f"'{failure}'", "val, train, all, or a CSV file of pairs", "check --pairs"
+            f"pairs {path}", f"'{failure}'", "val, train, all, test, or a CSV file of pairs", "check --pairs"
         ) from None
     if not rows or tuple(cell.strip().lower() for cell in rows[0]) != _COLUMNS:
         raise DatasetError(f"pairs {path}", f"the header {rows[:1]}", "fixed,moving", "write it as the first line")
@@ -70,7 +75,7 @@ def _read_pairs(path: Path, dataset: Dataset) -> tuple[Pair, ...]:
 def _by_name(dataset: Dataset) -> dict[str, list[Subject]]:
     """The scans that a data set names, by file name and by number; of several modalities all."""
     everyone: dict[Path, Subject] = {s.image: s for s in subjects(dataset.validation)}
-    everyone |= {subject.image: subject for subject in dataset.training}
+    everyone |= {subject.image: subject for subject in (*dataset.training, *subjects(dataset.test))}
     found: dict[str, list[Subject]] = {}
     for path, subject in everyone.items():
         for name in (path.name, str(int(scan_numbers(path)[0]))):

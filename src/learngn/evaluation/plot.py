@@ -1,0 +1,64 @@
+"""Methods side by side as a picture: every pair a point, a box over them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from matplotlib import rc_context
+from matplotlib.figure import Figure
+
+from learngn.errors import OutputError
+from learngn.evaluation.comparison import compared_metrics, values_of
+from learngn.evaluation.summary import Summary
+from learngn.io import atomic_path
+
+SUFFIXES = (".png", ".svg", ".pdf")
+
+
+def check_plot_path(path: Path) -> None:
+    """Raise :class:`OutputError` unless a picture's suffix is known."""
+    if path.suffix.lower() not in SUFFIXES:
+        raise OutputError(
+            f"output {path}", f"the suffix {path.suffix!r}", f"one of {', '.join(SUFFIXES)}", "rename the output"
+        )
+
+
+def draw_methods(summaries: Mapping[str, Summary], path: Path) -> None:
+    """Draw one panel a metric, one box a method, and write it as PNG, SVG or PDF.
+
+    Lines join the values of a pair. The same scores make the same bytes.
+
+    Parameters
+    ----------
+    summaries : dict
+        Scores of the same pairs by method.
+    path : Path
+
+    Raises
+    ------
+    OutputError
+        If the suffix is another, or the file cannot be written.
+    """
+    check_plot_path(path)
+    metrics = compared_metrics(summaries)
+    positions = np.arange(len(summaries))
+    figure = Figure(figsize=(max(2.2, 0.8 * len(summaries) + 1.2) * len(metrics), 4), layout="constrained")
+    panels = figure.subplots(1, len(metrics), squeeze=False)[0]
+    for panel, metric in zip(panels, metrics, strict=True):
+        values = np.stack([values_of(summary, metric) for summary in summaries.values()])
+        values = np.where(np.isfinite(values), values, np.nan)
+        panel.plot(positions, values, color="0.75", linewidth=0.5, zorder=1)
+        kept = [row[~np.isnan(row)] for row in values]
+        panel.boxplot(kept, positions=positions, widths=0.5, showfliers=False, zorder=3)
+        for position, row in zip(positions, values, strict=True):
+            panel.scatter(np.full(row.size, position), row, s=7, color=f"C{position % 10}", zorder=2)
+        panel.set_xticks(positions, list(summaries), rotation=30, ha="right")
+        unit = f" [{metric.unit}]" if metric.unit else ""
+        panel.set_title(f"{metric.title}{unit} {'↑' if metric.higher_is_better else '↓'}", fontsize=10)
+        panel.grid(axis="y", alpha=0.3)
+    suffix = path.suffix.lower()
+    dated = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}
+    with atomic_path(path) as temporary, rc_context({"svg.hashsalt": "learngn"}):
+        figure.savefig(temporary, dpi=150, format=suffix[1:], metadata=dated.get(suffix))

@@ -1,0 +1,121 @@
+"""Submissions to Learn2Reg: the fields of a data set's pairs, checked, named and packed as the challenge wants them."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Literal
+
+import numpy as np
+
+from learngn.errors import DatasetError, SettingsError
+from learngn.evaluation.batch import find_field
+from learngn.io import Pair, atomic_path, read_grid, read_voxels, write_voxels
+
+_EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest date of a zip file: the same fields, the same bytes
+
+
+@dataclass(frozen=True)
+class SubmissionFormat:
+    """How a challenge wants its fields.
+
+    Attributes
+    ----------
+    suffix : str
+        ``".nii.gz"``, since 2022, or ``".npz"``, before.
+    half : bool
+        Numbers of 16 bits, as the challenges of 2020 and 2021 wanted; `.npz` alone has them.
+    folder : str
+        Folder within the archive; empty for none.
+
+    Raises
+    ------
+    SettingsError
+        If it wants 16 bits of a NIfTI file, or the folder leads out of the archive.
+    """
+
+    suffix: Literal[".nii.gz", ".npz"] = ".nii.gz"
+    half: bool = False
+    folder: str = ""
+
+    def __post_init__(self) -> None:
+        if self.half and self.suffix != ".npz":
+            raise SettingsError("submission", "float16 in .nii.gz", "float16 in .npz alone", "choose .npz, or float32")
+        if self.folder.startswith("/") or ".." in Path(self.folder).parts or "\\" in self.folder:
+            raise SettingsError("folder of the submission", repr(self.folder), "a folder's name", "choose such a name")
+
+
+def write_submission(
+    pairs: Sequence[Pair],
+    folder: Path,
+    path: Path,
+    form: SubmissionFormat | None = None,
+    *,
+    progress: Callable[[Pair, int], None] | None = None,
+) -> list[str]:
+    """Pack the displacement files of pairs, found as :func:`find_field` does, into a zip archive.
+
+    Parameters
+    ----------
+    pairs : sequence of Pair
+        Every one needs a field.
+    folder : Path
+        Holds the fields, `.nii.gz` or `.npz`, of any type.
+    path : Path
+        The archive. It appears whole or not at all.
+    form : SubmissionFormat, optional
+    progress : callable, optional
+        Called after every pair with it and its number.
+
+    Returns
+    -------
+    list of str
+        Names within the archive.
+
+    Raises
+    ------
+    DatasetError
+        If pairs have no field: how many, and the first of them.
+    TransformError
+        If a field cannot be read, is not of its fixed scan's shape, or not finite.
+    """
+    form = form or SubmissionFormat()
+    fields = _find_all(pairs, folder)
+    names = []
+    with atomic_path(path) as temporary, TemporaryDirectory() as scratch, zipfile.ZipFile(temporary, "w") as archive:
+        for number, (pair, field) in enumerate(zip(pairs, fields, strict=True), start=1):
+            grid = read_grid(pair.fixed.image)
+            values = read_voxels(field, grid)
+            name = pair.field_name.removesuffix(".nii.gz") + form.suffix
+            made = Path(scratch) / name
+            write_voxels(values.astype(np.float16) if form.half else values, made, grid)
+            entry = zipfile.ZipInfo(f"{form.folder.strip('/')}/{name}".lstrip("/"), _EPOCH)
+            entry.external_attr = 0o644 << 16
+            # .nii.gz is compressed already.
+            entry.compress_type = zipfile.ZIP_DEFLATED if form.suffix == ".npz" else zipfile.ZIP_STORED
+            archive.writestr(entry, made.read_bytes())
+            made.unlink()
+            names.append(entry.filename)
+            if progress is not None:
+                progress(pair, number)
+    return names
+
+
+def _find_all(pairs: Sequence[Pair], folder: Path) -> list[Path]:
+    fields, missing = [], []
+    for pair in pairs:
+        try:
+            fields.append(find_field(folder, pair.fixed.image, pair.moving.image))
+        except DatasetError:
+            missing.append(pair.field_name)
+    if missing:
+        raise DatasetError(
+            f"fields in {folder}",
+            f"none for {len(missing)} of {len(pairs)} pairs, the first of them {missing[0]}",
+            "one for every pair, which the challenge demands",
+            "register the others: learngn cohort, with the same --pairs",
+        )
+    return fields
