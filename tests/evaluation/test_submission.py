@@ -65,6 +65,11 @@ def test_as_it_wanted_it_before(pairs, fields, tmp_path):
         np.testing.assert_allclose(values, exact, atol=2**-9)
 
 
+def test_full_names(pairs, fields, tmp_path):
+    names = write_submission(pairs, fields, tmp_path / "a.zip", SubmissionFormat(full_names=True))
+    assert names[0] == "disp_0001_0000_0002_0000.nii.gz"
+
+
 def test_fields_of_another_program(pairs, fields, tmp_path):
     """npz of any key and type, with the modalities in its name."""
     (fields / "disp_0001_0002.nii.gz").unlink()

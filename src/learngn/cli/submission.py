@@ -31,6 +31,9 @@ def submission(
     form: Annotated[FieldFormat, typer.Option("--format", help="Of every field.")] = FieldFormat.NIFTI,
     float16: Annotated[bool, typer.Option("--float16", help="Numbers of 16 bits, as before 2022; npz alone.")] = False,
     folder: Annotated[str, typer.Option(metavar="NAME", help="Folder within the archive; by default none.")] = "",
+    full_names: Annotated[
+        bool, typer.Option("--full-names", help="Name both modalities in every file, as LUMIR wants it.")
+    ] = False,
     json: console.Json = False,
     quiet: console.Quiet = False,
 ) -> None:
@@ -41,7 +44,7 @@ def submission(
     from learngn.evaluation import SubmissionFormat, write_submission
     from learngn.io import check_writable, choose_pairs, read_dataset
 
-    wanted = SubmissionFormat(".npz" if form is FieldFormat.NUMPY else ".nii.gz", float16, folder)
+    wanted = SubmissionFormat(".npz" if form is FieldFormat.NUMPY else ".nii.gz", float16, folder, full_names)
     chosen = choose_pairs(read_dataset(dataset), pairs)
     if not fields.is_dir():
         raise DatasetError(f"folder {fields}", "no such folder", "the folder of the displacements", "check its path")

@@ -51,7 +51,9 @@ def draw_methods(summaries: Mapping[str, Summary], path: Path) -> None:
         values = np.where(np.isfinite(values), values, np.nan)
         panel.plot(positions, values, color="0.75", linewidth=0.5, zorder=1)
         kept = [row[~np.isnan(row)] for row in values]
-        panel.boxplot(kept, positions=positions, widths=0.5, showfliers=False, zorder=3)
+        panel.boxplot(
+            kept, positions=positions, widths=0.5, showfliers=False, zorder=3, medianprops={"color": "black", "lw": 2}
+        )
         for position, row in zip(positions, values, strict=True):
             panel.scatter(np.full(row.size, position), row, s=7, color=f"C{position % 10}", zorder=2)
         panel.set_xticks(positions, list(summaries), rotation=30, ha="right")

@@ -13,7 +13,7 @@ import numpy as np
 
 from learngn.errors import DatasetError, SettingsError
 from learngn.evaluation.batch import find_field
-from learngn.io import Pair, atomic_path, read_grid, read_voxels, write_voxels
+from learngn.io import Pair, atomic_path, read_grid, read_voxels, scan_numbers, write_voxels
 
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest date of a zip file: the same fields, the same bytes
 
@@ -30,6 +30,8 @@ class SubmissionFormat:
         Numbers of 16 bits, as the challenges of 2020 and 2021 wanted; `.npz` alone has them.
     folder : str
         Folder within the archive; empty for none.
+    full_names : bool
+        Both modalities in every name, as LUMIR wants them.
 
     Raises
     ------
@@ -40,12 +42,20 @@ class SubmissionFormat:
     suffix: Literal[".nii.gz", ".npz"] = ".nii.gz"
     half: bool = False
     folder: str = ""
+    full_names: bool = False
 
     def __post_init__(self) -> None:
         if self.half and self.suffix != ".npz":
             raise SettingsError("submission", "float16 in .nii.gz", "float16 in .npz alone", "choose .npz, or float32")
         if self.folder.startswith("/") or ".." in Path(self.folder).parts or "\\" in self.folder:
             raise SettingsError("folder of the submission", repr(self.folder), "a folder's name", "choose such a name")
+
+    def name_of(self, pair: Pair) -> str:
+        """Name of a pair's field within the archive."""
+        name = pair.field_name.removesuffix(".nii.gz")
+        if self.full_names:
+            name = "_".join(["disp", *scan_numbers(pair.fixed.image), *scan_numbers(pair.moving.image)])
+        return "/".join(part for part in (self.folder.strip("/"), name + self.suffix) if part)
 
 
 def write_submission(
@@ -89,10 +99,9 @@ def write_submission(
         for number, (pair, field) in enumerate(zip(pairs, fields, strict=True), start=1):
             grid = read_grid(pair.fixed.image)
             values = read_voxels(field, grid)
-            name = pair.field_name.removesuffix(".nii.gz") + form.suffix
-            made = Path(scratch) / name
+            made = Path(scratch) / f"field{form.suffix}"
             write_voxels(values.astype(np.float16) if form.half else values, made, grid)
-            entry = zipfile.ZipInfo(f"{form.folder.strip('/')}/{name}".lstrip("/"), _EPOCH)
+            entry = zipfile.ZipInfo(form.name_of(pair), _EPOCH)
             entry.external_attr = 0o644 << 16
             # .nii.gz is compressed already.
             entry.compress_type = zipfile.ZIP_DEFLATED if form.suffix == ".npz" else zipfile.ZIP_STORED
