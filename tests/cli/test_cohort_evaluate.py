@@ -25,8 +25,10 @@ def test_cohort_and_its_scores(learngn, dataset, tmp_path, fast, files_in):
     assert result.exit_code == 0
     assert files_in(out) == [
         *(f"disp_{pair}.nii.gz" for pair in ("0001_0002", "0001_0003", "0002_0003")),
+        "report.html",
         "results.jsonl",
     ]
+    assert f"report: {out / 'report.html'}" in result.stdout
     assert [record["pair"] for record in records(out)] == ["0001_0002", "0001_0003", "0002_0003"]
     assert all(record["dice_mean"] > record["dice_mean_before"] for record in records(out))
     assert all(record["seconds"]["total"] > 0 for record in records(out))

@@ -20,7 +20,18 @@ from learngn.io import choose_pairs, read_dataset
 pytestmark = pytest.mark.slow
 
 PATIENCE = 60  # seconds
-COHORT = ("cohort", "--pairs", "train", "-f", "organ-distance", "--strides", "8,4", "--iterations", "3,3")
+COHORT = (
+    "cohort",
+    "--no-report",
+    "--pairs",
+    "train",
+    "-f",
+    "organ-distance",
+    "--strides",
+    "8,4",
+    "--iterations",
+    "3,3",
+)
 PROGRAM = "from learngn.cli import main\nif __name__ == '__main__':\n    main()\n"
 
 

@@ -24,7 +24,7 @@ def smooth(shape):
 
 def test_a_scan_there_and_back():
     values = smooth(RAI.shape)
-    part = volumes.pack_scan(values, TURN, 90)
+    part = volumes.pack_scan(TURN.volume(values), 90)
     mosaic = np.asarray(Picture.open(io.BytesIO(part.data)))
     height, width = part.spec["tile"]
     for z, expected in enumerate(TURN.volume(values)):
@@ -36,7 +36,7 @@ def test_a_scan_there_and_back():
 def test_labels_there_and_back():
     labels = np.array([0, 7, -3, 500, 7])[np.arange(RAI.size) % 5].reshape(RAI.shape)
     values = volumes.label_values(labels)
-    part = volumes.pack_codes(volumes.codes_of(labels, values), TURN)
+    part = volumes.pack_codes(TURN.volume(volumes.codes_of(labels, values)))
     codes = np.frombuffer(gzip.decompress(part.data), dtype=np.uint8).reshape(part.spec["shape"])
     np.testing.assert_array_equal(np.array([0, *values])[codes], TURN.volume(labels))
 

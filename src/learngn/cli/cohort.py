@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -42,6 +43,8 @@ if TYPE_CHECKING:
     from rich.progress import Progress
 
     from learngn.cohort import CohortEvents, Pool
+    from learngn.cohort.records import Record
+    from learngn.evaluation import Summary
     from learngn.io import Pair, Subject
     from learngn.settings import Settings
 
@@ -87,6 +90,7 @@ def cohort(
     ] = None,
     retries: Retries = 1,
     scratch: Scratch = None,
+    report: Annotated[bool, typer.Option("--report/--no-report", help="Write report.html.")] = True,
     json: console.Json = False,
     quiet: console.Quiet = False,
 ) -> None:
@@ -145,6 +149,8 @@ def cohort(
             )
     scores = [PairScores.from_json(record) for record in records]
     summary = summarise(scores, np.random.default_rng(_SEED), names=description.label_names)
+    if report:
+        write_report(output, chosen, records, summary, description.name, quiet)
     seconds = [record["seconds"]["total"] for record in records if "seconds" in record]
     if json:
         mean = float(np.mean(seconds)) if seconds else None
@@ -153,9 +159,22 @@ def cohort(
         console.stdout().print(render(summary))
         if seconds:
             typer.echo(f"{np.mean(seconds):.1f} s a pair (median {np.median(seconds):.1f} s), written to {output}")
+        if report:
+            typer.echo(f"report: {output / 'report.html'}")
         if progress.features:
             typer.echo(f"features computed {progress.features} times for {progress.registered} pairs")
     end_if_failed(summary)
+
+
+def write_report(
+    output: Path, pairs: Sequence[Pair], records: Sequence[Record], summary: Summary, title: str, quiet: bool
+) -> None:
+    """Write the page of a cohort, with a bar for its pictures."""
+    from learngn.report import write_cohort_report
+
+    with console.progress(quiet) as bars:
+        task = bars.add_task("report", total=None)
+        write_cohort_report(output, pairs, records, summary, title=title, progress=lambda: bars.update(task, advance=1))
 
 
 def recognised(options: RegistrationOptions, subjects: tuple[Subject, Subject], quiet: bool) -> RegistrationOptions:

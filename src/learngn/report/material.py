@@ -39,6 +39,8 @@ class Material:
         The fixed one; None if nothing at all can be shown.
     notes : list of str
         What is missing, and why.
+    windows : dict
+        Values to be shown black and white by role, ``fixed`` or ``moving``; by default from the images.
     """
 
     metrics: Mapping[str, Any]
@@ -52,6 +54,7 @@ class Material:
     transform: Transform | None
     grid: Grid | None
     notes: list[str] = field(default_factory=list)
+    windows: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
 
 def material_of(directory: Path, registration: Registration | None = None) -> Material:
@@ -71,7 +74,7 @@ def material_of(directory: Path, registration: Registration | None = None) -> Ma
     """
     metrics = read_metrics(directory / "metrics.json")
     reader = _Reader(metrics["inputs"], [])
-    label_maps = _reads_label_maps(str(metrics["settings"].get("features", "")))
+    label_maps = reads_label_maps(str(metrics["settings"].get("features", "")))
     fixed_labels, moving_labels = reader.given("fixed_labels", True), reader.given("moving_labels", True)
     warped_labels = None
     if "moving_labels" in metrics["inputs"]:
@@ -90,6 +93,9 @@ def material_of(directory: Path, registration: Registration | None = None) -> Ma
         fixed, moving = reader.given("fixed", label_maps), reader.given("moving", label_maps)
         warped = reader.read(lambda: read_image(directory / "warped.nii.gz", labels=label_maps))
         transform = reader.read(lambda: read_transform(directory / "displacement.nii.gz"))
+    if moving is not None and warped is not None and transform is not None and not label_maps:
+        # Beyond the moving scan its darkest value, air, and not the zero of the file, which is tissue in CT.
+        warped = transform.warp(moving, warped.grid, outside=float(moving.data.min()))
     grids = [image.grid for image in (fixed, warped) if image is not None]
     if isinstance(transform, DisplacementField):
         grids.append(transform.grid)
@@ -160,7 +166,8 @@ class _Reader:
             return None
 
 
-def _reads_label_maps(features: str) -> bool:
+def reads_label_maps(features: str) -> bool:
+    """Whether features of this description are taken of label maps."""
     try:
         return parse_features(features).labels
     except FeatureError:  # a feature of the user's own: its images are drawn as scans

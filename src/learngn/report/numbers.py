@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from html import escape
 from itertools import groupby
@@ -124,7 +125,7 @@ def times(metrics: Metrics) -> str:
 
 def settings(metrics: Metrics) -> str:
     """Every setting, and what chose them."""
-    items = [(name.replace("_", " "), _setting(value)) for name, value in metrics["settings"].items()]
+    items = [(name.replace("_", " "), setting(value)) for name, value in metrics["settings"].items()]
     preset = metrics.get("preset")
     lead = f"Preset {preset['name']}: {preset['because']}." if preset else ""
     return html.section("Settings", lead, html.facts(items))
@@ -162,8 +163,11 @@ def signed(change: float) -> str:
 
 def number(value: float | str | None) -> str:
     """Three significant digits; a dash for what is not known."""
-    if value is None or isinstance(value, str):  # JSON has no infinity: it is the string "inf"
-        return "–" if value is None else "∞"
+    if value is None:
+        return "–"
+    value = float(value)  # JSON has no infinity: it is the string "inf"
+    if not math.isfinite(value):
+        return "–" if math.isnan(value) else "∞"
     return f"{value:.3g}".replace("-", "−")
 
 
@@ -172,9 +176,10 @@ def percent(value: float) -> str:
     return f"{value:.2g} %" if value else "0 %"
 
 
-def _setting(value: Any) -> str:
+def setting(value: Any) -> str:
+    """A setting as a person writes it."""
     if value is None or isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, list):
-        return ", ".join(_setting(item) for item in value)
+        return ", ".join(setting(item) for item in value)
     return f"{value:g}" if isinstance(value, float) else str(value)

@@ -67,6 +67,11 @@ class Orientation:
         order = tuple(next(a for a, code in enumerate(codes) if code in (to, _OPPOSITE[to])) for to in wanted)
         return cls(order, tuple(codes[a] != to for a, to in zip(order, wanted, strict=True)))
 
+    def facing(self, view: View) -> Orientation:
+        """The same grid's way onto a page of this one view: x runs across it, y down, z through it."""
+        places = [2 - view.through, 2 - view.down, 2 - view.across]
+        return Orientation(tuple(self.order[i] for i in places), tuple(self.flips[i] for i in places))
+
     def volume(self, array: NDArray[Any]) -> NDArray[Any]:
         """A volume, shape S, as it lies on the page, shape (nz, ny, nx); nz is 1 in 2D. A view, not a copy."""
         turned = array.transpose(self.order)[tuple(slice(None, None, -1 if flip else 1) for flip in self.flips)]

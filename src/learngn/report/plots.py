@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from itertools import groupby
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,17 @@ from learngn.report import svg
 
 _WIDTH, _HEIGHT, _LEFT, _RIGHT, _TOP, _BOTTOM = 600.0, 260.0, 48.0, 8.0, 26.0, 48.0
 _STRIP, _GUTTER = 300.0, 10.0  # of a distribution: width, and room at its sides
+
+
+class _Size(NamedTuple):
+    """Of a distribution: height of a row, of what is below the rows, radius of a dot."""
+
+    row: float
+    foot: float
+    dot: float
+
+
+_WIDE, _SLIM = _Size(40.0, 20.0, 3.0), _Size(15.0, 1.0, 2.0)
 
 
 def convergence(history: Sequence[Mapping[str, Any]]) -> str:
@@ -84,6 +95,7 @@ def distribution(
     *,
     before: Sequence[float] | None = None,
     span: tuple[float, float] | None = None,
+    slim: bool = False,
 ) -> str:
     """Every value as a dot, their quartiles as a box; those before registration above, paler.
 
@@ -98,6 +110,13 @@ def distribution(
     before : sequence of float, optional
     span : (float, float), optional
         Ends of the axis; by default those of the values.
+    slim : bool
+        Low enough for the row of a table, without numbers at the axis.
+
+    Returns
+    -------
+    str
+        A drawing whose dots have the attribute ``data-pair``; empty if there is no value.
     """
     rows = [(before, "before")] if before is not None else []
     rows.append((values, "after"))
@@ -105,31 +124,57 @@ def distribution(
     if not known.size:
         return ""
     low, high = span or _padded(float(known.min()), float(known.max()))
-    height = 34.0 * len(rows) + 22
+    size = _SLIM if slim else _WIDE
+    height = size.row * len(rows) + size.foot
 
     def x(value: float) -> float:
         return _GUTTER + (value - low) / (high - low) * (_STRIP - 2 * _GUTTER)
 
     marks = svg.ticks(low, high, 4)
-    shapes = [svg.line(x(m), 2, x(m), height - 20, "rule") for m in marks]
-    shapes += [svg.text(x(m), height - 6, f"{m:g}") for m in marks]
+    shapes = [svg.line(x(m), 1, x(m), height - size.foot, "rule") for m in marks]
+    if not slim:
+        shapes += [svg.text(x(m), height - 4, f"{m:g}") for m in marks]
     for number, (row, kind) in enumerate(rows):
-        shapes += _strip(np.array(row, dtype=np.float64), names, 34.0 * number + 18, x, kind)
+        shapes += _strip(np.array(row, dtype=np.float64), names, size.row * (number + 0.5), x, kind, size)
     return svg.drawing((_STRIP, height), shapes, label, "strip")
 
 
-def _strip(values: NDArray[np.float64], names: Sequence[str], y: float, x: Any, kind: str) -> list[str]:
+def scatter(before: Sequence[float], after: Sequence[float], names: Sequence[str], label: str) -> str:
+    """Scores between 0 and 1 before (across) and after (up) registration; what lies above the diagonal has gained."""
+    side, left, bottom = 220.0, 34.0, 34.0
+
+    def place(first: float, second: float) -> tuple[float, float]:
+        return left + first * side, 8 + (1 - second) * side
+
+    shapes = []
+    for mark in (0.0, 0.25, 0.5, 0.75, 1.0):
+        x, y = place(mark, mark)
+        shapes += [svg.line(x, 8, x, 8 + side, "rule"), svg.line(left, y, left + side, y, "rule")]
+        if mark in (0.0, 0.5, 1.0):
+            shapes += [svg.text(x, side + 24, f"{mark:g}"), svg.text(left - 6, y + 4, f"{mark:g}", "end")]
+    shapes.append(svg.line(*place(0, 0), *place(1, 1), "edge"))
+    shapes += [svg.text(left + side / 2, side + 38, "before"), svg.text(left + 6, 22, "after", "start")]
+    for index, (first, second) in enumerate(zip(before, after, strict=True)):
+        if np.isfinite(first) and np.isfinite(second):
+            title = f"{names[index]}: {first:.3f} before, {second:.3f} after"
+            shapes.append(svg.circle(*place(first, second), 3.4, "dot after", title, index))
+    return svg.drawing((left + side + 10, side + 8 + bottom), shapes, label, "scatter")
+
+
+def _strip(values: NDArray[np.float64], names: Sequence[str], y: float, x: Any, kind: str, size: _Size) -> list[str]:
     known = np.flatnonzero(np.isfinite(values))
     if not known.size:
         return []
     first, middle, third = np.percentile(values[known], (25, 50, 75))
-    shapes = [svg.box(x(first), y - 12, x(third) - x(first), 24, f"box {kind}")]
+    half = 0.36 * size.row
+    shapes = [svg.box(x(first), y - half, x(third) - x(first), 2 * half, f"box {kind}")]
     # Neighbours in value lie at different heights: the golden ratio spreads any number of them evenly.
     order = known[np.argsort(values[known], kind="stable")]
     for rank, index in enumerate(order):
-        height = y + 18 * ((rank * 0.618034) % 1 - 0.5)
-        shapes.append(svg.circle(x(values[index]), height, 2.6, f"dot {kind}", f"{names[index]}: {values[index]:.4g}"))
-    shapes.append(svg.line(x(middle), y - 13, x(middle), y + 13, f"median {kind}"))
+        height = y + 1.5 * half * ((rank * 0.618034) % 1 - 0.5)
+        title = f"{names[index]}: {values[index]:.4g}"
+        shapes.append(svg.circle(x(values[index]), height, size.dot, f"dot {kind}", title, int(index)))
+    shapes.append(svg.line(x(middle), y - half, x(middle), y + half, f"median {kind}"))
     return shapes
 
 

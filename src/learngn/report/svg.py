@@ -26,10 +26,11 @@ def polyline(points: Sequence[tuple[float, float]], kind: str) -> str:
     return f'<polyline class="{kind}" points="{" ".join(f"{x:.1f},{y:.1f}" for x, y in points)}"/>'
 
 
-def circle(x: float, y: float, radius: float, kind: str, title: str = "") -> str:
-    """A dot; `title` is shown by the pointer."""
+def circle(x: float, y: float, radius: float, kind: str, title: str = "", pair: int | None = None) -> str:
+    """A dot; `title` is shown by the pointer, `pair` is the number of what it stands for."""
     inner = f"<title>{escape(title)}</title>" if title else ""
-    return f'<circle class="{kind}" cx="{x:.1f}" cy="{y:.1f}" r="{radius:g}">{inner}</circle>'
+    marked = "" if pair is None else f' data-pair="{pair}"'
+    return f'<circle class="{kind}" cx="{x:.1f}" cy="{y:.1f}" r="{radius:g}"{marked}>{inner}</circle>'
 
 
 def box(x: float, y: float, width: float, height: float, kind: str) -> str:

@@ -12,7 +12,7 @@ from learngn.grid import Grid
 from learngn.image import Image
 from learngn.report import palette, volumes
 from learngn.report.material import Material
-from learngn.report.orientation import VIEWS, Orientation
+from learngn.report.orientation import VIEWS, Orientation, View
 from learngn.report.volumes import Part
 from learngn.transform import Affine, Transform
 
@@ -26,7 +26,9 @@ _STEP = 0.05  # [mm] of a stored displacement
 _ROLES = {"fixed": "fixed", "moving": "before", "warped": "warped"}
 
 
-def viewer_data(material: Material, budget: int = BUDGET) -> tuple[dict[str, Any], dict[str, Part]] | None:
+def viewer_data(
+    material: Material, budget: int = BUDGET, view: View | None = None
+) -> tuple[dict[str, Any], dict[str, Part]] | None:
     """Everything that the viewer shows, in at most `budget` bytes.
 
     Parameters
@@ -34,6 +36,8 @@ def viewer_data(material: Material, budget: int = BUDGET) -> tuple[dict[str, Any
     material : Material
     budget : int
         Bytes of all volumes together. Scans are compressed the more, then shown coarser, until they fit.
+    view : View, optional
+        The only one to be shown, of a grid of a single slice; by default all.
 
     Returns
     -------
@@ -43,19 +47,20 @@ def viewer_data(material: Material, budget: int = BUDGET) -> tuple[dict[str, Any
     grid = material.grid
     if grid is None:
         return None
+    turn = Orientation.of(grid) if view is None else Orientation.of(grid).facing(view)
     values = _label_values(material)
-    deformation = _deformation(material.transform, grid, budget)
+    deformation = _deformation(material.transform, grid, turn, budget)
     voxels = _VOXELS
     while True:
         display = volumes.display_grid(grid, voxels)
-        exact, scans, windows = _images(material, display, values)
+        exact, scans, windows = _images(material, display, turn, values)
         parts = exact | {name: part for name, part in deformation.items() if isinstance(part, Part)}
         folds = deformation.get("determinant")
         if isinstance(folds, np.ndarray) and (folds <= 0).any():
             crossed = (volumes.pooled((folds <= 0).astype(np.float32), display.shape) > 0).astype(np.uint8)
-            parts["folds"] = volumes.pack_codes(crossed, Orientation.of(display))
+            parts["folds"] = volumes.pack_codes(turn.volume(crossed))
         left = budget - sum(len(part.data) for part in parts.values())
-        packed = _packed_scans(scans, Orientation.of(display), left)
+        packed = _packed_scans(scans, left)
         if packed is not None or display.size < 1000:
             break
         voxels = display.size // 2
@@ -64,30 +69,30 @@ def viewer_data(material: Material, budget: int = BUDGET) -> tuple[dict[str, Any
     for name, part in (packed or {}).items():
         part.spec["window"] = windows[name]
     parts |= packed or {}
-    return _description(material, display, values, parts), parts
+    return _description(material, display, turn, view, values, parts), parts
 
 
 def _images(
-    material: Material, display: Grid, values: list[int]
+    material: Material, display: Grid, turn: Orientation, values: list[int]
 ) -> tuple[dict[str, Part], dict[str, NDArray[np.uint8]], dict[str, tuple[float, float]]]:
     """Label maps, packed, and scans in grey, on the display grid; the values that are shown black and white."""
     exact: dict[str, Part] = {}
     scans: dict[str, NDArray[np.uint8]] = {}
     windows: dict[str, tuple[float, float]] = {}
-    turn = Orientation.of(display)
     for role, name in _ROLES.items():
         labels = getattr(material, f"{role}_labels")
         if labels is not None:
-            exact[f"{name}_labels"] = volumes.pack_codes(_codes(labels, display, values), turn)
+            exact[f"{name}_labels"] = volumes.pack_codes(turn.volume(_codes(labels, display, values)))
         image: Image | None = getattr(material, role)
         if image is None:
             continue
         if image.labels:
-            exact[name] = volumes.pack_codes(_codes(image, display, values), turn)
+            exact[name] = volumes.pack_codes(turn.volume(_codes(image, display, values)))
             continue
         # The moving scan has one window before and after, that a change of grey is one of the scan.
-        windows[name] = windows.get("before") or volumes.window_of(image.data[0, 0].numpy())
-        scans[name] = volumes.grey(_shown(image, display), windows[name])
+        given = material.windows.get("fixed" if role == "fixed" else "moving") or windows.get("before")
+        windows[name] = given or volumes.window_of(image.data[0, 0].numpy())
+        scans[name] = turn.volume(volumes.grey(_shown(image, display), windows[name]))
     return exact, scans, windows
 
 
@@ -107,21 +112,20 @@ def _codes(image: Image, display: Grid, values: list[int]) -> NDArray[np.uint8]:
     return volumes.codes_of(_shown(image, display), values)
 
 
-def _packed_scans(scans: Mapping[str, NDArray[np.uint8]], turn: Orientation, budget: int) -> dict[str, Part] | None:
+def _packed_scans(scans: Mapping[str, NDArray[np.uint8]], budget: int) -> dict[str, Part] | None:
     """Scans at the best quality that fits; None if none does."""
     for quality in _QUALITIES:
-        packed = {name: volumes.pack_scan(values, turn, quality) for name, values in scans.items()}
+        packed = {name: volumes.pack_scan(values, quality) for name, values in scans.items()}
         if sum(len(part.data) for part in packed.values()) <= budget:
             return packed
     return None
 
 
-def _deformation(transform: Transform | None, grid: Grid, budget: int) -> dict[str, Any]:
+def _deformation(transform: Transform | None, grid: Grid, turn: Orientation, budget: int) -> dict[str, Any]:
     """Displacement and log Jacobian, packed, and the determinant itself."""
     if transform is None:
         return {}
     coarse = volumes.display_grid(grid, int(_FIELD_SHARE * budget))
-    turn = Orientation.of(coarse)
     field = turn.vectors(transform.on(coarse).displacement()[0].cpu().numpy())
     spacing = np.array(turn.spacing(coarse))[: grid.ndim].reshape(-1, 1, 1, 1)
     field = field * spacing
@@ -136,7 +140,7 @@ def _deformation(transform: Transform | None, grid: Grid, budget: int) -> dict[s
     logarithm = np.log(np.maximum(volumes.pooled(determinant, medium.shape), 1e-6))
     top = max(volumes.rounded_up(float(np.percentile(np.abs(logarithm), 99))), 0.1)
     codes = np.round(127.5 + np.clip(logarithm / top, -1, 1) * 127.5).astype(np.uint8)
-    jacobian = volumes.pack_smooth(Orientation.of(medium).volume(codes))
+    jacobian = volumes.pack_smooth(turn.volume(codes))
     jacobian.spec["top"] = top
     return {"displacement": displacement, "jacobian": jacobian, "determinant": determinant}
 
@@ -154,8 +158,15 @@ def _label_images(material: Material) -> Iterator[Image]:
                 yield image
 
 
-def _description(material: Material, display: Grid, values: list[int], parts: Mapping[str, Part]) -> dict[str, Any]:
-    turn = Orientation.of(display)
+def _description(
+    material: Material,
+    display: Grid,
+    turn: Orientation,
+    view: View | None,
+    values: list[int],
+    parts: Mapping[str, Part],
+) -> dict[str, Any]:
+    views = VIEWS[display.ndim] if view is None else (View(view.name, 0, 1, 2, view.marks),)
     outlines = {
         name: label for name in _ROLES.values() for label in (f"{name}_labels", name) if _is_codes(parts, label)
     }
@@ -164,9 +175,9 @@ def _description(material: Material, display: Grid, values: list[int], parts: Ma
     return {
         "shape": [*([1] if display.ndim == 2 else []), *(display.shape[axis] for axis in turn.order)],
         "spacing": turn.spacing(display),
-        "world": turn.affine(display).tolist() if display.ndim == 3 else None,
-        "views": [vars(view) for view in VIEWS[display.ndim]],
-        "start": _start(material, display, values),
+        "world": turn.affine(display).tolist() if len(views) == 3 else None,
+        "views": [vars(one) for one in views],
+        "start": _start(material, display, turn, values),
         "labels": [
             {"value": value, "name": label_name(material.metrics, value), "colour": palette.label_colour(value)}
             for value in values
@@ -181,9 +192,8 @@ def _is_codes(parts: Mapping[str, Part], name: str) -> bool:
     return name in parts and parts[name].spec["kind"] == "codes"
 
 
-def _start(material: Material, display: Grid, values: list[int]) -> list[int]:
+def _start(material: Material, display: Grid, turn: Orientation, values: list[int]) -> list[int]:
     """Where the views are first cut, x, y, z: where they show most of the most labels, or the middle."""
-    turn = Orientation.of(display)
     guide = material.fixed_labels or (material.fixed if material.label_maps else None)
     shape = [display.shape[axis] for axis in turn.order]
     place = [n // 2 for n in shape]

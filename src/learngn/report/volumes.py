@@ -15,7 +15,6 @@ from PIL import Image as Picture
 
 from learngn import sampling
 from learngn.grid import Grid
-from learngn.report.orientation import Orientation
 
 Volume = NDArray[Any]
 
@@ -94,9 +93,8 @@ def picked(labels: Volume, shape: tuple[int, ...]) -> Volume:
     return labels
 
 
-def pack_scan(values: NDArray[np.uint8], turn: Orientation, quality: int) -> Part:
-    """A grey volume as one JPEG: its axial slices side by side, row by row."""
-    volume = turn.volume(values)
+def pack_scan(volume: NDArray[np.uint8], quality: int) -> Part:
+    """A grey volume that is already turned, shape (nz, ny, nx), as one JPEG: its slices side by side, row by row."""
     nz, ny, nx = volume.shape
     tile = [math.ceil(n / _BLOCK) * _BLOCK for n in (ny, nx)]
     columns = max(1, min(nz, round(math.sqrt(nz * tile[0] / tile[1]))))
@@ -109,9 +107,8 @@ def pack_scan(values: NDArray[np.uint8], turn: Orientation, quality: int) -> Par
     return Part({"kind": "scan", "shape": [nz, ny, nx], "tile": tile, "columns": columns}, buffer.getvalue())
 
 
-def pack_codes(codes: NDArray[np.uint8], turn: Orientation) -> Part:
-    """A volume of codes, exactly."""
-    volume = turn.volume(codes)
+def pack_codes(volume: NDArray[np.uint8]) -> Part:
+    """A volume of codes that is already turned, exactly."""
     return Part({"kind": "codes", "shape": list(volume.shape), "type": "Uint8"}, _gzip(volume))
 
 

@@ -181,7 +181,7 @@ class View {
     context.fillRect(x - 1.5 * ratio, 0, 3 * ratio, height);
     context.fillStyle = "#fff";
     context.fillRect(x - 0.75 * ratio, 0, 1.5 * ratio, height);
-    if (this.width < 200 * ratio) return;
+    if (this.width < 270 * ratio) return; // it would hide too much
     const y = height / 2;
     context.beginPath();
     context.arc(x, y, 11 * ratio, 0, 2 * Math.PI);

@@ -1,0 +1,149 @@
+"""The report of a cohort: what ``learngn cohort`` has made of many pairs, on one page."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from learngn.errors import LearnGNError
+from learngn.evaluation import Summary
+from learngn.io import Pair, write_text
+from learngn.report import html, scores
+from learngn.report.numbers import number, setting
+from learngn.report.pair import VIEW_FILES
+from learngn.report.thumbnails import thumbnail
+
+_FILES = (*VIEW_FILES, "cohort.css", "gallery.js", "table.js")
+_NAME = "report.html"
+
+Record = Mapping[str, Any]
+
+
+def write_cohort_report(
+    directory: str | Path,
+    pairs: Sequence[Pair],
+    records: Sequence[Record],
+    summary: Summary,
+    *,
+    title: str = "",
+    pictures: int = 12,
+    progress: Callable[[], None] | None = None,
+) -> Path:
+    """Write ``report.html`` into the folder of a cohort.
+
+    Parameters
+    ----------
+    directory : path
+        Folder with the displacements, ``disp_FFFF_MMMM.nii.gz``.
+    pairs : sequence of Pair
+    records : sequence of Record
+        Of these pairs, in the same order: what :func:`learngn.cohort.run_cohort` returns.
+    summary : Summary
+        Of the scores in these records, see :func:`learngn.evaluation.summarise`.
+    title : str
+        Of the data set.
+    pictures : int
+        How many pairs to show, the worst ones.
+    progress : callable, optional
+        Called after every picture.
+
+    Returns
+    -------
+    Path
+        The page: one file that needs no other and no network.
+
+    Raises
+    ------
+    OutputError
+        If the page cannot be written.
+    """
+    directory = Path(directory)
+    seconds = [float(record["seconds"]["total"]) if "seconds" in record else float("nan") for record in records]
+    notes = [f"{len(summary.failed)} of {len(summary.pairs)} pairs failed."] if summary.failed else []
+    gallery = _gallery(directory, pairs, records, summary, pictures, notes, progress)
+    sections = [scores.distributions(summary, seconds)] if summary.means else []
+    sections += [gallery] if gallery else []
+    sections += [scores.labels(summary)] if summary.labels else []
+    sections.append(_table(scores.table(summary, records, seconds)))
+    sections.append(_settings(directory, records))
+    count = f"{len(pairs)} pair{'' if len(pairs) == 1 else 's'}"
+    header = html.heading(f"Registration of {count}", escape(title or directory.name), notes)
+    header += scores.tiles(summary, seconds)
+    path = directory / _NAME
+    name = f"{title or directory.name}, {count}"
+    write_text(html.page(name, _verdict(summary), header, sections, _FILES), path)
+    return path
+
+
+def _verdict(summary: Summary) -> str:
+    means = ", ".join(
+        f"{metric.title} {summary.means[metric.key].mean:.3f}" for metric in scores.shown_metrics(summary)
+    )
+    return f"Means: {means}" if means else "No scores"
+
+
+def _gallery(
+    directory: Path,
+    pairs: Sequence[Pair],
+    records: Sequence[Record],
+    summary: Summary,
+    count: int,
+    notes: list[str],
+    progress: Callable[[], None] | None,
+) -> str:
+    """The worst pairs with a view each."""
+    cards, content = [], []
+    for index in [i for i in scores.order_of(summary) if summary.pairs[i].error is None][:count]:
+        features = str(records[index].get("settings", {}).get("features", ""))
+        try:
+            found = thumbnail(pairs[index], directory, features, summary.names)
+        except LearnGNError as error:
+            notes.append(f"Pair {records[index]['pair']} is not shown: {error}")
+            found = None
+        if progress is not None:
+            progress()
+        if found is None:
+            continue
+        description, parts = found
+        cards.append(_card(index, records[index], summary))
+        content.append(html.data(f"pair-{index}", description))
+        content.append(html.binary({name: part.data for name, part in parts.items()}, f"pair-{index}"))
+    if not cards:
+        return ""
+    lead = "The worst first. Drag over a picture to swipe from the fixed scan to the registered one."
+    inside = f'{html.asset("gallery.html")}<div class="cards" id="cards">{"".join(cards)}</div>{"".join(content)}'
+    return html.section("Worst pairs", lead, inside)
+
+
+def _card(index: int, record: Record, summary: Summary) -> str:
+    pair = summary.pairs[index]
+    numbers = "".join(
+        f"<span>{escape(metric.title)} <b>{number(getattr(pair, metric.key))}</b></span>"
+        for metric in scores.shown_metrics(summary)[:2]
+    )
+    title = f'<h3 title="{escape(scores.pair_name(pair), quote=True)}">{escape(str(record["pair"]))}</h3>'
+    return f'<article class="card" data-pair="{index}"><div class="place"></div>{title}<p>{numbers}</p></article>'
+
+
+def _table(table: str) -> str:
+    search = (
+        '<div class="search"><input type="search" id="filter" aria-label="Filter pairs" autocomplete="off" '
+        'spellcheck="false" placeholder="a name, or dice&lt;0.6 folds&gt;0.1"><output id="count"></output></div>'
+    )
+    lead = "Click on a heading to sort. The filter takes names and conditions on columns."
+    scroll = f'<div class="scroll tall" tabindex="0" role="region" aria-label="All pairs">{table}</div>'
+    return html.section("All pairs", lead, search, scroll)
+
+
+def _settings(directory: Path, records: Sequence[Record]) -> str:
+    """Settings of all pairs, where they agree."""
+    known = [record["settings"] for record in records if "settings" in record]
+    items = []
+    for key in known[0] if known else ():
+        values = {setting(one.get(key)) for one in known}
+        items.append((key.replace("_", " "), values.pop() if len(values) == 1 else "not the same for all"))
+    versions = sorted({str(record["version"]) for record in records if "version" in record})
+    items += [("version", f"learngn {', '.join(versions)}")] if versions else []
+    return html.section("Settings", f"Displacements and results.jsonl: {directory}", html.facts(items))

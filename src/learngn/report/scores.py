@@ -1,0 +1,159 @@
+"""Scores: from the summary of a cohort to the tiles, the plots and the tables of its page."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from html import escape
+from typing import Any
+
+import numpy as np
+
+from learngn.evaluation import Summary
+from learngn.evaluation.scores import METRICS, Metric, PairScores
+from learngn.report import html
+from learngn.report.numbers import number
+from learngn.report.palette import label_colour
+from learngn.report.plots import distribution, scatter
+
+_BEFORE = {"dice_mean": "dice_mean_before", "tre": "tre_before"}
+_SECONDS = Metric("seconds", "Time", "s", False, None, 1)
+_NAN = float("nan")
+
+
+def shown_metrics(summary: Summary) -> list[Metric]:
+    """What the pairs are told apart by, those before registration left out."""
+    return [metric for metric in METRICS if metric.key in summary.means and metric.key not in _BEFORE.values()]
+
+
+def order_of(summary: Summary) -> list[int]:
+    """Pairs from the worst to the best by Dice, landmarks or folds; those that failed come first."""
+    keys = [metric for key in ("dice_mean", "tre", "folds_percent") for metric in METRICS if metric.key == key]
+    chosen = next((metric for metric in keys if metric.key in summary.means), METRICS[0])
+    sign = 1 if chosen.higher_is_better else -1
+
+    def badness(index: int) -> tuple[bool, float]:
+        value = getattr(summary.pairs[index], chosen.key)
+        return (not math.isnan(value), sign * value if not math.isnan(value) else 0.0)
+
+    return sorted(range(len(summary.pairs)), key=badness)
+
+
+def tiles(summary: Summary, seconds: Sequence[float]) -> str:
+    """Means over the pairs."""
+    failed = len(summary.failed)
+    items = [("Pairs", str(len(summary.pairs)), "", f"{failed} failed" if failed else "all registered")]
+    for metric in shown_metrics(summary):
+        mean = summary.means[metric.key]
+        before = summary.means.get(_BEFORE.get(metric.key, ""))
+        note = f"{mean.low:.2g} to {mean.high:.2g}" if mean.low < mean.high else ""
+        if before is not None:
+            note = f"before {number(before.mean)}"
+        value = f"{mean.mean:.2g}" if metric.unit == "%" else number(mean.mean)
+        items.append((metric.title, value, metric.unit, note))
+    if not math.isnan(summary.dice_hardest):
+        items.append(("Dice 30", number(summary.dice_hardest), "", "hardest 30 %"))
+    known = [value for value in seconds if not math.isnan(value)]
+    if known:
+        items.append(("Time", f"{np.median(known):.1f}", "s", f"a pair; {_duration(sum(known))} in all"))
+    return html.tiles(items)
+
+
+def distributions(summary: Summary, seconds: Sequence[float]) -> str:
+    """How every metric is distributed over the pairs."""
+    names = [pair_name(pair) for pair in summary.pairs]
+    parts, beside = [], ""
+    if "dice_mean_before" in summary.means:
+        before, after = _values(summary, "dice_mean_before"), _values(summary, "dice_mean")
+        beside = _plot("Dice", "after against before", scatter(before, after, names, "Dice of every pair"))
+    for metric in (*shown_metrics(summary), _SECONDS):
+        values = list(seconds) if metric is _SECONDS else _values(summary, metric.key)
+        key = _BEFORE.get(metric.key, "")
+        before_values = _values(summary, key) if key in summary.means else None
+        span = (0.0, 1.0) if metric.key == "dice_mean" else None
+        drawing = distribution(values, names, metric.title, before=before_values, span=span)
+        if drawing:
+            better = "" if metric is _SECONDS else "higher is better" if metric.higher_is_better else "lower is better"
+            unit = f" [{metric.unit}]" if metric.unit else ""
+            note = better + (", pale: before" if before_values is not None else "")
+            parts.append(_plot(f"{metric.title}{unit}", note, drawing))
+    lead = "A dot is a pair, a box the middle half of them, a line the median."
+    strips = f'<div class="strips">{"".join(parts)}</div>'
+    return html.section("Distributions", lead, f'<div class="plots">{beside}{strips}</div>')
+
+
+def _plot(title: str, note: str, drawing: str) -> str:
+    remark = f"<small>{escape(note)}</small>" if note else ""
+    return f'<figure class="distribution"><h3>{escape(title)} {remark}</h3>{drawing}</figure>'
+
+
+def labels(summary: Summary) -> str:
+    """Dice of every label over the pairs, and its means."""
+    names = [pair_name(pair) for pair in summary.pairs]
+    rows = []
+    for label, intervals in summary.labels.items():
+        name = summary.names.get(label, f"label {label}").replace("_", " ")
+        after = [pair.dice.get(label, _NAN) for pair in summary.pairs]
+        before = [pair.dice_before.get(label, _NAN) for pair in summary.pairs]
+        drawing = distribution(after, names, f"Dice of {name}", before=before, span=(0.0, 1.0), slim=True)
+        means = (intervals["dice_before"].mean, intervals["dice"].mean, intervals["hd95"].mean)
+        rows.append((html.chip(label_colour(label), name), drawing, *(number(mean) for mean in means)))
+    head = ("", "Dice from 0 to 1", "before", "mean", "HD95 [voxel]")
+    lead = "Dice of every label over the pairs, and its means; pale: before registration."
+    table = html.table(head, rows, "Dice by label")
+    return html.section("Labels", lead, f'<div class="scores labels">{table}</div>')
+
+
+def table(summary: Summary, records: Sequence[Mapping[str, Any]], seconds: Sequence[float]) -> str:
+    """Every pair, worst first, as a table that the page's script sorts and filters."""
+    columns: list[tuple[str, str, str, int]] = []  # key, title, unit, decimals
+    for metric in shown_metrics(summary):
+        if _BEFORE.get(metric.key, "") in summary.means:
+            columns.append((f"{metric.key}_before", f"{metric.title} before", metric.unit, metric.decimals - 1))
+        columns.append((metric.key, metric.title, metric.unit, metric.decimals - 1))
+    columns.append(("seconds", "Time", "s", 1))
+    head = "".join(
+        f'<th scope="col"><button type="button" data-key="{key}">{escape(title)}'
+        f"{f' <small>{escape(unit)}</small>' if unit else ''}</button></th>"
+        for key, title, unit, _ in [("pair", "Pair", "", 0), *columns]
+    )
+    rows = []
+    for index in order_of(summary):
+        pair, name = summary.pairs[index], escape(str(records[index]["pair"]))
+        title = escape(f"{pair.moving} onto {pair.fixed}", quote=True)
+        cells = f'<th scope="row" title="{title}" data-v="{name}">{name}</th>'
+        if pair.error is not None:
+            cells += f'<td class="error" colspan="{len(columns)}">{escape(pair.error)}</td>'
+        else:
+            values = [seconds[index] if key == "seconds" else getattr(pair, key) for key, *_ in columns]
+            cells += "".join(
+                f'<td data-v="{_data(v)}">{_cell(v, d)}</td>' for v, (*_, d) in zip(values, columns, strict=True)
+            )
+        rows.append(f'<tr data-pair="{index}" data-text="{title.lower()}">{cells}</tr>')
+    return f'<table id="pairs"><thead><tr>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table>'
+
+
+def pair_name(pair: PairScores) -> str:
+    """What a dot of a pair says."""
+    return f"{pair.moving} onto {pair.fixed}"
+
+
+def _values(summary: Summary, key: str) -> list[float]:
+    return [getattr(pair, key) for pair in summary.pairs]
+
+
+def _cell(value: float, decimals: int) -> str:
+    if math.isnan(value):
+        return "–"
+    return "∞" if math.isinf(value) else f"{value:.{decimals}f}"
+
+
+def _data(value: float) -> str:
+    """For the script: a number, or nothing where there is none."""
+    return "" if math.isnan(value) else "Infinity" if math.isinf(value) else f"{value:.6g}"
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -1,0 +1,99 @@
+"""Thumbnails: the slice of a pair that shows most of it, fixed, before and registered."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from learngn.grid import Grid
+from learngn.image import Image
+from learngn.io import Pair, read_image, read_learn2reg
+from learngn.report import volumes
+from learngn.report.material import Material, reads_label_maps
+from learngn.report.orientation import VIEWS, Orientation, View
+from learngn.report.viewer import viewer_data
+from learngn.report.volumes import Part
+
+BUDGET = 150_000  # bytes of one pair
+
+
+def thumbnail(
+    pair: Pair, directory: Path, features: str, names: Mapping[int, str]
+) -> tuple[dict[str, Any], dict[str, Part]] | None:
+    """What a view of one pair of a cohort needs.
+
+    Parameters
+    ----------
+    pair : Pair
+    directory : Path
+        Folder of its displacement, a file of Learn2Reg.
+    features : str
+        With which it was registered: whether its images are scans or label maps.
+    names : dict
+        Of the labels.
+
+    Returns
+    -------
+    (dict, dict of Part) or None
+        As of :func:`learngn.report.viewer.viewer_data`.
+
+    Raises
+    ------
+    LearnGNError
+        If a file cannot be read.
+    """
+    label_maps = reads_label_maps(features)
+    fixed, moving = (read_image(subject.image, labels=label_maps) for subject in (pair.fixed, pair.moving))
+    fixed_labels, moving_labels = (
+        None if subject.labels is None else read_image(subject.labels, labels=True)
+        for subject in (pair.fixed, pair.moving)
+    )
+    transform = read_learn2reg(directory / pair.field_name, fixed.grid, moving.grid)
+    scans = (("fixed", fixed), ("moving", moving))
+    view, axis, index = _slice(fixed.grid, fixed_labels or (fixed if label_maps else None))
+    grid = fixed.grid if axis is None else _cut_grid(fixed.grid, axis, index)
+    # Beyond the scan its darkest value: air, not the zero that is tissue in CT.
+    outside = 0.0 if label_maps else float(moving.data.min())
+    material = Material(
+        metrics={"label_names": {str(label): name for label, name in names.items()}},
+        label_maps=label_maps,
+        fixed=_cut(fixed, grid, axis, index),
+        moving=moving,
+        warped=transform.warp(moving, grid, outside=outside),
+        fixed_labels=None if fixed_labels is None else _cut(fixed_labels, grid, axis, index),
+        moving_labels=moving_labels,
+        warped_labels=None if moving_labels is None else transform.warp(moving_labels, grid),
+        transform=None,
+        grid=grid,
+        # Of the whole scan: those of a slice would change with its content.
+        windows={role: volumes.window_of(image.data[0, 0].numpy()) for role, image in scans if not label_maps},
+    )
+    return viewer_data(material, BUDGET, view)
+
+
+def _slice(grid: Grid, guide: Image | None) -> tuple[View | None, int | None, int]:
+    """The largest of the orthogonal views, its array axis, and where most of the labels are along it."""
+    if grid.ndim == 2:
+        return None, None, 0
+    turn = Orientation.of(grid)
+    extent = [float(grid.extent[axis]) for axis in reversed(turn.order)]
+    view = max(VIEWS[3], key=lambda one: extent[one.across] * extent[one.down])
+    axis = turn.order[2 - view.through]
+    if guide is None:
+        return view, axis, grid.shape[axis] // 2
+    array = guide.data[0, 0].numpy()
+    return view, axis, volumes.fullest(volumes.codes_of(array, volumes.label_values(array)))[axis]
+
+
+def _cut_grid(grid: Grid, axis: int, index: int) -> Grid:
+    shift = np.eye(grid.ndim + 1)
+    shift[axis, -1] = index
+    return Grid(tuple(1 if a == axis else n for a, n in enumerate(grid.shape)), grid.affine @ shift)
+
+
+def _cut(image: Image, grid: Grid, axis: int | None, index: int) -> Image:
+    return image if axis is None else replace(image, data=image.data.narrow(2 + axis, index, 1), grid=grid)
