@@ -57,6 +57,7 @@ def test_methods_side_by_side(learngn, dataset, methods, tmp_path):
     result = learngn("evaluate", dataset, *fields, "-o", out, "--plot", picture)
     assert result.exit_code == 0
     assert "Ranking as in Learn2Reg (rank-sum test)" in result.stdout
+    assert "Dice30" in result.stdout
     found = json.loads((out / "scores.json").read_text())
     assert list(found["methods"]) == ["start", "quick"]
     assert found["compared_with"] == "start"

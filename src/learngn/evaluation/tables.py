@@ -84,6 +84,13 @@ def render_comparison(comparison: MethodComparison) -> Group:
     for metric in metrics:
         unit = f" [{metric.unit}]" if metric.unit else ""
         means.add_column(escape(f"{metric.title}{unit} {'↑' if metric.higher_is_better else '↓'}"), justify="right")
+    hardest = [
+        (metric, attribute)
+        for metric, attribute in ((_DICE, "dice_hardest"), (_TRE, "tre_hardest"))
+        if not all(math.isnan(getattr(summary, attribute)) for summary in comparison.summaries.values())
+    ]
+    for metric, _ in hardest:
+        means.add_column(escape(f"{metric.title}30 {'↑' if metric.higher_is_better else '↓'}"), justify="right")
     for name, summary in comparison.summaries.items():
         cells = []
         for metric in metrics:
@@ -93,6 +100,7 @@ def render_comparison(comparison: MethodComparison) -> Group:
                 p_value = comparison.adjusted[name][metric.key]
                 cell += f"\n{found.mean_difference:+.{metric.decimals}f}, p {p_value:.2g}"
             cells.append(cell)
+        cells += [_number(getattr(summary, attribute), metric.decimals) for metric, attribute in hardest]
         means.add_row(escape(name), *cells)
     ranking = comparison.ranking
     ranks = Table(title=f"Ranking as in Learn2Reg ({ranking.test} test)", title_justify="left")
