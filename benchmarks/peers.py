@@ -95,8 +95,8 @@ METHODS = {
 }
 
 
-def timed(command: list[str]) -> tuple[float, float]:
-    """Seconds and peak memory [MB] of a process."""
+def timed(command: list[str]) -> tuple[float, float, float]:
+    """Seconds on the clock, seconds of computing, and peak memory [MB] of a process."""
     start = time.perf_counter()
     with tempfile.TemporaryFile() as errors:
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=errors)
@@ -105,7 +105,7 @@ def timed(command: list[str]) -> tuple[float, float]:
         if status:
             errors.seek(0)
             raise RuntimeError(f"{command[:3]} ended with {status}: {errors.read().decode()[-300:]}")
-    return time.perf_counter() - start, usage.ru_maxrss / 1024
+    return time.perf_counter() - start, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024
 
 
 def run(method: Method, pair: Pair, folder: Path, python: str) -> dict[str, object]:
@@ -121,8 +121,9 @@ def run(method: Method, pair: Pair, folder: Path, python: str) -> dict[str, obje
     return {
         "method": method.name,
         "pair": pair.id,
-        "seconds": sum(seconds for seconds, _ in times),
-        "memory": max(memory for _, memory in times),
+        "seconds": sum(seconds for seconds, _, _ in times),
+        "cpu": sum(cpu for _, cpu, _ in times),
+        "memory": max(memory for _, _, memory in times),
         **scores,
     }
 
@@ -139,6 +140,7 @@ def table(records: list[dict[str, object]]) -> str:
         "folds [%]",
         "std log J",
         "seconds",
+        "CPU [s]",
         "memory [MB]",
     )
     lines = [f"| {' | '.join(heads)} |", "|" + "---|" * len(heads)]
@@ -156,7 +158,8 @@ def table(records: list[dict[str, object]]) -> str:
         lines.append(
             f"| {name} | {len(rows)} | {mean['dice_mean_before']:.3f} | {mean['dice_mean']:.3f} | {100 * worst:+.1f} "
             f"| {mean['hd95_mean']:.2f} | {mean['folds_percent']:.4f} | {mean['std_log_jacobian']:.3f} "
-            f"| {statistics.median(column('seconds')):.1f} | {statistics.median(column('memory')):.0f} |"
+            f"| {statistics.median(column('seconds')):.1f} | {statistics.median(column('cpu')):.1f} "
+            f"| {statistics.median(column('memory')):.0f} |"
         )
     return "\n".join(lines)
 
