@@ -136,7 +136,7 @@ def test_lost_scheduler(pairs, settings, tmp_path, undisturbed, contents):
     scheduler = start(*module)
     worker = start("-m", "distributed.cli.dask_worker", "--nthreads", "1", "--no-dashboard", "--scheduler-file", file)
     try:
-        wait(file.exists)
+        wait(lambda: file.exists() and "tcp://" in file.read_text())  # it may be there and not yet be written
         address = next(part for part in file.read_text().split('"') if part.startswith("tcp://"))
         events = CohortEvents(done=lambda record: scheduler.kill())
         with (

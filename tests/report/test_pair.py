@@ -10,7 +10,7 @@ from learngn.report import write_pair_report
 from learngn.transform import DisplacementField
 
 FLAT = Grid.from_spacing((40, 30), (1.0, 1.5))
-VOID = {"meta", "br", "input"}
+VOID = {"meta", "br", "input", "wbr"}
 
 
 class Page(HTMLParser):

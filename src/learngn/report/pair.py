@@ -60,7 +60,7 @@ def write_pair_report(directory: str | Path, registration: Registration | None =
         beside.append(numbers.progress(metrics))
     sections += [html.columns(*beside)] if beside else []
     sections += [html.columns(numbers.times(metrics), numbers.settings(metrics)), numbers.provenance(metrics)]
-    title = f"{escape(_stem(moving))} <span>onto</span> {escape(_stem(fixed))}"
+    title = f"{_stem(moving)} <span>onto</span> {_stem(fixed)}"
     notes = [*metrics.get("warnings", []), *material.notes]
     header = html.heading("Registration of a pair", title, notes) + numbers.tiles(metrics)
     path = directory / "report.html"
@@ -69,5 +69,6 @@ def write_pair_report(directory: str | Path, registration: Registration | None =
 
 
 def _stem(name: str) -> str:
-    """Name of a scan without what only says how it is stored."""
-    return re.sub(r"(\.nii|\.nrrd|\.mha)?(\.gz)?$", "", name) or name
+    """Name of a scan, HTML, without what only says how it is stored; a line may break behind its underscores."""
+    stem = re.sub(r"(\.nii|\.nrrd|\.mha)?(\.gz)?$", "", name) or name
+    return escape(stem).replace("_", "_<wbr>")
