@@ -68,7 +68,9 @@ class LevelProblem:
         n, ndim = state.elastic.shape[:2]
         lam = self.lam.to(state.u).expand(n)
         diagonal = [k for k, (a, b) in enumerate(block_index(ndim)) if a == b]
-        shift = self.method.damping * state.normal.blocks[:, diagonal].flatten(1).mean(1)
+        # In double precision the mean does not depend on how threads share out the sum.
+        mean = state.normal.blocks[:, diagonal].flatten(1).mean(1, dtype=torch.float64).to(state.u)
+        shift = self.method.damping * mean
         # The data term is linearised in the step itself, the regulariser in the displacement.
         elastic = self.method.update.pull_back(state.u, state.elastic)
         rhs = -torch.addcmul(state.normal.gradient, lam[0], elastic)
