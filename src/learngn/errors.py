@@ -19,13 +19,15 @@ class LearnGNError(Exception):
 
     Notes
     -----
-    ``str(error)`` is one line, the one that the command line prints after ``error:``.
+    ``str(error)`` is one line, the one that the command line prints after ``error:``. What a terminal would not print
+    but obey is escaped: names and headers come from anybody.
     """
 
     def __init__(self, what: str, got: str, expected: str, remedy: str) -> None:
         self.what, self.got, self.expected, self.remedy = what, got, expected, remedy
         message = f"{what}: got {got}, expected {expected}; {remedy}"
-        super().__init__(" ".join(message.split()))
+        line = " ".join(message.split())
+        super().__init__("".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line))
 
     def __reduce__(self) -> tuple[type[LearnGNError], tuple[str, str, str, str]]:
         """Let errors travel between processes."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields, replace
@@ -16,7 +15,7 @@ from pydantic import TypeAdapter, ValidationError
 from learngn.errors import SettingsError
 from learngn.grid import Grid
 from learngn.image import Image
-from learngn.io import write_json
+from learngn.io import parse_json, write_json
 from learngn.linearise import GemanMcClure, Huber, RobustLoss
 from learngn.optimise import (
     AdamDisplacement,
@@ -218,7 +217,7 @@ def read_settings(path: str | Path) -> Settings:
         If the file is no such JSON, has an unknown key, or a value is out of range.
     """
     try:
-        values = json.loads(Path(path).read_text(encoding="utf-8"))
+        values = parse_json(Path(path).read_text(encoding="utf-8"))
     except (OSError, ValueError) as failure:
         raise SettingsError(f"settings {path}", str(failure), "a JSON file of settings", "write it anew") from None
     known = TypeAdapter(Settings)

@@ -155,7 +155,8 @@ def _complex(path):
     [
         ("missing.nii.gz", lambda path: None, "no such file"),
         ("empty.nii.gz", lambda path: path.touch(), "empty file"),
-        ("text.nii.gz", lambda path: path.write_text("hello " * 100), "cannot read"),
+        ("text.nii.gz", lambda path: path.write_text("hello " * 100), "not compressed by gzip"),
+        ("text.nii", lambda path: path.write_text("hello " * 100), "cannot read"),
         ("text.txt", lambda path: path.write_text("hello"), "cannot read"),
         ("folder", lambda path: path.mkdir(), "without a DICOM series"),
         ("colour.png", _colour, "3 values a voxel"),

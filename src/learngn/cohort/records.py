@@ -10,7 +10,7 @@ from time import perf_counter
 from typing import Any
 
 from learngn.errors import DatasetError, SettingsError
-from learngn.io import write_json, write_text
+from learngn.io import parse_json, write_json, write_text
 from learngn.settings import Settings
 
 RECORDS_NAME = "results.jsonl"
@@ -31,9 +31,10 @@ def read_records(directory: Path) -> dict[str, Record]:
     if not path.exists():
         return {}
     records: dict[str, Record] = {}
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+    # Bytes that are no UTF-8 make their line unreadable, not the file.
+    for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), start=1):
         try:
-            record = json.loads(line)
+            record = parse_json(line)
             records[record["pair"]] = record
         except (ValueError, TypeError, KeyError) as failure:
             raise DatasetError(

@@ -6,8 +6,9 @@ one convention, of :mod:`learngn.grid` and :mod:`learngn.transform`.
 
 from __future__ import annotations
 
-from learngn.io.atomic import atomic_path, check_writable, write_json, write_text
+from learngn.io.atomic import atomic_path, check_writable, temporary_folder, write_json, write_text
 from learngn.io.dataset import Dataset, Pair, Subject, find_subject, read_dataset, scan_numbers
+from learngn.io.documents import parse_json
 from learngn.io.images import read_grid, read_image, write_image
 from learngn.io.itk import from_sitk, to_sitk
 from learngn.io.itk_transforms import to_itk
@@ -30,6 +31,7 @@ __all__ = [
     "find_scores",
     "find_subject",
     "from_sitk",
+    "parse_json",
     "read_channels",
     "read_dataset",
     "read_grid",
@@ -42,6 +44,7 @@ __all__ = [
     "read_voxels",
     "scan_numbers",
     "subjects",
+    "temporary_folder",
     "to_itk",
     "to_sitk",
     "write_image",

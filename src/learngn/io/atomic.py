@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from learngn.errors import OutputError
+
+_PREFIX, _LOCK = ".learngn-tmp-", ".lock"
 
 
 @contextmanager
@@ -20,7 +23,8 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
 
     The temporary file has the name of the target and lies in a hidden folder beside it: writers that go by the suffix,
     or that write a second file of a similar name (MetaImage's `.mhd` and `.raw`), need know nothing of it. Whatever
-    ends the block early, Ctrl-C included, leaves neither the target changed nor anything beside it.
+    ends the block early, Ctrl-C included, leaves neither the target changed nor anything beside it; what a killed
+    process leaves is removed by the next one that writes there. A link is replaced, not what it points to.
 
     Parameters
     ----------
@@ -41,16 +45,47 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         raise OutputError(
             f"output {target}", f"no folder {target.parent}", "a folder that exists", "make it, or name another one"
         )
-    with _as_output_error(target):
-        folder = Path(tempfile.mkdtemp(prefix=".learngn-", dir=target.parent))
-        try:
-            temporary = folder / target.name
-            yield temporary
-            # The named file last: where it is, what belongs to it is too.
-            for written in sorted(folder.iterdir(), key=lambda file: file == temporary):
-                os.replace(written, target.parent / written.name)
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
+    with temporary_folder(target.parent) as folder, _as_output_error(target):
+        temporary = folder / target.name
+        yield temporary
+        # The named file last: where it is, what belongs to it is too.
+        for written in sorted((f for f in folder.iterdir() if f.name != _LOCK), key=lambda file: file == temporary):
+            _flush(written)
+            os.replace(written, target.parent / written.name)
+
+
+@contextmanager
+def temporary_folder(directory: str | Path) -> Iterator[Path]:
+    """Offer a hidden folder in another one, and remove it when the block ends.
+
+    What a process that was killed has left of such folders is removed too. Those of processes that live are known by a
+    lock, which the operating system frees however its holder ends.
+
+    Parameters
+    ----------
+    directory : path
+        That exists.
+
+    Yields
+    ------
+    Path
+        To a folder that is empty but for the lock, ``.lock``.
+
+    Raises
+    ------
+    OutputError
+        If it cannot be written.
+    """
+    parent = Path(directory)
+    with _as_output_error(parent):
+        folder, lock = _locked_folder(parent)
+        for other in parent.glob(f"{_PREFIX}*"):
+            _remove_if_left(other)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        os.close(lock)
 
 
 def check_writable(directory: str | Path) -> None:
@@ -66,6 +101,51 @@ def check_writable(directory: str | Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             pass
+
+
+def _locked_folder(parent: Path) -> tuple[Path, int]:
+    """A new folder, and the descriptor of the lock in it, held."""
+    while True:
+        folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent))
+        try:
+            lock = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT, 0o600)
+        except FileNotFoundError:  # another process has taken it for a dead one's, before it was locked
+            continue
+        except OSError:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
+        if _take(lock) is not False and (folder / _LOCK).exists():
+            return folder, lock
+        os.close(lock)
+
+
+def _remove_if_left(folder: Path) -> None:
+    """Remove a temporary folder whose process has died."""
+    with suppress(OSError):
+        lock = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT, 0o600)
+        if _take(lock):
+            shutil.rmtree(folder, ignore_errors=True)
+        os.close(lock)
+
+
+def _take(lock: int) -> bool | None:
+    """Whether nobody else holds a lock, so that it is ours now; None where the file system has no locks."""
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return None
+    return True
+
+
+def _flush(path: Path) -> None:
+    """Have the system write a file: some report only then that the disk is full."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def write_text(text: str, path: str | Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from learngn.errors import DatasetError
+from learngn.io.documents import parse_json
 from learngn.io.images import read_grid
 
 _SCAN_NAME = re.compile(r"_(\d{4})_(\d{4})\.")
@@ -151,7 +151,7 @@ def _description_in(path: Path) -> Path:
 
 def _load(path: Path) -> dict[str, Any]:
     try:
-        description = json.loads(path.read_text(encoding="utf-8"))
+        description = parse_json(path.read_text(encoding="utf-8"))
     except OSError as failure:
         raise DatasetError(
             f"data set {path}", failure.strerror or str(failure), "the file NAME_dataset.json", "check the path"
@@ -253,6 +253,6 @@ def _label_names(entry: Any, path: Path) -> dict[int, str]:
     """Names by label, from ``{"1": "liver"}`` or, as in some tasks, ``{"0": {"1": "liver"}}`` (by modality)."""
     if isinstance(entry, dict) and entry and all(isinstance(value, dict) for value in entry.values()):
         entry = next(iter(entry.values()))
-    if not isinstance(entry, dict) or not all(str(key).isdigit() for key in entry):
+    if not isinstance(entry, dict) or not all(str(key).isdecimal() for key in entry):
         raise DatasetError(f"data set {path}", f"'labels': {entry!r}", "names by number", "correct the description")
     return {int(key): str(value) for key, value in entry.items() if int(key) != 0}

@@ -9,7 +9,8 @@ import numpy as np
 import SimpleITK as sitk
 
 from learngn.errors import ImageError
-from learngn.io.itk import quietly, reason
+from learngn.io.itk import ITK_FAILURES, quietly, reason
+from learngn.io.limits import check_memory, size_of
 
 _POSITION, _SERIES_NUMBER, _DESCRIPTION = "0020|0032", "0020|0011", "0008|103e"
 
@@ -32,12 +33,13 @@ def read_series(folder: Path) -> Any:
         if len(series) != 1:
             raise _wrong_number(folder, series)
         names = sitk.ImageSeriesReader.GetGDCMSeriesFileNames(str(folder), series[0])
+        _check_memory(folder, names)
         reader = sitk.ImageSeriesReader()
         reader.SetFileNames(names)
         reader.MetaDataDictionaryArrayUpdateOn()
         try:
             image = reader.Execute()
-        except RuntimeError as failure:
+        except ITK_FAILURES as failure:
             raise ImageError(
                 f"DICOM folder {folder}",
                 f"slices that SimpleITK cannot read ('{reason(failure)}')",
@@ -48,11 +50,29 @@ def read_series(folder: Path) -> Any:
     return image
 
 
+def _check_memory(folder: Path, names: tuple[str, ...]) -> None:
+    """Raise where the first slice's header, times the slices, asks for more memory than there is."""
+    first = sitk.ImageFileReader()
+    first.SetFileName(names[0])
+    try:
+        first.ReadImageInformation()
+    except ITK_FAILURES:
+        return  # the reader of the series says what is wrong
+    check_memory(size_of(first) * len(names), f"DICOM folder {folder}", ImageError)
+
+
 def _check_slices(folder: Path, image: Any, reader: Any, count: int) -> None:
     """Raise where slices do not lie at equal distances along the normal, as a grid's do."""
     if image.GetDimension() != 3 or not all(reader.HasMetaDataKey(n, _POSITION) for n in range(count)):
         return
-    found = np.array([[float(x) for x in reader.GetMetaData(n, _POSITION).split("\\")] for n in range(count)])
+    try:
+        found = np.array([[float(x) for x in reader.GetMetaData(n, _POSITION).split("\\")] for n in range(count)])
+    except (ValueError, IndexError):
+        found = np.empty(0)
+    if found.shape != (count, 3) or not np.isfinite(found).all():
+        raise ImageError(
+            f"DICOM folder {folder}", "positions that are not three numbers", "those of DICOM", "check the files"
+        )
     step = np.asarray(image.GetDirection()).reshape(3, 3)[:, 2] * image.GetSpacing()[2]
     expected = found[0] + np.arange(count)[:, None] * step
     deviation = float(np.linalg.norm(found - expected, axis=1).max())
@@ -83,6 +103,9 @@ def _describe(folder: Path, uid: str) -> str:
     names = sitk.ImageSeriesReader.GetGDCMSeriesFileNames(str(folder), uid)
     reader = sitk.ImageFileReader()
     reader.SetFileName(names[0])
-    reader.ReadImageInformation()
+    try:
+        reader.ReadImageInformation()
+    except ITK_FAILURES:
+        return f"{uid} ({len(names)} files, first {Path(names[0]).name})"
     tags = [reader.GetMetaData(key).strip() for key in (_SERIES_NUMBER, _DESCRIPTION) if reader.HasMetaDataKey(key)]
     return f"{' '.join(tags) or uid} ({len(names)} files, first {Path(names[0]).name})"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import shutil
 from pathlib import Path
 from typing import Any
@@ -14,8 +13,9 @@ from isal import igzip
 from learngn.errors import ImageError, LearnGNError, OutputError
 from learngn.io import dicom
 from learngn.io.atomic import atomic_path
-from learngn.io.itk import quietly, reason
-from learngn.io.not_finite import restore_not_finite
+from learngn.io.itk import ITK_FAILURES, quietly, reason
+from learngn.io.limits import check_size, check_text_header
+from learngn.io.nifti import check_complete, check_geometry, check_gzip, restore_not_finite
 
 IMAGE_SUFFIXES = (".nii.gz", ".nii", ".mha", ".mhd", ".nrrd", ".tif", ".tiff", ".png")
 _BLOCK = 1 << 20
@@ -28,11 +28,33 @@ def suffix_of(path: Path) -> str:
 
 
 def check_exists(path: Path, what: str, error: type[LearnGNError]) -> None:
-    """Raise `error` where there is no file or an empty one."""
-    if not path.exists():
-        raise error(f"{what} {path}", "no such file", "a file that exists", "check the path")
-    if path.is_file() and path.stat().st_size == 0:
-        raise error(f"{what} {path}", "an empty file", "one with content", "write or fetch it again")
+    """Raise `error` where there is no file, an empty one, or one that cannot be opened."""
+    check_name(path, what, error)
+    try:
+        if not path.exists():
+            raise error(f"{what} {path}", "no such file", "a file that exists", "check the path")
+        if path.is_dir():
+            return
+        if not path.is_file():
+            raise error(f"{what} {path}", "a device or a pipe", "a file", "write it to a file first")
+        if path.stat().st_size == 0:
+            raise error(f"{what} {path}", "an empty file", "one with content", "write or fetch it again")
+        path.open("rb").close()
+    except OSError as failure:
+        raise error(
+            f"{what} {path}", failure.strerror or str(failure), "a file that can be read", "check its path and rights"
+        ) from failure
+
+
+def check_name(path: Path, what: str, error: type[LearnGNError]) -> None:
+    """Raise `error` where a path is no text in UTF-8: ITK, which is C++, would end the process."""
+    try:
+        usable = b"\0" not in str(path).encode()
+    except UnicodeEncodeError:
+        usable = False
+    if not usable:
+        shown = str(path).encode("utf-8", "backslashreplace").decode().replace("\0", "\\0")
+        raise error(f"{what} {shown}", "a name that is not in UTF-8", "one that is", "rename it")
 
 
 def read_file(path: Path, *, what: str = "image", error: type[LearnGNError] = ImageError) -> Any:
@@ -52,26 +74,33 @@ def read_file(path: Path, *, what: str = "image", error: type[LearnGNError] = Im
         Of the dimension and pixel type of the file.
     """
     if path.is_dir():
+        check_name(path, what, error)
         return dicom.read_series(path)
     reader = read_header(path, what=what, error=error)
-    _check_complete(path, reader, what, error)
+    check_size(path, reader, what, error)
+    check_complete(path, reader, what, error)
     try:
         with quietly():
             image = reader.Execute()
-    except RuntimeError as failure:
+    except ITK_FAILURES as failure:
         raise _unreadable(path, what, error, reason(failure)) from failure
-    return restore_not_finite(image, path, reader) if suffix_of(path) in (".nii", ".nii.gz") else image
+    return restore_not_finite(image, path, reader)
 
 
 def read_header(path: Path, *, what: str = "image", error: type[LearnGNError] = ImageError) -> Any:
     """Read an image file's header; returns a SimpleITK.ImageFileReader, which has it."""
     check_exists(path, what, error)
+    if path.is_dir():
+        raise error(f"{what} {path}", "a folder", "a file", "name the file itself")
+    check_gzip(path, what, error)
+    check_geometry(path, what, error)
+    check_text_header(path, what, error)
     reader = sitk.ImageFileReader()
     reader.SetFileName(str(path))
     try:
         with quietly():
             reader.ReadImageInformation()
-    except RuntimeError as failure:
+    except ITK_FAILURES as failure:
         raise _unreadable(path, what, error, reason(failure)) from failure
     return reader
 
@@ -87,6 +116,7 @@ def write_file(image: Any, path: Path) -> None:
     OutputError
         If the format is unknown or does not hold such an image or its position, or the file cannot be written.
     """
+    check_name(path, "output", OutputError)
     suffix = suffix_of(path)
     if suffix not in IMAGE_SUFFIXES:
         raise OutputError(
@@ -105,7 +135,7 @@ def write_file(image: Any, path: Path) -> None:
                 "write .nii.gz instead, or free some space",
             ) from failure
         header = read_header(plain, what="output", error=OutputError)
-        _check_complete(plain, header, "output", OutputError)
+        check_complete(plain, header, "output", OutputError)
         _check_position(image, header, path)
         if plain != temporary:
             _compress(plain, temporary)
@@ -120,40 +150,6 @@ def _compress(source: Path, target: Path) -> None:
     ):
         shutil.copyfileobj(plain, packed, _BLOCK)
     source.unlink()
-
-
-def _check_complete(path: Path, header: Any, what: str, error: type[LearnGNError]) -> None:
-    """Raise where a NIfTI file is cut short: ITK would fill what is missing with zeros, without a word.
-
-    It does not notice either when the disk fills up while it writes such a file.
-    """
-    suffix = suffix_of(path)
-    if suffix not in (".nii", ".nii.gz") or not header.HasMetaDataKey("vox_offset"):
-        return
-    sizes = [max(1, int(header.GetMetaData(f"dim[{axis}]"))) for axis in range(1, 8)]
-    expected = int(float(header.GetMetaData("vox_offset"))) + math.prod(sizes) * int(header.GetMetaData("bitpix")) // 8
-    found = path.stat().st_size if suffix == ".nii" else _unpacked_size(path, expected)
-    if found < expected:
-        raise error(
-            f"{what} {path}", f"{found} of {expected} bytes", "the whole file", "fetch it again, or free some space"
-        )
-
-
-def _unpacked_size(path: Path, expected: int) -> int:
-    """Size of what a gzip file holds, or of what can still be read of it."""
-    with path.open("rb") as file:
-        file.seek(-4, 2)
-        # The trailer holds the size of the last member modulo 2^32; files of several members are rare.
-        if int.from_bytes(file.read(4), "little") == expected % (1 << 32):
-            return expected
-    size = 0
-    try:
-        with igzip.open(path) as packed:  # type: ignore[no-untyped-call]
-            while block := packed.read(_BLOCK):
-                size += len(block)
-    except (OSError, EOFError):
-        pass
-    return size
 
 
 def _check_position(image: Any, header: Any, path: Path) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -16,6 +18,11 @@ from learngn.grid import FloatArray, Grid
 from learngn.image import Image
 
 AnyArray = NDArray[Any]
+
+# What SimpleITK raises where ITK fails; UnicodeError where ITK quotes what it could not read.
+ITK_FAILURES = (RuntimeError, MemoryError, UnicodeError)
+
+_STDERR = 2
 
 
 def lps(ndim: int) -> FloatArray:
@@ -125,8 +132,10 @@ def label_values(values: AnyArray) -> AnyArray:
     """
     if values.dtype in (np.uint8, np.int16):
         return np.ascontiguousarray(values)
-    if values.dtype.kind == "f" and not (np.isfinite(values).all() and (values == np.rint(values)).all()):
-        wrong = values[~(np.isfinite(values) & (values == np.rint(values)))].flat[0]
+    with np.errstate(invalid="ignore"):
+        whole = np.isfinite(values) & (values == np.rint(values)) if values.dtype.kind == "f" else np.True_
+    if not whole.all():
+        wrong = values[~whole].flat[0]
         raise LabelError(
             "label map", f"the value {wrong:g}", "whole numbers", "pass a segmentation, resampled to the nearest voxel"
         )
@@ -139,18 +148,43 @@ def label_values(values: AnyArray) -> AnyArray:
 
 @contextmanager
 def quietly() -> Iterator[None]:
-    """Keep ITK's warnings from the user's terminal; its errors come as exceptions."""
+    """Keep the warnings of ITK, and of the C libraries in it, from the user's terminal; errors come as exceptions.
+
+    The libraries write to the process's standard error itself. It is turned away for as long as the block takes, unless
+    another thread could have something to say there.
+    """
     shown = sitk.ProcessObject.GetGlobalWarningDisplay()
     sitk.ProcessObject.SetGlobalWarningDisplay(False)
     try:
-        yield
+        with _stderr_turned_away() if threading.active_count() == 1 else nullcontext():
+            yield
     finally:
         sitk.ProcessObject.SetGlobalWarningDisplay(shown)
 
 
-def reason(error: RuntimeError) -> str:
+@contextmanager
+def _stderr_turned_away() -> Iterator[None]:
+    try:
+        kept = os.dup(_STDERR)
+    except OSError:  # closed: nobody listens
+        yield
+        return
+    try:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, _STDERR)
+        os.close(nowhere)
+        yield
+    finally:
+        os.dup2(kept, _STDERR)
+        os.close(kept)
+
+
+def reason(error: Exception) -> str:
     """What an exception of SimpleITK says, without the places in ITK's source."""
-    return str(error).strip().splitlines()[-1].rpartition("ERROR: ")[2].strip()
+    if isinstance(error, UnicodeError):
+        return "content that is no text"
+    said = str(error).strip().splitlines() or ["not enough memory"]
+    return said[-1].rpartition("ERROR: ")[2].strip()
 
 
 def _grey(values: AnyArray) -> AnyArray:

@@ -13,8 +13,8 @@ from numpy.typing import DTypeLike
 from learngn.errors import OutputError, TransformError
 from learngn.grid import FloatArray, Grid
 from learngn.io.atomic import atomic_path
-from learngn.io.files import check_exists, suffix_of
-from learngn.io.itk import grid_of, lps, place_of, put_on_grid, quietly, reason
+from learngn.io.files import check_exists, check_name, suffix_of
+from learngn.io.itk import ITK_FAILURES, grid_of, lps, place_of, put_on_grid, quietly, reason
 from learngn.transform import Affine, Composite, DisplacementField, Transform, as_homogeneous
 
 ITK_SUFFIXES = (".h5", ".hdf5", ".tfm", ".txt", ".mat")
@@ -27,7 +27,7 @@ def read_itk(path: Path, fixed: Grid | None = None) -> Transform:
     try:
         with quietly():
             return from_itk(sitk.ReadTransform(str(path)), fixed)
-    except RuntimeError as failure:
+    except ITK_FAILURES as failure:
         raise TransformError(
             f"transform {path}",
             f"a file that SimpleITK cannot read ('{reason(failure)}')",
@@ -38,6 +38,7 @@ def read_itk(path: Path, fixed: Grid | None = None) -> Transform:
 
 def write_itk(transform: Transform, path: Path) -> None:
     """Write an ITK transform file; see :func:`learngn.io.write_transform`."""
+    check_name(path, "output", OutputError)
     suffix = suffix_of(path)
     if suffix not in _HDF5 and any(isinstance(part, DisplacementField) for part in parts_of(transform)):
         raise OutputError(

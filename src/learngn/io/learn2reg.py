@@ -5,7 +5,6 @@ Index in the fixed image + displacement = index in the moving image. Both grids 
 
 from __future__ import annotations
 
-import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 from learngn.errors import OutputError, TransformError
 from learngn.grid import Grid
 from learngn.io.atomic import atomic_path
+from learngn.io.documents import read_archive
 from learngn.io.files import check_exists, read_file, suffix_of, write_file
 from learngn.io.itk import place_of
 from learngn.transform import Affine, Composite, DisplacementField, Transform, as_homogeneous
@@ -70,6 +70,8 @@ def read_voxels(path: str | Path, fixed: Grid) -> NDArray[np.float32]:
         raise TransformError(
             f"displacement {path}", f"shape {values.shape}", f"{expected}, as the fixed image has it", "check the pair"
         )
+    if values.dtype.kind not in "fiu":
+        raise TransformError(f"displacement {path}", f"values of type {values.dtype}", "numbers", "check its file")
     if not np.isfinite(values).all():
         raise TransformError(f"displacement {path}", "NaN or infinity", "finite displacements", "check its file")
     return np.asarray(values, dtype=np.float32)
@@ -146,14 +148,7 @@ def _read_nifti(path: Path) -> NDArray[Any]:
 
 
 def _read_npz(path: Path) -> NDArray[Any]:
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            names = archive.files
-            values = [archive[name] for name in names]
-    except (OSError, ValueError, zipfile.BadZipFile, AttributeError, TypeError) as failure:
-        raise TransformError(
-            f"displacement {path}", f"a file that NumPy cannot read ({failure})", "an .npz archive", "check the file"
-        ) from failure
+    values = list(read_archive(path, "displacement", TransformError).values())
     if len(values) != 1:
         raise TransformError(
             f"displacement {path}", f"{len(values)} arrays", "exactly one", "keep the displacement alone"

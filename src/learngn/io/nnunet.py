@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +10,7 @@ from numpy.typing import NDArray
 
 from learngn.errors import FeatureError, ImageError
 from learngn.grid import Grid
+from learngn.io.documents import parse_json, read_archive
 
 _WORLD, _POSITIVE = ("RL", "AP", "SI"), "RAS"
 
@@ -43,12 +42,8 @@ def read_nnunet(path: Path, grid: Grid) -> tuple[NDArray[Any], list[str]]:
     FeatureError
         If it holds something else.
     """
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            keys = list(archive.files)
-            values: NDArray[Any] | None = archive["probabilities"] if "probabilities" in keys else None
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as failure:
-        raise ImageError(f"scores {path}", f"'{failure}'", "an archive of NumPy", "predict them anew") from None
+    arrays = read_archive(path, "scores", ImageError)
+    keys, values = list(arrays), arrays.get("probabilities")
     if values is None or values.ndim != 4:
         got = f"the arrays {', '.join(keys)}" if values is None else f"probabilities of shape {values.shape}"
         raise FeatureError(
@@ -67,7 +62,7 @@ def read_nnunet(path: Path, grid: Grid) -> tuple[NDArray[Any], list[str]]:
 
 def _json(path: Path) -> dict[str, Any]:
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = parse_json(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
     return found if isinstance(found, dict) else {}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from learngn.errors import SettingsError
+from learngn.io import parse_json
 from learngn.learning.config import TrainingConfig
 
 if sys.version_info >= (3, 11):
@@ -65,12 +65,12 @@ def _merged(defaults: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str,
 def _load(path: Path) -> dict[str, Any]:
     try:
         text = path.read_text(encoding="utf-8")
-        values = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
+        values = parse_json(text) if path.suffix == ".json" else tomllib.loads(text)
     except OSError as failure:
         raise SettingsError(
             f"training configuration {path}", failure.strerror or str(failure), "a file that can be read", "check it"
         ) from failure
-    except ValueError as failure:
+    except (ValueError, RecursionError) as failure:
         kind = "JSON" if path.suffix == ".json" else "TOML"
         raise SettingsError(f"training configuration {path}", f"no {kind} ({failure})", kind, "correct it") from failure
     if not isinstance(values, dict):

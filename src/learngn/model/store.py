@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,7 +14,7 @@ from torch import nn
 
 from learngn._version import __version__
 from learngn.errors import ModelError
-from learngn.io import atomic_path, write_json
+from learngn.io import atomic_path, parse_json, write_json
 from learngn.model.config import ModelConfig
 from learngn.model.model import Model
 
@@ -72,7 +71,7 @@ def read_description(directory: str | Path) -> tuple[ModelConfig, Provenance]:
     """
     path = Path(directory) / CONFIG_NAME
     try:
-        description = json.loads(path.read_text(encoding="utf-8"))
+        description = parse_json(path.read_text(encoding="utf-8"))
     except OSError as failure:
         raise ModelError(
             f"model {directory}", f"no file {CONFIG_NAME}", "a folder that learngn train has written", "check the path"

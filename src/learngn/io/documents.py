@@ -1,0 +1,84 @@
+"""JSON and NumPy archives that anybody may have written: what is wrong with them is one error."""
+
+from __future__ import annotations
+
+import json
+import math
+import struct
+import zipfile
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.lib import format as npy
+from numpy.typing import NDArray
+
+from learngn.errors import LearnGNError
+from learngn.io.limits import check_memory
+
+
+def parse_json(text: str) -> Any:
+    """Parse JSON.
+
+    Raises
+    ------
+    ValueError
+        If it is none, or is nested too deeply.
+    """
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+
+
+def read_archive(path: Path, what: str, error: type[LearnGNError]) -> dict[str, NDArray[Any]]:
+    """Read the arrays of an ``.npz`` file by name; pickled objects, which run code, are refused.
+
+    Parameters
+    ----------
+    path : Path
+    what : str
+        Name of it in messages.
+    error : type of LearnGNError
+        Raised where it cannot be read, or needs more memory than there is.
+    """
+    try:
+        check_memory(_unpacked_size(path), f"{what} {path}", error)
+        with np.load(path, allow_pickle=False) as archive:
+            return {name: archive[name] for name in archive.files}
+    except (
+        OSError,
+        ValueError,
+        EOFError,
+        TypeError,
+        AttributeError,
+        SyntaxError,
+        KeyError,
+        RuntimeError,  # encrypted, or packed in a way that Python does not know
+        MemoryError,
+        OverflowError,
+        struct.error,
+        zipfile.BadZipFile,
+        zlib.error,
+    ) as failure:
+        raise error(
+            f"{what} {path}",
+            f"a file that NumPy cannot read ('{failure}')",
+            "an .npz archive",
+            "check that it is one and complete, or write it anew",
+        ) from failure
+
+
+def _unpacked_size(path: Path) -> int:
+    """Bytes that the arrays of an archive ask for, by their headers: NumPy allocates before it reads."""
+    readers = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
+    size = 0
+    with zipfile.ZipFile(path) as archive:
+        for name in archive.namelist():
+            with archive.open(name) as member:
+                read = readers.get(npy.read_magic(member))
+                if read is not None:
+                    shape, _, dtype = read(member)
+                    size += math.prod(shape) * dtype.itemsize
+    return size
