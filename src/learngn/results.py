@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import resource
-import shutil
 import sys
-import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from enum import Enum
 from pathlib import Path
@@ -21,7 +20,7 @@ from learngn.errors import OutputError
 from learngn.evaluation import PairScores, Truth
 from learngn.evaluation.scores import json_number
 from learngn.image import Image
-from learngn.io import check_writable, write_image, write_json, write_transform
+from learngn.io import check_writable, temporary_folder, write_image, write_json, write_transform
 from learngn.optimise import Iteration, StopReason
 from learngn.presets import Recognised
 from learngn.registration import Registration
@@ -36,6 +35,8 @@ RESULT_FILES = (
     "metrics.json",
     "report.html",
 )
+
+_SPEAKING = ("metrics.json", "report.html")  # of the other files
 
 _MANY_FOLDS = 1.0  # [%] beyond which a field is not to be trusted
 _LITTLE_OVERLAP = 0.25  # fraction of the fixed image
@@ -59,21 +60,35 @@ def result_folder(directory: str | Path) -> Iterator[Path]:
         If not.
     """
     directory = Path(directory)
-    made = not directory.exists()
+    made = [folder for folder in (directory, *directory.parents) if not folder.exists()]
     check_writable(directory)
-    temporary = Path(tempfile.mkdtemp(prefix=".learngn-", dir=directory))
     try:
-        yield temporary
-        for name in reversed(RESULT_FILES):
-            if not (temporary / name).exists():
-                (directory / name).unlink(missing_ok=True)
-        for name in RESULT_FILES:
-            if (temporary / name).exists():
-                os.replace(temporary / name, directory / name)
+        with temporary_folder(directory) as temporary:
+            yield temporary
+            with _one_at_a_time(directory):
+                # Whoever is killed in between leaves no metrics.json that speaks of other files than those there.
+                for name in reversed(RESULT_FILES):
+                    if name in _SPEAKING or not (temporary / name).exists():
+                        (directory / name).unlink(missing_ok=True)
+                for name in RESULT_FILES:
+                    if (temporary / name).exists():
+                        os.replace(temporary / name, directory / name)
     finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-        if made and not any(directory.iterdir()):
-            directory.rmdir()
+        with suppress(OSError):  # not empty
+            for folder in made:
+                folder.rmdir()
+
+
+@contextmanager
+def _one_at_a_time(directory: Path) -> Iterator[None]:
+    """Let two runs into one folder move their files one after the other: what stays is all of one run."""
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        with suppress(OSError):  # no locks on this file system
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def check_inputs_kept(inputs: Mapping[str, Path], directory: str | Path) -> None:
