@@ -17,7 +17,7 @@ LAYERS = (
     {"results"},
     {"evaluation", "pipeline"},
     {"registration"},
-    {"model", "presets"},
+    {"model", "prealign", "presets"},
     {"contrast", "inputs", "settings"},
     {"optimise"},
     {"features", "interop", "linearise", "solve"},

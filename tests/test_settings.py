@@ -6,11 +6,12 @@ from dataclasses import replace
 import pytest
 import torch
 
+from learngn.cohort.records import differences
 from learngn.errors import ModelError, SettingsError
 from learngn.linearise import GemanMcClure, Huber
 from learngn.model import LineariserConfig, Model, ModelConfig
 from learngn.optimise import AdamDisplacement, Additive, Compositional, Exponential, GaussNewton, StepControl, Symmetric
-from learngn.settings import Settings
+from learngn.settings import Settings, read_settings
 
 PLAIN = Settings("intensity", affine=False, strides=(4, 2), iterations=(3, 3), lam=(0.3, 0.05))
 
@@ -113,3 +114,29 @@ def test_a_model_of_the_published_scheme_keeps_it():
     assert (method.update, method.momentum, method.control.memory) == (Additive(), 0.5, 0)
     with pytest.raises(ModelError, match="update"):
         model.scheduled(PLAIN)
+
+
+@pytest.mark.parametrize(("given", "name"), [(True, "affine"), (False, "none"), ("rigid", "rigid"), ("none", "none")])
+def test_affine_by_name_or_by_switch(given, name, tmp_path):
+    """Python callers, and files of older versions, have a switch."""
+    settings = replace(PLAIN, affine=given)
+    assert settings.affine == name
+    assert (settings.family() and settings.family().name) == (None if name == "none" else name)
+    path = tmp_path / "settings.json"
+    path.write_text(json.dumps({**PLAIN.as_dict(), "affine": given}))
+    assert read_settings(path) == settings
+
+
+def test_unknown_linear_maps(tmp_path):
+    with pytest.raises(SettingsError, match="mend --affine"):
+        replace(PLAIN, affine="projective")
+    path = tmp_path / "settings.json"
+    path.write_text(json.dumps({**PLAIN.as_dict(), "affine": 3}))
+    with pytest.raises(SettingsError, match="affine: 3"):
+        read_settings(path)
+
+
+def test_records_of_the_switch_are_of_the_same_settings():
+    record = {"pair": "a_b", "settings": {**PLAIN.as_dict(), "affine": True}}
+    assert differences(record, replace(PLAIN, affine="affine").as_dict()) == []
+    assert differences(record, replace(PLAIN, affine="rigid").as_dict()) == ["affine"]

@@ -61,7 +61,7 @@ class RegisterD(MapTransform):
         *,
         features: str | Feature | None = None,
         settings: Settings | None = None,
-        affine: bool | None = None,
+        affine: bool | str | None = None,
         suffix: str = "_warped",
         field_key: str = "ddf",
         keep: str | None = None,

@@ -15,22 +15,20 @@ from learngn.errors import GeometryError, ModelError
 from learngn.features import Feature, FeatureImage, FeatureStore, kept
 from learngn.grid import FloatArray, Grid
 from learngn.image import Image
-from learngn.inputs import check_pair, feature_of, load, load_mask, load_tissue, masked
+from learngn.inputs import check_pair, feature_of, load, load_mask, load_tissue
 from learngn.interop import ImageLike
 from learngn.model import Model, read_model
 from learngn.optimise import (
-    AffineGaussNewton,
     DiscreteStart,
     GaussNewton,
     Iteration,
     LandmarkPairs,
     StopReason,
     at_full_resolution,
-    centre_of_mass,
-    translation_starts,
 )
+from learngn.prealign import Prealigned, affine_spacing, prealign
 from learngn.presets import recognise
-from learngn.settings import Settings, default_settings
+from learngn.settings import Settings, default_settings, family_name
 from learngn.transform import Affine, Composite, DisplacementField
 
 
@@ -174,7 +172,7 @@ def register(
     features: str | Feature | None = None,
     settings: Settings | None = None,
     model: str | Path | Model | None = None,
-    affine: bool | None = None,
+    affine: bool | str | None = None,
     fixed_mask: ImageLike | None = None,
     moving_mask: ImageLike | None = None,
     landmarks: LandmarkPairs | None = None,
@@ -198,8 +196,9 @@ def register(
         Schedule, λ, method; by default those that suit the features, or the preset's.
     model : path or Model, optional
         A trained model: it brings its features and settings along; `settings` may change its iterations.
-    affine : bool, optional
-        Whether to align linearly first; by default for scans alone.
+    affine : str or bool, optional
+        Linear maps that align the images first, see :class:`learngn.Settings`; by default ``"affine"`` for scans,
+        ``"none"`` for label maps. True and False stand for these.
     fixed_mask, moving_mask : ImageLike, optional
         Where the features count, 0 to 1 (or a label map: where it is not zero), on grids of their own. The displacement
         is found everywhere.
@@ -247,7 +246,7 @@ def prepare(
     features: str | Feature | None = None,
     settings: Settings | None = None,
     model: Model | None = None,
-    affine: bool | None = None,
+    affine: bool | str | None = None,
     fixed_mask: ImageLike | None = None,
     moving_mask: ImageLike | None = None,
     tissue: ImageLike | None = None,
@@ -278,7 +277,7 @@ def prepare(
         settings = recognise(fixed_image, moving_image).preset.settings.limited(fixed_image.grid)
         feature = feature_of(settings.features, fixed)
     chosen = default_settings(feature.name, feature.labels) if settings is None else settings
-    chosen = replace(chosen, features=feature.name, affine=chosen.affine if affine is None else affine)
+    chosen = replace(chosen, features=feature.name, affine=chosen.affine if affine is None else family_name(affine))
     if settings is None:
         chosen = chosen.limited(fixed_image.grid)
     looking = feature if store is None else kept(feature, store)
@@ -286,10 +285,10 @@ def prepare(
     spacing = chosen.strides[-1] * voxel
     with clock.stage("features"):
         seen = comparable(fixed_image, moving_image, feature, spacing)
-    matrix, start = np.eye(fixed_image.grid.ndim + 1), "none"
-    if chosen.affine:
+    family, aligned = chosen.family(), Prealigned(np.eye(fixed_image.grid.ndim + 1), "none")
+    if family is not None:
         with clock.stage("affine"), torch.no_grad():
-            matrix, start = _align(fixed_image, seen, looking)
+            aligned = prealign(fixed_image, seen, looking, family, masks)
     elif fixed_image.grid.overlap(moving_image.grid) == 0:
         raise GeometryError(
             "fixed and moving image",
@@ -298,15 +297,16 @@ def prepare(
             "let the affine stage find the shift (leave out --no-affine), or mend the headers",
         )
     with clock.stage("features"), torch.no_grad():
-        first, second = looking(fixed_image, seen, spacing)
-        pair = masked(first, masks[0]), masked(second, masks[1])
-    return Prepared(fixed_image, moving_image, chosen, pair, matrix, start, voxel, clock.seconds, sliding)
+        pair = aligned.features(looking, fixed_image, seen, spacing, masks)
+    return Prepared(
+        fixed_image, moving_image, chosen, pair, aligned.matrix, aligned.start, voxel, clock.seconds, sliding
+    )
 
 
 def feature_spacings(fixed: Grid, settings: Settings, model: Model | None = None) -> tuple[float, ...]:
     """Spacings at which :func:`prepare` computes features [mm]: the finest level's, then that of an affine stage."""
     finest = settings.strides[-1] * _voxel(fixed, model)
-    return (finest, _affine_spacing(fixed)) if settings.affine else (finest,)
+    return (finest, affine_spacing(fixed)) if settings.family() else (finest,)
 
 
 def _voxel(fixed: Grid, model: Model | None) -> float:
@@ -314,36 +314,6 @@ def _voxel(fixed: Grid, model: Model | None) -> float:
     return float(fixed.spacing.min()) if model is None else model.config.spacing
 
 
-def _affine_spacing(fixed: Grid) -> float:
-    return AffineGaussNewton().spacings[-1] * float(fixed.extent.max())
-
-
 def _check_model(model: Model, features: str | Feature | None) -> None:
     if features is not None and features != model.settings.features:
         raise ModelError("features", str(features), f"the model's, {model.settings.features}", "leave the features out")
-
-
-def _align(
-    fixed: Image, moving: Image, feature: Feature
-) -> tuple[np.ndarray[tuple[int, int], np.dtype[np.float64]], str]:
-    """Affine stage: fixed to moving world, and the start that it kept."""
-    stage = AffineGaussNewton()
-    pair = feature(fixed, moving, _affine_spacing(fixed.grid))
-    masses = _mass(fixed), _mass(moving)
-    result = stage(*pair, translation_starts(fixed.grid, moving.grid, masses))
-    if result.energy == float("inf"):
-        raise GeometryError(
-            "fixed and moving image",
-            "no start of the affine stage that brings them together",
-            "images of the same part of the body",
-            "align them roughly first, or leave the affine stage out with --no-affine",
-        )
-    return result.matrix, result.start
-
-
-def _mass(image: Image) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
-    """Centre of mass: of the labels, or of the intensities above the darkest."""
-    grid: Grid = image.grid
-    if image.labels:
-        return centre_of_mass((image.data != 0).to(torch.float32), grid)
-    return centre_of_mass(image.data - image.data.min(), grid)

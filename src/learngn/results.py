@@ -139,7 +139,7 @@ def write_files(
             write_transform(
                 registration.inverse, directory / "inverse_displacement.nii.gz", reference=registration.moving.grid
             )
-        if registration.settings.affine:
+        if registration.settings.family() is not None:
             write_transform(registration.affine, directory / "affine.tfm")
     return clock.seconds | {"total": sum(clock.seconds.values())}
 

@@ -7,10 +7,10 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
-from pydantic import TypeAdapter, ValidationError
+from pydantic import BeforeValidator, TypeAdapter, ValidationError
 
 from learngn.errors import SettingsError
 from learngn.grid import Grid
@@ -18,10 +18,12 @@ from learngn.image import Image
 from learngn.io import parse_json, write_json
 from learngn.linearise import GemanMcClure, Huber, RobustLoss
 from learngn.optimise import (
+    FAMILIES,
     AdamDisplacement,
     Additive,
     Compositional,
     Exponential,
+    Family,
     GaussNewton,
     StepControl,
     Symmetric,
@@ -56,6 +58,14 @@ _REGULARISERS: dict[str, Callable[[Image], Regulariser]] = {
     "edges": Adaptive.across_edges,
     "lungs": lambda fixed: Adaptive.across_labels(_denser_than(_LUNG, fixed)),
 }
+NO_FAMILY = "none"
+
+
+def family_name(value: bool | str) -> str:
+    """Name of the linear maps of a pre-alignment, also where an older record, or a caller, has a switch."""
+    return ("affine" if value else NO_FAMILY) if isinstance(value, bool) else value
+
+
 _LOSSES: dict[str, Callable[[float], RobustLoss]] = {"huber": Huber, "geman-mcclure": GemanMcClure}
 
 
@@ -67,8 +77,9 @@ class Settings:
     ----------
     features : str
         Names and weights, as :func:`learngn.features.parse_features` reads them.
-    affine : bool
-        Align linearly first.
+    affine : str
+        Linear maps that align the images first: ``"affine"``, ``"similarity"``, ``"rigid"``, or ``"none"``. True and
+        False stand for the first and the last.
     strides : tuple of float
         Voxel size of every level, in multiples of the fixed image's finest spacing, falling.
     iterations : tuple of int
@@ -101,7 +112,7 @@ class Settings:
     """
 
     features: str
-    affine: bool
+    affine: Annotated[str, BeforeValidator(family_name)]
     strides: tuple[float, ...] = (16, 8, 4, 2)
     iterations: tuple[int, ...] = (4, 5, 5, 5)
     lam: tuple[float, float] = (10.0, 0.5)
@@ -116,6 +127,10 @@ class Settings:
     regulariser: str = "diffusion"
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "affine", family_name(self.affine))
+        if self.affine not in (NO_FAMILY, *FAMILIES):
+            names = ", ".join([NO_FAMILY, *FAMILIES])
+            raise SettingsError("affine", repr(self.affine), f"one of {names}", "mend --affine")
         if self.update not in _UPDATES and self.update not in _BASELINES:
             names = ", ".join([*_UPDATES, *_BASELINES])
             raise SettingsError("update", repr(self.update), f"one of {names}", "mend --update")
@@ -133,6 +148,10 @@ class Settings:
             raise SettingsError("regulariser", repr(self.regulariser), f"one of {names}", "mend --regulariser")
         self.levels()
         self._loss()
+
+    def family(self) -> Family | None:
+        """Linear maps that align the images first, if any."""
+        return FAMILIES.get(self.affine)
 
     def levels(self) -> tuple[Level, ...]:
         """The schedule."""
@@ -262,4 +281,5 @@ def default_settings(features: str, labels: bool) -> Settings:
         Whether they read label maps: these are taken to be aligned, scans are not.
     """
     first = features.split(",")[0].split(":")[0]
-    return _PRESETS.get(first, _PRESETS["mind"])(features=features, affine=not labels and first != "none")
+    affine = NO_FAMILY if labels or first == "none" else "affine"
+    return _PRESETS.get(first, _PRESETS["mind"])(features=features, affine=affine)

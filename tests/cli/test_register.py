@@ -99,3 +99,21 @@ def test_the_same_bytes_twice(learngn, scans, tmp_path, fast):
         learngn("register", scans["fixed"], scans["moving"], "-o", tmp_path / name, "--no-report", *fast)
     for name in ("warped.nii.gz", "displacement.nii.gz", "affine.tfm"):
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("options", "name"),
+    [((), "affine"), (("--affine", "rigid"), "rigid"), (("--affine", "none"), "none"), (("--no-affine",), "none")],
+)
+def test_linear_maps(learngn, scans, tmp_path, fast, options, name):
+    arguments = ("-o", tmp_path / "out", "--no-report", "--json", *fast, *options)
+    metrics = json.loads(learngn("register", scans["fixed"], scans["moving"], *arguments).stdout)
+    assert metrics["settings"]["affine"] == name
+    assert (tmp_path / "out" / "affine.tfm").exists() == (name != "none")
+
+
+@pytest.mark.parametrize("options", [("--affine", "projective"), ("--affine", "rigid", "--no-affine")])
+def test_linear_maps_that_are_none(learngn, scans, tmp_path, options):
+    result = learngn("register", scans["fixed"], scans["moving"], "-o", tmp_path / "out", *options)
+    assert result.exit_code == 2
+    assert "affine" in result.stderr

@@ -164,7 +164,7 @@ class TestModelOption:
 
     def test_iterations_and_affine_may_differ(self, learngn, scans, model, tmp_path):
         arguments = (scans["fixed"], scans["moving"], "-o", tmp_path / "out", "--model", model, "--no-report", "--json")
-        metrics = json.loads(learngn("register", *arguments, "--iterations", "1,0", "--affine").stdout)
+        metrics = json.loads(learngn("register", *arguments, "--iterations", "1,0", "--affine", "affine").stdout)
         assert metrics["settings"]["iterations"] == [1, 0]
         assert len(metrics["history"]) == 1
         assert metrics["affine_start"] != "none"

@@ -57,8 +57,8 @@ def paper_methods(features: str, dataset: Dataset, steps: int | None, seed: int)
     seed : int
     """
     usual = default_settings(features, parse_features(features).labels)
-    one = replace(usual, affine=False, strides=STRIDES[-1:], iterations=(25,), update="adam", longest_step=_RATE)
-    ten = replace(usual, affine=False, strides=STRIDES, iterations=ITERATIONS)
+    one = replace(usual, affine="none", strides=STRIDES[-1:], iterations=(25,), update="adam", longest_step=_RATE)
+    ten = replace(usual, affine="none", strides=STRIDES, iterations=ITERATIONS)
     ten = replace(ten, lam=_GAUSS_NEWTON.get(features, usual.lam))
     lam_25, lam_100 = (table.get(features, usual.lam[0]) for table in (_ADAM_25, _ADAM_100))
     learned = config_for(dataset, features=features, steps=steps, seed=seed)

@@ -12,13 +12,14 @@ from learngn.cli import console
 from learngn.cli.evaluate import end_if_failed
 from learngn.cli.options import (
     INFINITE,
-    AffineStage,
+    AffineFamily,
     Cluster,
     Discrete,
     Features,
     Iterations,
     KeypointScale,
     Lambda,
+    NoAffine,
     NoFolds,
     Overlap,
     PresetName,
@@ -36,6 +37,7 @@ from learngn.cli.options import (
     Update,
     Workers,
     limit_threads,
+    linear,
 )
 from learngn.errors import SettingsError
 
@@ -58,7 +60,8 @@ def cohort(
     model: TrainedModel = None,
     settings: SettingsFile = None,
     preset: PresetName = None,
-    affine: AffineStage = None,
+    affine: AffineFamily = None,
+    no_affine: NoAffine = False,
     strides: Strides = None,
     iterations: Iterations = None,
     lam: Lambda = None,
@@ -110,7 +113,7 @@ def cohort(
     check_device(device, elsewhere=bool(scheduler or cluster))
     options = RegistrationOptions(
         features=features,
-        affine=affine,
+        affine=linear(affine, no_affine),
         strides=strides,
         iterations=iterations,
         lam=lam,

@@ -61,12 +61,16 @@ SettingsFile = Annotated[
         rich_help_panel=_PANEL,
     ),
 ]
-AffineStage = Annotated[
-    bool | None,
+AffineFamily = Annotated[
+    str | None,
     typer.Option(
-        "--affine/--no-affine", help="Align linearly first; by default for scans alone.", rich_help_panel=_PANEL
+        "--affine",
+        metavar="none|rigid|similarity|affine",
+        help="Linear maps that align the images first; by default affine for scans, none for label maps.",
+        rich_help_panel=_PANEL,
     ),
 ]
+NoAffine = Annotated[bool, typer.Option("--no-affine", help="Short for --affine none.", rich_help_panel=_PANEL)]
 Strides = Annotated[
     str | None,
     typer.Option(metavar="16,8,4,2", help="Voxel size of every level, in voxels of FIXED.", rich_help_panel=_PANEL),
@@ -183,7 +187,7 @@ class RegistrationOptions:
     """Options as the user gave them; None leaves a setting to the model, or to what suits features and image."""
 
     features: str | None = None
-    affine: bool | None = None
+    affine: str | None = None
     strides: str | None = None
     iterations: str | None = None
     lam: str | None = None
@@ -300,6 +304,19 @@ class RegistrationOptions:
                 if (value := getattr(self, name)) is not None
             },
         )
+
+
+def linear(affine: str | None, no_affine: bool) -> str | None:
+    """What --affine and --no-affine say together.
+
+    Raises
+    ------
+    SettingsError
+        If they contradict each other.
+    """
+    if no_affine and affine not in (None, "none"):
+        raise SettingsError("options", f"--affine {affine} and --no-affine", "one of them", "leave out --no-affine")
+    return "none" if no_affine else affine
 
 
 def limit_threads(threads: int | None) -> None:

@@ -10,11 +10,12 @@ import typer
 from learngn.cli import console
 from learngn.cli.cohort import CohortProgress, recognised, tell_workers
 from learngn.cli.options import (
-    AffineStage,
+    AffineFamily,
     Cluster,
     Features,
     Iterations,
     Lambda,
+    NoAffine,
     PresetName,
     RegistrationOptions,
     Retries,
@@ -25,6 +26,7 @@ from learngn.cli.options import (
     TrainedModel,
     Workers,
     limit_threads,
+    linear,
 )
 from learngn.errors import DatasetError
 
@@ -47,7 +49,8 @@ def propagate(
     model: TrainedModel = None,
     settings: SettingsFile = None,
     preset: PresetName = None,
-    affine: AffineStage = None,
+    affine: AffineFamily = None,
+    no_affine: NoAffine = False,
     strides: Strides = None,
     iterations: Iterations = None,
     lam: Lambda = None,
@@ -70,7 +73,7 @@ def propagate(
     limit_threads(threads)
     options = RegistrationOptions(
         features=features,
-        affine=affine,
+        affine=linear(affine, no_affine),
         strides=strides,
         iterations=iterations,
         lam=lam,

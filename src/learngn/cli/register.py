@@ -14,12 +14,13 @@ import typer
 from learngn.cli import console
 from learngn.cli.options import (
     INFINITE,
-    AffineStage,
+    AffineFamily,
     Discrete,
     Features,
     Iterations,
     KeypointScale,
     Lambda,
+    NoAffine,
     NoFolds,
     Overlap,
     PresetName,
@@ -33,6 +34,7 @@ from learngn.cli.options import (
     TrainedModel,
     Update,
     limit_threads,
+    linear,
 )
 from learngn.errors import SettingsError
 
@@ -50,7 +52,8 @@ def register(
     model: TrainedModel = None,
     settings: SettingsFile = None,
     preset: PresetName = None,
-    affine: AffineStage = None,
+    affine: AffineFamily = None,
+    no_affine: NoAffine = False,
     fixed_labels: Annotated[Path | None, typer.Option(help="Label map of FIXED: for the scores.")] = None,
     moving_labels: Annotated[Path | None, typer.Option(help="Label map of MOVING: for the scores, and warped.")] = None,
     fixed_landmarks: Annotated[Path | None, typer.Option(help="Points in FIXED (CSV): for the scores.")] = None,
@@ -86,7 +89,7 @@ def register(
     limit_threads(threads)
     options = RegistrationOptions(
         features=features,
-        affine=affine,
+        affine=linear(affine, no_affine),
         strides=strides,
         iterations=iterations,
         lam=lam,

@@ -10,11 +10,12 @@ import typer
 from learngn.cli import console
 from learngn.cli.cohort import CohortProgress, recognised, tell_workers
 from learngn.cli.options import (
-    AffineStage,
+    AffineFamily,
     Cluster,
     Features,
     Iterations,
     Lambda,
+    NoAffine,
     PresetName,
     RegistrationOptions,
     Retries,
@@ -24,6 +25,7 @@ from learngn.cli.options import (
     Threads,
     Workers,
     limit_threads,
+    linear,
 )
 from learngn.errors import SettingsError
 
@@ -39,7 +41,8 @@ def template(
     features: Features = None,
     settings: SettingsFile = None,
     preset: PresetName = None,
-    affine: AffineStage = None,
+    affine: AffineFamily = None,
+    no_affine: NoAffine = False,
     strides: Strides = None,
     iterations: Iterations = None,
     lam: Lambda = None,
@@ -63,7 +66,13 @@ def template(
 
     limit_threads(threads)
     options = RegistrationOptions(
-        features=features, affine=affine, strides=strides, iterations=iterations, lam=lam, file=settings, preset=preset
+        features=features,
+        affine=linear(affine, no_affine),
+        strides=strides,
+        iterations=iterations,
+        lam=lam,
+        file=settings,
+        preset=preset,
     )
     description = read_dataset(dataset)
     groups = {"train": description.training, "val": subjects(description.validation)}

@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from learngn.cli import console
-from learngn.cli.options import AffineStage, Features, RegistrationOptions, SettingsFile, Threads, limit_threads
+from learngn.cli.options import (
+    AffineFamily,
+    Features,
+    NoAffine,
+    RegistrationOptions,
+    SettingsFile,
+    Threads,
+    limit_threads,
+    linear,
+)
 
 if TYPE_CHECKING:
     from learngn.tuning import Trial
@@ -18,7 +27,8 @@ def tune(
     dataset: Annotated[Path, typer.Argument(metavar="DATASET.json", help="Learn2Reg data set.", show_default=False)],
     output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="JSON file for the settings found.")],
     features: Features = None,
-    affine: AffineStage = None,
+    affine: AffineFamily = None,
+    no_affine: NoAffine = False,
     settings: SettingsFile = None,
     pairs: Annotated[int, typer.Option(min=1, help="Pairs of training subjects, drawn at random.")] = 8,
     rounds: Annotated[int, typer.Option(min=1, help="Rounds of the search; the steps grow smaller.")] = 3,
@@ -42,7 +52,7 @@ def tune(
     limit_threads(threads)
     check_writable(output.parent)
     description = read_dataset(dataset)
-    options = RegistrationOptions(features=features, affine=affine, file=settings)
+    options = RegistrationOptions(features=features, affine=linear(affine, no_affine), file=settings)
     subjects = description.training or [pair.fixed for pair in description.validation]
     start = options.settings(read_grid(subjects[0].image))
 

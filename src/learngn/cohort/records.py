@@ -11,7 +11,7 @@ from typing import Any
 
 from learngn.errors import DatasetError, SettingsError
 from learngn.io import parse_json, write_json, write_text
-from learngn.settings import Settings
+from learngn.settings import Settings, family_name
 
 RECORDS_NAME = "results.jsonl"
 _SHARE_OF_WRITING = 0.02  # of the time of a run, at most
@@ -132,4 +132,4 @@ def _complete(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Settings as JSON has them, with the default of those that are missing."""
     defaults = {field.name: field.default for field in fields(Settings) if field.default is not MISSING}
     found: dict[str, Any] = json.loads(json.dumps({**defaults, **settings}))
-    return found
+    return {**found, "affine": family_name(found["affine"])} if "affine" in found else found

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import torch
 from torch import Tensor
@@ -73,7 +73,17 @@ class OneByOne(ABC):
     -----
     What :meth:`of` returns depends on the image, on the feature's own attributes, on the file that :meth:`source` names
     and on ``image.grid.coarsened(spacing)``, on nothing else: :func:`learngn.features.kept` tells by these what it has.
+
+    Attributes
+    ----------
+    directional : bool
+        Whether channels look along the axes of the array, so that those of a scan that is turned say something else.
+    tied : bool
+        Whether channels come from elsewhere, on the grid of the scan: it cannot be resampled first.
     """
+
+    directional: ClassVar[bool] = False
+    tied: ClassVar[bool] = False
 
     @abstractmethod
     def of(self, image: Image, spacing: float) -> FeatureImage:

@@ -73,6 +73,13 @@ class Combined:
         """Whether the parts read label maps."""
         return self.parts[0][0].labels
 
+    @property
+    def directional(self) -> bool:
+        """Whether a part looks along the axes of the array, and none is tied to the scan's own grid."""
+        parts = [part for part, _ in self.parts]
+        tied = any(getattr(part, "tied", False) for part in parts)
+        return not tied and any(getattr(part, "directional", False) for part in parts)
+
     def __call__(self, fixed: Image, moving: Image, spacing: float) -> tuple[FeatureImage, FeatureImage]:
         """See :class:`learngn.features.Feature`.
 

@@ -67,6 +67,16 @@ class _Kept:
         """See :class:`learngn.features.Feature`."""
         return bool(self.feature.labels)
 
+    @property
+    def directional(self) -> bool:
+        """See :class:`learngn.features.OneByOne`."""
+        return bool(self.feature.directional)
+
+    @property
+    def tied(self) -> bool:
+        """See :class:`learngn.features.OneByOne`."""
+        return bool(self.feature.tied)
+
     def __call__(self, fixed: Image, moving: Image, spacing: float) -> tuple[FeatureImage, FeatureImage]:
         """See :class:`learngn.features.Feature`."""
         pair: tuple[FeatureImage, FeatureImage] = self.feature.together(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -85,6 +86,7 @@ class NormalisedGradient(OneByOne):
     floor: float = 1.0
     name: str = "ngf"
     labels: bool = False
+    directional: ClassVar[bool] = True
 
     def of(self, image: Image, spacing: float) -> FeatureImage:
         """See :meth:`learngn.features.OneByOne.of`."""

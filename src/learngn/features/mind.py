@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations, product
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -40,6 +41,7 @@ class Mind(OneByOne):
     dilation: int = 2
     name: str = "mind"
     labels: bool = False
+    directional: ClassVar[bool] = True
 
     def of(self, image: Image, spacing: float) -> FeatureImage:
         """See :meth:`learngn.features.OneByOne.of`."""
@@ -63,6 +65,7 @@ class MindScales(OneByOne):
     scales: tuple[tuple[int, int], ...] = ((1, 1), (1, 2), (1, 3))
     name: str = "mind-multi"
     labels: bool = False
+    directional: ClassVar[bool] = True
 
     def of(self, image: Image, spacing: float) -> FeatureImage:
         """See :meth:`learngn.features.OneByOne.of`."""
@@ -92,6 +95,7 @@ class MindCentre(OneByOne):
     dilation: int = 1
     name: str = "mind-centre"
     labels: bool = False
+    directional: ClassVar[bool] = True
 
     def of(self, image: Image, spacing: float) -> FeatureImage:
         """See :meth:`learngn.features.OneByOne.of`."""

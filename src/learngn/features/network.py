@@ -181,6 +181,11 @@ class NetworkFeature:
         """Whether the base reads label maps."""
         return self.base.labels
 
+    @property
+    def directional(self) -> bool:
+        """Whether the base looks along the axes of the array."""
+        return bool(getattr(self.base, "directional", False))
+
     def __call__(self, fixed: Image, moving: Image, spacing: float) -> tuple[FeatureImage, FeatureImage]:
         """See :class:`learngn.features.Feature`.
 

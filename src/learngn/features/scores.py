@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -37,6 +38,7 @@ class ScoreFiles(OneByOne):
     folder: str
     blur: float = 1.5
     labels: bool = False
+    tied: ClassVar[bool] = True
 
     @property
     def name(self) -> str:
@@ -89,6 +91,7 @@ class ScoreDistances(OneByOne):
     folder: str
     reach: float = 16.0
     labels: bool = False
+    tied: ClassVar[bool] = True
 
     @property
     def name(self) -> str:
@@ -151,6 +154,7 @@ class ChannelFiles(OneByOne):
 
     folder: str
     labels: bool = False
+    tied: ClassVar[bool] = True
 
     @property
     def name(self) -> str:
@@ -198,6 +202,7 @@ class Given:
     moving: Image
     name: str = "given"
     labels: bool = False
+    tied: ClassVar[bool] = True
 
     def __call__(self, fixed: Image, moving: Image, spacing: float) -> tuple[FeatureImage, FeatureImage]:
         """See :class:`learngn.features.Feature`.

@@ -144,7 +144,7 @@ def _settings(config: TrainingConfig, feature: Feature, grid: Grid) -> Settings:
         for name in ("strides", "iterations", "longest_step", "min_jacobian")
         if (value := getattr(config, name)) is not None
     }
-    return replace(settings, affine=False, **given)
+    return replace(settings, affine="none", **given)
 
 
 def _architecture(

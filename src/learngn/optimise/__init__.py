@@ -3,10 +3,12 @@
 from learngn.optimise.adam import AdamDisplacement
 from learngn.optimise.affine import AffineGaussNewton, AffineResult, centre_of_mass, translation_starts
 from learngn.optimise.discrete import DiscreteStart
+from learngn.optimise.families import AFFINE, FAMILIES, RIGID, SIMILARITY, Family
 from learngn.optimise.finish import Fields, at_full_resolution
 from learngn.optimise.gauss_newton import GaussNewton, Optimised
 from learngn.optimise.history import Iteration, StopReason
 from learngn.optimise.landmarks import LandmarkPairs, refuse_landmarks
+from learngn.optimise.pose import PoseSearch
 from learngn.optimise.published import published_gauss_newton
 from learngn.optimise.schedule import Level, schedule
 from learngn.optimise.step import StepControl
@@ -14,6 +16,10 @@ from learngn.optimise.unfold import inverse_error, unfolded
 from learngn.optimise.update import Additive, Compositional, Exponential, Symmetric, Update
 
 __all__ = [
+    "AFFINE",
+    "FAMILIES",
+    "RIGID",
+    "SIMILARITY",
     "AdamDisplacement",
     "Additive",
     "AffineGaussNewton",
@@ -21,12 +27,14 @@ __all__ = [
     "Compositional",
     "DiscreteStart",
     "Exponential",
+    "Family",
     "Fields",
     "GaussNewton",
     "Iteration",
     "LandmarkPairs",
     "Level",
     "Optimised",
+    "PoseSearch",
     "StepControl",
     "StopReason",
     "Symmetric",

@@ -150,12 +150,12 @@ def levels_of_pair(
     return [
         kind(level, grid, ours, theirs, ours.grid.index_map(theirs.grid, world), overlap)
         for level, grid, ours, theirs in zip(
-            levels, grids, _pyramid(fixed, fixed_grids), _pyramid(moving, moving_grids), strict=True
+            levels, grids, on_grids(fixed, fixed_grids), on_grids(moving, moving_grids), strict=True
         )
     ]
 
 
-def _pyramid(image: FeatureImage, grids: Sequence[Grid]) -> list[FeatureImage]:
+def on_grids(image: FeatureImage, grids: Sequence[Grid]) -> list[FeatureImage]:
     """An image and its weight on every grid."""
     if image.weight is None:
         return [FeatureImage(data, grid) for data, grid in zip(sampling.pyramid(image.data, grids), grids, strict=True)]

@@ -1,0 +1,178 @@
+"""The linear pre-alignment on one level: its energy, its normal equations, its iterations."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+import torch
+from scipy.linalg import expm
+from torch import Tensor
+
+from learngn import sampling
+from learngn.features import FeatureImage
+from learngn.features.base import channels_last
+from learngn.grid import FloatArray
+from learngn.kernels.reference import block_index
+from learngn.linearise import Analytic, NormalEquations
+from learngn.optimise.agreement import overlap_of, spread_of
+from learngn.optimise.families import Family
+
+_FARTHEST = 10.0  # parameter of a step: once the extent, or a scale of e^10
+
+
+@dataclass(frozen=True)
+class LinearLimits:
+    """What a linear map may not be, and what it had better not be.
+
+    Attributes
+    ----------
+    overlap : float
+        A map that leaves a smaller part of the smaller image covered is refused: two images that barely touch agree
+        well.
+    scale : float
+        Largest stretch along any axis, or shrinkage by its inverse.
+    stiffness : float
+        Price of a stretch or shear of 100 %, in units of the energy itself.
+    """
+
+    overlap: float = 0.3
+    scale: float = 2.0
+    stiffness: float = 0.5
+
+
+@dataclass(frozen=True, eq=False)
+class LinearState:
+    """A map and all that its energy needs."""
+
+    matrix: FloatArray
+    normal: NormalEquations
+    strain: FloatArray  # symmetric (D, D): logarithm of the stretch
+    data: float  # mean of ½ w |f|² over the overlap; infinite if refused
+    stiff: float  # part of it that the strain adds
+
+    @property
+    def energy(self) -> float:
+        """What falls."""
+        return self.data * (1 + self.stiff)
+
+
+class LinearProblem:
+    """A pair on one level.
+
+    Parameters
+    ----------
+    fixed, moving : FeatureImage
+        Features on a coarse grid; where they have weights, these weigh the residual, as in a dense registration.
+    limits : LinearLimits
+    """
+
+    def __init__(self, fixed: FeatureImage, moving: FeatureImage, limits: LinearLimits) -> None:
+        # What is sampled lies with its channels together, what is differentiated with each in one piece.
+        self.fixed = replace(fixed, data=fixed.data.contiguous())
+        self.moving = replace(moving, data=channels_last(moving.data))
+        self.limits, self.grid = limits, fixed.grid
+        amounts = (_amount(image) for image in (fixed, moving))
+        # Of the smaller image: a scan of the liver alone cannot cover one of the trunk.
+        self._smaller = min(amounts)
+
+    def compared(self, matrix: FloatArray) -> tuple[Tensor, Tensor, float]:
+        """Warped features (1, C, *S), weight (1, 1, *S), and the share of the smaller image that is covered."""
+        shape, moving = self.grid.shape, self.moving
+        to_moving = self.grid.index_map(moving.grid, matrix)
+        warped = sampling.warp(moving.data, None, to_moving, shape)
+        weight = sampling.inside(moving.grid.shape, None, to_moving, shape, warped).to(warped.dtype)
+        if moving.weight is not None:
+            weight = weight * sampling.warp(moving.weight, None, to_moving, shape)
+        if self.fixed.weight is not None:
+            weight = weight * self.fixed.weight
+        covered = float(weight.sum()) * float(np.prod(self.grid.spacing))
+        return warped, weight, covered / max(self._smaller, np.finfo(np.float64).tiny)
+
+    def state(self, matrix: FloatArray) -> LinearState:
+        """Evaluate the energy and its linearisation."""
+        warped, weight, covered = self.compared(matrix)
+        normal = Analytic().normal_equations(self.fixed.data, warped, weight)
+        left, stretch, _ = np.linalg.svd(matrix[:-1, :-1].T)
+        strain = (left * np.log(stretch)) @ left.T
+        allowed = covered >= self.limits.overlap and np.exp(abs(np.log(stretch)).max()) < self.limits.scale
+        data = float(normal.energy.sum()) / max(float(weight.sum()), 1e-12) if allowed else float("inf")
+        return LinearState(matrix, normal, strain, data, self.limits.stiffness * float((strain**2).sum()) / 2)
+
+    def refine(self, matrix: FloatArray, family: Family, iterations: int) -> LinearState:
+        """Levenberg-Marquardt from a map."""
+        generators = family.generators(self.grid)
+        state, damping = self.state(matrix), 1e-3
+        for _ in range(iterations):
+            hessian, gradient = self._project(state, generators)
+            step = -np.linalg.solve(hessian + damping * np.diag(np.diag(hessian) + 1e-12), gradient)
+            # Scans that contradict each other, one its own negative for example: a step out of all bounds has no image.
+            change = expm(np.einsum("k,kab->ab", step.clip(-_FARTHEST, _FARTHEST), generators))
+            trial = self.state(state.matrix @ change)
+            if trial.energy < state.energy:
+                settled = state.energy - trial.energy < 1e-4 * state.energy
+                state, damping = trial, damping / 4
+                if settled:
+                    break
+            else:
+                damping *= 8
+                if damping > 1e4:
+                    break
+        return state
+
+    def agreement(self, matrix: FloatArray) -> tuple[float, float]:
+        """Concordance over the overlap, and the share of the smaller image that is covered."""
+        warped, weight, covered = self.compared(matrix)
+        if covered < self.limits.overlap:
+            return -1.0, covered
+        return float(overlap_of(self.fixed.data, warped, weight).concordance(self._spread)), covered
+
+    @cached_property
+    def _spread(self) -> float:
+        return spread_of((self.fixed.data, self.moving.data), (_weight(self.fixed), _weight(self.moving)))
+
+    @cached_property
+    def _monomials(self) -> tuple[Tensor, Tensor]:
+        """Homogeneous index of every voxel, (V, D+1), and the products of two of its entries, (V, K)."""
+        axes = [torch.arange(n, dtype=torch.float64, device=self.fixed.data.device) for n in self.grid.shape]
+        lattice = torch.meshgrid(*axes, indexing="ij")
+        x = torch.stack([*lattice, torch.ones_like(lattice[0])]).flatten(1)
+        pairs = block_index(len(x))
+        return x.T, torch.stack([x[i] * x[j] for i, j in pairs], dim=1)
+
+    def _project(self, state: LinearState, generators: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Hessian, shape (P, P), and gradient, shape (P,), of the sum over the voxels, for the family's parameters."""
+        ndim = self.grid.ndim
+        inverse = np.linalg.inv(self.grid.affine)
+        # A generator's displacement in voxels at index x is (own @ [x, 1])[:D].
+        own = np.stack([inverse @ g @ self.grid.affine for g in generators])[:, :ndim]
+        x, products = self._monomials
+        force = (state.normal.gradient[0].flatten(1).double() @ x).cpu().numpy()
+        moments = (state.normal.blocks[0].flatten(1).double() @ products).cpu().numpy()
+        gradient = np.einsum("kai,ai->k", own, force)
+        hessian = np.zeros((len(own), len(own)))
+        for (a, b), row in zip(block_index(ndim), moments, strict=True):
+            second = np.zeros((ndim + 1, ndim + 1))
+            for (i, j), value in zip(block_index(ndim + 1), row, strict=True):
+                second[i, j] = second[j, i] = value
+            part = np.einsum("ki,ij,lj->kl", own[:, a], second, own[:, b])
+            hessian += part if a == b else part + part.T
+        # The strain of T exp(P) grows by the symmetric part of P.
+        sums = float(state.normal.energy.sum())
+        price = self.limits.stiffness * sums if np.isfinite(state.data) else 0.0
+        linear = generators[:, :-1, :-1]
+        symmetric = (linear + linear.transpose(0, 2, 1)) / 2
+        gradient = gradient * (1 + state.stiff) + price * np.einsum("kab,ab->k", symmetric, state.strain)
+        hessian = hessian * (1 + state.stiff) + price * np.einsum("kab,lab->kl", symmetric, symmetric)
+        return hessian, gradient
+
+
+def _weight(image: FeatureImage) -> Tensor:
+    return torch.ones_like(image.data[:, :1]) if image.weight is None else image.weight
+
+
+def _amount(image: FeatureImage) -> float:
+    """How much of an image counts [mm^D]."""
+    part = 1.0 if image.weight is None else float(image.weight.mean())
+    return part * float(np.prod(image.grid.extent))

@@ -1,0 +1,151 @@
+"""Linear pre-alignment of two images, and a scan turned upright for features that look along its axes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from itertools import permutations, product
+
+import numpy as np
+import torch
+from scipy.linalg import polar
+from scipy.spatial.transform import Rotation
+
+from learngn import sampling
+from learngn.errors import GeometryError
+from learngn.features import Feature, FeatureImage
+from learngn.grid import FloatArray, Grid
+from learngn.image import Image
+from learngn.inputs import masked
+from learngn.optimise import AffineGaussNewton, Family, PoseSearch, centre_of_mass, translation_starts
+
+_TURNED = 8.0  # [degree]: from here on what looks along the axes sees something else
+
+Masks = tuple[Image | None, Image | None]
+
+
+@dataclass(frozen=True)
+class Prealigned:
+    """A linear map, and how to see the moving image through it.
+
+    Attributes
+    ----------
+    matrix : array, shape (D+1, D+1)
+        Fixed RAS mm to moving RAS mm.
+    start : str
+        Which first guess led there; ``"none"`` for no pre-alignment.
+    """
+
+    matrix: FloatArray
+    start: str
+
+    def features(
+        self, feature: Feature, fixed: Image, moving: Image, spacing: float, masks: Masks
+    ) -> tuple[FeatureImage, FeatureImage]:
+        """Features of both images, those of the moving one as they are when it stands like the fixed one.
+
+        A feature whose channels look along the array's axes says something else of a scan that is turned: such a scan
+        is resampled along the fixed image's axes first. All others are made of the scan as it is.
+
+        Parameters
+        ----------
+        feature : Feature
+        fixed, moving : Image
+        spacing : float
+            [mm]
+        masks : (Image or None, Image or None)
+            Where each counts.
+        """
+        rotation = _rotation(self.matrix)
+        if not getattr(feature, "directional", False) or _tilt(fixed.grid, moving.grid, rotation) < _TURNED:
+            ours, theirs = feature(fixed, moving, spacing)
+        else:
+            ours, theirs = feature(fixed, _upright(moving, fixed.grid, rotation), spacing)
+            back = np.eye(fixed.grid.ndim + 1)
+            back[:-1, :-1] = rotation
+            theirs = replace(theirs, grid=Grid(theirs.grid.shape, back @ theirs.grid.affine))
+        return masked(ours, masks[0]), masked(theirs, masks[1])
+
+
+def prealign(fixed: Image, moving: Image, feature: Feature, family: Family, masks: Masks = (None, None)) -> Prealigned:
+    """Find the linear map that aligns two images.
+
+    Parameters
+    ----------
+    fixed, moving : Image
+    feature : Feature
+        What is compared.
+    family : Family
+        Which maps.
+    masks : (Image or None, Image or None)
+        Where each counts.
+
+    Raises
+    ------
+    GeometryError
+        If nothing brings them together.
+    """
+    stage, spacing = AffineGaussNewton(family, search=PoseSearch()), affine_spacing(fixed.grid)
+    before = Prealigned(np.eye(fixed.grid.ndim + 1), "none")
+    masses = _mass(fixed), _mass(moving)
+    pair = before.features(feature, fixed, moving, spacing, masks)
+    result = stage(*pair, translation_starts(fixed.grid, moving.grid, masses))
+    found = Prealigned(result.matrix, result.start)
+    if result.energy < float("inf"):
+        again = found.features(feature, fixed, moving, spacing, masks)
+        if not again[1].grid.same_space(pair[1].grid):
+            result = replace(stage, search=None)(*again, {result.start: result.matrix})
+    if result.energy == float("inf"):
+        raise GeometryError(
+            "fixed and moving image",
+            "no start of the affine stage that brings them together",
+            "images of the same part of the body",
+            "align them roughly first, or leave the affine stage out with --no-affine",
+        )
+    return Prealigned(result.matrix, result.start)
+
+
+def affine_spacing(fixed: Grid) -> float:
+    """Spacing at which features are computed for the pre-alignment [mm]."""
+    return AffineGaussNewton().spacings[-1] * float(fixed.extent.max())
+
+
+def _rotation(matrix: FloatArray) -> FloatArray:
+    """The rotation within a linear map, (D, D)."""
+    return np.asarray(polar(matrix[:-1, :-1])[0])
+
+
+def _tilt(fixed: Grid, moving: Grid, rotation: FloatArray) -> float:
+    """Angle between the axes of two arrays, in whatever order and direction they run [degree]."""
+    between = fixed.direction.T @ rotation.T @ moving.direction
+    ndim, angles = fixed.ndim, []
+    for order, signs in product(permutations(range(ndim)), product((-1, 1), repeat=ndim)):
+        axes = np.eye(ndim)[:, list(order)] * signs
+        turn = np.eye(3)
+        turn[:ndim, :ndim] = polar(between @ axes.T)[0]
+        if np.linalg.det(turn) > 0:
+            angles.append(Rotation.from_matrix(turn).magnitude())
+    return float(np.rad2deg(min(angles, default=0.0)))
+
+
+def _upright(moving: Image, fixed: Grid, rotation: FloatArray) -> Image:
+    """A scan in a world that is turned back by a rotation, on voxels like the fixed image's."""
+    back = np.eye(fixed.ndim + 1)
+    back[:-1, :-1] = rotation.T
+    turned = Grid(moving.grid.shape, back @ moving.grid.affine)
+    to_fixed = turned.index_map(fixed)
+    corners = np.array(list(product((0, 1), repeat=fixed.ndim))) * np.asarray(turned.shape) - 0.5
+    reached = corners @ to_fixed[:-1, :-1].T + to_fixed[:-1, -1]
+    first = np.floor(reached.min(0) + 0.5)
+    shape = tuple(int(n) for n in np.maximum(1, np.ceil(reached.max(0) - 0.5) - first + 1))
+    offset = np.eye(fixed.ndim + 1)
+    offset[:-1, -1] = first
+    grid = Grid(shape, fixed.affine @ offset)
+    data = moving.data.to(torch.float32)
+    return Image(sampling.warp(data, None, grid.index_map(turned), shape), grid)
+
+
+def _mass(image: Image) -> FloatArray:
+    """Centre of mass: of the labels, or of the intensities above the darkest."""
+    if image.labels:
+        return centre_of_mass((image.data != 0).to(torch.float32), image.grid)
+    return centre_of_mass(image.data - image.data.min(), image.grid)
