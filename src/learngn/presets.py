@@ -39,7 +39,7 @@ def _scans(features: str, **changes: object) -> Settings:
 
 # docs/results.md says on which subjects these were tuned.
 _STRIDES = (16, 8, 4, 2, 1)
-# Fields of view end where the scanner was told to; breath and build displace far.
+# Of the trunk: fields of view end where the scanner was told to; breath and build displace far.
 _CT = _scans(
     "mind-centre,intensity:20",
     strides=_STRIDES,
@@ -52,7 +52,14 @@ _BRAIN_MR = _scans(
     "mind-multi,intensity:10", strides=_STRIDES, iterations=(16, 16, 16, 16, 8), lam=(1.7, 0.12), robust="huber:0.5"
 )
 # Slices are thick: a level of the finest spacing would gain little for most of the work.
-_BODY_MR = _scans("mind-multi,intensity:20", strides=_STRIDES[:-1], iterations=(16, 16, 16, 8), lam=(1.5, 0.2))
+_BODY_MR = _scans(
+    "mind-multi,intensity:20",
+    strides=_STRIDES[:-1],
+    iterations=(16, 16, 16, 8),
+    lam=(1.5, 0.2),
+    overlap=True,
+    discrete=True,
+)
 _PLANE = _scans("mind-multi,intensity:20", strides=_STRIDES, iterations=(16, 16, 16, 16, 8), lam=(1.5, 0.15))
 PRESETS: dict[str, Preset] = {
     preset.name: preset
