@@ -61,7 +61,9 @@ class Grid:
         linear = affine[:-1, :-1]
         norms = np.linalg.norm(linear, axis=0)
         # A sheared direction matrix is legal; one whose axes coincide is not.
-        if not np.isfinite(affine).all() or norms.min() == 0 or abs(np.linalg.det(linear / norms)) < 1e-6:
+        with np.errstate(all="ignore"):
+            usable = np.isfinite(affine).all() and norms.min() > 0 and abs(np.linalg.det(linear / norms)) >= 1e-6
+        if not usable:
             raise GeometryError(
                 "grid affine",
                 "a singular or non-finite matrix",

@@ -92,7 +92,9 @@ class Affine(Transform):
         matrix = np.array(self.matrix, dtype=np.float64)
         if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1] or matrix.shape[0] not in (3, 4):
             raise TransformError("affine", f"shape {matrix.shape}", "(3, 3) or (4, 4)", "pass a homogeneous matrix")
-        if not np.isfinite(matrix).all() or abs(np.linalg.det(matrix[:-1, :-1])) < 1e-9:
+        with np.errstate(all="ignore"):
+            usable = np.isfinite(matrix).all() and abs(np.linalg.det(matrix[:-1, :-1])) >= 1e-9
+        if not usable:
             raise TransformError("affine", "a singular or non-finite matrix", "an invertible one", "check its file")
         if not np.allclose(matrix[-1], np.eye(len(matrix))[-1], atol=1e-9):
             raise TransformError(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from learngn.cli import console
-from learngn.cli.transforms import grid_of, read_chain
+from learngn.cli.transforms import check_inputs_kept, grid_of, read_chain
 from learngn.errors import GeometryError, LandmarkError
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ def apply(
 
     Example:  learngn apply moving.nii.gz -t result/displacement.nii.gz -r fixed.nii.gz -o warped.nii.gz
     """
+    check_inputs_kept(output, image, reference, moving, *transforms)
     if image.suffix.lower() == ".csv":
         _apply_to_points(image, transforms, output, reference, moving, inverse=inverse, quiet=quiet)
     else:

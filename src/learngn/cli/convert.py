@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from learngn.cli.transforms import grid_of, is_learn2reg, read
+from learngn.cli.transforms import check_inputs_kept, grid_of, is_learn2reg, read
 from learngn.errors import TransformError
 
 
@@ -38,6 +38,7 @@ def convert(
     """
     from learngn.io import write_learn2reg, write_transform
 
+    check_inputs_kept(target, source, reference, moving)
     fixed_grid, moving_grid = grid_of(reference), grid_of(moving)
     from_learn2reg = is_learn2reg(source) if source_format is None else source_format is Format.LEARN2REG
     to_learn2reg = is_learn2reg(target) if target_format is None else target_format is Format.LEARN2REG

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from learngn.errors import TransformError
+from learngn.errors import OutputError, TransformError
 
 if TYPE_CHECKING:
     from learngn.grid import Grid
@@ -39,6 +39,15 @@ def read(path: Path, fixed: Grid | None, moving: Grid | None, *, learn2reg: bool
             "name them: --reference FIXED --moving MOVING",
         )
     return read_learn2reg(path, fixed, moving)
+
+
+def check_inputs_kept(output: Path, *inputs: Path | None) -> None:
+    """Raise :class:`OutputError` if a file to write is one of those that are read."""
+    for path in inputs:
+        if path is not None and path.exists() and output.exists() and path.samefile(output):
+            raise OutputError(
+                f"output {output}", "an input", "another file, so that the input is kept", "name another output"
+            )
 
 
 def grid_of(path: Path | None) -> Grid | None:

@@ -24,7 +24,7 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     The temporary file has the name of the target and lies in a hidden folder beside it: writers that go by the suffix,
     or that write a second file of a similar name (MetaImage's `.mhd` and `.raw`), need know nothing of it. Whatever
     ends the block early, Ctrl-C included, leaves neither the target changed nor anything beside it; what a killed
-    process leaves is removed by the next one that writes there. A link is replaced, not what it points to.
+    process leaves is removed by the next one that writes there. What a link points to is replaced, not the link.
 
     Parameters
     ----------
@@ -45,13 +45,16 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         raise OutputError(
             f"output {target}", f"no folder {target.parent}", "a folder that exists", "make it, or name another one"
         )
-    with temporary_folder(target.parent) as folder, _as_output_error(target):
+    # Where a link leads, there is room for it.
+    with _as_output_error(target):
+        place = Path(os.path.realpath(target)) if target.is_symlink() else target
+    with temporary_folder(place.parent) as folder, _as_output_error(target):
         temporary = folder / target.name
         yield temporary
         # The named file last: where it is, what belongs to it is too.
         for written in sorted((f for f in folder.iterdir() if f.name != _LOCK), key=lambda file: file == temporary):
             _flush(written)
-            os.replace(written, target.parent / written.name)
+            os.replace(written, place if written == temporary else place.parent / written.name)
 
 
 @contextmanager

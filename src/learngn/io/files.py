@@ -15,7 +15,7 @@ from learngn.io import dicom
 from learngn.io.atomic import atomic_path
 from learngn.io.itk import ITK_FAILURES, quietly, reason
 from learngn.io.limits import check_size, check_text_header
-from learngn.io.nifti import check_complete, check_geometry, check_gzip, restore_not_finite
+from learngn.io.nifti import check_complete, check_gzip, check_header, restore_not_finite
 
 IMAGE_SUFFIXES = (".nii.gz", ".nii", ".mha", ".mhd", ".nrrd", ".tif", ".tiff", ".png")
 _BLOCK = 1 << 20
@@ -73,8 +73,8 @@ def read_file(path: Path, *, what: str = "image", error: type[LearnGNError] = Im
     SimpleITK.Image
         Of the dimension and pixel type of the file.
     """
+    check_exists(path, what, error)
     if path.is_dir():
-        check_name(path, what, error)
         return dicom.read_series(path)
     reader = read_header(path, what=what, error=error)
     check_size(path, reader, what, error)
@@ -93,7 +93,7 @@ def read_header(path: Path, *, what: str = "image", error: type[LearnGNError] = 
     if path.is_dir():
         raise error(f"{what} {path}", "a folder", "a file", "name the file itself")
     check_gzip(path, what, error)
-    check_geometry(path, what, error)
+    check_header(path, what, error)
     check_text_header(path, what, error)
     reader = sitk.ImageFileReader()
     reader.SetFileName(str(path))
@@ -166,6 +166,12 @@ def _check_position(image: Any, header: Any, path: Path) -> None:
             "a format that does",
             "write .mha instead",
         )
+
+
+def named(error: LearnGNError, path: Path) -> LearnGNError:
+    """The same error, naming the file."""
+    what = error.what if str(path) in error.what else f"{error.what} {path}"
+    return type(error)(what, error.got, error.expected, error.remedy)
 
 
 def _unreadable(path: Path, what: str, error: type[LearnGNError], why: str) -> LearnGNError:

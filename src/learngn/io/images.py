@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import SimpleITK as sitk
 
-from learngn.errors import LearnGNError
+from learngn.errors import ImageError, LearnGNError
 from learngn.grid import Grid
 from learngn.image import Image
-from learngn.io.files import read_file, read_header, suffix_of, write_file
+from learngn.io.files import check_exists, named, read_file, read_header, suffix_of, write_file
 from learngn.io.itk import from_sitk, grid_of, to_sitk
 
 
@@ -47,19 +47,20 @@ def read_image(path: str | Path, *, labels: bool = False) -> Image:
     try:
         return replace(from_sitk(source, labels), path=path)
     except LearnGNError as error:
-        raise _named(error, path) from None
+        raise named(error, path) from None
 
 
 def read_grid(path: str | Path) -> Grid:
     """Read where an image lies: of a file the header alone. Raises as :func:`read_image` does."""
     path = Path(path)
+    check_exists(path, "image", ImageError)
     if path.is_dir():
         return read_image(path).grid
     header = read_header(path)
     try:
         return grid_of(header)
     except LearnGNError as error:
-        raise _named(error, path) from None
+        raise named(error, path) from None
 
 
 def write_image(image: Image, path: str | Path) -> None:
@@ -88,8 +89,3 @@ def _rounded(image: Any) -> Any:
     result = sitk.GetImageFromArray(values.astype(np.uint8 if values.max() <= np.iinfo(np.uint8).max else np.uint16))
     result.CopyInformation(image)
     return result
-
-
-def _named(error: LearnGNError, path: Path) -> LearnGNError:
-    """The same error, naming the file."""
-    return type(error)(f"{error.what} {path}", error.got, error.expected, error.remedy)

@@ -10,10 +10,10 @@ import SimpleITK as sitk
 import torch
 from numpy.typing import DTypeLike
 
-from learngn.errors import OutputError, TransformError
+from learngn.errors import LearnGNError, OutputError, TransformError
 from learngn.grid import FloatArray, Grid
 from learngn.io.atomic import atomic_path
-from learngn.io.files import check_exists, check_name, suffix_of
+from learngn.io.files import check_exists, check_name, named, suffix_of
 from learngn.io.itk import ITK_FAILURES, grid_of, lps, place_of, put_on_grid, quietly, reason
 from learngn.transform import Affine, Composite, DisplacementField, Transform, as_homogeneous
 
@@ -27,6 +27,8 @@ def read_itk(path: Path, fixed: Grid | None = None) -> Transform:
     try:
         with quietly():
             return from_itk(sitk.ReadTransform(str(path)), fixed)
+    except LearnGNError as error:
+        raise named(error, path) from None
     except ITK_FAILURES as failure:
         raise TransformError(
             f"transform {path}",
@@ -105,7 +107,8 @@ def field_from_sitk(image: Any) -> DisplacementField:
     """Turn a SimpleITK vector image [LPS mm] into a displacement field [voxel]."""
     grid = grid_of(image)
     vectors = sitk.GetArrayViewFromImage(image).T.reshape(grid.ndim, -1)
-    voxels = np.linalg.inv(_voxel_to_lps(grid)).astype(vectors.dtype) @ vectors
+    with np.errstate(over="ignore", invalid="ignore"):  # the field is checked to be finite
+        voxels = np.linalg.inv(_voxel_to_lps(grid)).astype(vectors.dtype) @ vectors
     return DisplacementField(torch.tensor(voxels.reshape(1, grid.ndim, *grid.shape), dtype=torch.float32), grid)
 
 

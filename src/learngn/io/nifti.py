@@ -44,7 +44,7 @@ def check_complete(path: Path, header: Any, what: str, error: type[LearnGNError]
     if not header.HasMetaDataKey("vox_offset"):
         return
     _, data = _pair(path)
-    expected = _start(header, path, what, error) + _count(header) * _width(header)
+    expected = int(float(header.GetMetaData("vox_offset"))) + _count(header) * _width(header)
     found, trouble = (data.stat().st_size if data.exists() else 0), ""
     if data.suffix.lower() == ".gz":
         found, trouble = _unpacked(data, expected)
@@ -110,8 +110,8 @@ def check_gzip(path: Path, what: str, error: type[LearnGNError]) -> None:
         )
 
 
-def check_geometry(path: Path, what: str, error: type[LearnGNError]) -> None:
-    """Raise `error` where a NIfTI header has matrices that are not finite: ITK would decompose them for ever."""
+def check_header(path: Path, what: str, error: type[LearnGNError]) -> None:
+    """Raise `error` where a NIfTI header makes no sense; matrices that are not finite ITK would decompose for ever."""
     if not path.name.lower().endswith((".nii", ".nii.gz", ".hdr", ".img", ".hdr.gz", ".img.gz")):
         return
     try:
@@ -119,9 +119,17 @@ def check_geometry(path: Path, what: str, error: type[LearnGNError]) -> None:
             raw = file.read(_HEADER)
     except (OSError, EOFError, _DAMAGED):
         return  # ITK says what is wrong
-    order = next((o for o in "<>" if raw[:4] == struct.pack(f"{o}i", _HEADER)), None)
-    if order is None or len(raw) < _HEADER:
+    named, known = path.name.lower().endswith((".nii", ".nii.gz")), raw[344:348] in (b"n+1\0", b"ni1\0")
+    if len(raw) < _HEADER or raw[4:7] == b"n+2" or not (named or known):  # NIfTI-2, Analyze
         return
+    order = _order(raw)
+    if not known:
+        raise error(
+            f"{what} {path}", f"the magic word {raw[344:348]!r}", "NIfTI-1's, n+1 or ni1", "fetch the file again"
+        )
+    (start,) = struct.unpack_from(f"{order}f", raw, 108)
+    if not 0 <= start < 2**31:  # NaN fails
+        raise error(f"{what} {path}", f"voxels that begin at byte {start:g}", "a place in the file", "fetch it again")
     qform, sform = struct.unpack_from(f"{order}2h", raw, 252)
     fields = {
         "pixdim": (struct.unpack_from(f"{order}4f", raw, 76), True),
@@ -143,17 +151,6 @@ def _pair(path: Path) -> tuple[Path, Path]:
         if found and gzip in ("", ".gz"):
             return path.with_name(f"{stem}.hdr{gzip}"), path.with_name(f"{stem}.img{gzip}")
     return path, path
-
-
-def _start(header: Any, path: Path, what: str, error: type[LearnGNError]) -> int:
-    """Bytes before the first voxel."""
-    start = float(header.GetMetaData("vox_offset"))
-    if not 0 <= start < 2**31:
-        raise error(
-            f"{what} {path}", f"a header whose voxels begin at byte {start:g}", "a place in the file",
-            "fetch the file again: it is damaged",
-        )  # fmt: skip
-    return int(start)
 
 
 def _width(header: Any) -> int:
@@ -192,11 +189,16 @@ def _stored(path: Path, header: Any) -> NDArray[Any]:
     start, count = int(float(header.GetMetaData("vox_offset"))), _count(header)
     head, data = _pair(path)
     with _open(head) as file:
-        order = "<" if int.from_bytes(file.read(4), "little") == 348 else ">"  # the header's own size tells
+        order = _order(file.read(_HEADER))
     kind = np.dtype(order + _FLOATS[header.GetMetaData("datatype")])
     with _open(data) as file:
         raw = file.read(start + count * kind.itemsize)
     return np.frombuffer(raw, dtype=kind, count=count, offset=start)
+
+
+def _order(raw: bytes) -> str:
+    """Byte order of a header, told by the number of axes, as in ITK's library."""
+    return "<" if 1 <= int.from_bytes(raw[40:42], "little", signed=True) <= 7 else ">"
 
 
 def _open(path: Path) -> Any:

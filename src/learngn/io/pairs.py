@@ -50,7 +50,7 @@ def _read_pairs(path: Path, dataset: Dataset) -> tuple[Pair, ...]:
     try:
         # utf-8-sig: spreadsheets begin a file with a mark.
         rows = list(csv.reader(path.read_text(encoding="utf-8-sig").splitlines(), skipinitialspace=True))
-    except (OSError, ValueError) as failure:
+    except (OSError, ValueError, csv.Error) as failure:
         raise DatasetError(
             f"pairs {path}", f"'{failure}'", "val, train, all, test, or a CSV file of pairs", "check --pairs"
         ) from None

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from learngn.errors import OutputError, TransformError
+from learngn.errors import LearnGNError, OutputError, TransformError
 from learngn.grid import Grid
-from learngn.io.files import read_file, suffix_of, write_file
+from learngn.io.files import named, read_file, suffix_of, write_file
 from learngn.io.itk_transforms import ITK_SUFFIXES, field_from_sitk, field_to_sitk, parts_of, read_itk, write_itk
 from learngn.io.learn2reg import read_learn2reg, write_learn2reg
 from learngn.transform import DisplacementField, Transform
@@ -45,7 +45,10 @@ def read_transform(path: str | Path, *, fixed: Grid | None = None, moving: Grid 
     if suffix in FIELD_SUFFIXES:
         image = read_file(path, what="transform", error=TransformError)
         _check_vectors(image, path)
-        return field_from_sitk(image)
+        try:
+            return field_from_sitk(image)
+        except LearnGNError as error:
+            raise named(error, path) from None
     if suffix != ".npz":
         raise TransformError(
             f"transform {path}",

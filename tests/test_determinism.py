@@ -1,0 +1,54 @@
+"""The same pair gives the same field: bit for bit with as many threads, within a thousandth of a voxel with more."""
+
+import numpy as np
+import pytest
+import torch
+
+from learngn import register
+from learngn.phantom import abdomens
+from learngn.settings import Settings
+
+
+@pytest.fixture(scope="module")
+def pair():
+    fixed, moving = abdomens(2, (64, 56, 48), seed=3)
+    return fixed.scan, moving.scan
+
+
+@pytest.fixture
+def field(pair):
+    """Registers with so many threads; the displacement [voxel]."""
+    before = torch.get_num_threads()
+
+    def run(threads, features, affine=True, **options):
+        torch.set_num_threads(threads)
+        settings = Settings(
+            features=features, strides=(4, 2), iterations=(3, 2), lam=(3.0, 0.3), affine=affine, **options
+        )
+        result = register(*pair, settings=settings)
+        return result.transform.on(result.fixed.grid).displacement().numpy()
+
+    yield run
+    torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("features", ["intensity", "mind"])
+def test_twice_is_the_same(features, threads, field):
+    first = field(threads, features)
+    assert np.abs(first).max() > 1
+    np.testing.assert_array_equal(field(threads, features), first)
+
+
+def test_threads_change_nothing_with_intensities(field):
+    np.testing.assert_array_equal(field(2, "intensity"), field(1, "intensity"))
+
+
+def test_threads_change_less_than_a_thousandth_of_a_voxel(field):
+    # PyTorch's sums over the whole scan, by which MIND is normalised, are of as many parts as there are threads.
+    np.testing.assert_allclose(field(2, "mind", affine=False), field(1, "mind", affine=False), rtol=0, atol=1e-3)
+
+
+def test_symmetric_and_discrete_are_the_same_twice(field):
+    options = {"affine": False, "symmetric": True, "discrete": True}
+    np.testing.assert_array_equal(field(2, "mind", **options), field(2, "mind", **options))
