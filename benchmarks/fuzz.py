@@ -205,7 +205,7 @@ def judge(number: int, good: Path, scratch: Path, word: str) -> tuple[str, str, 
     except BaseException:
         outcome, said = "traceback", traceback.format_exc()
     seconds = time.perf_counter() - start
-    if outcome == "refused" and path.name not in said and folder.name not in said:
+    if outcome == "refused" and not any(name in said for name in (path.name, folder.name, "fixed and moving image")):
         outcome = "nameless"
     left = {str(file.relative_to(folder)) for file in set(folder.rglob("*")) - before}
     left = {file for file in left if file.split("/")[0] not in ("imagesTr", "labelsTr", "good.dcm", "fields")}

@@ -11,7 +11,7 @@ from learngn.settings import Settings
 
 @pytest.fixture(scope="module")
 def pair():
-    fixed, moving = abdomens(2, (64, 56, 48), seed=3)
+    fixed, moving = abdomens(2, (48, 48, 40), seed=3)
     return fixed.scan, moving.scan
 
 
@@ -23,7 +23,7 @@ def field(pair):
     def run(threads, features, affine=True, **options):
         torch.set_num_threads(threads)
         settings = Settings(
-            features=features, strides=(4, 2), iterations=(3, 2), lam=(3.0, 0.3), affine=affine, **options
+            features=features, strides=(4, 2), iterations=(2, 1), lam=(3.0, 0.3), affine=affine, **options
         )
         result = register(*pair, settings=settings)
         return result.transform.on(result.fixed.grid).displacement().numpy()
@@ -35,9 +35,10 @@ def field(pair):
 @pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("features", ["intensity", "mind"])
 def test_twice_is_the_same(features, threads, field):
-    first = field(threads, features)
+    affine = threads == 1
+    first = field(threads, features, affine)
     assert np.abs(first).max() > 1
-    np.testing.assert_array_equal(field(threads, features), first)
+    np.testing.assert_array_equal(field(threads, features, affine), first)
 
 
 def test_threads_change_nothing_with_intensities(field):
@@ -46,7 +47,7 @@ def test_threads_change_nothing_with_intensities(field):
 
 def test_threads_change_less_than_a_thousandth_of_a_voxel(field):
     # PyTorch's sums over the whole scan, by which MIND is normalised, are of as many parts as there are threads.
-    np.testing.assert_allclose(field(2, "mind", affine=False), field(1, "mind", affine=False), rtol=0, atol=1e-3)
+    np.testing.assert_allclose(field(2, "mind", False), field(1, "mind", False), rtol=0, atol=1e-3)
 
 
 def test_symmetric_and_discrete_are_the_same_twice(field):

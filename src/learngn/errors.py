@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+_LONGEST = 1000  # characters that a message quotes
+
 
 class LearnGNError(Exception):
     """Base of every error that a user can mend.
@@ -25,7 +27,8 @@ class LearnGNError(Exception):
 
     def __init__(self, what: str, got: str, expected: str, remedy: str) -> None:
         self.what, self.got, self.expected, self.remedy = what, got, expected, remedy
-        message = f"{what}: got {got}, expected {expected}; {remedy}"
+        shown = got if len(got) <= _LONGEST else f"{got[:_LONGEST]}..."
+        message = f"{what}: got {shown}, expected {expected}; {remedy}"
         line = " ".join(message.split())
         super().__init__("".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line))
 

@@ -247,6 +247,8 @@ def read_settings(path: str | Path) -> Settings:
         raise SettingsError(f"settings {path}", f"the unknown key {unknown[0]}", "keys of Settings", "correct it")
     try:
         return known.validate_python(values)
+    except SettingsError as refused:
+        raise SettingsError(f"settings {path}, {refused.what}", refused.got, refused.expected, "correct it") from None
     except ValidationError as failure:
         error = failure.errors()[0]
         key = ".".join(map(str, error["loc"])) or "settings"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from os.path import isfile  # False for names that cannot be, where pathlib raises
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from learngn.errors import DatasetError
 from learngn.io.documents import parse_json
 from learngn.io.images import read_grid
 
+_DIGITS = 20  # of a label
 _SCAN_NAME = re.compile(r"_(\d{4})_(\d{4})\.")
 
 
@@ -174,7 +176,7 @@ def _pairs(description: dict[str, Any], key: str, path: Path, *, hidden: bool = 
     """Pairs of a list that need not be there; `hidden`: nor its scans, as long as none of them is."""
     entries = _get(description, key, list, path) if key in description else []
     if hidden and not any(
-        (path.parent / _get(entry, side, str, path)).is_file() for entry in entries for side in ("fixed", "moving")
+        isfile(path.parent / _get(entry, side, str, path)) for entry in entries for side in ("fixed", "moving")
     ):
         return ()
     return tuple(_pair(entry, path) for entry in entries)
@@ -219,7 +221,7 @@ def find_subject(name: str, path: Path, keypoints_in: str = "keypoints") -> Subj
         If there is no such file, or its name has no numbers.
     """
     image = path.parent / name
-    if not image.is_file():
+    if not isfile(image):
         raise DatasetError(f"data set {path}", f"no file {image}", "every scan it names", "check the folder")
     scan_numbers(image)
 
@@ -227,7 +229,7 @@ def find_subject(name: str, path: Path, keypoints_in: str = "keypoints") -> Subj
         other = name.replace("images", folder)
         if suffix is not None:
             other = re.sub(r"\.nii(\.gz)?$", suffix, other)
-        return path.parent / other if other != name and (path.parent / other).is_file() else None
+        return path.parent / other if other != name and isfile(path.parent / other) else None
 
     keypoints = beside(keypoints_in, ".csv")
     return Subject(image, beside("labels"), beside("landmarks", ".csv") or keypoints, beside("masks"), keypoints)
@@ -253,6 +255,6 @@ def _label_names(entry: Any, path: Path) -> dict[int, str]:
     """Names by label, from ``{"1": "liver"}`` or, as in some tasks, ``{"0": {"1": "liver"}}`` (by modality)."""
     if isinstance(entry, dict) and entry and all(isinstance(value, dict) for value in entry.values()):
         entry = next(iter(entry.values()))
-    if not isinstance(entry, dict) or not all(str(key).isdecimal() for key in entry):
+    if not isinstance(entry, dict) or not all(str(key).isdecimal() and len(str(key)) < _DIGITS for key in entry):
         raise DatasetError(f"data set {path}", f"'labels': {entry!r}", "names by number", "correct the description")
     return {int(key): str(value) for key, value in entry.items() if int(key) != 0}

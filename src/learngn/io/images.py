@@ -14,6 +14,7 @@ from learngn.grid import Grid
 from learngn.image import Image
 from learngn.io.files import check_exists, named, read_file, read_header, suffix_of, write_file
 from learngn.io.itk import from_sitk, grid_of, to_sitk
+from learngn.io.limits import check_size
 
 
 def read_image(path: str | Path, *, labels: bool = False) -> Image:
@@ -57,6 +58,7 @@ def read_grid(path: str | Path) -> Grid:
     if path.is_dir():
         return read_image(path).grid
     header = read_header(path)
+    check_size(path, header, "image", ImageError)  # whoever asks for a grid will fill it
     try:
         return grid_of(header)
     except LearnGNError as error:

@@ -13,7 +13,7 @@ import SimpleITK as sitk
 import torch
 from numpy.typing import NDArray
 
-from learngn.errors import ImageError, LabelError, ShapeError
+from learngn.errors import GeometryError, ImageError, LabelError, ShapeError
 from learngn.grid import FloatArray, Grid
 from learngn.image import Image
 
@@ -23,6 +23,8 @@ AnyArray = NDArray[Any]
 ITK_FAILURES = (RuntimeError, MemoryError, UnicodeError)
 
 _STDERR = 2
+# What may be a scan [mm]: from molecules to landscapes. Beyond that arithmetic ends.
+_FINEST, _COARSEST, _FARTHEST = 1e-7, 1e6, 1e9
 
 
 def lps(ndim: int) -> FloatArray:
@@ -37,13 +39,27 @@ def grid_of(header: Any) -> Grid:
     ------
     GeometryError
         If the header makes no sense.
+    ImageError
+        If it has more than three dimensions; further axes of length 1 are left out.
     """
-    ndim = len(header.GetSize())
-    direction = np.asarray(header.GetDirection()).reshape(ndim, ndim)
+    size = header.GetSize()
+    if any(n != 1 for n in size[3:]):
+        raise ImageError("image", f"{len(size)} dimensions, {size}", "a 2D or 3D scan", "extract one volume")
+    ndim = min(len(size), 3)
+    direction = np.asarray(header.GetDirection()).reshape(len(size), len(size))[:ndim, :ndim]
+    spacing, origin = np.asarray(header.GetSpacing()[:ndim]), np.asarray(header.GetOrigin()[:ndim])
+    # NaN fails.
+    if not ((spacing > _FINEST) & (spacing < _COARSEST)).all() or not (np.abs(origin) < _FARTHEST).all():
+        raise GeometryError(
+            "image header",
+            f"voxels of {' x '.join(f'{v:g}' for v in spacing)} mm at {', '.join(f'{v:g}' for v in origin)}",
+            f"sizes from {_FINEST:g} to {_COARSEST:g} mm, within {_FARTHEST:g} mm",
+            "repair the header (spacing, origin), or fetch the file again",
+        )
     affine = np.eye(ndim + 1)
-    affine[:-1, :-1] = lps(ndim) @ direction * np.asarray(header.GetSpacing())
-    affine[:-1, -1] = lps(ndim) @ np.asarray(header.GetOrigin())
-    return Grid(tuple(header.GetSize()), affine + 0.0)  # + 0.0: no negative zeros
+    affine[:-1, :-1] = lps(ndim) @ direction * spacing
+    affine[:-1, -1] = lps(ndim) @ origin
+    return Grid(tuple(size[:ndim]), affine + 0.0)  # + 0.0: no negative zeros
 
 
 def place_of(grid: Grid) -> tuple[FloatArray, FloatArray, FloatArray]:

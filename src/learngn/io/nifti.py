@@ -125,7 +125,10 @@ def check_header(path: Path, what: str, error: type[LearnGNError]) -> None:
     order = _order(raw)
     if not known:
         raise error(
-            f"{what} {path}", f"the magic word {raw[344:348]!r}", "NIfTI-1's, n+1 or ni1", "fetch the file again"
+            f"{what} {path}",
+            f"the magic word {raw[344:348]!r}, which we cannot read",
+            "NIfTI-1's, n+1 or ni1",
+            "fetch the file again",
         )
     (start,) = struct.unpack_from(f"{order}f", raw, 108)
     if not 0 <= start < 2**31:  # NaN fails

@@ -10,6 +10,7 @@ from pathlib import Path
 from learngn.errors import DatasetError
 from learngn.io.dataset import Dataset, Pair, Subject, find_subject, scan_numbers
 
+_DIGITS = 20  # of a number; Python refuses to read very long ones
 _COLUMNS = ("fixed", "moving")
 
 
@@ -84,7 +85,7 @@ def _by_name(dataset: Dataset) -> dict[str, list[Subject]]:
 
 
 def _find(text: str, scans: dict[str, list[Subject]], dataset: Dataset) -> Subject:
-    found = scans.get(str(int(text)) if text.isdecimal() else text, [])
+    found = scans.get(str(int(text)) if text.isdecimal() and len(text) < _DIGITS else text, [])
     if len(found) == 1:
         return found[0]
     if found:

@@ -18,10 +18,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from learngn.errors import FeatureError, ImageError
+from learngn.errors import FeatureError, ImageError, LearnGNError
 from learngn.grid import Grid
 from learngn.image import Image
-from learngn.io.files import IMAGE_SUFFIXES, read_file, suffix_of
+from learngn.io.files import IMAGE_SUFFIXES, named, read_file, suffix_of
 from learngn.io.images import read_image
 from learngn.io.itk import grid_of
 from learngn.io.nnunet import read_nnunet
@@ -135,7 +135,10 @@ def read_channels(path: Path, grid: Grid) -> Scores:
     Parameters and errors are those of :func:`read_scores`; values may be any finite number.
     """
     image = read_file(path)
-    values, place = _stacked(image, grid.ndim, path)
+    try:
+        values, place = _stacked(image, grid.ndim, path)
+    except LearnGNError as error:
+        raise named(error, path) from None
     _check_grid(place, grid, path)
     if not np.isfinite(values).all():
         raise FeatureError(f"channels {path}", "NaN or infinity", "finite values", "replace them")

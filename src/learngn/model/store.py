@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save
 from torch import nn
 
 from learngn._version import __version__
-from learngn.errors import ModelError
+from learngn.errors import ModelError, SettingsError
 from learngn.io import atomic_path, parse_json, write_json
 from learngn.model.config import ModelConfig
 from learngn.model.model import Model
@@ -88,6 +88,8 @@ def read_description(directory: str | Path) -> tuple[ModelConfig, Provenance]:
         )
     try:
         config = ModelConfig.model_validate(description["architecture"])
+    except SettingsError as error:
+        raise ModelError(f"model file {path}, {error.what}", error.got, error.expected, "train it again") from error
     except (KeyError, ValidationError) as failure:
         raise ModelError(f"model file {path}", _first(failure), "a known architecture", "train it again") from failure
     return config, Provenance(str(description.get("version")), description.get("training", {}))
