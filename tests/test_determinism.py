@@ -1,5 +1,9 @@
 """The same pair gives the same field: bit for bit with as many threads, within a thousandth of a voxel with more."""
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -53,3 +57,27 @@ def test_threads_change_less_than_a_thousandth_of_a_voxel(field):
 def test_symmetric_and_discrete_are_the_same_twice(field):
     options = {"affine": False, "symmetric": True, "discrete": True}
     np.testing.assert_array_equal(field(2, "mind", **options), field(2, "mind", **options))
+
+
+PROGRAM = """
+import hashlib
+from learngn import register
+from learngn.phantom import abdomens
+from learngn.settings import Settings
+
+fixed, moving = abdomens(2, (40, 32), seed=3)
+settings = Settings("intensity", strides=(4, 2), iterations=(2, 1), lam=(3.0, 0.3), affine=False)
+field = register(fixed.scan, moving.scan, settings=settings).transform.on(fixed.scan.grid).displacement()
+print(hashlib.sha256(field.numpy().tobytes()).hexdigest())
+"""
+
+
+def test_kernels_just_compiled_and_kept_are_the_same(tmp_path):
+    """The first process compiles; in the second, each kernel brings its own copies of the functions it calls."""
+    environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path)}
+    runs = [
+        subprocess.run([sys.executable, "-c", PROGRAM], env=environment, capture_output=True, text=True, check=True)
+        for _ in range(2)
+    ]
+    assert runs[0].stdout == runs[1].stdout
+    assert any(tmp_path.rglob("*.nbc"))
