@@ -7,10 +7,12 @@ import os
 import struct
 import tracemalloc
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 import SimpleITK as sitk
+import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -99,7 +101,18 @@ def test_a_bit_of_a_compressed_file_is_never_read_as_another_voxel(place, bit, g
     content[10 + place % (len(content) - 10)] ^= 1 << bit
     path = tmp_path / "scan.nii.gz"
     path.write_bytes(content)
-    assert not read_or_refuse(read_image, path)
+    # The last byte of the compressed values has bits that mean nothing.
+    assert not read_or_refuse(read_image, path) or torch.equal(
+        read_image(path).data, read_image(good / "scan.nii.gz").data
+    )
+
+
+@pytest.fixture
+def another_thread():
+    """A thread beside this one; while there are any, nothing can keep ITK's library from writing to the terminal."""
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(int).result()
+        yield
 
 
 FIELDS = [
@@ -122,7 +135,7 @@ FIELDS = [
 
 @pytest.mark.parametrize("suffix", [".nii", ".nii.gz"])
 @pytest.mark.parametrize(("offset", "form", "values", "told"), [f[1:] for f in FIELDS], ids=[f[0] for f in FIELDS])
-def test_nifti_header(offset, form, values, told, suffix, good, tmp_path, capfd):
+def test_nifti_header(offset, form, values, told, suffix, good, tmp_path, capfd, another_thread):
     content = bytearray((good / "scan.nii").read_bytes())
     struct.pack_into(form, content, offset, *values)
     path = tmp_path / f"scan{suffix}"

@@ -130,6 +130,16 @@ def check_header(path: Path, what: str, error: type[LearnGNError]) -> None:
             "NIfTI-1's, n+1 or ni1",
             "fetch the file again",
         )
+    (axes,), (kind,) = struct.unpack_from(f"{order}h", raw, 40), struct.unpack_from(f"{order}h", raw, 70)
+    # ITK's library writes to the terminal about these.
+    if not 1 <= axes <= 7:
+        raise error(f"{what} {path}", f"a header of {axes} axes", "1 to 7", "fetch the file again")
+    if kind not in _BYTES:
+        known_kinds = ", ".join(str(known) for known in _BYTES)
+        raise error(
+            f"{what} {path}", f"values of type {kind}, which we cannot read", f"one of NIfTI's types {known_kinds}",
+            "fetch the file again",
+        )  # fmt: skip
     (start,) = struct.unpack_from(f"{order}f", raw, 108)
     if not 0 <= start < 2**31:  # NaN fails
         raise error(f"{what} {path}", f"voxels that begin at byte {start:g}", "a place in the file", "fetch it again")
