@@ -147,7 +147,7 @@ def test_compiled_whole_equals_the_loop(random_system, shape, n):
     expected, info = conjugate_gradients(operator, rhs, cycle, tolerance=1e-3, iterations=60)
     solved = cycle.solve(rhs, 1e-3, 60)
     assert (solved.status, solved.iterations) == (info.status, info.iterations)
-    assert solved.residual == pytest.approx(info.residual, rel=0.05)
+    assert solved.residual == pytest.approx(info.residual, rel=0.05, abs=1e-6)  # one voxel: rounding alone is left
     torch.testing.assert_close(solved.x, expected, rtol=2e-4, atol=2e-4)
 
 
