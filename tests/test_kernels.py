@@ -13,7 +13,8 @@ from learngn.kernels.reference import ReferenceKernels, stencil_diagonal
 from learngn.kernels.taps import Taps, area_taps, linear_taps
 
 REFERENCE = ReferenceKernels()
-SHAPES = [(7, 9), (1, 6), (6, 7, 5), (5, 1, 4), (1, 1, 3), (8, 6, 10)]
+# The last ones have rows of one, two and three vectors, whole and not.
+SHAPES = [(7, 9), (1, 6), (6, 7, 5), (5, 1, 4), (1, 1, 3), (8, 6, 10), (3, 16), (2, 3, 8), (3, 2, 17), (2, 2, 24)]
 
 
 def close(a, b, tolerance=2e-5):
@@ -33,7 +34,7 @@ def system(shape, n=2):
     return blocks, torch.rand(n, ndim, ndim) + 0.2, torch.tensor([0.1, 0.3])[:n], gradient
 
 
-@pytest.mark.parametrize("channels", [1, 5])
+@pytest.mark.parametrize("channels", [1, 5, 8, 19])
 def test_warp(shape, channels):
     ndim = len(shape)
     image = torch.randn(2, channels, *[n + 2 for n in shape])

@@ -15,12 +15,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from learngn.kernels import _cpu_stencils
-from learngn.kernels._cpu_lines import CHUNK, dot, line, pieces
+from learngn.kernels._cpu_lines import CHUNK, pieces
 from learngn.kernels._cpu_resample import Bands, resample
-from learngn.kernels._cpu_threads import loop
+from learngn.kernels._cpu_threads import loop, part
+from learngn.kernels._cpu_vectors import LANES, load, load_upto, splat, total
 from learngn.kernels.interface import SolveStatus
 
 Array: TypeAlias = NDArray[np.float32]
+_ZERO = np.float32(0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,26 +122,41 @@ class Cycle:
 
 def change(source: Array, before: Sequence[int], bands: Bands, add: bool, out: Array, after: Sequence[int]) -> None:
     """Bring components (N, K, X, P) from one shape to another, or add what is brought."""
-    resample(
-        out.shape[0] * out.shape[1] * after[0], source.reshape(-1, *before), 1, *bands, add, out.reshape(-1, *after)
-    )
+    items = out.shape[0] * out.shape[1] * after[0]
+    resample(items, source.reshape(-1), tuple(before), 1, *bands, add, out.reshape(-1))
 
 
-@line
+@part
 def _combine(z, beta, p):  # type: ignore[no-untyped-def]
     for i in range(len(p)):
         p[i] = z[i] + beta * p[i]
 
 
-@line
+@part
 def _advance(alpha, p, x):  # type: ignore[no-untyped-def]
     for i in range(len(x)):
         x[i] += alpha * p[i]
 
 
-@loop
-def _turn(start, stop, z, beta, p):  # type: ignore[no-untyped-def]
-    """``p = z + beta p``."""
+@part
+def _dot(a, b, first, last):  # type: ignore[no-untyped-def]
+    """``<a, b>`` from `first` to `last`: as thirty-two sums in single precision, which are added in double."""
+    s0, s1, s2, s3 = splat(_ZERO), splat(_ZERO), splat(_ZERO), splat(_ZERO)
+    i = first
+    while i + 4 * LANES <= last:
+        s0 = s0 + load(a, i) * load(b, i)
+        s1 = s1 + load(a, i + LANES) * load(b, i + LANES)
+        s2 = s2 + load(a, i + 2 * LANES) * load(b, i + 2 * LANES)
+        s3 = s3 + load(a, i + 3 * LANES) * load(b, i + 3 * LANES)
+        i += 4 * LANES
+    while i < last:
+        s0 = s0 + load_upto(a, i, last - i) * load_upto(b, i, last - i)
+        i += LANES
+    return total(s0) + total(s1) + total(s2) + total(s3)
+
+
+@part
+def _turn_pieces(start, stop, z, beta, p):  # type: ignore[no-untyped-def]
     many = (z.shape[1] + CHUNK - 1) // CHUNK
     for item in range(start, stop):
         n, lo = item // many, item % many * CHUNK
@@ -147,31 +164,44 @@ def _turn(start, stop, z, beta, p):  # type: ignore[no-untyped-def]
 
 
 @loop
-def _advanced(start, stop, alpha, p, q, x, r, part):  # type: ignore[no-untyped-def]
-    """``x += alpha p``, ``r -= alpha q``; `part` gets <r, r> of every piece."""
-    many = (x.shape[1] + CHUNK - 1) // CHUNK
+def _turn(start, stop, z, beta, p):  # type: ignore[no-untyped-def]
+    """``p = z + beta p``."""
+    _turn_pieces(start, stop, z, beta, p)
+
+
+@part
+def _advance_pieces(start, stop, alpha, p, q, x, r, sums):  # type: ignore[no-untyped-def]
+    size = x.shape[1]
+    many = (size + CHUNK - 1) // CHUNK
     for item in range(start, stop):
         n, lo = item // many, item % many * CHUNK
-        hi = lo + CHUNK
+        hi = min(lo + CHUNK, size)
         _advance(alpha[n], p[n, lo:hi], x[n, lo:hi])
         _advance(-alpha[n], q[n, lo:hi], r[n, lo:hi])
-        part[n, item % many] = dot(r[n, lo:hi], r[n, lo:hi])
+        sums[n, item % many] = _dot(r, r, n * size + lo, n * size + hi)
 
 
 @loop
-def _dots(start, stop, a, b, part):  # type: ignore[no-untyped-def]
-    many = (a.shape[1] + CHUNK - 1) // CHUNK
+def _advanced(start, stop, alpha, p, q, x, r, sums):  # type: ignore[no-untyped-def]
+    """``x += alpha p``, ``r -= alpha q``; `sums` gets <r, r> of every piece."""
+    _advance_pieces(start, stop, alpha, p, q, x, r, sums)
+
+
+@loop
+def _dots(start, stop, a, b, sums):  # type: ignore[no-untyped-def]
+    size = a.shape[1]
+    many = (size + CHUNK - 1) // CHUNK
     for item in range(start, stop):
         n, lo = item // many, item % many * CHUNK
-        part[n, item % many] = dot(a[n, lo : lo + CHUNK], b[n, lo : lo + CHUNK])
+        sums[n, item % many] = _dot(a, b, n * size + lo, n * size + min(lo + CHUNK, size))
 
 
 def dots(a: Array, b: Array) -> NDArray[np.float64]:
     """``<a[n], b[n]>`` of every sample of two arrays (N, V)."""
-    part = np.empty((len(a), -(-a.shape[1] // CHUNK)))
-    _dots(part.size, a, b, part)
-    total: NDArray[np.float64] = part.sum(1)
-    return total
+    sums = np.empty((len(a), -(-a.shape[1] // CHUNK)))
+    _dots(sums.size, a, b, sums)
+    whole: NDArray[np.float64] = sums.sum(1)
+    return whole
 
 
 def solve(
@@ -210,9 +240,9 @@ def solve(
         if not (np.isfinite(curvature) & (curvature >= 0)).all():
             return x, SolveStatus.BREAKDOWN, count, worst
         alpha = np.divide(rz, curvature, out=np.zeros_like(rz), where=curvature > 0).astype(np.float32)
-        part = np.empty((len(x), _many(x) // len(x)))
-        _advanced(part.size, alpha, p.reshape(flat), q.reshape(flat), x.reshape(flat), r.reshape(flat), part)
-        left = np.divide(part.sum(1), norm, out=np.zeros_like(norm), where=norm > 0).max()
+        sums = np.empty((len(x), _many(x) // len(x)))
+        _advanced(sums.size, alpha, p.reshape(flat), q.reshape(flat), x.reshape(flat), r.reshape(flat), sums)
+        left = np.divide(sums.sum(1), norm, out=np.zeros_like(norm), where=norm > 0).max()
         worst = sqrt(left) if isfinite(left) else float("inf")
         if worst <= tolerance:
             return x, SolveStatus.CONVERGED, count + 1, worst

@@ -13,104 +13,72 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from learngn.kernels._cpu_lines import line
+from learngn.kernels._cpu_rows import HALF, ONE, gradient, halves, is_inside, neighbours
 from learngn.kernels._cpu_sampling import compose_row
-from learngn.kernels._cpu_threads import loop
+from learngn.kernels._cpu_threads import inlined, loop, part
+from learngn.kernels._cpu_vectors import LANES, store, store_upto
 
 Array: TypeAlias = NDArray[np.float32]
 
-_ONE = np.float32(1)
 
-
-@line
-def _determinant3(hx, hy, a, xm, xp, ym, yp, b, um, up, vm, vp, c, pm, pp, qm, qp, out):  # type: ignore[no-untyped-def]
-    """``det(I + ∇u)`` of a row but for its ends, of components a, b and c and their neighbours along x and y."""
-    half = np.float32(0.5)
-    for z in range(1, len(out) - 1):
-        a0 = _ONE + hx * (xp[z] - xm[z])
-        a1 = hy * (yp[z] - ym[z])
-        a2 = half * (a[z + 1] - a[z - 1])
-        b0 = hx * (up[z] - um[z])
-        b1 = _ONE + hy * (vp[z] - vm[z])
-        b2 = half * (b[z + 1] - b[z - 1])
-        c0 = hx * (pp[z] - pm[z])
-        c1 = hy * (qp[z] - qm[z])
-        c2 = _ONE + half * (c[z + 1] - c[z - 1])
-        out[z] = a0 * (b1 * c2 - b2 * c1) - a1 * (b0 * c2 - b2 * c0) + a2 * (b0 * c1 - b1 * c0)
-
-
-@line
-def _determinant2(hy, b, vm, vp, c, qm, qp, out):  # type: ignore[no-untyped-def]
-    """:func:`_determinant3` in 2D."""
-    half = np.float32(0.5)
-    for z in range(1, len(out) - 1):
-        b1 = _ONE + hy * (vp[z] - vm[z])
-        b2 = half * (b[z + 1] - b[z - 1])
-        c1 = hy * (qp[z] - qm[z])
-        c2 = _ONE + half * (c[z + 1] - c[z - 1])
-        out[z] = b1 * c2 - b2 * c1
-
-
-@line
-def determinant_row(field, plane, nx, ny, nz, x, y, out):  # type: ignore[no-untyped-def]
-    """``det(I + ∇u)`` along a row of a field (D, V), central differences, one-sided at the borders."""
-    xm, xp, ym, yp = max(x - 1, 0), min(x + 1, nx - 1), max(y - 1, 0), min(y + 1, ny - 1)
-    hx, hy = _ONE / np.float32(max(xp - xm, 1)), _ONE / np.float32(max(yp - ym, 1))
-    i, im, ip = (x * ny + y) * nz, (xm * ny + y) * nz, (xp * ny + y) * nz
-    jm, jp = (x * ny + ym) * nz, (x * ny + yp) * nz
+@inlined
+def _determinants(field, at, size, offsets, hx, hy, z, nz, plane, count):  # type: ignore[no-untyped-def]
+    """``det(I + ∇u)`` of eight voxels."""
     if plane is None:
-        a, b, c = field[0], field[1], field[2]
-        _determinant3(
-            hx, hy, a[i : i + nz], a[im : im + nz], a[ip : ip + nz], a[jm : jm + nz], a[jp : jp + nz],
-            b[i : i + nz], b[im : im + nz], b[ip : ip + nz], b[jm : jm + nz], b[jp : jp + nz],
-            c[i : i + nz], c[im : im + nz], c[ip : ip + nz], c[jm : jm + nz], c[jp : jp + nz], out,
-        )  # fmt: skip
-        for k in range(2):
-            z = k * (nz - 1)
-            zm, zp = max(z - 1, 0), min(z + 1, nz - 1)
-            hz = _ONE / np.float32(max(zp - zm, 1))
-            a0, a1, a2 = _ONE + hx * (a[ip + z] - a[im + z]), hy * (a[jp + z] - a[jm + z]), hz * (a[i + zp] - a[i + zm])
-            b0, b1, b2 = hx * (b[ip + z] - b[im + z]), _ONE + hy * (b[jp + z] - b[jm + z]), hz * (b[i + zp] - b[i + zm])
-            c0, c1, c2 = hx * (c[ip + z] - c[im + z]), hy * (c[jp + z] - c[jm + z]), _ONE + hz * (c[i + zp] - c[i + zm])
-            out[z] = a0 * (b1 * c2 - b2 * c1) - a1 * (b0 * c2 - b2 * c0) + a2 * (b0 * c1 - b1 * c0)
-    else:
-        b, c = field[0], field[1]
-        _determinant2(
-            hy, b[i : i + nz], b[jm : jm + nz], b[jp : jp + nz], c[i : i + nz], c[jm : jm + nz], c[jp : jp + nz], out
-        )
-        for k in range(2):
-            z = k * (nz - 1)
-            zm, zp = max(z - 1, 0), min(z + 1, nz - 1)
-            hz = _ONE / np.float32(max(zp - zm, 1))
-            b1, b2 = _ONE + hy * (b[jp + z] - b[jm + z]), hz * (b[i + zp] - b[i + zm])
-            c1, c2 = hy * (c[jp + z] - c[jm + z]), _ONE + hz * (c[i + zp] - c[i + zm])
-            out[z] = b1 * c2 - b2 * c1
+        a0, a1, a2 = gradient(field, at, offsets, hx, hy, z, nz, count)
+        b0, b1, b2 = gradient(field, at + size, offsets, hx, hy, z, nz, count)
+        c0, c1, c2 = gradient(field, at + 2 * size, offsets, hx, hy, z, nz, count)
+        a0, b1, c2 = ONE + a0, ONE + b1, ONE + c2
+        return a0 * (b1 * c2 - b2 * c1) - a1 * (b0 * c2 - b2 * c0) + a2 * (b0 * c1 - b1 * c0)
+    _, b1, b2 = gradient(field, at, offsets, hx, hy, z, nz, count)
+    _, c1, c2 = gradient(field, at + size, offsets, hx, hy, z, nz, count)
+    return (ONE + b1) * (ONE + c2) - b2 * c1
+
+
+@part
+def _determinant_row(field, base, shape, plane, r, out, to):  # type: ignore[no-untyped-def]
+    """``det(I + ∇u)`` of row r of the field that begins at `base`, to `to` and on."""
+    size, nz, offsets = shape[0] * shape[1] * shape[2], shape[2], neighbours(shape, r)
+    hx, hy = halves(offsets, shape)
+    for z in range(0, nz, LANES):
+        at = base + r * nz + z
+        if is_inside(z, nz):
+            store(out, to + z, _determinants(field, at, size, offsets, hx, hy, z, nz, plane, None))
+        else:
+            count = nz - z
+            store_upto(out, to + z, count, _determinants(field, at, size, offsets, hx, hy, z, nz, plane, count))
 
 
 @loop
 def determinant(start, stop, field, shape, plane, out):  # type: ignore[no-untyped-def]
     """``det(I + ∇u)``, (N, D, V) to (N, V)."""
-    nx, ny, nz = shape
-    rows = nx * ny
+    rows, nz, size = shape[0] * shape[1], shape[2], field.shape[2]
     for item in range(start, stop):
         n, r = item // rows, item % rows
-        determinant_row(field[n], plane, nx, ny, nz, r // ny, r % ny, out[n, r * nz : r * nz + nz])
+        _determinant_row(field, n * field.shape[1] * size, shape, plane, r, out, n * size + r * nz)
 
 
-@loop
-def _compose(start, stop, u, step, shares, spans, shape, plane, out):  # type: ignore[no-untyped-def]
-    """Join the step to every displacement, rows' spans alone."""
+@part
+def _compose_rows(start, stop, u, step, shares, spans, shape, plane, same, index, f, nothing, out):  # type: ignore[no-untyped-def]
     rows = shape[0] * shape[1]
-    same = np.eye(3, 4).astype(np.float32)
     for item in range(start, stop):
         k, r = item // rows, item % rows
         n, share = k % len(step), shares[k // len(step)]
         lo, hi = spans[n, r, 0], spans[n, r, 1]
         if lo < hi:
-            compose_row(u[k], step[n], share, same, shape, plane, r, lo, hi, out[k])
+            compose_row(u[k], step[n], share, same, shape, plane, r, lo, hi, index, f, nothing, out[k])
 
 
-@line
+@loop
+def _compose(start, stop, u, step, shares, spans, shape, plane, out):  # type: ignore[no-untyped-def]
+    """Join the step to every displacement, rows' spans alone."""
+    nz = shape[2]
+    index, f, nothing = np.empty(nz, np.uint64), np.empty((3, nz), np.float32), np.zeros(nz, np.float32)
+    same = np.eye(3, 4).astype(np.float32)
+    _compose_rows(start, stop, u, step, shares, spans, shape, plane, same, index, f, nothing, out)
+
+
+@inlined
 def _least(values):  # type: ignore[no-untyped-def]
     smallest = values[0]
     for i in range(len(values)):
@@ -118,27 +86,25 @@ def _least(values):  # type: ignore[no-untyped-def]
     return smallest
 
 
-@loop
-def _judge(start, stop, joined, spans, shape, plane, bound, cells, least, low):  # type: ignore[no-untyped-def]
-    """Least determinant of every row that has changed or borders on one; cells with too small a one are marked."""
-    nx, ny, nz = shape
-    rows, count = nx * ny, len(spans)
+@inlined
+def _touched(spans, n, shape, r):  # type: ignore[no-untyped-def]
+    """Whether a row or one beside it has changed."""
+    for offset in neighbours(shape, r):
+        q = r + offset // shape[2]
+        if spans[n, q, 0] < spans[n, q, 1]:
+            return True
+    return spans[n, r, 0] < spans[n, r, 1]
+
+
+@part
+def _judge_rows(start, stop, joined, spans, shape, plane, bound, cells, row, least, low):  # type: ignore[no-untyped-def]
+    rows, count, nz = shape[0] * shape[1], len(spans), shape[2]
     for item in range(start, stop):
         m, r = item // rows, item % rows
-        n, x, y = m % count, r // ny, r % ny
-        changed = False
-        for q in (
-            r,
-            max(x - 1, 0) * ny + y,
-            min(x + 1, nx - 1) * ny + y,
-            x * ny + max(y - 1, 0),
-            x * ny + min(y + 1, ny - 1),
-        ):
-            changed = changed or spans[n, q, 0] < spans[n, q, 1]
-        if not changed:
+        n, x, y = m % count, r // shape[1], r % shape[1]
+        if not _touched(spans, n, shape, r):
             continue
-        row = np.empty(nz, dtype=np.float32)
-        determinant_row(joined[m], plane, nx, ny, nz, x, y, row)
+        _determinant_row(joined, m * joined.shape[1] * joined.shape[2], shape, plane, r, row, 0)
         least[m, r] = _least(row)
         if least[m, r] < bound:
             for z in range(nz):
@@ -149,29 +115,41 @@ def _judge(start, stop, joined, spans, shape, plane, bound, cells, least, low): 
                                 low[n, cx, cy, cz] = 1
 
 
-@line
-def _widened(low):  # type: ignore[no-untyped-def]
+@loop
+def _judge(start, stop, joined, spans, shape, plane, bound, cells, least, low):  # type: ignore[no-untyped-def]
+    """Least determinant of every row that has changed or borders on one; cells with too small a one are marked."""
+    row = np.empty(shape[2], dtype=np.float32)
+    _judge_rows(start, stop, joined, spans, shape, plane, bound, cells, row, least, low)
+
+
+@part
+def _widen(low, out):  # type: ignore[no-untyped-def]
     """Marked cells and all their neighbours."""
     count, nx, ny, nz = low.shape
-    out = np.zeros_like(low)
     for n in range(count):
         for x in range(nx):
             for y in range(ny):
                 for z in range(nz):
                     if low[n, x, y, z]:
-                        out[n, max(x - 1, 0) : x + 2, max(y - 1, 0) : y + 2, max(z - 1, 0) : z + 2] = 1
-    return out
+                        for i in range(max(x - 1, 0), min(x + 2, nx)):
+                            for j in range(max(y - 1, 0), min(y + 2, ny)):
+                                for k in range(max(z - 1, 0), min(z + 2, nz)):
+                                    out[n, i, j, k] = 1
 
 
 @loop
-def _shorten(start, stop, step, wide, starts, weights, shape, spans):  # type: ignore[no-untyped-def]
-    """Halve the step about the marked cells, less towards their rim; spans get what has changed of each row."""
+def _widened(start, stop, low, out):  # type: ignore[no-untyped-def]
+    _widen(low, out)
+
+
+@part
+def _shorten_rows(start, stop, step, wide, starts, weights, shape, along, spans):  # type: ignore[no-untyped-def]
     nx, ny, nz = shape
     rows, ndim = nx * ny, step.shape[1]
     for item in range(start, stop):
         n, r = item // rows, item % rows
         x, y = r // ny, r % ny
-        along = np.zeros(wide.shape[3] + 1, dtype=np.float32)
+        along[:] = 0
         found = False
         for i in range(2):
             cx = min(starts[0, x] + i, wide.shape[1] - 1)
@@ -190,10 +168,17 @@ def _shorten(start, stop, step, wide, starts, weights, shape, spans):  # type: i
             cz = starts[2, z]
             share = weights[2, z, 0] * along[cz] + weights[2, z, 1] * along[cz + 1]
             if share > 0:
-                factor = _ONE - np.float32(0.5) * min(share, _ONE)
+                factor = ONE - HALF * min(share, ONE)
                 for a in range(ndim):
                     step[n, a, r * nz + z] *= factor
                 spans[n, r, 0], spans[n, r, 1] = min(spans[n, r, 0], z), z + 1
+
+
+@loop
+def _shorten(start, stop, step, wide, starts, weights, shape, spans):  # type: ignore[no-untyped-def]
+    """Halve the step about the marked cells, less towards their rim; spans get what has changed of each row."""
+    along = np.empty(wide.shape[3] + 1, dtype=np.float32)
+    _shorten_rows(start, stop, step, wide, starts, weights, shape, along, spans)
 
 
 def guarded(
@@ -242,5 +227,7 @@ def guarded(
         _judge(len(u) * rows, out, spans, shape, plane, floor, cells, least, low)
         if attempt == attempts - 1 or not low.any():
             break
-        _shorten(count * rows, step, _widened(low), starts, weights, shape, spans)
+        wide = np.zeros_like(low)
+        _widened(1, low, wide)
+        _shorten(count * rows, step, wide, starts, weights, shape, spans)
     return float(least.min())

@@ -1,164 +1,143 @@
 """Compiled linearisation: normal equations of the analytic residual, and what a composition makes of a gradient.
 
-Arrays are (N, C, V), whole volumes of `shape` (X, Y, Z); a 2D grid is one plane, X = 1.
+Arrays are (N, C, V), whole volumes of `shape` (X, Y, Z); a 2D grid is one plane, X = 1. Nothing of what is derived of a
+row leaves the registers but its sums.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from learngn.kernels._cpu_lines import line
-from learngn.kernels._cpu_threads import loop
+from learngn.kernels._cpu_rows import HALF, ONE, ZERO, gradient, halves, is_inside, neighbours
+from learngn.kernels._cpu_threads import inlined, loop, part
+from learngn.kernels._cpu_vectors import LANES, load, load_upto, splat, store, store_upto, total
 
-_ONE = np.float32(1)
-TOGETHER = 2048  # voxels of a piece: its sums fit the second cache
-
-
-@line
-def _across(h, theirs, ours, wm, wp, fm, fp, out):  # type: ignore[no-untyped-def]
-    """Differences of neighbours, of a mixture of the warped and the fixed feature."""
-    for z in range(len(out)):
-        out[z] = h * (theirs * (wp[z] - wm[z]) + ours * (fp[z] - fm[z]))
+_TOGETHER = 4  # channels whose sums stay in registers
+_VALUES = 2048  # of a channel at a time: their sums fit the second cache
 
 
-@line
-def _differences(theirs, ours, w, f, x, lo, hi, shape, j):  # type: ignore[no-untyped-def]
-    """Differences along the three axes, of a piece of whole rows of plane x: central, one-sided at the borders."""
-    nx, ny, nz = shape
-    size, half = ny * nz, np.float32(0.5)
-    plane = x * size
-    i, k = plane + lo, plane + hi
-    if nx > 1:
-        m, p = max(x - 1, 0) * size, min(x + 1, nx - 1) * size
-        h = half if 0 < x < nx - 1 else _ONE
-        _across(h, theirs, ours, w[m + lo : m + hi], w[p + lo : p + hi], f[m + lo : m + hi], f[p + lo : p + hi], j[0])
-    if ny > 1:
-        first, last = max(lo, nz), min(hi, size - nz)
-        if first < last:
-            m, p = plane + first - nz, plane + first + nz
-            n = last - first
-            _across(half, theirs, ours, w[m : m + n], w[p : p + n], f[m : m + n], f[p : p + n], j[1, first - lo :][:n])
-        for row in (0, size - nz):
-            if lo <= row < hi:
-                m, p = plane + max(row - nz, 0), plane + min(row + nz, size - nz)
-                _across(
-                    _ONE,
-                    theirs,
-                    ours,
-                    w[m : m + nz],
-                    w[p : p + nz],
-                    f[m : m + nz],
-                    f[p : p + nz],
-                    j[1, row - lo :][:nz],
-                )
-    if nz > 1:
-        first, last = max(i, 1), min(k, len(w) - 1)
-        m, n = first - 1, last - first
-        _across(half, theirs, ours, w[m : m + n], w[m + 2 :][:n], f[m : m + n], f[m + 2 :][:n], j[2, first - i :][:n])
-        # Where a row meets the next, neighbours in memory are none.
-        for r in range(i, k, nz):
-            e = r + nz - 1
-            j[2, r - i] = theirs * (w[r + 1] - w[r]) + ours * (f[r + 1] - f[r])
-            j[2, e - i] = theirs * (w[e] - w[e - 1]) + ours * (f[e] - f[e - 1])
+@inlined
+def _add_vector(fixed, warped, symmetric, at, step, channels, offsets, hx, hy, z, nz, count, sums, i):  # type: ignore[no-untyped-def]
+    across = sums.shape[1]
+    b00, b01, b02 = load(sums, i), load(sums, i + across), load(sums, i + 2 * across)
+    b11, b12, b22 = load(sums, i + 3 * across), load(sums, i + 4 * across), load(sums, i + 5 * across)
+    g0, g1, g2 = load(sums, i + 6 * across), load(sums, i + 7 * across), load(sums, i + 8 * across)
+    s = load(sums, i + 9 * across)
+    for _ in range(channels):
+        j0, j1, j2 = gradient(warped, at, offsets, hx, hy, z, nz, count)
+        if symmetric:
+            k0, k1, k2 = gradient(fixed, at, offsets, hx, hy, z, nz, count)
+            j0, j1, j2 = HALF * (j0 + k0), HALF * (j1 + k1), HALF * (j2 + k2)
+        f = load_upto(warped, at, count) - load_upto(fixed, at, count)
+        b00, b01, b02 = b00 + j0 * j0, b01 + j0 * j1, b02 + j0 * j2
+        b11, b12, b22 = b11 + j1 * j1, b12 + j1 * j2, b22 + j2 * j2
+        g0, g1, g2, s = g0 + j0 * f, g1 + j1 * f, g2 + j2 * f, s + f * f
+        at += step
+    store(sums, i, b00)
+    store(sums, i + across, b01)
+    store(sums, i + 2 * across, b02)
+    store(sums, i + 3 * across, b11)
+    store(sums, i + 4 * across, b12)
+    store(sums, i + 5 * across, b22)
+    store(sums, i + 6 * across, g0)
+    store(sums, i + 7 * across, g1)
+    store(sums, i + 8 * across, g2)
+    store(sums, i + 9 * across, s)
 
 
-@line
-def _squares(j0, j1, j2, b00, b01, b02, b11, b12, b22):  # type: ignore[no-untyped-def]
-    for z in range(len(b00)):
-        b00[z] += j0[z] * j0[z]
-        b01[z] += j0[z] * j1[z]
-        b02[z] += j0[z] * j2[z]
-        b11[z] += j1[z] * j1[z]
-        b12[z] += j1[z] * j2[z]
-        b22[z] += j2[z] * j2[z]
+@part
+def _add(fixed, warped, symmetric, at, step, channels, shape, first, last, sums, wide):  # type: ignore[no-untyped-def]
+    """Add some channels' products, of the rows from `first` to `last`, to the sums of each."""
+    nz = shape[2]
+    for r in range(first, last):
+        offsets = neighbours(shape, r)
+        hx, hy = halves(offsets, shape)
+        for z in range(0, nz, LANES):
+            i, here = (r - first) * wide + z, at + r * nz + z
+            if is_inside(z, nz):
+                _add_vector(fixed, warped, symmetric, here, step, channels, offsets, hx, hy, z, nz, None, sums, i)
+            else:
+                _add_vector(fixed, warped, symmetric, here, step, channels, offsets, hx, hy, z, nz, nz - z, sums, i)
 
 
-@line
-def _products(w, f, j0, j1, j2, g0, g1, g2, e):  # type: ignore[no-untyped-def]
-    for z in range(len(e)):
-        r = w[z] - f[z]
-        g0[z] += j0[z] * r
-        g1[z] += j1[z] * r
-        g2[z] += j2[z] * r
-        e[z] += r * r
+@part
+def _put(n, first, last, shape, weight, sums, wide, blocks, slope):  # type: ignore[no-untyped-def]
+    """Put the weighted sums of rows where they belong; returns their energy."""
+    nz, size, lacking, across = shape[2], slope.shape[2], 3 - slope.shape[1], sums.shape[1]
+    e = splat(ZERO)
+    for r in range(first, last):
+        for z in range(0, nz, LANES):
+            count, i, s = nz - z, r * nz + z, (r - first) * wide + z
+            w = splat(ONE) if weight.size == 0 else load_upto(weight, n * size + i, count)
+            e = e + w * load(sums, s + 9 * across)
+            at = n * blocks.shape[1] * size + i
+            for q in range(3 * lacking, 6):
+                store_upto(blocks, at, count, w * load(sums, s + q * across))
+                at += size
+            at = n * slope.shape[1] * size + i
+            for q in range(6 + lacking, 9):
+                store_upto(slope, at, count, w * load(sums, s + q * across))
+                at += size
+    return total(e) / 2
 
 
-@line
-def _weighted(weight, row):  # type: ignore[no-untyped-def]
-    for z in range(len(row)):
-        row[z] *= weight[z]
-
-
-@line
-def _total(row):  # type: ignore[no-untyped-def]
-    total = np.float32(0)
-    for z in range(len(row)):
-        total += row[z]
-    return np.float64(total)
+def chunks(shape: tuple[int, ...]) -> int:
+    """Items of a sample in :func:`normal_equations`."""
+    return -(-shape[0] * shape[1] // max(1, _VALUES // shape[2]))
 
 
 @loop
-def normal_equations(start, stop, fixed, warped, weight, symmetric, shape, piece, blocks, gradient, energy):  # type: ignore[no-untyped-def]
-    """Blocks JᵀWJ and gradient JᵀWf summed over channels; `energy` (N, pieces) gets ½ Σ w f² of every piece.
+def normal_equations(start, stop, fixed, warped, weight, symmetric, shape, blocks, slope, energy):  # type: ignore[no-untyped-def]
+    """Blocks JᵀWJ and gradient JᵀWf, `slope`, summed over channels; `energy` (N, chunks) gets ½ Σ w f² of each.
 
     `weight` (N, 1, V) may be empty, for one.
     """
-    nx, ny, nz = shape
-    channels, ndim = fixed.shape[1], gradient.shape[1]
-    ours = np.float32(0.5) if symmetric else np.float32(0)
-    theirs = _ONE - ours
-    lacking = 3 - ndim
-    size = ny * nz
-    many = (size + piece - 1) // piece
+    rows, nz = shape[0] * shape[1], shape[2]
+    channels, size = fixed.shape[1], fixed.shape[2]
+    # Some rows of a channel before the next one: memory is read in longer runs.
+    chunk, wide = max(1, _VALUES // nz), (nz + LANES - 1) // LANES * LANES
+    many = (rows + chunk - 1) // chunk
+    sums = np.empty((10, chunk * wide), dtype=np.float32)
     for item in range(start, stop):
-        n, x, lo = item // (nx * many), item // many % nx, item % many * piece
-        hi = min(lo + piece, size)
-        i, k = x * size + lo, x * size + hi
-        j, s = np.zeros((3, hi - lo), dtype=np.float32), np.zeros((10, hi - lo), dtype=np.float32)
-        for c in range(channels):
-            w, f = warped[n, c], fixed[n, c]
-            _differences(theirs, ours, w, f, x, lo, hi, shape, j)
-            _squares(j[0], j[1], j[2], s[0], s[1], s[2], s[3], s[4], s[5])
-            _products(w[i:k], f[i:k], j[0], j[1], j[2], s[6], s[7], s[8], s[9])
-        if weight.size > 0:
-            for q in range(10):
-                _weighted(weight[n, 0, i:k], s[q])
-        at = 0
-        for a in range(lacking, 3):
-            for b in range(a, 3):
-                blocks[n, at, i:k] = s[_entry(a, b)]
-                at += 1
-        for a in range(ndim):
-            gradient[n, a, i:k] = s[6 + lacking + a]
-        energy[n, item % (nx * many)] = _total(s[9]) / 2
+        n, first = item // many, item % many * chunk
+        last = min(first + chunk, rows)
+        sums[:] = 0
+        for c in range(0, channels, _TOGETHER):
+            some = min(_TOGETHER, channels - c)
+            _add(fixed, warped, symmetric, (n * channels + c) * size, size, some, shape, first, last, sums, wide)
+        energy[n, item % many] = _put(n, first, last, shape, weight, sums, wide, blocks, slope)
 
 
-@line
-def _entry(a, b):  # type: ignore[no-untyped-def]
-    """Where an entry of the upper triangle of a 3 x 3 block stands."""
-    return a * (5 - a) // 2 + b
+@inlined
+def _pull_vector(u, slope, at, size, ndim, offsets, hx, hy, z, nz, count, out):  # type: ignore[no-untyped-def]
+    t0, t1, t2 = splat(ZERO), splat(ZERO), splat(ZERO)
+    for b in range(ndim):
+        j0, j1, j2 = gradient(u, at + b * size, offsets, hx, hy, z, nz, count)
+        g = load_upto(slope, at + b * size, count)
+        t0, t1, t2 = t0 + j0 * g, t1 + j1 * g, t2 + j2 * g
+    if ndim == 3:
+        store_upto(out, at, count, load_upto(slope, at, count) + t0)
+        at += size
+    store_upto(out, at, count, load_upto(slope, at, count) + t1)
+    store_upto(out, at + size, count, load_upto(slope, at + size, count) + t2)
 
 
-@line
-def _add_product(j, e, out):  # type: ignore[no-untyped-def]
-    for z in range(len(out)):
-        out[z] += j[z] * e[z]
+@part
+def _pull_back(start, stop, u, slope, shape, out):  # type: ignore[no-untyped-def]
+    ndim, size, nz, rows = out.shape[1], out.shape[2], shape[2], shape[0] * shape[1]
+    for item in range(start, stop):
+        n, r = item // rows, item % rows
+        offsets = neighbours(shape, r)
+        hx, hy = halves(offsets, shape)
+        for z in range(0, nz, LANES):
+            at = n * ndim * size + r * nz + z
+            if is_inside(z, nz):
+                _pull_vector(u, slope, at, size, ndim, offsets, hx, hy, z, nz, None, out)
+            else:
+                _pull_vector(u, slope, at, size, ndim, offsets, hx, hy, z, nz, nz - z, out)
 
 
 @loop
-def pull_back(start, stop, u, gradient, shape, piece, out):  # type: ignore[no-untyped-def]
-    """``(I + ∇u)ᵀ gradient``; fields are (N, D, V)."""
-    nx, ny, nz = shape
-    ndim, size = out.shape[1], ny * nz
-    many = (size + piece - 1) // piece
-    for item in range(start, stop):
-        n, x, lo = item // (nx * many), item // many % nx, item % many * piece
-        hi = min(lo + piece, size)
-        i, k = x * size + lo, x * size + hi
-        j = np.zeros((3, hi - lo), dtype=np.float32)
-        for a in range(ndim):
-            out[n, a, i:k] = gradient[n, a, i:k]
-        for b in range(ndim):
-            _differences(_ONE, np.float32(0), u[n, b], u[n, b], x, lo, hi, shape, j)
-            for a in range(ndim):
-                _add_product(j[3 - ndim + a], gradient[n, b, i:k], out[n, a, i:k])
+def pull_back(start, stop, u, slope, shape, out):  # type: ignore[no-untyped-def]
+    """``(I + ∇u)ᵀ slope``; fields are (N, D, V)."""
+    _pull_back(start, stop, u, slope, shape, out)

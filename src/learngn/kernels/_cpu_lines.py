@@ -6,13 +6,9 @@ A plane of a field is such an array, `nz` values a row. What a loop writes must 
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
-# No fast-math: a function may end in several copies, its own and one in each of its callers, that are made into vector
-# instructions differently. Without fused products and reassociation all of them give the same bits, on every processor,
-# and measure no slower. Dividing by zero gives infinity: an exception would be a branch in every loop.
-line = njit(cache=True, nogil=True, error_model="numpy")
-_SUMS, _PIECE = 64, 4096  # of dot: sums at once, and values that are added in single precision
+from learngn.kernels._cpu_threads import part
+
 CHUNK = 8192  # values of a line at most: thirty such lines fit the second cache
 
 
@@ -22,13 +18,13 @@ def pieces(size: int, nz: int, at_most: int = CHUNK) -> tuple[int, int]:
     return piece, -(-size // piece)
 
 
-@line
+@part
 def _between(c, xm, xp, ym, yp, zm, zp, s0, s1, s2, centre, out):  # type: ignore[no-untyped-def]
     for i in range(len(out)):
         out[i] = centre * c[i] - s0 * (xm[i] + xp[i]) - s1 * (ym[i] + yp[i]) - s2 * (zm[i] + zp[i])
 
 
-@line
+@part
 def _edge_row(c, xm, xp, ym, yp, s0, s1, s2, centre, out):  # type: ignore[no-untyped-def]
     last = len(c) - 1
     for z in range(1, last):
@@ -38,7 +34,7 @@ def _edge_row(c, xm, xp, ym, yp, s0, s1, s2, centre, out):  # type: ignore[no-un
         out[z] = centre * c[z] - s0 * (xm[z] + xp[z]) - s1 * (ym[z] + yp[z]) - s2 * beside
 
 
-@line
+@part
 def stencil(c, xm, xp, nz, lo, hi, s0, s1, s2, shift, out):  # type: ignore[no-untyped-def]
     """``(Σ_b s_b (-∂_b²) + shift) c`` from `lo` to `hi` of a plane, whose neighbours are xm and xp; no flux out."""
     size = len(c)
@@ -61,7 +57,7 @@ def stencil(c, xm, xp, nz, lo, hi, s0, s1, s2, shift, out):  # type: ignore[no-u
         _edge_row(c[i:], xm[i:], xp[i:], c[i - nz : i], c[i:], s0, s1, s2, centre, out[i - lo :])
 
 
-@line
+@part
 def apply3(b00, b01, b02, b11, b12, b22, t0, t1, t2, v0, v1, v2, o0, o1, o2):  # type: ignore[no-untyped-def]
     """``B v + t``."""
     for i in range(len(o0)):
@@ -70,7 +66,7 @@ def apply3(b00, b01, b02, b11, b12, b22, t0, t1, t2, v0, v1, v2, o0, o1, o2):  #
         o2[i] = t2[i] + b02[i] * v0[i] + b12[i] * v1[i] + b22[i] * v2[i]
 
 
-@line
+@part
 def apply2(b00, b01, b11, t0, t1, v0, v1, o0, o1):  # type: ignore[no-untyped-def]
     """:func:`apply3` in 2D."""
     for i in range(len(o0)):
@@ -78,7 +74,7 @@ def apply2(b00, b01, b11, t0, t1, v0, v1, o0, o1):  # type: ignore[no-untyped-de
         o1[i] = t1[i] + b01[i] * v0[i] + b11[i] * v1[i]
 
 
-@line
+@part
 def residual3(b00, b01, b02, b11, b12, b22, r0, r1, r2, t0, t1, t2, v0, v1, v2, o0, o1, o2):  # type: ignore[no-untyped-def]
     """``r - B v - t``."""
     for i in range(len(o0)):
@@ -87,7 +83,7 @@ def residual3(b00, b01, b02, b11, b12, b22, r0, r1, r2, t0, t1, t2, v0, v1, v2, 
         o2[i] = r2[i] - t2[i] - b02[i] * v0[i] - b12[i] * v1[i] - b22[i] * v2[i]
 
 
-@line
+@part
 def residual2(b00, b01, b11, r0, r1, t0, t1, v0, v1, o0, o1):  # type: ignore[no-untyped-def]
     """:func:`residual3` in 2D."""
     for i in range(len(o0)):
@@ -95,7 +91,7 @@ def residual2(b00, b01, b11, r0, r1, t0, t1, v0, v1, o0, o1):  # type: ignore[no
         o1[i] = r1[i] - t1[i] - b01[i] * v0[i] - b11[i] * v1[i]
 
 
-@line
+@part
 def solve3(b00, b01, b02, b11, b12, b22, d0, d1, d2, e0, e1, e2, omega, r0, r1, r2, o0, o1, o2):  # type: ignore[no-untyped-def]
     """``ω (B + diag(d + e))⁻¹ r``, every block as LDLᵀ."""
     for i in range(len(o0)):
@@ -113,7 +109,7 @@ def solve3(b00, b01, b02, b11, b12, b22, d0, d1, d2, e0, e1, e2, omega, r0, r1, 
         o2[i] = omega * p2
 
 
-@line
+@part
 def solve2(b00, b01, b11, d0, d1, e0, e1, omega, r0, r1, o0, o1):  # type: ignore[no-untyped-def]
     """:func:`solve3` in 2D."""
     for i in range(len(o0)):
@@ -124,7 +120,7 @@ def solve2(b00, b01, b11, d0, d1, e0, e1, omega, r0, r1, o0, o1):  # type: ignor
         o1[i] = omega * p1
 
 
-@line
+@part
 def relax3(  # type: ignore[no-untyped-def]
     b00, b01, b02, b11, b12, b22, d0, d1, d2, e0, e1, e2, omega, r0, r1, r2, t0, t1, t2, v0, v1, v2, o0, o1, o2
 ):
@@ -147,7 +143,7 @@ def relax3(  # type: ignore[no-untyped-def]
         o2[i] = v2[i] + omega * p2
 
 
-@line
+@part
 def relax2(b00, b01, b11, d0, d1, e0, e1, omega, r0, r1, t0, t1, v0, v1, o0, o1):  # type: ignore[no-untyped-def]
     """:func:`relax3` in 2D."""
     for i in range(len(o0)):
@@ -158,22 +154,3 @@ def relax2(b00, b01, b11, d0, d1, e0, e1, omega, r0, r1, t0, t1, v0, v1, o0, o1)
         p1 = (q1 - l10 * q0) / (b11[i] + d1[i] + e1 - l10 * b01[i])
         o0[i] = v0[i] + omega * (q0 * i0 - l10 * p1)
         o1[i] = v1[i] + omega * p1
-
-
-@line
-def dot(a, b):  # type: ignore[no-untyped-def]
-    """``<a, b>`` in double precision; long lines piece by piece, each as so many sums at once in single precision."""
-    total, sums = np.float64(0), np.empty(_SUMS, dtype=np.float32)
-    for start in range(0, len(a), _PIECE):
-        stop = min(start + _PIECE, len(a))
-        whole = start + (stop - start) // _SUMS * _SUMS
-        sums[:] = 0
-        for first in range(start, whole, _SUMS):
-            u, v = a[first : first + _SUMS], b[first : first + _SUMS]
-            for i in range(_SUMS):
-                sums[i] += u[i] * v[i]
-        for i in range(whole, stop):
-            sums[i - whole] += a[i] * b[i]
-        for i in range(_SUMS):
-            total += sums[i]
-    return total

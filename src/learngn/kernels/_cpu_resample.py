@@ -7,123 +7,169 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from learngn.kernels._cpu_lines import line
-from learngn.kernels._cpu_threads import loop
+from learngn.kernels._cpu_threads import inlined, loop, part
+from learngn.kernels._cpu_vectors import (
+    LANES,
+    evens,
+    load,
+    load_upto,
+    odds,
+    splat,
+    store,
+    store_upto,
+    zip_high,
+    zip_low,
+)
+
+_ZERO = np.float32(0)
 
 # Starts (m,) and weights (width, m) of the three axes.
 Bands: TypeAlias = tuple[NDArray[np.uint32] | NDArray[np.float32], ...]
 
 
-@line
-def _add_scaled(weight, source, out):  # type: ignore[no-untyped-def]
-    for i in range(len(out)):
-        out[i] += weight * source[i]
+@inlined
+def _sum(weights, i, k0, k1, lines, base, size, add, first, last, count, out, to):  # type: ignore[no-untyped-def]
+    for z in range(first, last, LANES):
+        total = load_upto(out, to + z, count) if add else splat(_ZERO)
+        for k in range(k0, k1):
+            total = total + weights[k, i] * load_upto(lines, base + k * size + z, count)
+        store_upto(out, to + z, count, total)
 
 
-@line
-def _gather(start, weights, row, first, last, out):  # type: ignore[no-untyped-def]
-    """Any band."""
-    for k in range(len(weights)):
-        for i in range(first, last):
-            out[i] += weights[k, i] * row[start[i] + np.uint32(k)]
+@part
+def _blend(start, weights, first, last, lines, base, size, add, out, to):  # type: ignore[no-untyped-def]
+    """Lines i from `first` to `last`, ``Σ_k weights[k, i] lines[start[i] + k]``, one after the other from `to` on.
+
+    Lines of `size` values begin at `base`. Those without a weight are not read: they may have NaN.
+    """
+    whole = size // LANES * LANES
+    for i in range(first, last):
+        k0, k1 = 0, len(weights)
+        while k1 > 0 and weights[k1 - 1, i] == 0:
+            k1 -= 1
+        while k0 < k1 and weights[k0, i] == 0:
+            k0 += 1
+        at = base + np.int64(start[i]) * size
+        _sum(weights, i, k0, k1, lines, at, size, add, 0, whole, None, out, to)
+        if whole < size:
+            _sum(weights, i, k0, k1, lines, at, size, add, whole, size, size - whole, out, to)
+        to += size
 
 
-@line
-def _halve(w0, w1, even, out):  # type: ignore[no-untyped-def]
-    """Two taps further on by two samples for every one of `out`: neighbours in memory, which _gather does not see."""
-    for i in range(len(out)):
-        out[i] += w0[i] * even[2 * i] + w1[i] * even[2 * i + 1]
+@inlined
+def _any(start, weights, row, base, first, last, add, out, to):  # type: ignore[no-untyped-def]
+    """A row's samples from `first` to `last`, whatever the band."""
+    for i in range(first, last):
+        total = out[to + i] if add else _ZERO
+        for k in range(len(weights)):
+            total += weights[k, i] * row[base + np.int64(start[i]) + k]
+        out[to + i] = total
 
 
-@line
-def _double(w0, w1, row, out):  # type: ignore[no-untyped-def]
-    """Two samples of `out` between every two of `row`, from its first to that of index ``len(out) / 2``."""
-    for j in range(len(out) // 2):
-        out[2 * j] += w0[2 * j] * row[j] + w1[2 * j] * row[j + 1]
-        out[2 * j + 1] += w0[2 * j + 1] * row[j] + w1[2 * j + 1] * row[j + 1]
+@inlined
+def _halve(weights, row, base, first, last, add, out, to):  # type: ignore[no-untyped-def]
+    """Whole vectors of samples whose band goes on by two; returns where it stops."""
+    i = first
+    while i + LANES <= last:
+        total = load(out, to + i) if add else splat(_ZERO)
+        for k in range(0, len(weights), 2):
+            at = base + 2 * (i - first) + k
+            a, b = load(row, at), load(row, at + LANES)
+            total = total + (weights[k, first] * evens(a, b) + weights[k + 1, first] * odds(a, b))
+        store(out, to + i, total)
+        i += LANES
+    return i
 
 
-@line
-def regular(start, width):  # type: ignore[no-untyped-def]
+@inlined
+def _double(weights, row, base, first, last, add, out, to):  # type: ignore[no-untyped-def]
+    """Whole vectors of samples, two between every two of the row; returns where it stops."""
+    w00, w10, w01, w11 = weights[0, first], weights[1, first], weights[0, first + 1], weights[1, first + 1]
+    i = first
+    while i + 2 * LANES <= last:
+        at = base + (i - first) // 2
+        a, b = load(row, at), load(row, at + 1)
+        even, odd = w00 * a + w10 * b, w01 * a + w11 * b
+        low, high = zip_low(even, odd), zip_high(even, odd)
+        if add:
+            low, high = low + load(out, to + i), high + load(out, to + i + LANES)
+        store(out, to + i, low)
+        store(out, to + i + LANES, high)
+        i += 2 * LANES
+    return i
+
+
+@part
+def regular(start, weights):  # type: ignore[no-untyped-def]
     """How a band goes: 2 if by two samples, 1 if by one for every two of the output, 0 else; and where it does so."""
-    m = len(start)
+    width, m = weights.shape
     for step in (2, 1):
         if (step == 2 and width % 2) or (step == 1 and width != 2):
             continue
         first = 0
         # Borders are apart: there a band is pushed back within the axis.
-        while first < min(m, 3) and not _goes(start, first, step):
+        while first < min(m, 3) and not _goes(start, weights, first, step):
             first += 1
         last = first
-        while _goes(start, last, step):
+        while _goes(start, weights, last, step):
             last += 1 if step == 2 else 2
         if last - first > 4:
             return step, first, last
     return 0, 0, 0
 
 
-@line
-def _goes(start, i, step):  # type: ignore[no-untyped-def]
-    """Whether the band goes on regularly from sample i of the output."""
+@part
+def _goes(start, weights, i, step):  # type: ignore[no-untyped-def]
+    """Whether the band goes on regularly, with the same weights, from sample i of the output."""
+    ahead = 3 - step
+    if i + 2 * ahead - 1 >= len(start):
+        return False
+    for k in range(len(weights)):
+        for j in range(ahead):
+            if weights[k, i + j] != weights[k, i + j + ahead]:
+                return False
     if step == 2:
-        return i + 1 < len(start) and start[i + 1] == start[i] + 2
-    return i + 3 < len(start) and start[i + 1] == start[i] and start[i + 2] == start[i] + 1
+        return start[i + 1] == start[i] + 2
+    return start[i + 1] == start[i] and start[i + 2] == start[i] + 1
 
 
-@line
-def _along_row(start, weights, channels, row, way, out):  # type: ignore[no-untyped-def]
-    """Add a row of `channels` interleaved values, resampled, to `out`."""
-    width, length = weights.shape
-    if channels == 1:
-        step, first, last = way
+@part
+def _along_rows(start, weights, channels, rows, source, base, size, way, add, out, to):  # type: ignore[no-untyped-def]
+    """Rows of `size` values, `channels` interleaved, each resampled; one after the other."""
+    length = len(start)
+    step, first, last = way
+    for row in range(rows):
+        at, here = base + row * size, to + row * length * channels
+        if channels > 1:
+            _blend(start, weights, 0, length, source, at, channels, add, out, here)
+            continue
+        done = first
         if step == 2:
-            at = np.int64(start[first])
-            for k in range(0, width, 2):
-                _halve(weights[k, first:last], weights[k + 1, first:last], row[at + k :], out[first:last])
+            done = _halve(weights, source, at + np.int64(start[first]), first, last, add, out, here)
         elif step == 1:
-            _double(weights[0, first:last], weights[1, first:last], row[np.int64(start[first]) :], out[first:last])
-        _gather(start, weights, row, 0, first, out)
-        _gather(start, weights, row, last, length, out)
-    else:
-        for z in range(length):
-            for k in range(width):
-                here = np.int64(start[z] + k) * channels
-                weight = weights[k, z]
-                for c in range(channels):
-                    out[z * channels + c] += weight * row[here + c]
+            done = _double(weights, source, at + np.int64(start[first]), first, last, add, out, here)
+        _any(start, weights, source, at, 0, first, add, out, here)
+        _any(start, weights, source, at, done, length, add, out, here)
 
 
 @loop
-def resample(start, stop, image, channels, sx, wx, sy, wy, sz, wz, add, out):  # type: ignore[no-untyped-def]
-    """Resample (P, X, Y, Z * channels) to (P, X', Y', Z' * channels), or add to it what is resampled.
+def resample(start, stop, image, before, channels, sx, wx, sy, wy, sz, wz, add, out):  # type: ignore[no-untyped-def]
+    """Resample volumes, flat, of shape `before`, (X, Y, Z * channels), one after the other, or add what is resampled.
 
     Starts are (m,), unsigned; weights are (width, m): a zero weight must not reach beyond the axis.
     """
-    _planes, mx, my, mz = out.shape
-    ny, nz = image.shape[2], image.shape[3]
-    way = regular(sz, wz.shape[0])
+    mx, my, mz = len(sx), len(sy), len(sz) * channels
+    nx, ny, nz = before
+    way = regular(sz, wz)
+    plane, rows = np.empty(ny * nz, np.float32), np.empty(max(my * nz, ny * mz), np.float32)
     for item in range(start, stop):
         p, x = item // mx, item % mx
-        plane = np.zeros(ny * nz, dtype=np.float32)
-        for k in range(wx.shape[0]):
-            if wx[k, x] != 0:
-                _add_scaled(wx[k, x], image[p, np.int64(sx[x]) + k].ravel(), plane)
-        if not add:
-            out[p, x, :, :] = 0
+        to = item * my * mz
+        _blend(sx, wx, x, x + 1, image, p * nx * ny * nz, ny * nz, False, plane, 0)
         # Whichever leaves less to do comes first.
         if my <= ny:
-            for y in range(my):
-                row = np.zeros(nz, dtype=np.float32)
-                for k in range(wy.shape[0]):
-                    if wy[k, y] != 0:
-                        at = (np.int64(sy[y]) + k) * nz
-                        _add_scaled(wy[k, y], plane[at : at + nz], row)
-                _along_row(sz, wz, channels, row, way, out[p, x, y])
+            _blend(sy, wy, 0, my, plane, 0, nz, False, rows, 0)
+            _along_rows(sz, wz, channels, my, rows, 0, nz, way, add, out, to)
         else:
-            rows = np.zeros((ny, mz), dtype=np.float32)
-            for y in range(ny):
-                _along_row(sz, wz, channels, plane[y * nz : y * nz + nz], way, rows[y])
-            for y in range(my):
-                for k in range(wy.shape[0]):
-                    if wy[k, y] != 0:
-                        _add_scaled(wy[k, y], rows[np.int64(sy[y]) + k], out[p, x, y])
+            _along_rows(sz, wz, channels, ny, plane, 0, nz, way, False, rows, 0)
+            _blend(sy, wy, 0, my, rows, 0, mz, add, out, to)

@@ -9,14 +9,14 @@ from math import floor
 
 import numpy as np
 
-from learngn.kernels._cpu_lines import line
-from learngn.kernels._cpu_threads import loop
+from learngn.kernels._cpu_threads import inlined, loop, part
+from learngn.kernels._cpu_vectors import LANES, load_upto, store, store_first, zip_high, zip_low
 
 _ZERO = np.float32(0)
 _HALF = np.float32(0.5)
 
 
-@line
+@part
 def places(m, x, y, first, shape, share, d0, d1, d2, index, f0, f1, f2):  # type: ignore[no-untyped-def]
     """Where ``m (p + share d)`` falls in a volume of `shape`, clamped to it, for points p of a row from `first` on.
 
@@ -49,7 +49,7 @@ def places(m, x, y, first, shape, share, d0, d1, d2, index, f0, f1, f2):  # type
         f0[i], f1[i], f2[i] = p0 - i0, p1 - i1, p2 - i2
 
 
-@line
+@part
 def strides(shape):  # type: ignore[no-untyped-def]
     """Steps to a cell's other corners; none along an axis one voxel thick."""
     nx, ny, nz = shape
@@ -60,7 +60,7 @@ def strides(shape):  # type: ignore[no-untyped-def]
     )
 
 
-@line
+@part
 def _single(index, f0, f1, f2, step, v, out):  # type: ignore[no-untyped-def]
     """Linear interpolation of one channel."""
     dx, dy, dz = step
@@ -73,32 +73,98 @@ def _single(index, f0, f1, f2, step, v, out):  # type: ignore[no-untyped-def]
         out[i] = near + g0 * (far - near)
 
 
-@line
-def _several(index, f0, f1, f2, step, v, cell, out):  # type: ignore[no-untyped-def]
-    """Linear interpolation of interleaved channels, to a row of each; `cell` is room for a voxel's."""
-    channels = np.uint64(len(cell))
-    dx, dy, dz = step[0] * channels, step[1] * channels, step[2] * channels
+@inlined
+def _cell(v, a, dx, dy, dz, weights, i, count):  # type: ignore[no-untyped-def]
+    """Some channels interpolated in the cell whose lower corner is at `a`."""
+    b, c, d = a + dy, a + dx, a + dx + dy
+    return (
+        weights[0, i] * load_upto(v, a, count) + weights[1, i] * load_upto(v, a + dz, count)
+        + weights[2, i] * load_upto(v, b, count) + weights[3, i] * load_upto(v, b + dz, count)
+    ) + (
+        weights[4, i] * load_upto(v, c, count) + weights[5, i] * load_upto(v, c + dz, count)
+        + weights[6, i] * load_upto(v, d, count) + weights[7, i] * load_upto(v, d + dz, count)
+    )  # fmt: skip
+
+
+@inlined
+def _transposed(r0, r1, r2, r3, r4, r5, r6, r7):  # type: ignore[no-untyped-def]
+    """Eight vectors as columns: each turn moves one bit of the row's number behind those of the lane's."""
+    for _ in range(3):
+        r0, r1, r2, r3, r4, r5, r6, r7 = (
+            zip_low(r0, r4), zip_high(r0, r4), zip_low(r1, r5), zip_high(r1, r5),
+            zip_low(r2, r6), zip_high(r2, r6), zip_low(r3, r7), zip_high(r3, r7),
+        )  # fmt: skip
+    return r0, r1, r2, r3, r4, r5, r6, r7
+
+
+@part
+def _eight(v, base, index, weights, steps, channels, k, nz, count, out, to, volume):  # type: ignore[no-untyped-def]
+    """Channels k to k + 8, or the `count` that there are, of a row, eight voxels at a time."""
+    dx, dy, dz = steps
+    for start in range(0, nz, LANES):
+        # Behind the row's end the last voxel is done again.
+        i, left = start, nz - start
+        a = base + k
+        e = nz - 1
+        i1, i2, i3, i4 = min(i + 1, e), min(i + 2, e), min(i + 3, e), min(i + 4, e)
+        i5, i6, i7 = min(i + 5, e), min(i + 6, e), min(i + 7, e)
+        r0 = _cell(v, a + np.int64(index[i]) * channels, dx, dy, dz, weights, i, count)
+        r1 = _cell(v, a + np.int64(index[i1]) * channels, dx, dy, dz, weights, i1, count)
+        r2 = _cell(v, a + np.int64(index[i2]) * channels, dx, dy, dz, weights, i2, count)
+        r3 = _cell(v, a + np.int64(index[i3]) * channels, dx, dy, dz, weights, i3, count)
+        r4 = _cell(v, a + np.int64(index[i4]) * channels, dx, dy, dz, weights, i4, count)
+        r5 = _cell(v, a + np.int64(index[i5]) * channels, dx, dy, dz, weights, i5, count)
+        r6 = _cell(v, a + np.int64(index[i6]) * channels, dx, dy, dz, weights, i6, count)
+        r7 = _cell(v, a + np.int64(index[i7]) * channels, dx, dy, dz, weights, i7, count)
+        r0, r1, r2, r3, r4, r5, r6, r7 = _transposed(r0, r1, r2, r3, r4, r5, r6, r7)
+        there = LANES if count is None else count
+        at = to + k * volume + i
+        for c in range(there):
+            if c == 1:
+                r0 = r1
+            elif c == 2:
+                r0 = r2
+            elif c == 3:
+                r0 = r3
+            elif c == 4:
+                r0 = r4
+            elif c == 5:
+                r0 = r5
+            elif c == 6:
+                r0 = r6
+            elif c == 7:
+                r0 = r7
+            if left >= LANES:
+                store(out, at + c * volume, r0)
+            else:
+                store_first(out, at + c * volume, left, r0)
+
+
+@part
+def _corners(f0, f1, f2, weights):  # type: ignore[no-untyped-def]
+    """Weights of a cell's eight corners."""
     one = np.float32(1)
-    for i in range(len(index)):
+    for i in range(len(f0)):
         g0, g1, g2 = f0[i], f1[i], f2[i]
         h0, h1, h2 = one - g0, one - g1, one - g2
-        w0, w1, w2, w3 = h0 * h1 * h2, h0 * h1 * g2, h0 * g1 * h2, h0 * g1 * g2
-        w4, w5, w6, w7 = g0 * h1 * h2, g0 * h1 * g2, g0 * g1 * h2, g0 * g1 * g2
-        a = index[i] * channels
-        b, c, d = a + dy, a + dx, a + dx + dy
-        for k in range(channels):
-            cell[k] = (
-                w0 * v[a + k] + w1 * v[a + dz + k] + w2 * v[b + k] + w3 * v[b + dz + k]
-                + w4 * v[c + k] + w5 * v[c + dz + k] + w6 * v[d + k] + w7 * v[d + dz + k]
-            )  # fmt: skip
-        for k in range(channels):
-            out[k, i] = cell[k]
+        weights[0, i], weights[1, i], weights[2, i], weights[3, i] = (
+            h0 * h1 * h2,
+            h0 * h1 * g2,
+            h0 * g1 * h2,
+            h0 * g1 * g2,
+        )
+        weights[4, i], weights[5, i], weights[6, i], weights[7, i] = (
+            g0 * h1 * h2,
+            g0 * h1 * g2,
+            g0 * g1 * h2,
+            g0 * g1 * g2,
+        )
 
 
-@line
-def _displacement(field, n, k, nz):  # type: ignore[no-untyped-def]
+@part
+def _displacement(field, n, k, nz, nothing):  # type: ignore[no-untyped-def]
     """Components of a row's displacement along the three axes; zeros where there are none."""
-    nothing, ndim = np.zeros(nz, dtype=np.float32), field.shape[1]
+    ndim = field.shape[1]
     if field.size == 0:
         return nothing, nothing, nothing
     return (
@@ -108,32 +174,41 @@ def _displacement(field, n, k, nz):  # type: ignore[no-untyped-def]
     )
 
 
+@part
+def _warp_rows(start, stop, image, before, field, m, shape, index, f, nothing, weights, out):  # type: ignore[no-untyped-def]
+    ny, nz = shape[1], shape[2]
+    rows, channels, step = shape[0] * ny, out.shape[1], strides(before)
+    dx, dy, dz = np.int64(step[0]) * channels, np.int64(step[1]) * channels, np.int64(step[2]) * channels
+    for item in range(start, stop):
+        n, r = item // rows, item % rows
+        k = r * nz
+        d0, d1, d2 = _displacement(field, n, k, nz, nothing)
+        places(m, r // ny, r % ny, 0, before, np.float32(1), d0, d1, d2, index, f[0], f[1], f[2])
+        if channels == 1:
+            _single(index, f[0], f[1], f[2], step, image[n], out[n, 0, k : k + nz])
+            continue
+        _corners(f[0], f[1], f[2], weights)
+        base, to, volume = n * image.shape[1], n * channels * out.shape[2] + k, out.shape[2]
+        whole = channels // LANES * LANES
+        for c in range(0, whole, LANES):
+            _eight(image, base, index, weights, (dx, dy, dz), channels, c, nz, None, out, to, volume)
+        if whole < channels:
+            _eight(image, base, index, weights, (dx, dy, dz), channels, whole, nz, channels - whole, out, to, volume)
+
+
 @loop
 def warp_linear(start, stop, image, before, field, m, shape, out):  # type: ignore[no-untyped-def]
     """``out[n, :, p] = image[n, m (p + field[n, :, p])]``; `field` (N, D, V) may be empty (no displacement).
 
     `image` is (N, V' * C) of shape `before`, `out` (N, C, V): channels first.
     """
-    nx, ny, nz = shape
-    rows, channels = nx * ny, out.shape[1]
-    step = strides(before)
-    for item in range(start, stop):
-        n, r = item // rows, item % rows
-        k = r * nz
-        index, f = np.empty(nz, dtype=np.uint64), np.empty((3, nz), dtype=np.float32)
-        d0, d1, d2 = _displacement(field, n, k, nz)
-        places(m, r // ny, r % ny, 0, before, np.float32(1), d0, d1, d2, index, f[0], f[1], f[2])
-        if channels == 1:
-            _single(index, f[0], f[1], f[2], step, image[n], out[n, 0, k : k + nz])
-        else:
-            # Channels lie a power of two apart, often, and would drive each other out of the cache.
-            near = np.empty((channels, nz), dtype=np.float32)
-            _several(index, f[0], f[1], f[2], step, image[n], np.empty(channels, dtype=np.float32), near)
-            for c in range(channels):
-                out[n, c, k : k + nz] = near[c]
+    nz = shape[2]
+    index, f, nothing = np.empty(nz, np.uint64), np.empty((3, nz), np.float32), np.zeros(nz, np.float32)
+    weights = np.empty((8, nz), np.float32)
+    _warp_rows(start, stop, image, before, field, m, shape, index, f, nothing, weights, out)
 
 
-@line
+@part
 def _nearest(m, x, y, shape, d0, d1, d2, index):  # type: ignore[no-untyped-def]
     """As :func:`places`: the nearest voxel (halves round up), -1 beyond the volume."""
     n0, n1, n2 = np.float32(shape[0]), np.float32(shape[1]), np.float32(shape[2])
@@ -153,23 +228,28 @@ def _nearest(m, x, y, shape, d0, d1, d2, index):  # type: ignore[no-untyped-def]
         index[i] = at if inside else -1
 
 
-@loop
-def warp_nearest(start, stop, image, before, field, m, shape, outside, out):  # type: ignore[no-untyped-def]
-    """As :func:`warp_linear` with the nearest voxel (halves round up) and `outside` beyond the image."""
+@part
+def _nearest_rows(start, stop, image, before, field, m, shape, outside, index, nothing, out):  # type: ignore[no-untyped-def]
     nz = shape[2]
     ny, rows, channels = shape[1], shape[0] * shape[1], out.shape[1]
     for item in range(start, stop):
         n, r = item // rows, item % rows
         k = r * nz
-        index = np.empty(nz, dtype=np.int64)
-        d0, d1, d2 = _displacement(field, n, k, nz)
+        d0, d1, d2 = _displacement(field, n, k, nz, nothing)
         _nearest(m, r // ny, r % ny, before, d0, d1, d2, index)
         for c in range(channels):
             for i in range(nz):
                 out[n, c, k + i] = image[n, np.uint64(index[i] * channels + c)] if index[i] >= 0 else outside
 
 
-@line
+@loop
+def warp_nearest(start, stop, image, before, field, m, shape, outside, out):  # type: ignore[no-untyped-def]
+    """As :func:`warp_linear` with the nearest voxel (halves round up) and `outside` beyond the image."""
+    index, nothing = np.empty(shape[2], np.int64), np.zeros(shape[2], np.float32)
+    _nearest_rows(start, stop, image, before, field, m, shape, outside, index, nothing, out)
+
+
+@part
 def _join3(index, f0, f1, f2, step, share, s0, s1, s2, u0, u1, u2, o0, o1, o2):  # type: ignore[no-untyped-def]
     dx, dy, dz = step
     for i in range(len(o0)):
@@ -192,7 +272,7 @@ def _join3(index, f0, f1, f2, step, share, s0, s1, s2, u0, u1, u2, o0, o1, o2): 
         )  # fmt: skip
 
 
-@line
+@part
 def _join2(index, f1, f2, step, share, s1, s2, u1, u2, o1, o2):  # type: ignore[no-untyped-def]
     _, dy, dz = step
     for i in range(len(o1)):
@@ -204,23 +284,20 @@ def _join2(index, f1, f2, step, share, s1, s2, u1, u2, o1, o2):  # type: ignore[
         o2[i] = share * s2[i] + m2 + g1 * (n2 - m2)
 
 
-@line
-def compose_row(u, step, share, m, shape, plane, r, lo, hi, out):  # type: ignore[no-untyped-def]
+@part
+def compose_row(u, step, share, m, shape, plane, r, lo, hi, room, f, nothing, out):  # type: ignore[no-untyped-def]
     """``δ + u(id + δ)`` with δ = share step of the voxels from `lo` to `hi` of row r; fields (D, V), m the identity.
 
-    `plane` is None in 3D.
+    `plane` is None in 3D; `room`, f and `nothing` are rows to work in, the last of zeros.
     """
     ny, nz = shape[1], shape[2]
-    i, j = r * nz + lo, r * nz + hi
-    index, f = np.empty(hi - lo, dtype=np.uint64), np.empty((3, hi - lo), dtype=np.float32)
-    corner = strides(shape)
+    i, j, many = r * nz + lo, r * nz + hi, hi - lo
+    index, f0, f1, f2, corner = room[:many], f[0, :many], f[1, :many], f[2, :many], strides(shape)
     if plane is None:
         s0, s1, s2 = step[0, i:j], step[1, i:j], step[2, i:j]
-        places(m, r // ny, r % ny, lo, shape, share, s0, s1, s2, index, f[0], f[1], f[2])
-        _join3(
-            index, f[0], f[1], f[2], corner, share, s0, s1, s2, u[0], u[1], u[2], out[0, i:j], out[1, i:j], out[2, i:j]
-        )
+        places(m, r // ny, r % ny, lo, shape, share, s0, s1, s2, index, f0, f1, f2)
+        _join3(index, f0, f1, f2, corner, share, s0, s1, s2, u[0], u[1], u[2], out[0, i:j], out[1, i:j], out[2, i:j])
     else:
         s1, s2 = step[0, i:j], step[1, i:j]
-        places(m, 0, r % ny, lo, shape, share, np.zeros(hi - lo, np.float32), s1, s2, index, f[0], f[1], f[2])
-        _join2(index, f[1], f[2], corner, share, s1, s2, u[0], u[1], out[0, i:j], out[1, i:j])
+        places(m, 0, r % ny, lo, shape, share, nothing[:many], s1, s2, index, f0, f1, f2)
+        _join2(index, f1, f2, corner, share, s1, s2, u[0], u[1], out[0, i:j], out[1, i:j])

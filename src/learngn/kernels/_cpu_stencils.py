@@ -11,7 +11,6 @@ import numpy as np
 from learngn.kernels._cpu_lines import (
     apply2,
     apply3,
-    line,
     relax2,
     relax3,
     residual2,
@@ -20,10 +19,10 @@ from learngn.kernels._cpu_lines import (
     solve3,
     stencil,
 )
-from learngn.kernels._cpu_threads import loop
+from learngn.kernels._cpu_threads import compiled, loop, part
 
 
-@line
+@part
 def elastic_chunk(s, shift, field, nz, n, x, lo, hi, out):  # type: ignore[no-untyped-def]
     """A chunk of ``(Σ_b s_ab (-∂_b²) + shift) field`` into `out`, (D, hi - lo)."""
     xm, xp = max(x - 1, 0), min(x + 1, field.shape[2] - 1)
@@ -32,16 +31,14 @@ def elastic_chunk(s, shift, field, nz, n, x, lo, hi, out):  # type: ignore[no-un
         stencil(field[n, a, x], field[n, a, xm], field[n, a, xp], nz, lo, hi, s0, s1, s2, shift, out[a])
 
 
-@loop
-def apply_operator(start, stop, blocks, s, shift, field, nz, piece, plane, out):  # type: ignore[no-untyped-def]
-    """``(B + Σ_b s_ab (-∂_b²) + shift) field``."""
-    _batch, ndim, nx, size = field.shape
+@part
+def _apply_operator(start, stop, blocks, s, shift, field, nz, piece, plane, room, out):  # type: ignore[no-untyped-def]
+    _batch, _ndim, nx, size = field.shape
     many = (size + piece - 1) // piece
     for item in range(start, stop):
         n, x, lo = item // (nx * many), item // many % nx, item % many * piece
         hi = min(size, lo + piece)
-        t = np.empty((ndim, hi - lo), dtype=np.float32)
-        elastic_chunk(s, shift[n], field, nz, n, x, lo, hi, t)
+        elastic_chunk(s, shift[n], field, nz, n, x, lo, hi, room)
         if plane is None:
             apply3(
                 blocks[n, 0, x, lo:hi],
@@ -50,9 +47,9 @@ def apply_operator(start, stop, blocks, s, shift, field, nz, piece, plane, out):
                 blocks[n, 3, x, lo:hi],
                 blocks[n, 4, x, lo:hi],
                 blocks[n, 5, x, lo:hi],
-                t[0],
-                t[1],
-                t[2],
+                room[0],
+                room[1],
+                room[2],
                 field[n, 0, x, lo:hi],
                 field[n, 1, x, lo:hi],
                 field[n, 2, x, lo:hi],
@@ -65,8 +62,8 @@ def apply_operator(start, stop, blocks, s, shift, field, nz, piece, plane, out):
                 blocks[n, 0, x, lo:hi],
                 blocks[n, 1, x, lo:hi],
                 blocks[n, 2, x, lo:hi],
-                t[0],
-                t[1],
+                room[0],
+                room[1],
                 field[n, 0, x, lo:hi],
                 field[n, 1, x, lo:hi],
                 out[n, 0, x, lo:hi],
@@ -75,15 +72,20 @@ def apply_operator(start, stop, blocks, s, shift, field, nz, piece, plane, out):
 
 
 @loop
-def residual(start, stop, blocks, s, shift, rhs, field, nz, piece, plane, out):  # type: ignore[no-untyped-def]
-    """``rhs - (B + Σ_b s_ab (-∂_b²) + shift) field``."""
-    _batch, ndim, nx, size = field.shape
+def apply_operator(start, stop, blocks, s, shift, field, nz, piece, plane, out):  # type: ignore[no-untyped-def]
+    """``(B + Σ_b s_ab (-∂_b²) + shift) field``."""
+    room = np.empty((field.shape[1], piece), dtype=np.float32)
+    _apply_operator(start, stop, blocks, s, shift, field, nz, piece, plane, room, out)
+
+
+@part
+def _residual(start, stop, blocks, s, shift, rhs, field, nz, piece, plane, room, out):  # type: ignore[no-untyped-def]
+    _batch, _ndim, nx, size = field.shape
     many = (size + piece - 1) // piece
     for item in range(start, stop):
         n, x, lo = item // (nx * many), item // many % nx, item % many * piece
         hi = min(size, lo + piece)
-        t = np.empty((ndim, hi - lo), dtype=np.float32)
-        elastic_chunk(s, shift[n], field, nz, n, x, lo, hi, t)
+        elastic_chunk(s, shift[n], field, nz, n, x, lo, hi, room)
         if plane is None:
             residual3(
                 blocks[n, 0, x, lo:hi],
@@ -95,9 +97,9 @@ def residual(start, stop, blocks, s, shift, rhs, field, nz, piece, plane, out): 
                 rhs[n, 0, x, lo:hi],
                 rhs[n, 1, x, lo:hi],
                 rhs[n, 2, x, lo:hi],
-                t[0],
-                t[1],
-                t[2],
+                room[0],
+                room[1],
+                room[2],
                 field[n, 0, x, lo:hi],
                 field[n, 1, x, lo:hi],
                 field[n, 2, x, lo:hi],
@@ -112,8 +114,8 @@ def residual(start, stop, blocks, s, shift, rhs, field, nz, piece, plane, out): 
                 blocks[n, 2, x, lo:hi],
                 rhs[n, 0, x, lo:hi],
                 rhs[n, 1, x, lo:hi],
-                t[0],
-                t[1],
+                room[0],
+                room[1],
                 field[n, 0, x, lo:hi],
                 field[n, 1, x, lo:hi],
                 out[n, 0, x, lo:hi],
@@ -121,7 +123,14 @@ def residual(start, stop, blocks, s, shift, rhs, field, nz, piece, plane, out): 
             )
 
 
-@line
+@loop
+def residual(start, stop, blocks, s, shift, rhs, field, nz, piece, plane, out):  # type: ignore[no-untyped-def]
+    """``rhs - (B + Σ_b s_ab (-∂_b²) + shift) field``."""
+    room = np.empty((field.shape[1], piece), dtype=np.float32)
+    _residual(start, stop, blocks, s, shift, rhs, field, nz, piece, plane, room, out)
+
+
+@compiled
 def plane_diagonal(s, shift, ndim, size, nz):  # type: ignore[no-untyped-def]
     """Diagonal of the stencil along a plane's own axes, (N, D, P): fewer neighbours at the borders."""
     ny = size // nz
@@ -135,16 +144,14 @@ def plane_diagonal(s, shift, ndim, size, nz):  # type: ignore[no-untyped-def]
     return out
 
 
-@loop
-def relax_from_zero(start, stop, blocks, s, diagonal, rhs, omega, nz, piece, plane, out):  # type: ignore[no-untyped-def]
-    """``ω D⁻¹ rhs``, D the D x D diagonal blocks of the operator."""
+@part
+def _relax_from_zero(start, stop, blocks, s, diagonal, rhs, omega, nz, piece, plane, out):  # type: ignore[no-untyped-def]
     _batch, _ndim, nx, size = rhs.shape
     many = (size + piece - 1) // piece
     for item in range(start, stop):
         n, x, lo = item // (nx * many), item // many % nx, item % many * piece
         hi = min(size, lo + piece)
         beside = np.float32(min(x + 1, nx - 1) - max(x - 1, 0))
-        e = beside * s[n, :, 0]
         if plane is None:
             solve3(
                 blocks[n, 0, x, lo:hi],
@@ -156,9 +163,9 @@ def relax_from_zero(start, stop, blocks, s, diagonal, rhs, omega, nz, piece, pla
                 diagonal[n, 0, lo:hi],
                 diagonal[n, 1, lo:hi],
                 diagonal[n, 2, lo:hi],
-                e[0],
-                e[1],
-                e[2],
+                beside * s[n, 0, 0],
+                beside * s[n, 1, 0],
+                beside * s[n, 2, 0],
                 omega,
                 rhs[n, 0, x, lo:hi],
                 rhs[n, 1, x, lo:hi],
@@ -174,8 +181,8 @@ def relax_from_zero(start, stop, blocks, s, diagonal, rhs, omega, nz, piece, pla
                 blocks[n, 2, x, lo:hi],
                 diagonal[n, 0, lo:hi],
                 diagonal[n, 1, lo:hi],
-                e[0],
-                e[1],
+                beside * s[n, 0, 0],
+                beside * s[n, 1, 0],
                 omega,
                 rhs[n, 0, x, lo:hi],
                 rhs[n, 1, x, lo:hi],
@@ -185,17 +192,20 @@ def relax_from_zero(start, stop, blocks, s, diagonal, rhs, omega, nz, piece, pla
 
 
 @loop
-def relax(start, stop, blocks, s, diagonal, shift, rhs, field, omega, nz, piece, plane, out):  # type: ignore[no-untyped-def]
-    """``field + ω D⁻¹ (rhs - A field)``, D the D x D diagonal blocks of A."""
-    _batch, ndim, nx, size = rhs.shape
+def relax_from_zero(start, stop, blocks, s, diagonal, rhs, omega, nz, piece, plane, out):  # type: ignore[no-untyped-def]
+    """``ω D⁻¹ rhs``, D the D x D diagonal blocks of the operator."""
+    _relax_from_zero(start, stop, blocks, s, diagonal, rhs, omega, nz, piece, plane, out)
+
+
+@part
+def _relax(start, stop, blocks, s, diagonal, shift, rhs, field, omega, nz, piece, plane, room, out):  # type: ignore[no-untyped-def]
+    _batch, _ndim, nx, size = rhs.shape
     many = (size + piece - 1) // piece
     for item in range(start, stop):
         n, x, lo = item // (nx * many), item // many % nx, item % many * piece
         hi = min(size, lo + piece)
         beside = np.float32(min(x + 1, nx - 1) - max(x - 1, 0))
-        t = np.empty((ndim, hi - lo), dtype=np.float32)
-        elastic_chunk(s, shift[n], field, nz, n, x, lo, hi, t)
-        e = beside * s[n, :, 0]
+        elastic_chunk(s, shift[n], field, nz, n, x, lo, hi, room)
         if plane is None:
             relax3(
                 blocks[n, 0, x, lo:hi],
@@ -207,16 +217,16 @@ def relax(start, stop, blocks, s, diagonal, shift, rhs, field, omega, nz, piece,
                 diagonal[n, 0, lo:hi],
                 diagonal[n, 1, lo:hi],
                 diagonal[n, 2, lo:hi],
-                e[0],
-                e[1],
-                e[2],
+                beside * s[n, 0, 0],
+                beside * s[n, 1, 0],
+                beside * s[n, 2, 0],
                 omega,
                 rhs[n, 0, x, lo:hi],
                 rhs[n, 1, x, lo:hi],
                 rhs[n, 2, x, lo:hi],
-                t[0],
-                t[1],
-                t[2],
+                room[0],
+                room[1],
+                room[2],
                 field[n, 0, x, lo:hi],
                 field[n, 1, x, lo:hi],
                 field[n, 2, x, lo:hi],
@@ -231,13 +241,13 @@ def relax(start, stop, blocks, s, diagonal, shift, rhs, field, omega, nz, piece,
                 blocks[n, 2, x, lo:hi],
                 diagonal[n, 0, lo:hi],
                 diagonal[n, 1, lo:hi],
-                e[0],
-                e[1],
+                beside * s[n, 0, 0],
+                beside * s[n, 1, 0],
                 omega,
                 rhs[n, 0, x, lo:hi],
                 rhs[n, 1, x, lo:hi],
-                t[0],
-                t[1],
+                room[0],
+                room[1],
                 field[n, 0, x, lo:hi],
                 field[n, 1, x, lo:hi],
                 out[n, 0, x, lo:hi],
@@ -246,8 +256,14 @@ def relax(start, stop, blocks, s, diagonal, shift, rhs, field, omega, nz, piece,
 
 
 @loop
-def laplacian(start, stop, s, field, nz, piece, out):  # type: ignore[no-untyped-def]
-    """``Σ_b s_ab (-∂_b²) field``."""
+def relax(start, stop, blocks, s, diagonal, shift, rhs, field, omega, nz, piece, plane, out):  # type: ignore[no-untyped-def]
+    """``field + ω D⁻¹ (rhs - A field)``, D the D x D diagonal blocks of A."""
+    room = np.empty((field.shape[1], piece), dtype=np.float32)
+    _relax(start, stop, blocks, s, diagonal, shift, rhs, field, omega, nz, piece, plane, room, out)
+
+
+@part
+def _laplacian(start, stop, s, field, nz, piece, out):  # type: ignore[no-untyped-def]
     _batch, ndim, nx, size = field.shape
     many = (size + piece - 1) // piece
     for item in range(start, stop):
@@ -258,3 +274,9 @@ def laplacian(start, stop, s, field, nz, piece, out):  # type: ignore[no-untyped
             s0, s1, s2 = s[n, a, 0], s[n, a, 1], s[n, a, 2]
             centre, before, after = field[n, a, x], field[n, a, xm], field[n, a, xp]
             stencil(centre, before, after, nz, lo, hi, s0, s1, s2, np.float32(0), out[n, a, x, lo:hi])
+
+
+@loop
+def laplacian(start, stop, s, field, nz, piece, out):  # type: ignore[no-untyped-def]
+    """``Σ_b s_ab (-∂_b²) field``."""
+    _laplacian(start, stop, s, field, nz, piece, out)

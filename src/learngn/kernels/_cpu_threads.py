@@ -1,4 +1,4 @@
-"""Compiled loops shared out over threads.
+"""How loops are compiled, and shared out over threads.
 
 Numba's own parallel loops take twice as long to compile, wait actively, and meet at every small loop of a coarse grid.
 Plain compiled loops that release the interpreter's lock need none of that; a small one runs where it is called.
@@ -9,27 +9,37 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import torch
-
-from learngn.kernels._cpu_lines import line
+from numba import njit
 
 _ENOUGH = 2**15  # values that are worth a thread
+
+# No fast-math: a function may end in several copies, its own and one in each of its callers, that are made into vector
+# instructions differently. Without fused products and reassociation all of them give the same bits, on every processor,
+# and measure no slower. Dividing by zero gives infinity: an exception would be a branch in every loop.
+_compile: Any = partial(njit, cache=True, nogil=True, error_model="numpy")
+compiled = _compile()
+# Parts of a loop. They count no references to arrays: threads would wait for each other at every slice of an array that
+# they share. So they cannot make arrays.
+part = _compile(_nrt=False)
+inlined = _compile(_nrt=False, forceinline=True)
 
 
 class Loop:
     """A compiled function ``f(start, stop, *arguments)`` that does its items from `start` to `stop`.
 
     Called with the number of items and the arguments, by as many threads as PyTorch is allowed (and as are worth while,
-    by the largest array). Items must not write to the same place.
+    by the largest array). Items must not write to the same place. It makes the arrays that it works in, once, and
+    leaves the rest to parts.
     """
 
     def __init__(self, function: Callable[..., None]) -> None:
-        self.compiled: Callable[..., None] = line(function)
+        self.compiled: Callable[..., None] = compiled(function)
         self.__doc__, self.__name__ = function.__doc__, function.__name__
 
     def __call__(self, items: int, *arguments: Any) -> None:

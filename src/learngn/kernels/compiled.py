@@ -176,7 +176,13 @@ class CompiledKernels:
         solid = (len(source), *[1] * (3 - ndim), *source.shape[1:])
         out = np.empty((len(source), *[1] * (3 - ndim), *shape[:-1], shape[-1] * channels), dtype=np.float32)
         _cpu_resample.resample(
-            out.shape[0] * out.shape[1], source.numpy().reshape(solid), channels, *_bands(taps), False, out
+            out.shape[0] * out.shape[1],
+            source.numpy().reshape(-1),
+            solid[1:],
+            channels,
+            *_bands(taps),
+            False,
+            out.reshape(-1),
         )
         if interleaved:
             return torch.from_numpy(out).reshape(len(image), *shape, channels).movedim(-1, 1)
@@ -189,11 +195,10 @@ class CompiledKernels:
         n, size = len(ours), math.prod(shape)
         blocks = np.empty((n, ndim * (ndim + 1) // 2, size), dtype=np.float32)
         gradient = np.empty((n, ndim, size), dtype=np.float32)
-        piece, many = pieces(shape[1] * shape[2], shape[2], _cpu_linearise.TOGETHER)
-        energy = np.empty((n, shape[0] * many), dtype=np.float64)
+        energy = np.empty((n, _cpu_linearise.chunks(shape)), dtype=np.float64)
         confidence = _NOWHERE if weight is None else _volumes(weight)
         _cpu_linearise.normal_equations(
-            energy.size, ours, theirs, confidence, symmetric, shape, piece, blocks, gradient, energy
+            energy.size, ours, theirs, confidence, symmetric, shape, blocks, gradient, energy
         )
         both = [torch.from_numpy(a).reshape(n, -1, *fixed.shape[2:]) for a in (blocks, gradient)]
         return both[0], both[1], torch.from_numpy(energy.sum(1))
@@ -283,8 +288,7 @@ class CompiledKernels:
         values = _volumes(gradient)
         out = np.empty_like(values)
         shape = _solid(u.shape[2:])
-        piece, many = pieces(shape[1] * shape[2], shape[2], _cpu_linearise.TOGETHER)
-        _cpu_linearise.pull_back(len(u) * shape[0] * many, _volumes(u), values, shape, piece, out)
+        _cpu_linearise.pull_back(_rows(values, u.shape[2:]), _volumes(u), values, shape, out)
         return torch.from_numpy(out).reshape(gradient.shape)
 
     def determinant(self, field: Tensor) -> Tensor:

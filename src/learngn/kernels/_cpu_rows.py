@@ -1,0 +1,68 @@
+"""Neighbours and differences along a row of a volume, eight values at a time.
+
+A volume of `shape` (X, Y, Z) lies flat; a 2D one is a single plane, X = 1. Row r is y + x Y. `count` is None inside a
+row, where eight values and the neighbours of all of them are there; else how many are left of the row.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from learngn.kernels._cpu_threads import inlined
+from learngn.kernels._cpu_vectors import LANES, lane, later, load, load_upto, splat, with_lane
+
+ZERO, HALF, ONE = np.float32(0), np.float32(0.5), np.float32(1)
+
+
+@inlined
+def is_inside(z, nz):  # type: ignore[no-untyped-def]
+    """Whether a vector and its neighbours are inside the row."""
+    return z > 0 and z + LANES < nz
+
+
+@inlined
+def neighbours(shape, r):  # type: ignore[no-untyped-def]
+    """How far the neighbours of row r are in memory, before and behind along x, then along y; itself at the borders."""
+    nx, ny, nz = shape
+    x, y = r // ny, r % ny
+    xm, xp, ym, yp = max(x - 1, 0), min(x + 1, nx - 1), max(y - 1, 0), min(y + 1, ny - 1)
+    return (xm - x) * ny * nz, (xp - x) * ny * nz, (ym - y) * nz, (yp - y) * nz
+
+
+@inlined
+def around(v, at, z, nz, count):  # type: ignore[no-untyped-def]
+    """Neighbours along z of the values from `at` on, which begin at z; at an end of the row the value itself."""
+    if count is None:
+        return load(v, at - 1), load(v, at + 1)
+    here = load_upto(v, at, count)
+    before = load_upto(v, at - 1, count) if z > 0 else later(here)
+    if count > LANES:
+        return before, load(v, at + 1)
+    after = load_upto(v, at + 1, count - 1)
+    return before, with_lane(after, count - 1, lane(here, count - 1))
+
+
+@inlined
+def gradient(v, at, offsets, hx, hy, z, nz, count):  # type: ignore[no-untyped-def]
+    """∂v/∂x, ∂v/∂y and ∂v/∂z of the values from `at` on: central, one-sided at borders, where hx or hy is 1, not ½."""
+    xm, xp, ym, yp = offsets
+    before, after = around(v, at, z, nz, count)
+    j0 = hx * (load_upto(v, at + xp, count) - load_upto(v, at + xm, count))
+    j1 = hy * (load_upto(v, at + yp, count) - load_upto(v, at + ym, count))
+    if count is None:
+        return j0, j1, HALF * (after - before)
+    h = splat(HALF)
+    if z == 0:
+        h = with_lane(h, 0, ONE)
+    if count <= LANES:
+        h = with_lane(h, count - 1, ONE)
+    return j0, j1, h * (after - before)
+
+
+@inlined
+def halves(offsets, shape):  # type: ignore[no-untyped-def]
+    """Weights of differences along x and y: ½, one at borders."""
+    xm, xp, ym, yp = offsets
+    hx = HALF if xp - xm > shape[1] * shape[2] else ONE
+    hy = HALF if yp - ym > shape[2] else ONE
+    return hx, hy

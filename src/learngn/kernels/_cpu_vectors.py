@@ -1,0 +1,218 @@
+"""Vectors of eight values, written out: for loops over rows too short to pay for slices of arrays.
+
+A `Vector` lives in registers. Arrays are indexed flat, whatever their shape; they must be contiguous and float32.
+Arithmetic takes vectors and single values alike, and rounds each operation as IEEE does, on every processor.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from llvmlite import ir
+from numba.core import cgutils, types
+from numba.core.imputils import lower_builtin
+from numba.core.typing.templates import AbstractTemplate, infer_global, signature
+from numba.extending import intrinsic, models, register_model
+
+from learngn.kernels._cpu_threads import inlined
+
+LANES = 8
+_primitive: Any = intrinsic  # Numba says nothing of what becomes of a function
+_FLOAT, _INT = ir.FloatType(), ir.IntType(32)
+_LLVM = ir.VectorType(_FLOAT, LANES)
+_MASK = ir.VectorType(ir.IntType(1), LANES)
+
+
+class _VectorType(types.Type):
+    def __init__(self) -> None:
+        super().__init__(name="Vector")
+
+
+VECTOR = _VectorType()
+
+
+@register_model(_VectorType)
+class _VectorModel(models.PrimitiveModel):
+    def __init__(self, manager: Any, kind: Any) -> None:
+        super().__init__(manager, kind, _LLVM)
+
+
+def _splat(builder: Any, value: Any) -> Any:
+    one = builder.insert_element(ir.Constant(_LLVM, ir.Undefined), value, ir.Constant(_INT, 0))
+    return builder.shuffle_vector(one, one, ir.Constant(ir.VectorType(_INT, LANES), [0] * LANES))
+
+
+def _arithmetic(symbol: Callable[..., Any], instruction: str) -> None:
+    @infer_global(symbol)
+    class _Typing(AbstractTemplate):
+        def generic(self, args: Any, kws: Any) -> Any:
+            if VECTOR in args and all(kind in (VECTOR, types.float32) for kind in args):
+                return signature(VECTOR, *args)
+            return None
+
+    def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        both = [a if kind is VECTOR else _splat(builder, a) for a, kind in zip(args, sig.args, strict=True)]
+        return getattr(builder, instruction)(*both)
+
+    for kinds in ((VECTOR, VECTOR), (VECTOR, types.float32), (types.float32, VECTOR)):
+        lower_builtin(symbol, *kinds)(lower)
+
+
+for _symbol, _instruction in (
+    (operator.add, "fadd"),
+    (operator.iadd, "fadd"),
+    (operator.sub, "fsub"),
+    (operator.mul, "fmul"),
+    (operator.truediv, "fdiv"),
+):
+    _arithmetic(_symbol, _instruction)
+
+
+def _address(context: Any, builder: Any, kind: Any, array: Any, index: Any) -> Any:
+    data = context.make_array(kind)(context, builder, value=array).data
+    return builder.bitcast(builder.gep(data, [index]), _LLVM.as_pointer())
+
+
+def _first_lanes(builder: Any, count: Any) -> Any:
+    """Mask of the first `count` lanes."""
+    lanes = ir.Constant(ir.VectorType(ir.IntType(64), LANES), list(range(LANES)))
+    limit = builder.insert_element(ir.Constant(lanes.type, ir.Undefined), count, ir.Constant(_INT, 0))
+    limit = builder.shuffle_vector(limit, limit, ir.Constant(ir.VectorType(_INT, LANES), [0] * LANES))
+    return builder.icmp_signed("<", lanes, limit)
+
+
+def _masked(builder: Any, name: str, result: Any, *arguments: Any) -> Any:
+    kind = ir.FunctionType(result, [a.type for a in arguments])
+    return builder.call(cgutils.get_or_insert_function(builder.module, kind, name), arguments)
+
+
+@_primitive
+def load(typing: Any, array: Any, index: Any) -> Any:
+    """Eight values from `index` on."""
+
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        return builder.load(_address(context, builder, sig.args[0], *args), align=4)
+
+    return VECTOR(array, types.intp), generate
+
+
+@_primitive
+def store(typing: Any, array: Any, index: Any, vector: Any) -> Any:
+    """Put eight values from `index` on."""
+
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        builder.store(args[2], _address(context, builder, sig.args[0], *args[:2]), align=4)
+
+    return types.void(array, types.intp, VECTOR), generate
+
+
+@_primitive
+def load_first(typing: Any, array: Any, index: Any, count: Any) -> Any:
+    """`count` values, and zeros in the lanes behind them; nothing is read there."""
+
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        address, mask = _address(context, builder, sig.args[0], *args[:2]), _first_lanes(builder, args[2])
+        zeros = ir.Constant(_LLVM, [0.0] * LANES)
+        name = f"llvm.masked.load.v{LANES}f32.p0v{LANES}f32"
+        return _masked(builder, name, _LLVM, address, ir.Constant(_INT, 4), mask, zeros)
+
+    return VECTOR(array, types.intp, types.intp), generate
+
+
+@_primitive
+def store_first(typing: Any, array: Any, index: Any, count: Any, vector: Any) -> Any:
+    """Put the first `count` lanes."""
+
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        address, mask = _address(context, builder, sig.args[0], *args[:2]), _first_lanes(builder, args[2])
+        name = f"llvm.masked.store.v{LANES}f32.p0v{LANES}f32"
+        _masked(builder, name, ir.VoidType(), args[3], address, ir.Constant(_INT, 4), mask)
+
+    return types.void(array, types.intp, types.intp, VECTOR), generate
+
+
+@_primitive
+def splat(typing: Any, value: Any) -> Any:
+    """A value in every lane."""
+
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        return _splat(builder, args[0])
+
+    return VECTOR(types.float32), generate
+
+
+@_primitive
+def lane(typing: Any, vector: Any, index: Any) -> Any:
+    """One value."""
+
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        return builder.extract_element(args[0], builder.trunc(args[1], _INT))
+
+    return types.float32(VECTOR, types.intp), generate
+
+
+@_primitive
+def with_lane(typing: Any, vector: Any, index: Any, value: Any) -> Any:
+    """The vector with another value in one lane."""
+
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        return builder.insert_element(args[0], args[2], builder.trunc(args[1], _INT))
+
+    return VECTOR(VECTOR, types.intp, types.float32), generate
+
+
+def _shuffle(order: list[int], two: bool = False) -> Any:
+    """An intrinsic that puts lanes of one vector, or of two one after the other, in another order."""
+
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        other = args[1] if two else args[0]
+        return builder.shuffle_vector(args[0], other, ir.Constant(ir.VectorType(_INT, LANES), order))
+
+    if two:
+
+        @_primitive
+        def shuffled(typing: Any, a: Any, b: Any) -> Any:
+            return VECTOR(VECTOR, VECTOR), generate
+    else:
+
+        @_primitive
+        def shuffled(typing: Any, a: Any) -> Any:
+            return VECTOR(VECTOR), generate
+
+    return shuffled
+
+
+later = _shuffle([0, *range(LANES - 1)])  # every lane the one before it; the first stays
+evens = _shuffle(list(range(0, 2 * LANES, 2)), two=True)
+odds = _shuffle(list(range(1, 2 * LANES, 2)), two=True)
+zip_low = _shuffle([lane // 2 + LANES * (lane % 2) for lane in range(LANES)], two=True)
+zip_high = _shuffle([(lane + LANES) // 2 + LANES * (lane % 2) for lane in range(LANES)], two=True)
+
+
+@inlined
+def total(v):  # type: ignore[no-untyped-def]
+    """Sum of the lanes, in double precision."""
+    s = np.float64(0)
+    for i in range(LANES):
+        s += lane(v, i)
+    return s
+
+
+@inlined
+def load_upto(array, index, count):  # type: ignore[no-untyped-def]
+    """Eight values, or the `count` that there are, and zeros; None for enough."""
+    if count is None:
+        return load(array, index)
+    return load(array, index) if count >= LANES else load_first(array, index, count)
+
+
+@inlined
+def store_upto(array, index, count, vector):  # type: ignore[no-untyped-def]
+    """Put eight values, or the first `count`; None for all."""
+    if count is None or count >= LANES:
+        store(array, index, vector)
+    else:
+        store_first(array, index, count, vector)
