@@ -42,7 +42,7 @@ def _blend(start, weights, first, last, lines, base, size, add, out, to):  # typ
 
     Lines of `size` values begin at `base`. Those without a weight are not read: they may have NaN.
     """
-    whole = size // LANES * LANES
+    whole, begin = size // LANES * LANES, np.int64(0)
     for i in range(first, last):
         k0, k1 = 0, len(weights)
         while k1 > 0 and weights[k1 - 1, i] == 0:
@@ -50,7 +50,7 @@ def _blend(start, weights, first, last, lines, base, size, add, out, to):  # typ
         while k0 < k1 and weights[k0, i] == 0:
             k0 += 1
         at = base + np.int64(start[i]) * size
-        _sum(weights, i, k0, k1, lines, at, size, add, 0, whole, None, out, to)
+        _sum(weights, i, k0, k1, lines, at, size, add, begin, whole, None, out, to)
         if whole < size:
             _sum(weights, i, k0, k1, lines, at, size, add, whole, size, size - whole, out, to)
         to += size
@@ -134,21 +134,21 @@ def _goes(start, weights, i, step):  # type: ignore[no-untyped-def]
 
 
 @part
-def _along_rows(start, weights, channels, rows, source, base, size, way, add, out, to):  # type: ignore[no-untyped-def]
+def _along_rows(start, weights, channels, rows, source, size, way, add, out, to):  # type: ignore[no-untyped-def]
     """Rows of `size` values, `channels` interleaved, each resampled; one after the other."""
-    length = len(start)
+    length, begin = len(start), np.int64(0)
     step, first, last = way
     for row in range(rows):
-        at, here = base + row * size, to + row * length * channels
+        at, here = row * size, to + row * length * channels
         if channels > 1:
-            _blend(start, weights, 0, length, source, at, channels, add, out, here)
+            _blend(start, weights, begin, length, source, at, channels, add, out, here)
             continue
         done = first
         if step == 2:
             done = _halve(weights, source, at + np.int64(start[first]), first, last, add, out, here)
         elif step == 1:
             done = _double(weights, source, at + np.int64(start[first]), first, last, add, out, here)
-        _any(start, weights, source, at, 0, first, add, out, here)
+        _any(start, weights, source, at, begin, first, add, out, here)
         _any(start, weights, source, at, done, length, add, out, here)
 
 
@@ -162,14 +162,16 @@ def resample(start, stop, image, before, channels, sx, wx, sy, wy, sz, wz, add, 
     nx, ny, nz = before
     way = regular(sz, wz)
     plane, rows = np.empty(ny * nz, np.float32), np.empty(max(my * nz, ny * mz), np.float32)
+    # Not constants, for each of which Numba would compile the parts anew.
+    begin, no = np.int64(0), mx < 0
     for item in range(start, stop):
         p, x = item // mx, item % mx
         to = item * my * mz
-        _blend(sx, wx, x, x + 1, image, p * nx * ny * nz, ny * nz, False, plane, 0)
+        _blend(sx, wx, x, x + 1, image, p * nx * ny * nz, ny * nz, no, plane, begin)
         # Whichever leaves less to do comes first.
         if my <= ny:
-            _blend(sy, wy, 0, my, plane, 0, nz, False, rows, 0)
-            _along_rows(sz, wz, channels, my, rows, 0, nz, way, add, out, to)
+            _blend(sy, wy, begin, my, plane, begin, nz, no, rows, begin)
+            _along_rows(sz, wz, channels, my, rows, nz, way, add, out, to)
         else:
-            _along_rows(sz, wz, channels, ny, plane, 0, nz, way, False, rows, 0)
-            _blend(sy, wy, 0, my, rows, 0, mz, add, out, to)
+            _along_rows(sz, wz, channels, ny, plane, nz, way, no, rows, begin)
+            _blend(sy, wy, begin, my, rows, begin, mz, add, out, to)

@@ -69,8 +69,8 @@ class LevelProblem:
         lam = self.lam.to(state.u).expand(n)
         diagonal = [k for k, (a, b) in enumerate(block_index(ndim)) if a == b]
         # In double precision the mean does not depend on how threads share out the sum.
-        mean = state.normal.blocks[:, diagonal].flatten(1).mean(1, dtype=torch.float64).to(state.u)
-        shift = self.method.damping * mean
+        means = [state.normal.blocks[:, k].flatten(1).mean(1, dtype=torch.float64) for k in diagonal]
+        shift = self.method.damping * torch.stack(means).mean(0).to(state.u)
         # The data term is linearised in the step itself, the regulariser in the displacement.
         elastic = self.method.update.pull_back(state.u, state.elastic)
         rhs = -torch.addcmul(state.normal.gradient, lam[0], elastic)
@@ -94,10 +94,12 @@ class LevelProblem:
                 return state.u, StopReason.STATIONARY
             if info.status is SolveStatus.BREAKDOWN:
                 return state.u, StopReason.SOLVER
-            velocity = control.capped(delta + self.method.momentum * velocity)
-            fraction = 1.0
+            momentum, fraction = self.method.momentum, 1.0
+            velocity = control.capped(delta + momentum * velocity if momentum else delta)
             for _ in range(control.halvings + 1):
-                joined, taken, smallest = control.guarded(state.u, fraction * velocity, self.method.update)
+                joined, taken, smallest = control.guarded(
+                    state.u, velocity if fraction == 1 else fraction * velocity, self.method.update
+                )
                 trial = self.state(joined, state.covered)
                 accepted = trial.energy() <= control.ceiling(energies)
                 if accepted:

@@ -52,8 +52,11 @@ class StepControl:
         """Shorten what is longer than `longest`, voxel by voxel; (N, D, *S)."""
         if self.longest == float("inf"):
             return step
+        squared = squared_length(step)
+        if not squared.requires_grad and float(squared.max()) <= self.longest**2:
+            return step
         # Short steps are masked before the root: it has no derivative at zero.
-        return step * (self.longest / squared_length(step).clamp_min(self.longest**2).sqrt())
+        return step * (self.longest / squared.clamp_min(self.longest**2).sqrt())
 
     def guarded(self, u: Tensor, step: Tensor, update: Update) -> tuple[Tensor, Tensor, float]:
         """Join a step to u, shortened around voxels that it would fold.
