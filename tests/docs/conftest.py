@@ -1,0 +1,114 @@
+"""The files that the pages speak of, small and synthetic, in the folder in which the blocks of a page run."""
+
+import json
+import re
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from learngn.grid import Grid
+from learngn.io import read_dataset, read_grid, read_image, write_learn2reg, write_transform
+from learngn.phantom import ORGANS, abdomens
+from learngn.transform import Affine
+
+SHAPE = (32, 28, 24)
+SUBJECTS = 6
+
+# What the pages call a scan, and which of the two phantoms' files it is here.
+COPIES = {
+    "fixed.nii.gz": ("fixed.nii.gz", "exhale.nii.gz", "first.nii.gz", "scans/A_0000.nii.gz", "s0001/ct.nii.gz"),
+    "moving.nii.gz": ("moving.nii.gz", "inhale.nii.gz", "second.nii.gz", "scans/B_0000.nii.gz", "s0002/ct.nii.gz"),
+    "fixed_labels.nii.gz": (
+        "fixed_labels.nii.gz",
+        "f.nii.gz",
+        "segmentations/fixed.nii.gz",
+        "scores/A.nii.gz",
+        "s0001/segmentations/organs.nii.gz",
+    ),
+    "moving_labels.nii.gz": (
+        "moving_labels.nii.gz",
+        "m.nii.gz",
+        "organs.nii.gz",
+        "segmentations/moving.nii.gz",
+        "scores/B.nii.gz",
+        "s0002/segmentations/organs.nii.gz",
+    ),
+    "points.csv": ("points.csv", "exhale.csv", "inhale.csv"),
+    "displacement.nii.gz": ("displacement.nii.gz",),
+}
+
+
+@pytest.fixture(scope="session")
+def samples(tmp_path_factory) -> Path:
+    """Two phantoms with labels and points, and a data set of six."""
+    root = tmp_path_factory.mktemp("samples")
+    phantoms = list(abdomens(SUBJECTS, SHAPE, seed=1))
+    for side, phantom in zip(("fixed", "moving"), phantoms, strict=False):
+        phantom.scan.save(root / f"{side}.nii.gz")
+        phantom.labels.save(root / f"{side}_labels.nii.gz")
+    np.savetxt(root / "points.csv", np.array([[8, 8, 8], [12, 10, 6]]), delimiter=",", fmt="%.1f")
+    grid = phantoms[0].scan.grid
+    write_transform(_shift(grid), root / "displacement.nii.gz", reference=grid)
+    for folder in ("imagesTr", "labelsTr"):
+        (root / folder).mkdir()
+    names = [f"Toy_{number:04d}_0000.nii.gz" for number in range(1, SUBJECTS + 1)]
+    for name, phantom in zip(names, phantoms, strict=True):
+        phantom.labels.save(root / "imagesTr" / name)  # features of scans and of label maps both read them
+        phantom.labels.save(root / "labelsTr" / name)
+    description = {
+        "name": "Toy",
+        "labels": {str(value): name for value, name in ORGANS.items()},
+        "training": [{"image": f"./imagesTr/{name}"} for name in names],
+        "registration_val": [{"fixed": f"./imagesTr/{names[-2]}", "moving": f"./imagesTr/{names[-1]}"}],
+    }
+    (root / "Toy_dataset.json").write_text(json.dumps(description))
+    return root
+
+
+@pytest.fixture
+def prepare(samples, tmp_path, monkeypatch):
+    """Fill a folder with what a page names and make it the current one; returns the page's first variables."""
+
+    def prepared(text: str) -> dict[str, object]:
+        for source, names in COPIES.items():
+            for name in names:
+                (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(samples / source, tmp_path / name)
+        for name in {"Toy_dataset.json", *re.findall(r"\b\w+_dataset\.json", text)} - {"Phantoms_dataset.json"}:
+            _data_set(samples, tmp_path, name)
+        _data_set(samples, tmp_path / "AbdomenCTCT", "AbdomenCTCT_dataset.json")
+        _fields(tmp_path / "AbdomenCTCT", tmp_path / "theirs")
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setattr("learngn.cli.demo._SHAPE", SHAPE)
+        channels = read_image(samples / "fixed.nii.gz").data
+        return {
+            "__name__": "__main__",
+            "fixed": read_image(samples / "fixed.nii.gz"),
+            "moving": read_image(samples / "moving.nii.gz"),
+            "channels_of_fixed": channels,
+            "channels_of_moving": channels,
+        }
+
+    return prepared
+
+
+def _data_set(samples: Path, root: Path, name: str) -> None:
+    for folder in ("imagesTr", "labelsTr"):
+        shutil.copytree(samples / folder, root / folder, dirs_exist_ok=True)
+    shutil.copy(samples / "Toy_dataset.json", root / name)
+
+
+def _fields(dataset: Path, folder: Path) -> None:
+    """Displacements of another method: a shift."""
+    folder.mkdir()
+    for pair in read_dataset(dataset).validation:
+        grids = [read_grid(subject.image) for subject in (pair.fixed, pair.moving)]
+        write_learn2reg(_shift(grids[0]), folder / pair.field_name, *grids)
+
+
+def _shift(grid: Grid) -> Affine:
+    matrix = np.eye(grid.ndim + 1)
+    matrix[:-1, -1] = 1.0  # [mm]
+    return Affine(matrix)
