@@ -126,6 +126,8 @@ FIELDS = [
     ("far away", 268, "<f", (1e30,), "qform"),
     ("wider values", 70, "<h", (64,), "bytes"),
     ("unknown values", 70, "<h", (9999,), "cannot read"),
+    ("vectors of colours", 68, "<2h", (1007, 128), "vectors"),
+    ("vectors of complex numbers", 68, "<2h", (1006, 32), "vectors"),
     ("voxels before the file", 108, "<f", (-352.0,), "byte -352"),
     ("voxels nowhere", 108, "<f", (float("nan"),), "byte"),
     ("voxels behind the file", 108, "<f", (1e6,), "bytes"),

@@ -23,6 +23,11 @@ _DAMAGED = cast("type[Exception]", isal_zlib.error)
 _BYTES = {2: 1, 4: 2, 8: 4, 16: 4, 32: 8, 64: 8, 128: 3, 256: 1, 512: 2, 768: 4, 1024: 8, 1280: 8, 1536: 16, 1792: 16,
           2048: 32, 2304: 4}  # fmt: skip
 _FLOATS = {"16": "f4", "64": "f8"}
+_PARTS = (32, 128, 1792, 2048, 2304)  # complex numbers and colours: values of several parts
+_VECTORS = (
+    1006,
+    1007,
+)  # intents by which ITK makes the fifth axis a vector; of values of parts it then writes too many
 _HEADER = 348
 _FARTHEST = 1e9  # [mm]
 
@@ -139,6 +144,12 @@ def check_header(path: Path, what: str, error: type[LearnGNError]) -> None:
         raise error(
             f"{what} {path}", f"values of type {kind}, which we cannot read", f"one of NIfTI's types {known_kinds}",
             "fetch the file again",
+        )  # fmt: skip
+    (intent,) = struct.unpack_from(f"{order}h", raw, 68)
+    if intent in _VECTORS and kind in _PARTS:
+        raise error(
+            f"{what} {path}", f"vectors whose components are of type {kind}, which we cannot read",
+            "vectors of numbers", "fetch the file again",
         )  # fmt: skip
     (start,) = struct.unpack_from(f"{order}f", raw, 108)
     if not 0 <= start < 2**31:  # NaN fails
