@@ -97,6 +97,8 @@ def warp_labels(moving: LabelArray, displacement: NDArray[np.floating]) -> Label
     This is ``map_coordinates`` by definition. :func:`learngn.sampling.warp_nearest`, which makes the label maps that
     users get, ends half a voxel further out, at the voxels' edges instead of their centres, as ITK does.
     """
+    if moving.shape == displacement.shape[1:] and not displacement.any():
+        return moving
     identity = np.indices(displacement.shape[1:])
     return np.asarray(map_coordinates(moving, identity + displacement, order=0))
 

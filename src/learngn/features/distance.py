@@ -18,25 +18,53 @@ from learngn.image import Image
 
 
 def signed_root_distances(
-    labels: NDArray[Any], values: Sequence[int], spacing: NDArray[np.float64]
+    labels: NDArray[Any], values: Sequence[int], spacing: NDArray[np.float64], reach: float = float("inf")
 ) -> Iterator[NDArray[np.float32]]:
-    """√distance to the boundary of every label, positive inside, each of the map's shape [√mm].
+    """√distance to the boundary of every label, or of a mask, positive inside, each of the map's shape [√mm].
 
     The root flattens what is far: a point deep in the background says little about where it belongs. The boundary
-    lies half a voxel from the outermost centres.
+    lies half a voxel from the outermost centres. Beyond `reach` outside [mm] it may be any distance from there on.
     """
-    anisotropy = tuple(float(s) for s in spacing)
     half = np.float32(spacing.min() / 2)
-    # The insides of all labels take one transform together, the outsides one each.
-    inside = edt.edt(labels, anisotropy=anisotropy, black_border=False, parallel=torch.get_num_threads())
+    if labels.dtype == np.bool_:  # one transform for both sides: to the nearest voxel that differs
+        yield _signed_root(_to_boundary(labels.view(np.uint8) + 1, spacing), labels, half)
+        return
+    # The insides of all labels take one transform together, the outsides one each, as far as they are asked for.
+    inside = _to_boundary(labels, spacing)
     for value in values:
         mask = labels == value
-        if mask.all():
-            yield np.zeros(mask.shape, dtype=np.float32)
-            continue
-        outside = edt.edt(~mask, anisotropy=anisotropy, black_border=False, parallel=torch.get_num_threads())
-        distance = np.where(mask, inside - half, half - outside)
-        yield np.copysign(np.sqrt(np.abs(distance)), distance)
+        box = _around(mask, reach / spacing)
+        outside = _to_boundary(np.ascontiguousarray(~mask[box]), spacing)
+        whole = np.full(labels.shape, -np.sqrt(np.float32(reach)), dtype=np.float32)
+        whole[box] = _signed_root(np.where(mask[box], inside[box], outside), mask[box], half)
+        yield whole
+
+
+def _around(mask: NDArray[np.bool_], reach: NDArray[np.float64]) -> tuple[slice, ...]:
+    """What encloses a mask, `reach` [voxel] and one more voxel about; all where there is no end to it."""
+    box = []
+    for axis, size in enumerate(mask.shape):
+        used = np.flatnonzero(mask.any(axis=tuple(other for other in range(mask.ndim) if other != axis)))
+        margin = min(float(size), np.ceil(reach[axis]) + 1)
+        box.append(
+            slice(max(0, int(used[0] - margin)), min(size, int(used[-1] + margin) + 1)) if len(used) else slice(None)
+        )
+    return tuple(box)
+
+
+def _to_boundary(labels: NDArray[Any], spacing: NDArray[np.float64]) -> NDArray[np.float32]:
+    """Distance to the nearest voxel of another label, zero where there is no label [mm]."""
+    anisotropy = tuple(float(s) for s in spacing)
+    threads = torch.get_num_threads()
+    return np.asarray(edt.edt(labels, anisotropy=anisotropy, black_border=False, parallel=threads), dtype=np.float32)
+
+
+def _signed_root(distance: NDArray[np.float32], mask: NDArray[np.bool_], half: np.float32) -> NDArray[np.float32]:
+    """√distance to the boundary, half a voxel nearer than the next centre, negative outside the mask."""
+    if mask.all():
+        return np.zeros(mask.shape, dtype=np.float32)
+    root = torch.from_numpy(distance).sub_(float(half)).abs_().sqrt_()
+    return torch.where(torch.from_numpy(mask), root, -root).numpy()
 
 
 @dataclass(frozen=True)
@@ -145,7 +173,7 @@ def _distances(
     grid = image.grid.coarsened(spacing)
     labels = image.data[0, 0].cpu().numpy()
     labels = np.ascontiguousarray(labels != 0 if merged else labels)
-    maps = signed_root_distances(labels, values, image.grid.spacing)
+    maps = signed_root_distances(labels, values, image.grid.spacing, reach)
     channels = [sampling.pool(torch.from_numpy(m)[None, None], grid.shape) for m in maps]
     limit = float(np.sqrt(reach))
     data = torch.cat(channels, dim=1).clamp(-limit, limit).to(image.data.device)
