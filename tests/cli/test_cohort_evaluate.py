@@ -45,6 +45,9 @@ def test_cohort_and_its_scores(learngn, dataset, tmp_path, fast, files_in):
         assert got["sdlogj"] == pytest.approx(record["sdlogj"], rel=1e-4)
         assert got["hd95"] == pytest.approx(record["hd95"])
     assert summary["labels"]["1"]["name"] == "first"
+    (tmp_path / "names.json").write_text('{"1": "liver", "2": "spleen"}')
+    named = learngn("evaluate", dataset, "--fields", out, "--json", "--label-names", tmp_path / "names.json")
+    assert json.loads(named.stdout)["labels"]["1"]["name"] == "liver"
     rows = list(csv.DictReader((tmp_path / "scores.csv").read_text().splitlines()))
     assert float(rows[0]["dice_mean"]) == pytest.approx(records(out)[0]["dice_mean"])
     assert (tmp_path / "e" / "scores.csv").read_text() == (tmp_path / "scores.csv").read_text()

@@ -71,6 +71,30 @@ def test_scores_without_labels(learngn, scans, tmp_path, fast):
     assert metrics["std_log_jacobian"] > 0
 
 
+def test_names_of_labels(learngn, scans, tmp_path, fast):
+    names = {"labels": {"0": "background", "1": "liver", "2": "spleen"}}
+    for file, content in (("Toy_dataset.json", names), ("names.json", names["labels"])):
+        (tmp_path / file).write_text(json.dumps(content))
+        options = ("-o", tmp_path / "out", "--label-names", tmp_path / file, *with_truth(scans), *fast)
+        assert learngn("register", scans["fixed"], scans["moving"], *options).exit_code == 0
+        metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())
+        assert metrics["label_names"] == {"1": "liver", "2": "spleen"}
+        assert "spleen" in (tmp_path / "out" / "report.html").read_text()
+
+
+@pytest.mark.parametrize("content", ["{", "[]", '{"liver": "1"}', '{"labels": []}', None])
+def test_names_that_are_none(content, learngn, scans, tmp_path, fast):
+    path = tmp_path / "names.json"
+    if content is not None:
+        path.write_text(content)
+    arguments = (scans["fixed"], scans["moving"], "-o", tmp_path / "out", "--label-names", path)
+    result = learngn("register", *arguments, *fast)
+    assert result.exit_code == 2
+    assert str(path) in result.stderr
+    assert result.stderr.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
 def test_quiet(learngn, scans, tmp_path, fast):
     arguments = ("-o", tmp_path / "out", "-q", "--no-affine", "--no-report", *fast)
     result = learngn("register", scans["fixed"], scans["moving"], *arguments)

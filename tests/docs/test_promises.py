@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import typer
+from typer.testing import CliRunner
 
 from learngn.cli import app
 from learngn.learning import TrainingConfig
@@ -70,6 +71,15 @@ def test_defaults_of_a_training_are_those_of_the_code(heading):
         except ValueError:
             continue  # in words
         assert numbers == [defaults[name] for name in names]
+
+
+def test_keys_of_a_result_are_described(prepare):
+    prepare("")
+    labels = ("--fixed-labels", "f.nii.gz", "--moving-labels", "m.nii.gz")
+    arguments = ("fixed.nii.gz", "moving.nii.gz", "-o", "result", *labels, "--symmetric", "--no-report")
+    assert CliRunner().invoke(app, ["register", *arguments]).exit_code == 0
+    described = set(re.findall(r"`(\w+)`", (ROOT / "docs" / "formats.md").read_text()))
+    assert set(json.loads(Path("result/metrics.json").read_text())) <= described
 
 
 def test_every_part_has_a_reference_page():

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from learngn.cli import console
+from learngn.cli.options import LabelNames
 from learngn.errors import DatasetError
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ def evaluate(
     plot: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Draw the methods side by side: .png, .svg or .pdf.")
     ] = None,
+    label_names: LabelNames = None,
     test: Annotated[RankingTest, typer.Option(help="Of the ranking of several methods.")] = RankingTest.RANK_SUM,
     json: console.Json = False,
     quiet: console.Quiet = False,
@@ -58,10 +60,11 @@ def evaluate(
 
     from learngn.evaluation import compare_methods, score_dataset, summarise
     from learngn.evaluation.tables import render, render_comparison
-    from learngn.io import check_writable, choose_pairs, read_dataset, write_json, write_text
+    from learngn.io import check_writable, choose_pairs, read_dataset, read_label_names, write_json, write_text
 
     folders = named_folders(fields)
     description = read_dataset(dataset)
+    names = description.label_names if label_names is None else read_label_names(label_names)
     chosen = choose_pairs(description, pairs)
     if output is not None:
         check_writable(output)
@@ -74,7 +77,7 @@ def evaluate(
         task = bars.add_task("scoring", total=len(chosen) * len(folders))
         for name, folder in folders.items():
             scores = score_dataset(description, folder, pairs=chosen, progress=lambda *_: bars.update(task, advance=1))
-            summaries[name] = summarise(scores, np.random.default_rng(_SEED), names=description.label_names)
+            summaries[name] = summarise(scores, np.random.default_rng(_SEED), names=names)
     alone = next(iter(summaries.values()))
     comparison = compare_methods(summaries, test=test.value) if len(summaries) > 1 else None
     result = alone.to_json() if comparison is None else comparison.to_json()

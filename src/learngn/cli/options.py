@@ -136,6 +136,15 @@ RegulariserName = Annotated[
         rich_help_panel=_PANEL,
     ),
 ]
+LabelNames = Annotated[
+    Path | None,
+    typer.Option(
+        "--label-names",
+        metavar="FILE",
+        help='Names of the labels, for scores and report: a data set, or JSON with {"1": "liver"}.',
+        show_default=False,
+    ),
+]
 INFINITE = float("inf")
 KeypointScale = Annotated[
     float,

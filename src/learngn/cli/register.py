@@ -19,6 +19,7 @@ from learngn.cli.options import (
     Features,
     Iterations,
     KeypointScale,
+    LabelNames,
     Lambda,
     NoAffine,
     NoFolds,
@@ -56,6 +57,7 @@ def register(
     no_affine: NoAffine = False,
     fixed_labels: Annotated[Path | None, typer.Option(help="Label map of FIXED: for the scores.")] = None,
     moving_labels: Annotated[Path | None, typer.Option(help="Label map of MOVING: for the scores, and warped.")] = None,
+    label_names: LabelNames = None,
     fixed_landmarks: Annotated[Path | None, typer.Option(help="Points in FIXED (CSV): for the scores.")] = None,
     moving_landmarks: Annotated[Path | None, typer.Option(help="The same points in MOVING (CSV).")] = None,
     fixed_mask: Annotated[Path | None, typer.Option(help="Where FIXED counts: an image from 0 to 1.")] = None,
@@ -86,6 +88,8 @@ def register(
 
     Example:  learngn register fixed.nii.gz moving.nii.gz -o result --features mind
     """
+    from learngn.io import read_label_names
+
     limit_threads(threads)
     options = RegistrationOptions(
         features=features,
@@ -124,6 +128,7 @@ def register(
         keypoint_scale=keypoint_scale,
         report=report,
         command=shlex.join(["learngn", *sys.argv[1:]]),
+        label_names=None if label_names is None else read_label_names(label_names),
     )
     metrics = job.run(quiet=quiet)
     where = f"see {output / 'report.html'}" if report else f"written to {output}"

@@ -7,7 +7,7 @@ one convention, of :mod:`learngn.grid` and :mod:`learngn.transform`.
 from __future__ import annotations
 
 from learngn.io.atomic import atomic_path, check_writable, temporary_folder, write_json, write_text
-from learngn.io.dataset import Dataset, Pair, Subject, find_subject, read_dataset, scan_numbers
+from learngn.io.dataset import Dataset, Pair, Subject, find_subject, read_dataset, read_label_names, scan_numbers
 from learngn.io.documents import parse_json
 from learngn.io.images import read_grid, read_image, write_image
 from learngn.io.itk import from_sitk, to_sitk
@@ -36,6 +36,7 @@ __all__ = [
     "read_dataset",
     "read_grid",
     "read_image",
+    "read_label_names",
     "read_landmarks",
     "read_learn2reg",
     "read_module",

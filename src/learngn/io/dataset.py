@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import reprlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from os.path import isfile  # False for names that cannot be, where pathlib raises
@@ -140,6 +141,24 @@ def read_dataset(path: str | Path) -> Dataset:
     return Dataset(name, path.parent, read_grid(scans[0]).ndim, training, validation, labels, paired, test)
 
 
+def read_label_names(path: str | Path) -> dict[int, str]:
+    """Names of labels, without the background: of a data set, or of a file that holds them alone.
+
+    Parameters
+    ----------
+    path : Path
+        ``NAME_dataset.json``, the folder that holds it, or a JSON file with ``{"1": "liver"}``, alone or as ``labels``.
+
+    Raises
+    ------
+    DatasetError
+        If the file is missing, or has no such names.
+    """
+    path = _description_in(Path(path))
+    content = _load(path)
+    return _label_names(content.get("labels", content), path)
+
+
 def _description_in(path: Path) -> Path:
     if not path.is_dir():
         return path
@@ -256,5 +275,7 @@ def _label_names(entry: Any, path: Path) -> dict[int, str]:
     if isinstance(entry, dict) and entry and all(isinstance(value, dict) for value in entry.values()):
         entry = next(iter(entry.values()))
     if not isinstance(entry, dict) or not all(str(key).isdecimal() and len(str(key)) < _DIGITS for key in entry):
-        raise DatasetError(f"data set {path}", f"'labels': {entry!r}", "names by number", "correct the description")
+        raise DatasetError(
+            f"data set {path}", f"'labels': {reprlib.repr(entry)}", "names by number", "correct the description"
+        )
     return {int(key): str(value) for key, value in entry.items() if int(key) != 0}
