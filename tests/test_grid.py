@@ -6,6 +6,7 @@ import SimpleITK as sitk
 
 from learngn import Grid
 from learngn.errors import GeometryError
+from learngn.grid import bounding_box
 
 
 def rotation(ndim: int) -> np.ndarray:
@@ -233,3 +234,12 @@ def test_what_is_no_grid(shape, affine, message):
 
 def test_tiny_voxels_are_not_singular():
     assert Grid.from_spacing((4, 5, 6), 1e-4).spacing == pytest.approx(1e-4)
+
+
+@pytest.mark.parametrize("shape", [(9, 8), (7, 9, 8)], ids=str)
+def test_bounding_box_of_a_mask(shape):
+    mask = np.zeros(shape, dtype=bool)
+    assert bounding_box(mask) is None
+    mask[(2,) * len(shape)] = mask[(5, *[3] * (len(shape) - 1))] = True
+    assert bounding_box(mask) == (slice(2, 6), *[slice(2, 4)] * (len(shape) - 1))
+    assert bounding_box(np.ones(shape, dtype=bool)) == tuple(slice(0, n) for n in shape)

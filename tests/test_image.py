@@ -23,6 +23,13 @@ def test_scans_become_float32_and_labels_stay(dtype):
     assert labels.label_values == [1, 2, 3, 4, 5, 6]
 
 
+@pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.int32])
+@pytest.mark.parametrize("values", [[0, 0], [3, 0], [7, 255, 7]], ids=str)
+def test_label_values_whatever_the_integers(dtype, values):
+    array = np.resize(np.array(values, dtype=dtype), GRID.shape)
+    assert Image.from_array(array, GRID, labels=True).label_values == sorted(set(values) - {0})
+
+
 def test_a_tensor_of_the_right_type_is_not_copied():
     values = torch.rand(4, 5, 6)
     assert Image.from_array(values, GRID).data.data_ptr() == values.data_ptr()

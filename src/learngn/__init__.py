@@ -7,19 +7,20 @@ from typing import TYPE_CHECKING, Any
 
 from learngn._version import __version__
 from learngn.errors import LearnGNError
-from learngn.grid import Grid
 
 if TYPE_CHECKING:
+    from learngn.grid import Grid
     from learngn.image import Image
     from learngn.registration import Registration, register
     from learngn.settings import Settings
     from learngn.transform import Affine, Composite, DisplacementField, Transform
 
-# What needs torch is imported when first used: `import learngn` and `learngn --help` stay fast.
+# What needs NumPy or torch is imported when first used: `import learngn` and `learngn --help` stay fast.
 _LAZY = {
     "Affine": "learngn.transform",
     "Composite": "learngn.transform",
     "DisplacementField": "learngn.transform",
+    "Grid": "learngn.grid",
     "Image": "learngn.image",
     "Registration": "learngn.registration",
     "Settings": "learngn.settings",

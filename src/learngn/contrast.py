@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import scipy  # its parts are imported when they are used
 import torch
-from scipy.optimize import brentq
 
 from learngn import sampling
 from learngn.features import Combined, Feature, Intensity, LocalIntensity
@@ -96,7 +96,7 @@ def _exponent(fixed: Image, moving: Image, matrix: FloatArray, spacing: float) -
     low, high = np.log(_EXPONENTS)
     if excess(low) <= 0 or excess(high) >= 0:
         return float(np.exp(low if excess(low) <= 0 else high))
-    return float(np.exp(brentq(excess, low, high, xtol=1e-3)))
+    return float(np.exp(scipy.optimize.brentq(excess, low, high, xtol=1e-3)))
 
 
 def _brightened(moving: Image, exponent: float) -> Image:

@@ -226,3 +226,16 @@ def apply_affine(matrix: FloatArray, points: ArrayLike) -> FloatArray:
     """Apply a homogeneous matrix, shape (D+1, D+1), to points, shape (..., D)."""
     points = np.asarray(points, dtype=np.float64)
     return np.asarray(points @ matrix[:-1, :-1].T + matrix[:-1, -1])
+
+
+def bounding_box(mask: NDArray[np.bool_]) -> tuple[slice, ...] | None:
+    """What encloses the voxels of a mask; None if there are none."""
+    box: list[slice] = []
+    for axis in range(mask.ndim):
+        # Axis by axis of what is left: after the first one that is little.
+        part = mask[tuple(box)]
+        used = np.flatnonzero(part.any(axis=tuple(other for other in range(mask.ndim) if other != axis)))
+        if not len(used):
+            return None
+        box.append(slice(int(used[0]), int(used[-1]) + 1))
+    return tuple(box)

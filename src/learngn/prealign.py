@@ -6,9 +6,8 @@ from dataclasses import dataclass, replace
 from itertools import permutations, product
 
 import numpy as np
+import scipy  # its parts are imported when they are used
 import torch
-from scipy.linalg import polar
-from scipy.spatial.transform import Rotation
 
 from learngn import sampling
 from learngn.errors import GeometryError
@@ -111,7 +110,7 @@ def affine_spacing(fixed: Grid) -> float:
 
 def _rotation(matrix: FloatArray) -> FloatArray:
     """The rotation within a linear map, (D, D)."""
-    return np.asarray(polar(matrix[:-1, :-1])[0])
+    return np.asarray(scipy.linalg.polar(matrix[:-1, :-1])[0])
 
 
 def _tilt(fixed: Grid, moving: Grid, rotation: FloatArray) -> float:
@@ -121,9 +120,9 @@ def _tilt(fixed: Grid, moving: Grid, rotation: FloatArray) -> float:
     for order, signs in product(permutations(range(ndim)), product((-1, 1), repeat=ndim)):
         axes = np.eye(ndim)[:, list(order)] * signs
         turn = np.eye(3)
-        turn[:ndim, :ndim] = polar(between @ axes.T)[0]
+        turn[:ndim, :ndim] = scipy.linalg.polar(between @ axes.T)[0]
         if np.linalg.det(turn) > 0:
-            angles.append(Rotation.from_matrix(turn).magnitude())
+            angles.append(scipy.spatial.transform.Rotation.from_matrix(turn).magnitude())
     return float(np.rad2deg(min(angles, default=0.0)))
 
 

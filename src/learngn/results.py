@@ -17,7 +17,7 @@ from typing import Any
 from learngn._version import __version__
 from learngn.clock import Clock
 from learngn.errors import OutputError
-from learngn.evaluation import PairScores, Truth
+from learngn.evaluation import PairScores
 from learngn.evaluation.scores import json_number
 from learngn.image import Image
 from learngn.io import check_writable, temporary_folder, write_image, write_json, write_transform
@@ -146,7 +146,7 @@ def write_files(
 
 def write_metrics(
     registration: Registration,
-    truth: Truth,
+    scores: PairScores,
     directory: Path,
     *,
     inputs: Mapping[str, Path],
@@ -155,13 +155,12 @@ def write_metrics(
     label_names: Mapping[int, str] | None = None,
     recognised: Recognised | None = None,
 ) -> dict[str, Any]:
-    """Score a registration and write ``metrics.json``; see docs/formats.md for its keys.
+    """Write ``metrics.json``; see docs/formats.md for its keys.
 
     Parameters
     ----------
     registration : Registration
-    truth : Truth
-        What it is scored with.
+    scores : PairScores
     directory : Path
     inputs : dict
         Files read, by role: ``fixed``, ``moving``, ``fixed_labels``, ...
@@ -178,8 +177,6 @@ def write_metrics(
     dict
         What was written.
     """
-    peak_memory = _peak_memory_mb()  # before scoring, which is no part of the work
-    scores = truth.score(registration.transform, (registration.fixed.name, registration.moving.name))
     metrics: dict[str, Any] = {
         "version": __version__,
         "command": command,
@@ -190,7 +187,7 @@ def write_metrics(
         **_scores_json(scores),
         "label_names": {str(label): name for label, name in (label_names or {}).items()},
         "seconds": dict(seconds),
-        "peak_memory_mb": peak_memory,
+        "peak_memory_mb": _peak_memory_mb(),
         **outcome(registration),
         **({} if registration.inverse_error is None else {"inverse_error": registration.inverse_error}),
         "history": [_iteration_json(step) for step in registration.history],

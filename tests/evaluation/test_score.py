@@ -81,6 +81,19 @@ def test_labels_of_the_challenge_and_of_the_sampler(shape, dtype):
     assert within.mean() > 0.3
 
 
+@pytest.mark.parametrize(("shape", "moving_shape"), [((41, 37), (30, 44)), ((60, 50, 40), (45, 61, 33))], ids=str)
+def test_labels_of_the_challenge_are_those_of_scipy(shape, moving_shape):
+    """In several goes, to another shape, far out, and just at the border."""
+    rng = np.random.default_rng(4)
+    moving = rng.integers(1, 9, moving_shape, dtype=np.int16)
+    for displacement in (
+        rng.normal(size=(len(shape), *shape), scale=9).astype(np.float32),
+        rng.choice([-1e-7, 0.0, 0.5], (len(shape), *shape)),
+    ):
+        expected = map_coordinates(moving, np.indices(shape) + displacement, order=0)
+        np.testing.assert_array_equal(warp_labels(moving, displacement), expected)
+
+
 @pytest.mark.parametrize("codes", [(1, 1, 1), (-1, 1, 1), (-1, -1, 1), (1, -1, -1)])
 def test_another_orientation_of_the_moving_scan_changes_no_score(codes):
     shape = (18, 16, 14)

@@ -76,6 +76,18 @@ def test_agrees_with_the_original_on_smooth_shapes(shape):
         assert found[label] == surface_distance.compute_robust_hausdorff(distances, 95.0)
 
 
+@pytest.mark.parametrize("shape", [(90, 80), (50, 60, 40)], ids=str)
+def test_whole_voxels_and_voxels_of_any_size_are_measured_alike(shape):
+    """The one by a distance transform, the other by a search tree: the same number to the last bit but the unit's."""
+    rng = np.random.default_rng(6)
+    fixed, warped = (scipy.ndimage.gaussian_filter(rng.normal(size=(2, *shape)), (0, *[3] * len(shape))) > 0.02).astype(
+        np.uint8
+    )
+    found = hd95(fixed, warped, [1])[1]
+    assert found > 2
+    assert hd95(fixed, warped, [1], [2.0] * len(shape))[1] == 2 * found
+
+
 @pytest.mark.parametrize("ndim", [2, 3])
 def test_translated_cube(ndim):
     fixed, warped = np.zeros((2, *[30] * ndim), dtype=np.uint8)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import gc
 import os
 
 from learngn.cli.app import app
@@ -14,4 +16,6 @@ def main() -> None:
     # Threads that wait for each other actively take the core that the other needs, where there is other work: five
     # times as slow. PyTorch reads this when it is first imported.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    # Nothing that is left at the end is looked through for garbage: half a second.
+    atexit.register(gc.freeze)
     app(prog_name="learngn")

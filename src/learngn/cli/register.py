@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -37,6 +38,7 @@ from learngn.cli.options import (
     limit_threads,
     linear,
 )
+from learngn.cli.startup import importing
 from learngn.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -88,9 +90,6 @@ def register(
 
     Example:  learngn register fixed.nii.gz moving.nii.gz -o result --features mind
     """
-    from learngn.io import read_label_names
-
-    limit_threads(threads)
     options = RegistrationOptions(
         features=features,
         affine=linear(affine, no_affine),
@@ -108,6 +107,10 @@ def register(
         file=settings,
         preset=preset,
     )
+    with importing():
+        from learngn.io import read_label_names
+
+        limit_threads(threads)
     job = Job(
         {
             "fixed": fixed,
@@ -168,11 +171,15 @@ class Job:
 
     def run(self, *, quiet: bool) -> dict[str, Any]:
         """Register, write the result folder, and return what ``metrics.json`` holds."""
-        from learngn.clock import Clock
-        from learngn.evaluation import read_truth
-        from learngn.io import read_image
-        from learngn.registration import register as register_pair
-        from learngn.results import check_inputs_kept, result_folder, write_files, write_metrics
+        with importing():
+            import torch
+
+            from learngn.clock import Clock
+            from learngn.evaluation import read_truth
+            from learngn.io import read_image
+            from learngn.kernels import warm
+            from learngn.registration import register as register_pair
+            from learngn.results import check_inputs_kept, result_folder, write_files, write_metrics
 
         check_inputs_kept(self.inputs, self.output)
         options, images, recognised, clock = self.options, None, None, Clock()
@@ -183,9 +190,15 @@ class Job:
         pair = self._pair(options)
         truth = read_truth(pair)
         settings, keypoints = options.settings(truth.fixed), self._keypoints(truth)
-        with result_folder(self.output) as folder, console.progress(quiet) as bars:
+        with (
+            result_folder(self.output) as folder,
+            console.progress(quiet) as bars,
+            ThreadPoolExecutor(1, "learngn-beside") as beside,
+        ):
             task = bars.add_task("preparing", total=sum(settings.iterations))
             console.compile_kernels(truth.fixed.ndim, bars)
+            if torch.get_num_threads() > 1:
+                beside.submit(warm.load, truth.fixed.ndim)
             registration = register_pair(
                 *(images or (pair.fixed.image, pair.moving.image)),
                 settings=settings,
@@ -196,13 +209,16 @@ class Job:
                 tissue=self.files.get("tissue"),
                 callback=lambda step: bars.update(task, advance=1, description=f"level 1/{step.stride:g}"),
             )
-            bars.update(task, description="writing")
+            bars.update(task, description="writing and scoring")
+            names = registration.fixed.name, registration.moving.name
+            scoring = beside.submit(truth.score, registration.transform, names)
+            if torch.get_num_threads() == 1:
+                scoring.result()
             warped = truth.moving_labels if self.files.get("moving_labels") else None
             seconds = write_files(registration, folder, warped, clock)
-            bars.update(task, description="scoring")
             metrics = write_metrics(
                 registration,
-                truth,
+                scoring.result(),
                 folder,
                 inputs=self.inputs,
                 seconds=seconds,

@@ -75,7 +75,9 @@ def std_log_jacobian(determinant: Tensor) -> float:
     float
         NaN if every voxel folds.
     """
-    return _spread(determinant[determinant > 0].clamp(_SMALLEST, _LARGEST).log())
+    unfolded = determinant > 0
+    kept = determinant.reshape(-1) if bool(unfolded.all()) else determinant[unfolded]
+    return _spread(kept.clamp(_SMALLEST, _LARGEST).log())
 
 
 def _spread(values: Tensor) -> float:

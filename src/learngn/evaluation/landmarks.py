@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
+import scipy  # its parts are imported when they are used
 from numpy.typing import ArrayLike, NDArray
-from scipy.ndimage import map_coordinates
 
 from learngn.errors import LandmarkError
 from learngn.grid import FloatArray
@@ -44,7 +44,9 @@ def tre(
             f"as many in both, {ndim} coordinates each",
             "check that the files belong together",
         )
-    moved = [map_coordinates(component, first.T, output=np.float64, order=3) for component in displacement]
+    moved = [
+        scipy.ndimage.map_coordinates(component, first.T, output=np.float64, order=3) for component in displacement
+    ]
     return distances(first + np.stack(moved, axis=1), second, moving_spacing)
 
 

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+import edt
 import numpy as np
+import scipy  # its parts are imported when they are used
+import torch
 from numpy.typing import NDArray
-from scipy.ndimage import find_objects
-from scipy.spatial import KDTree
 
 from learngn.errors import ShapeError
 from learngn.evaluation.overlap import LabelArray, check_same_shape
-from learngn.grid import FloatArray
+from learngn.grid import FloatArray, bounding_box
 
 _PERCENTILE = 0.95
 
@@ -58,31 +59,21 @@ def hd95(
             "pass one voxel size for each axis",
         )
     areas = _corner_areas(steps)
-    boxes = _bounding_boxes(fixed), _bounding_boxes(warped)
-    scores = {}
-    for label in map(int, labels):
-        first, second = (
-            _surface(labelled, label, box.get(label), steps, areas)
-            for labelled, box in zip((fixed, warped), boxes, strict=True)
-        )
-        scores[label] = _robust_hausdorff(first, second)
-    return scores
+    return {
+        int(label): _robust_hausdorff(_surface(fixed == label, areas), _surface(warped == label, areas), steps)
+        for label in labels
+    }
 
 
-_Surface = tuple[FloatArray, FloatArray]
-_Box = tuple[slice, ...]
+_Surface = tuple[NDArray[np.int64], FloatArray]
 
 
-def _bounding_boxes(labelled: LabelArray) -> dict[int, _Box]:
-    boxes = find_objects(labelled.astype(np.int32, copy=False))
-    return {label: box for label, box in enumerate(boxes, start=1) if box is not None}
-
-
-def _surface(labelled: LabelArray, label: int, box: _Box | None, steps: FloatArray, areas: FloatArray) -> _Surface:
-    """Corners on a label's surface, shape (M, D) [unit of steps], and the area of each, shape (M,)."""
+def _surface(label: NDArray[np.bool_], areas: FloatArray) -> _Surface:
+    """Corners on the surface of a mask, shape (M, D), and the area of each, shape (M,)."""
+    box = bounding_box(label)
     if box is None:
-        return np.empty((0, len(steps))), np.empty(0)
-    mask = np.pad((labelled[box] == label).astype(np.uint8), 1)
+        return np.empty((0, label.ndim), dtype=np.int64), np.empty(0)
+    mask = np.pad(label[box].astype(np.uint8), 1)
     ndim = mask.ndim
     code = np.zeros([n - 1 for n in mask.shape], dtype=np.uint8)
     # One bit for each of the 2^D voxels around a corner, the first voxel's the highest.
@@ -91,24 +82,36 @@ def _surface(labelled: LabelArray, label: int, box: _Box | None, steps: FloatArr
         code |= mask[around] << np.uint8(2**ndim - 1 - bit)
     corners = np.argwhere((code != 0) & (code != 2 ** (2**ndim) - 1))
     weights = areas[code[tuple(corners.T)]]
-    return (corners + [side.start for side in box]) * steps, weights
+    return corners + [side.start for side in box], weights
 
 
-def _robust_hausdorff(first: _Surface, second: _Surface) -> float:
+def _robust_hausdorff(first: _Surface, second: _Surface, steps: FloatArray) -> float:
     empty = len(first[0]) == 0, len(second[0]) == 0
     if any(empty):
         return float("nan") if all(empty) else float("inf")
-    return max(_percentile_distance(first, second), _percentile_distance(second, first))
+    return max(_percentile_distance(first, second, steps), _percentile_distance(second, first, steps))
 
 
-def _percentile_distance(source: _Surface, target: _Surface) -> float:
+def _percentile_distance(source: _Surface, target: _Surface, steps: FloatArray) -> float:
     """Distance to `target` that 95 % of the area of `source` does not exceed."""
-    distance, _ = KDTree(target[0]).query(source[0])
+    distance = _to_nearest(source[0], target[0], steps)
     order = np.lexsort((source[1], distance))
     area = np.cumsum(source[1][order])
     # As the original: relative areas, so that rounding falls on the same element.
     position = int(np.searchsorted(area / np.sum(source[1][order]), _PERCENTILE))
     return float(distance[order][min(position, len(order) - 1)])
+
+
+def _to_nearest(points: NDArray[np.int64], others: NDArray[np.int64], steps: FloatArray) -> FloatArray:
+    """Distance of each of the points, (M, D), to the nearest of the others, (L, D), shape (M,) [unit of steps]."""
+    if (steps != 1).any():
+        return np.asarray(scipy.spatial.KDTree(others * steps).query(points * steps)[0])
+    # On voxels of size one squared distances are whole numbers: the transform of the lattice is exact, and faster.
+    start = np.minimum(points.min(axis=0), others.min(axis=0))
+    lattice = np.ones(np.maximum(points.max(axis=0), others.max(axis=0)) - start + 1, dtype=np.uint8)
+    lattice[tuple((others - start).T)] = 0
+    squared = edt.edtsq(lattice, black_border=False, parallel=torch.get_num_threads())
+    return np.asarray(np.sqrt(squared[tuple((points - start).T)].astype(np.float64)))
 
 
 def _corner_areas(steps: FloatArray) -> NDArray[np.float64]:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from learngn import sampling
 from learngn.errors import LabelError
 from learngn.features.base import FeatureImage, OneByOne, channels_last
+from learngn.grid import bounding_box
 from learngn.image import Image
 
 
@@ -42,14 +43,14 @@ def signed_root_distances(
 
 def _around(mask: NDArray[np.bool_], reach: NDArray[np.float64]) -> tuple[slice, ...]:
     """What encloses a mask, `reach` [voxel] and one more voxel about; all where there is no end to it."""
-    box = []
-    for axis, size in enumerate(mask.shape):
-        used = np.flatnonzero(mask.any(axis=tuple(other for other in range(mask.ndim) if other != axis)))
-        margin = min(float(size), np.ceil(reach[axis]) + 1)
-        box.append(
-            slice(max(0, int(used[0] - margin)), min(size, int(used[-1] + margin) + 1)) if len(used) else slice(None)
-        )
-    return tuple(box)
+    box = bounding_box(mask)
+    if box is None:
+        return (slice(None),) * mask.ndim
+    margins = [min(float(size), np.ceil(far) + 1) for size, far in zip(mask.shape, reach, strict=True)]
+    return tuple(
+        slice(max(0, int(side.start - margin)), min(size, int(side.stop + margin)))
+        for side, margin, size in zip(box, margins, mask.shape, strict=True)
+    )
 
 
 def _to_boundary(labels: NDArray[Any], spacing: NDArray[np.float64]) -> NDArray[np.float32]:

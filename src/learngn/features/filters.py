@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import scipy  # its parts are imported when they are used
 import torch
-from scipy import ndimage
 from torch import Tensor
 
 from learngn import kernels
@@ -37,7 +37,7 @@ def gaussian(data: Tensor, grid: Grid, sigma: float) -> Tensor:
 
 
 def _gaussian_taps(n: int, sigma: float) -> Taps:
-    response = ndimage.gaussian_filter1d(np.eye(n), sigma, axis=0, mode="nearest", truncate=3.5)
+    response = scipy.ndimage.gaussian_filter1d(np.eye(n), sigma, axis=0, mode="nearest", truncate=3.5)
     return Taps.from_matrix(np.asarray(response, dtype=np.float64))
 
 

@@ -87,6 +87,12 @@ def compile_all(ndim: int, processes: int | None = None) -> None:
             return
 
 
+def load(ndim: int) -> None:
+    """Load what has been compiled for images of `ndim` dimensions: beside other work, while a file is read."""
+    for job in jobs(ndim):
+        job()
+
+
 def _mark(ndim: int) -> Path:
     """A file that stands beside what Numba keeps, and goes with it."""
     from learngn.kernels._cpu_sampling import warp_linear

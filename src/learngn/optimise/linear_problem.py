@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
+import scipy  # its parts are imported when they are used
 import torch
-from scipy.linalg import expm
 from torch import Tensor
 
 from learngn import sampling
@@ -108,7 +108,7 @@ class LinearProblem:
             hessian, gradient = self._project(state, generators)
             step = -np.linalg.solve(hessian + damping * np.diag(np.diag(hessian) + 1e-12), gradient)
             # Scans that contradict each other, one its own negative for example: a step out of all bounds has no image.
-            change = expm(np.einsum("k,kab->ab", step.clip(-_FARTHEST, _FARTHEST), generators))
+            change = scipy.linalg.expm(np.einsum("k,kab->ab", step.clip(-_FARTHEST, _FARTHEST), generators))
             trial = self.state(state.matrix @ change)
             if trial.energy < state.energy:
                 settled = state.energy - trial.energy < 1e-4 * state.energy

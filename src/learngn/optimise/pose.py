@@ -6,10 +6,8 @@ from dataclasses import dataclass
 from itertools import product
 
 import numpy as np
+import scipy  # its parts are imported when they are used
 import torch
-from scipy import fft
-from scipy.ndimage import maximum_filter
-from scipy.spatial.transform import Rotation
 
 from learngn import sampling
 from learngn.features import FeatureImage
@@ -69,9 +67,13 @@ class PoseSearch:
 
     def _rotations(self, ndim: int) -> list[FloatArray]:
         if ndim == 2:
-            turns = Rotation.from_rotvec(np.deg2rad(np.outer(self.angles_2d, (0, 0, 1)))).as_matrix()[:, :2, :2]
+            turns = scipy.spatial.transform.Rotation.from_rotvec(
+                np.deg2rad(np.outer(self.angles_2d, (0, 0, 1)))
+            ).as_matrix()[:, :2, :2]
         else:
-            turns = Rotation.from_rotvec(np.deg2rad(list(product(self.angles, repeat=3)))).as_matrix()
+            turns = scipy.spatial.transform.Rotation.from_rotvec(
+                np.deg2rad(list(product(self.angles, repeat=3)))
+            ).as_matrix()
         return list(turns)
 
     def _shifts(
@@ -100,7 +102,9 @@ class PoseSearch:
         amounts = [float(_weight(i).mean()) * float(np.prod(i.grid.extent)) for i in (fixed, moving)]
         covered = np.asarray(sums.weight) * voxel / max(min(amounts), 1e-12)
         score = np.where(covered >= self.smallest_overlap, quality(sums.concordance(spread), covered), -np.inf)
-        peaks = np.argwhere((score == maximum_filter(score, 3, mode="constant", cval=-np.inf)) & np.isfinite(score))
+        peaks = np.argwhere(
+            (score == scipy.ndimage.maximum_filter(score, 3, mode="constant", cval=-np.inf)) & np.isfinite(score)
+        )
         best = sorted(peaks.tolist(), key=lambda p: -score[tuple(p)])[:2]
         poses = []
         for peak in best:
@@ -122,12 +126,12 @@ def _correlated(fixed: FeatureImage, moving: FeatureImage) -> Overlap:
     f, m = (image.data[0].cpu().numpy() for image in (fixed, moving))
     wf, wm = (_weight(image)[0, 0].cpu().numpy() for image in (fixed, moving))
     shape = [a + b - 1 for a, b in zip(wf.shape, wm.shape, strict=True)]
-    size, axes = [fft.next_fast_len(n, real=True) for n in shape], tuple(range(-wf.ndim, 0))
+    size, axes = [scipy.fft.next_fast_len(n, real=True) for n in shape], tuple(range(-wf.ndim, 0))
 
     def transformed(stack: FloatArray, flipped: bool) -> FloatArray:
         if flipped:
             stack = np.flip(stack, axes)
-        return np.asarray(fft.rfftn(stack, size, axes=axes))
+        return np.asarray(scipy.fft.rfftn(stack, size, axes=axes))
 
     ours = transformed(np.concatenate([wf[None], wf * f, wf * (f**2).sum(0, keepdims=True)]), True)
     theirs = transformed(np.concatenate([wm[None], wm * m, wm * (m**2).sum(0, keepdims=True)]), False)
@@ -141,7 +145,7 @@ def _correlated(fixed: FeatureImage, moving: FeatureImage) -> Overlap:
             (ours[1 : count + 1] * theirs[1 : count + 1]).sum(0, keepdims=True),
         ]
     )
-    sums = fft.irfftn(spectra, size, axes=axes)[(slice(None), *[slice(n) for n in shape])].astype(np.float64)
+    sums = scipy.fft.irfftn(spectra, size, axes=axes)[(slice(None), *[slice(n) for n in shape])].astype(np.float64)
     return Overlap(sums[0], sums[1 : count + 1], sums[count + 1 : 2 * count + 1], sums[-2], sums[-1])
 
 
