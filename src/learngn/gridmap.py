@@ -72,7 +72,8 @@ class GridMap:
             index = index.reshape([-1 if other == axis else 1 for other in range(ndim)])
             for component in np.flatnonzero(offset[:, axis]):
                 moved[0, component] += float(offset[component, axis]) * index
-        return moved + affine[:-1, -1].reshape(1, ndim, *[1] * ndim)
+        moved += affine[:-1, -1].reshape(1, ndim, *[1] * ndim)
+        return moved
 
     def jacobian_determinant(self) -> Tensor:
         """Determinant of the map's derivative in the world, shape (1, *S); ≤ 0 where it folds."""

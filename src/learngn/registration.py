@@ -297,7 +297,10 @@ def prepare(
             "let the affine stage find the shift (leave out --no-affine), or mend the headers",
         )
     with clock.stage("features"), torch.no_grad():
-        pair = aligned.features(looking, fixed_image, seen, spacing, masks)
+        ours, theirs = aligned.features(looking, fixed_image, seen, spacing, masks)
+        # As the optimiser wants it (see levels_of_pair): it would make a copy, and this one stay beside it.
+        pair = (ours if chosen.symmetric else replace(ours, data=ours.data.contiguous())), theirs
+        del ours
     return Prepared(
         fixed_image, moving_image, chosen, pair, aligned.matrix, aligned.start, voxel, clock.seconds, sliding
     )

@@ -48,7 +48,7 @@ def sdlogj(displacement: Tensor, mask: NDArray[np.generic] | None = None) -> flo
         if mask.shape != shape:
             raise ShapeError("SDlogJ", f"a mask of shape {mask.shape}", f"the field's {shape}", "mask the fixed grid")
         determinant = determinant[torch.as_tensor(mask[inner] == 1, device=determinant.device)]
-    return _spread((determinant + _CHALLENGE_SHIFT).clamp(_SMALLEST, _LARGEST).log())
+    return _spread((determinant + _CHALLENGE_SHIFT).clamp_(_SMALLEST, _LARGEST).log_())
 
 
 def folds_percent(determinant: Tensor) -> float:
@@ -77,7 +77,7 @@ def std_log_jacobian(determinant: Tensor) -> float:
     """
     unfolded = determinant > 0
     kept = determinant.reshape(-1) if bool(unfolded.all()) else determinant[unfolded]
-    return _spread(kept.clamp(_SMALLEST, _LARGEST).log())
+    return _spread(kept.clamp(_SMALLEST, _LARGEST).log_())
 
 
 def _spread(values: Tensor) -> float:

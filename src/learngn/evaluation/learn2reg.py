@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
 
 from learngn.errors import LabelError
 from learngn.evaluation.deformation import folds_percent, sdlogj, std_log_jacobian
@@ -62,12 +63,10 @@ def score(
     """
     on_grid = transform.on(fixed)
     displacement = on_grid.displacement(moving)
-    determinant = on_grid.jacobian_determinant()
     array = displacement[0].cpu().numpy()
     scores: dict[str, Any] = {
         "sdlogj": sdlogj(displacement, None if mask is None else _values(mask, fixed, "mask")),
-        "folds_percent": folds_percent(determinant),
-        "std_log_jacobian": std_log_jacobian(determinant),
+        **_folding(on_grid.jacobian_determinant()),
     }
     if labels is not None:
         fixed_labels = _values(labels[0], fixed, "fixed labels")
@@ -111,6 +110,10 @@ def warp_labels(moving: LabelArray, displacement: NDArray[np.floating]) -> Label
             flat = flat * length + np.floor(place + 0.5).clip(0, length - 1).astype(np.int64)
         warped[slab] = np.where(inside, values[flat], 0)
     return warped
+
+
+def _folding(determinant: Tensor) -> dict[str, float]:
+    return {"folds_percent": folds_percent(determinant), "std_log_jacobian": std_log_jacobian(determinant)}
 
 
 def _score_labels(

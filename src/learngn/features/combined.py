@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from learngn.errors import FeatureError
-from learngn.features.base import Feature, FeatureImage, channels_last
+from learngn.features.base import Feature, FeatureImage
 from learngn.features.corners import Corners
 from learngn.features.distance import Distance, OrganDistance
 from learngn.features.intensity import Intensity
@@ -88,9 +88,10 @@ class Combined:
         FeatureError
             If the parts lie on different grids.
         """
-        pairs = [feature(fixed, moving, spacing) for feature, _ in self.parts]
-        ours, theirs = (self._joined([pair[side] for pair in pairs]) for side in (0, 1))
-        return ours, theirs
+        pairs = (feature(fixed, moving, spacing) for feature, _ in self.parts)
+        sides = [list(side) for side in zip(*pairs, strict=True)]
+        theirs = self._joined(sides.pop())  # and its parts are gone before the other side's are joined
+        return self._joined(sides.pop()), theirs
 
     def _joined(self, images: Sequence[FeatureImage]) -> FeatureImage:
         """One side's parts, channel beside channel."""
@@ -105,9 +106,14 @@ class Combined:
                     f"the grid of {self.parts[0][0].name}, {grid}",
                     "make all features at the spacing that is asked for",
                 )
-        data = [factor**0.5 * image.data for image, (_, factor) in zip(images, self.parts, strict=True)]
+        counts = [image.data.shape[1] for image in images]
+        side_by_side = torch.channels_last if grid.ndim == 2 else torch.channels_last_3d
+        shape, like = (len(images[0].data), sum(counts), *grid.shape), images[0].data
+        data = torch.empty(shape, dtype=like.dtype, device=like.device, memory_format=side_by_side)
+        for room, image, (_, factor) in zip(data.split(counts, dim=1), images, self.parts, strict=True):
+            torch.mul(image.data, factor**0.5, out=room)
         weights: list[Tensor] = [image.weight for image in images if image.weight is not None]
-        return FeatureImage(channels_last(torch.cat(data, dim=1)), grid, reduce(mul, weights) if weights else None)
+        return FeatureImage(data, grid, reduce(mul, weights) if weights else None)
 
 
 def parse_features(text: str, organs: tuple[int, ...] | None = None) -> Combined:

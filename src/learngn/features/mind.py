@@ -136,14 +136,17 @@ def neighbours_in_world_order(grid: Grid) -> list[Offset]:
 def _similarities(image: Tensor, radius: int, dilation: int, pairs: Sequence[tuple[Offset, Offset]]) -> Tensor:
     """``exp(-D / V)`` for the distances D of pairs of patches and their mean V, the smallest D of a voxel taken off."""
     shifted = {p: _shift(image, [dilation * step for step in p]) for pair in pairs for p in pair}
-    distances = torch.cat([(shifted[p] - shifted[q]).square() for p, q in pairs], dim=1)
-    distances = box_filter(distances, 2 * radius + 1)
-    distances = distances - distances.amin(dim=1, keepdim=True)
+    # In place, and a channel at a time: all of them together are the largest thing that a registration holds.
+    distances = image.new_empty((len(image), len(pairs), *image.shape[2:]))
+    for channel, (p, q) in enumerate(pairs):
+        distances[:, channel] = box_filter((shifted[p] - shifted[q]).square_(), 2 * radius + 1)[:, 0]
+    del shifted
+    distances -= distances.amin(dim=1, keepdim=True)
     variance = distances.mean(dim=1, keepdim=True)
     # Noise must not count as structure where nothing is, nor an edge drown everything else.
     typical = variance.flatten(1).mean(1).reshape(-1, *[1] * (image.ndim - 1)).clamp_min(torch.finfo(image.dtype).tiny)
     variance = torch.minimum(torch.maximum(variance, typical * 1e-3), typical * 1e3)
-    return torch.exp(-distances / variance)
+    return distances.neg_().div_(variance).exp_()
 
 
 def _shift(image: Tensor, offset: list[int]) -> Tensor:

@@ -110,8 +110,9 @@ def from_sitk(image: Any, labels: bool = False) -> Image:
     if np.iscomplexobj(values):
         raise ImageError("image", "complex values", "real ones", "take the magnitude first")
     values = values.T
-    data = label_values(values) if labels else np.ascontiguousarray(values, dtype=np.float32)
-    return Image(torch.tensor(data)[None, None], grid_of(image), labels)
+    # A copy, and no more than one: the view is of the memory of ITK.
+    data = torch.tensor(label_values(values)) if labels else torch.from_numpy(np.array(values, np.float32, order="C"))
+    return Image(data[None, None], grid_of(image), labels)
 
 
 def to_sitk(image: Image) -> Any:

@@ -115,10 +115,10 @@ def field_from_sitk(image: Any) -> DisplacementField:
 def field_to_sitk(field: DisplacementField, dtype: DTypeLike = np.float32) -> Any:
     """Turn a displacement field [voxel] into a SimpleITK vector image [LPS mm] of 32 or 64 bits."""
     voxels = field.data[0].detach().cpu().numpy().astype(dtype, copy=False)
-    vectors = _voxel_to_lps(field.grid).astype(dtype) @ voxels.reshape(field.ndim, -1)
-    image = sitk.GetImageFromArray(
-        np.ascontiguousarray(vectors.reshape(field.ndim, *field.grid.shape).T), isVector=True
-    )
+    matrix, turned = _voxel_to_lps(field.grid).astype(dtype), np.empty((*field.grid.shape[::-1], field.ndim), dtype)
+    for index, plane in enumerate(np.moveaxis(voxels, 1, 0)):  # plane by plane: no second field beside the result
+        turned[..., index, :] = (matrix @ plane.reshape(field.ndim, -1)).reshape(plane.shape).T
+    image = sitk.GetImageFromArray(turned, isVector=True)
     put_on_grid(image, field.grid)
     return image
 
