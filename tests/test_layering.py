@@ -26,7 +26,7 @@ LAYERS = (
     {"gridmap"},
     {"sampling"},
     {"kernels"},
-    {"image"},
+    {"image", "memory"},
     {"grid"},
     {"_defaults", "clock", "errors", "_version"},
 )

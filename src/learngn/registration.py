@@ -31,6 +31,8 @@ from learngn.presets import recognise
 from learngn.settings import Settings, default_settings, family_name
 from learngn.transform import Affine, Composite, DisplacementField
 
+_FEW = 32  # voxels along an axis, enough to count channels
+
 
 @dataclass(frozen=True, eq=False)
 class Registration:
@@ -179,6 +181,7 @@ def register(
     tissue: ImageLike | None = None,
     callback: Callable[[Iteration], None] | None = None,
     store: FeatureStore | None = None,
+    memory: str | int | None = None,
 ) -> Registration:
     """Find the transform that brings a moving image onto a fixed one.
 
@@ -211,6 +214,8 @@ def register(
         Called with every :class:`learngn.optimise.Iteration`, to show progress.
     store : FeatureStore, optional
         Where features of an image are kept for its other pairs; see :func:`learngn.features.kept`.
+    memory : str or int, optional
+        Most that the process may hold, such as ``"4GB"``; see :class:`learngn.Settings`, whose own it replaces.
 
     Returns
     -------
@@ -235,6 +240,7 @@ def register(
         moving_mask=moving_mask,
         tissue=tissue,
         store=store,
+        memory=memory,
     )
     return prepared.register(model=model, landmarks=landmarks, callback=callback)
 
@@ -251,6 +257,7 @@ def prepare(
     moving_mask: ImageLike | None = None,
     tissue: ImageLike | None = None,
     store: FeatureStore | None = None,
+    memory: str | int | None = None,
 ) -> Prepared:
     """All of a registration that comes before the displacement: for several schedules, it is done once.
 
@@ -278,10 +285,20 @@ def prepare(
         feature = feature_of(settings.features, fixed)
     chosen = default_settings(feature.name, feature.labels) if settings is None else settings
     chosen = replace(chosen, features=feature.name, affine=chosen.affine if affine is None else family_name(affine))
+    if memory is not None:
+        chosen = replace(chosen, memory=str(memory))
     if settings is None:
         chosen = chosen.limited(fixed_image.grid)
     looking = feature if store is None else kept(feature, store)
     voxel = _voxel(fixed_image.grid, model)
+    if chosen.memory is not None:
+        with clock.stage("features"), torch.no_grad():
+            channels = _channels(feature, fixed_image, moving_image)
+        within = chosen.within_memory(fixed_image.grid, moving_image.grid, channels, voxel)
+        if model is not None and within.strides != chosen.strides:
+            levels = ", ".join(f"1/{stride:g}" for stride in chosen.strides)
+            raise ModelError("memory", str(chosen.memory), f"more for the model's levels {levels}", "allow more")
+        chosen = within
     spacing = chosen.strides[-1] * voxel
     with clock.stage("features"):
         seen = comparable(fixed_image, moving_image, feature, spacing)
@@ -310,6 +327,12 @@ def feature_spacings(fixed: Grid, settings: Settings, model: Model | None = None
     """Spacings at which :func:`prepare` computes features [mm]: the finest level's, then that of an affine stage."""
     finest = settings.strides[-1] * _voxel(fixed, model)
     return (finest, affine_spacing(fixed)) if settings.family() else (finest,)
+
+
+def _channels(feature: Feature, fixed: Image, moving: Image) -> int:
+    """How many channels a feature has of a pair: of some it depends on the images."""
+    coarse = max(float(image.grid.extent.max()) for image in (fixed, moving)) / _FEW
+    return feature(fixed, moving, coarse)[0].data.shape[1]
 
 
 def _voxel(fixed: Grid, model: Model | None) -> float:

@@ -5,9 +5,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
-import resource
-import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from enum import Enum
@@ -21,6 +19,7 @@ from learngn.evaluation import PairScores
 from learngn.evaluation.scores import json_number
 from learngn.image import Image
 from learngn.io import check_writable, temporary_folder, write_image, write_json, write_transform
+from learngn.memory import peak_bytes
 from learngn.optimise import Iteration, StopReason
 from learngn.presets import Recognised
 from learngn.registration import Registration
@@ -154,6 +153,7 @@ def write_metrics(
     command: str,
     label_names: Mapping[int, str] | None = None,
     recognised: Recognised | None = None,
+    left_out: Sequence[float] = (),
 ) -> dict[str, Any]:
     """Write ``metrics.json``; see docs/formats.md for its keys.
 
@@ -171,6 +171,8 @@ def write_metrics(
     label_names : dict, optional
     recognised : Recognised, optional
         The preset that the scans looked like.
+    left_out : sequence of float
+        Strides of levels that were asked for and did not fit into the memory allowed.
 
     Returns
     -------
@@ -187,11 +189,11 @@ def write_metrics(
         **_scores_json(scores),
         "label_names": {str(label): name for label, name in (label_names or {}).items()},
         "seconds": dict(seconds),
-        "peak_memory_mb": _peak_memory_mb(),
+        "peak_memory_mb": peak_bytes() / 2**20,
         **outcome(registration),
         **({} if registration.inverse_error is None else {"inverse_error": registration.inverse_error}),
         "history": [_iteration_json(step) for step in registration.history],
-        "warnings": warnings_of(registration, scores),
+        "warnings": [*_cut(registration, left_out), *warnings_of(registration, scores)],
     }
     write_json(metrics, directory / "metrics.json")
     return metrics
@@ -201,6 +203,14 @@ def outcome(registration: Registration) -> dict[str, str]:
     """How a registration started and ended, for JSON."""
     stop = registration.stop
     return {"affine_start": registration.affine_start, "stop": stop.value, "stop_reason": stop.name.lower()}
+
+
+def _cut(registration: Registration, left_out: Sequence[float]) -> list[str]:
+    if not left_out:
+        return []
+    levels = ", ".join(f"1/{stride:g}" for stride in left_out)
+    finest = f"1/{registration.settings.strides[-1]:g}"
+    return [f"To keep to {registration.settings.memory} the levels {levels} were left out: the finest is {finest}."]
 
 
 def warnings_of(registration: Registration, scores: PairScores) -> list[str]:
@@ -243,8 +253,3 @@ def _scores_json(scores: PairScores) -> dict[str, Any]:
 def _iteration_json(step: Iteration) -> dict[str, Any]:
     record = {key: value.name.lower() if isinstance(value, Enum) else value for key, value in asdict(step).items()}
     return {key: json_number(value) if isinstance(value, float) else value for key, value in record.items()}
-
-
-def _peak_memory_mb() -> float:
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / (2**20 if sys.platform == "darwin" else 2**10)  # bytes there, KiB elsewhere

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from functools import partial
 from pathlib import Path
@@ -17,6 +17,7 @@ from learngn.grid import Grid
 from learngn.image import Image
 from learngn.io import parse_json, write_json
 from learngn.linearise import GemanMcClure, Huber, RobustLoss
+from learngn.memory import affordable, parse_size
 from learngn.optimise import (
     FAMILIES,
     AdamDisplacement,
@@ -109,6 +110,8 @@ class Settings:
         ``"diffusion"``, ``"curvature"``, ``"edges"``, diffusion that gives way where the fixed image has edges, or
         ``"lungs"``, where its Hounsfield units pass from lung to tissue. A label map of the tissue (see
         :func:`learngn.register`) takes their place.
+    memory : str, optional
+        Most that the process may hold, files to files, such as ``"4GB"``: finest levels that take more are left out.
     """
 
     features: str
@@ -125,6 +128,7 @@ class Settings:
     robust: str | None = None
     overlap: bool = False
     regulariser: str = "diffusion"
+    memory: str | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "affine", family_name(self.affine))
@@ -148,6 +152,8 @@ class Settings:
             raise SettingsError("regulariser", repr(self.regulariser), f"one of {names}", "mend --regulariser")
         self.levels()
         self._loss()
+        if self.memory is not None:
+            parse_size(self.memory)
 
     def family(self) -> Family | None:
         """Linear maps that align the images first, if any."""
@@ -213,8 +219,32 @@ class Settings:
         long = [axis for axis, n in enumerate(grid.shape) if n >= fewest_along]
         affordable = [i for i, shape in enumerate(shapes) if math.prod(shape) <= most_voxels] or [0]
         keep = [i for i in affordable if all(shapes[i][axis] >= fewest_along for axis in long)] or affordable[-1:]
+        return self._cut(keep)
+
+    def within_memory(self, fixed: Grid, moving: Grid, channels: int, voxel: float) -> Settings:
+        """The levels with which a registration keeps to its budget of memory, if it has one.
+
+        Parameters
+        ----------
+        fixed, moving : Grid
+        channels : int
+            Of the features.
+        voxel : float
+            What a stride of one means [mm].
+
+        Raises
+        ------
+        SettingsError
+            If the coarsest level alone takes more.
+        """
+        if self.memory is None:
+            return self
+        count = affordable(self.strides, self.memory, fixed, moving, channels, voxel, symmetric=self.symmetric)
+        return self._cut(range(count)) if count < len(self.strides) else self
+
+    def _cut(self, keep: Sequence[int]) -> Settings:
+        """Some of the levels; λ of every level kept is what it was: the schedule is cut, not squeezed."""
         levels = self.levels()
-        # λ of every level kept is what it was: the schedule is cut, not squeezed.
         return replace(
             self,
             strides=tuple(self.strides[i] for i in keep),

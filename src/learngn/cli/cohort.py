@@ -19,6 +19,7 @@ from learngn.cli.options import (
     Iterations,
     KeypointScale,
     Lambda,
+    MemoryBudget,
     NoAffine,
     NoFolds,
     Overlap,
@@ -72,6 +73,7 @@ def cohort(
     robust: RobustData = None,
     overlap: Overlap = None,
     regulariser: RegulariserName = None,
+    memory: MemoryBudget = None,
     masks: Annotated[bool, typer.Option("--masks", help="Let features count within masksTr alone.")] = False,
     keypoint_weight: Annotated[
         float | None, typer.Option(help="Let the points of keypointsTr pull, with this weight [1/mm²].")
@@ -125,6 +127,7 @@ def cohort(
         robust=robust,
         overlap=overlap,
         regulariser=regulariser,
+        memory=memory,
         file=settings,
         preset=preset,
     )

@@ -136,6 +136,16 @@ RegulariserName = Annotated[
         rich_help_panel=_PANEL,
     ),
 ]
+MemoryBudget = Annotated[
+    str | None,
+    typer.Option(
+        "--memory",
+        metavar="SIZE",
+        help="Most that the process may hold, such as 4GB: finest levels that take more are left out.",
+        show_default=False,
+        rich_help_panel=_PANEL,
+    ),
+]
 LabelNames = Annotated[
     Path | None,
     typer.Option(
@@ -208,6 +218,7 @@ class RegistrationOptions:
     robust: str | None = None
     overlap: bool | None = None
     regulariser: str | None = None
+    memory: str | None = None
     file: Path | None = None
     preset: str | None = None
 
@@ -309,7 +320,7 @@ class RegistrationOptions:
             update=self.update or settings.update,
             **{
                 name: value
-                for name in ("discrete", "symmetric", "diffeomorphic", "robust", "overlap", "regulariser")
+                for name in ("discrete", "symmetric", "diffeomorphic", "robust", "overlap", "regulariser", "memory")
                 if (value := getattr(self, name)) is not None
             },
         )

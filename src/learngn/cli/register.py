@@ -22,6 +22,7 @@ from learngn.cli.options import (
     KeypointScale,
     LabelNames,
     Lambda,
+    MemoryBudget,
     NoAffine,
     NoFolds,
     Overlap,
@@ -81,6 +82,7 @@ def register(
     robust: RobustData = None,
     overlap: Overlap = None,
     regulariser: RegulariserName = None,
+    memory: MemoryBudget = None,
     threads: Threads = None,
     report: Annotated[bool, typer.Option("--report/--no-report", help="Write report.html.")] = True,
     json: console.Json = False,
@@ -104,6 +106,7 @@ def register(
         robust=robust,
         overlap=overlap,
         regulariser=regulariser,
+        memory=memory,
         file=settings,
         preset=preset,
     )
@@ -178,6 +181,7 @@ class Job:
             from learngn.evaluation import read_truth
             from learngn.io import read_image
             from learngn.kernels import warm
+            from learngn.memory import give_back
             from learngn.registration import register as register_pair
             from learngn.results import check_inputs_kept, result_folder, write_files, write_metrics
 
@@ -209,11 +213,13 @@ class Job:
                 tissue=self.files.get("tissue"),
                 callback=lambda step: bars.update(task, advance=1, description=f"level 1/{step.stride:g}"),
             )
+            give_back()  # what the levels have held: writing takes as much anew
             bars.update(task, description="writing and scoring")
             names = registration.fixed.name, registration.moving.name
             scoring = beside.submit(truth.score, registration.transform, names)
-            if torch.get_num_threads() == 1:
+            if torch.get_num_threads() == 1 or registration.settings.memory is not None:
                 scoring.result()
+                give_back()
             warped = truth.moving_labels if self.files.get("moving_labels") else None
             seconds = write_files(registration, folder, warped, clock)
             metrics = write_metrics(
@@ -225,6 +231,7 @@ class Job:
                 command=self.command,
                 label_names=self.label_names,
                 recognised=recognised,
+                left_out=[stride for stride in settings.strides if stride not in registration.settings.strides],
             )
             if self.report:
                 from learngn.report import write_pair_report

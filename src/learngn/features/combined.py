@@ -110,7 +110,7 @@ class Combined:
         side_by_side = torch.channels_last if grid.ndim == 2 else torch.channels_last_3d
         shape, like = (len(images[0].data), sum(counts), *grid.shape), images[0].data
         data = torch.empty(shape, dtype=like.dtype, device=like.device, memory_format=side_by_side)
-        for room, image, (_, factor) in zip(data.split(counts, dim=1), images, self.parts, strict=True):
+        for room, image, (_, factor) in zip(torch.split(data, counts, dim=1), images, self.parts, strict=True):
             torch.mul(image.data, factor**0.5, out=room)
         weights: list[Tensor] = [image.weight for image in images if image.weight is not None]
         return FeatureImage(data, grid, reduce(mul, weights) if weights else None)

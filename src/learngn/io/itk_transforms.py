@@ -118,8 +118,10 @@ def field_to_sitk(field: DisplacementField, dtype: DTypeLike = np.float32) -> An
     matrix, turned = _voxel_to_lps(field.grid).astype(dtype), np.empty((*field.grid.shape[::-1], field.ndim), dtype)
     for index, plane in enumerate(np.moveaxis(voxels, 1, 0)):  # plane by plane: no second field beside the result
         turned[..., index, :] = (matrix @ plane.reshape(field.ndim, -1)).reshape(plane.shape).T
+    grid = field.grid
+    del field, voxels, plane  # what only this function still holds goes before the next copy
     image = sitk.GetImageFromArray(turned, isVector=True)
-    put_on_grid(image, field.grid)
+    put_on_grid(image, grid)
     return image
 
 

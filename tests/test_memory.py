@@ -1,0 +1,137 @@
+"""Memory: what a registration takes is foreseen, and kept within a budget."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from learngn import Grid, Settings, register
+from learngn.errors import LearnGNError, SettingsError
+from learngn.io import write_image
+from learngn.memory import affordable, parse_size, peak_bytes, predicted_bytes, readable
+from learngn.phantom import abdomen
+from learngn.settings import default_settings
+
+
+def grid(n: int) -> Grid:
+    return Grid.from_spacing((n, n, n), (2.0, 2.0, 2.0))
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [("4GB", 4 * 10**9), ("1500MB", 1500 * 10**6), ("2.5 GiB", 5 * 2**29), ("700m", 7 * 10**8), (12345, 12345)],
+    ids=str,
+)
+def test_sizes(text, size):
+    assert parse_size(text) == size
+
+
+@pytest.mark.parametrize("text", ["", "much", "4XB", "-3GB", "0", "4GB of it", "nan", "1e9GB", "99999999999TB"])
+def test_what_is_no_size(text):
+    with pytest.raises(SettingsError, match="memory"):
+        parse_size(text)
+    with pytest.raises(SettingsError, match="memory"):
+        Settings("mind", "none", memory=text)
+
+
+def test_sizes_for_people_are_rounded_up():
+    assert [readable(n) for n in (619_000_001, 1_310_000_000, 4_000_000_000)] == ["620 MB", "1.4 GB", "4 GB"]
+
+
+def test_finer_levels_more_channels_and_larger_scans_take_more():
+    base = predicted_bytes(grid(128), grid(128), 12, 4.0)
+    assert predicted_bytes(grid(128), grid(128), 12, 2.0) > base
+    assert predicted_bytes(grid(128), grid(128), 40, 4.0) > base
+    assert predicted_bytes(grid(192), grid(128), 12, 4.0) > base
+    assert predicted_bytes(grid(192), grid(192), 1, 8.0, in_turn=True) < predicted_bytes(grid(192), grid(192), 1, 8.0)
+
+
+def test_levels_are_left_out_from_the_finest_on():
+    strides, pair = (16, 8, 4, 2, 1), (grid(160), grid(160))
+    needed = [predicted_bytes(*pair, 12, 2.0 * stride, in_turn=True) for stride in strides]
+    assert affordable(strides, needed[-1], *pair, 12, 2.0) == 5
+    assert affordable(strides, needed[-1] - 1, *pair, 12, 2.0) == 4
+    with pytest.raises(SettingsError, match="4096000 voxels need") as refused:
+        affordable(strides, needed[0] - 1, *pair, 12, 2.0)
+    assert readable(needed[0]) in str(refused.value)
+
+
+def test_a_schedule_is_cut_not_squeezed():
+    settings = default_settings("mind", labels=False)
+    budget = predicted_bytes(grid(160), grid(160), 12, 4.0, in_turn=True)
+    cut = settings.__class__(**{**settings.as_dict(), "memory": str(budget)}).within_memory(grid(160), grid(160), 12, 2)
+    assert cut.strides == settings.strides[:-1]
+    assert cut.iterations == settings.iterations[:-1]
+    assert cut.lam == pytest.approx((settings.lam[0], settings.levels()[-2].lam))
+    assert settings.within_memory(grid(400), grid(400), 12, 2) is settings
+
+
+def test_without_a_budget_in_need_the_same_bits():
+    pair = [abdomen((40, 36, 32), seed=seed).scan for seed in (1, 2)]
+    settings = Settings("mind", "none", strides=(4, 2), iterations=(3, 3), lam=(3.0, 1.0))
+    plain, budgeted = (register(*pair, settings=settings, memory=memory) for memory in (None, "1000GB"))
+    assert (plain.displacement.data == budgeted.displacement.data).all()
+    assert (plain.settings.memory, budgeted.settings.memory) == (None, "1000GB")
+    with pytest.raises(LearnGNError, match="memory"):
+        register(*pair, settings=settings, memory="3MB")
+
+
+def test_a_large_parent_does_not_count():
+    held = bytearray(300_000_000)
+    program = "from learngn.memory import peak_bytes; print(peak_bytes())"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)
+    assert peak_bytes() > len(held) > int(done.stdout) > 5_000_000
+
+
+@pytest.fixture(scope="module")
+def scans(tmp_path_factory):
+    """Files of phantoms by size: (fixed, moving, fixed labels, moving labels)."""
+    folder = tmp_path_factory.mktemp("scans")
+
+    def files(*shape: int):
+        paths = [folder / f"{kind}_{seed}_{shape}.nii.gz" for kind in ("scan", "labels") for seed in (1, 2)]
+        if not paths[0].exists():
+            for seed in (1, 2):
+                phantom = abdomen(shape, seed=seed)
+                write_image(phantom.scan, paths[seed - 1])
+                write_image(phantom.labels, paths[seed + 1])
+        return paths
+
+    return files
+
+
+def run(paths, out, *options):
+    """Register in a process of its own, and return its metrics."""
+    fixed, moving, fixed_labels, moving_labels = map(str, paths)
+    program = "from learngn.cli import main; main()"
+    labels = ("--fixed-labels", fixed_labels, "--moving-labels", moving_labels)
+    command = [sys.executable, "-c", program, "register", fixed, moving, "-o", str(out), *labels, "--json", *options]
+    done = subprocess.run([*command, "--no-report", "-q"], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+@pytest.mark.parametrize(
+    ("shape", "features", "channels", "stride"),
+    [((48, 40, 36), "mind", 12, 1), ((96, 80, 64), "mind,intensity:10", 13, 1), ((160, 144, 128), "intensity", 1, 2)],
+    ids=str,
+)
+def test_the_peak_is_foreseen(scans, tmp_path, shape, features, channels, stride):
+    paths = scans(*shape)
+    options = ("-f", features, "--no-affine", "--strides", f"{2 * stride},{stride}", "--iterations", "1,2")
+    metrics = run(paths, tmp_path, *options, "--threads", "2")
+    measured = metrics["peak_memory_mb"] * 2**20
+    lattice = Grid.from_spacing(shape, 1.0)
+    foreseen = predicted_bytes(lattice, lattice, channels, stride)
+    assert measured <= foreseen <= 1.5 * measured
+
+
+def test_a_budget_is_kept(scans, tmp_path):
+    paths = scans(96, 80, 64)
+    options = ("-f", "mind,intensity:10", "--no-affine", "--strides", "4,2,1", "--iterations", "2,2,2")
+    metrics = run(paths, tmp_path, *options, "--memory", "680MB")
+    assert metrics["settings"]["strides"] == [4.0, 2.0]
+    assert metrics["settings"]["memory"] == "680MB"
+    assert metrics["peak_memory_mb"] * 2**20 <= 680e6
+    assert any("To keep to 680MB the levels 1/1 were left out" in warning for warning in metrics["warnings"])
