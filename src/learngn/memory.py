@@ -16,6 +16,7 @@ from learngn.grid import Grid
 
 # Bytes, measured and rounded up (docs/speed.md).
 _LIBRARIES = 550_000_000
+_AFFINE = 170_000_000  # more of them, and the search for a pose
 _A_VOXEL = 8  # of either scan: itself, its label map, what is made of them for a moment
 _WRITING = 84  # a voxel of the fixed scan: the displacement, its copies while it is written, and the scores meanwhile
 _IN_TURN = 58  # the same, written after it is scored
@@ -41,7 +42,14 @@ def parse_size(text: str | int) -> int:
 
 
 def predicted_bytes(
-    fixed: Grid, moving: Grid, channels: int, spacing: float, *, symmetric: bool = False, in_turn: bool = False
+    fixed: Grid,
+    moving: Grid,
+    channels: int,
+    spacing: float,
+    *,
+    affine: bool = True,
+    symmetric: bool = False,
+    in_turn: bool = False,
 ) -> int:
     """Peak of a registration, files to files, from above: resident memory of the process [byte].
 
@@ -52,6 +60,8 @@ def predicted_bytes(
         Of the features.
     spacing : float
         Of the finest level [mm].
+    affine : bool
+        Scans are aligned linearly first.
     symmetric : bool
         Both scans are displaced.
     in_turn : bool
@@ -66,7 +76,7 @@ def predicted_bytes(
     written = (_IN_TURN if in_turn else _WRITING) * fixed.size
     if symmetric:
         written += 12 * (fixed.size + moving.size)
-    return _LIBRARIES + _A_VOXEL * (fixed.size + moving.size) + max(level, written)
+    return _LIBRARIES + _AFFINE * affine + _A_VOXEL * (fixed.size + moving.size) + max(level, written)
 
 
 def affordable(
@@ -77,6 +87,7 @@ def affordable(
     channels: int,
     voxel: float,
     *,
+    affine: bool = True,
     symmetric: bool = False,
 ) -> int:
     """Number of levels, from the coarsest on, with which a registration keeps to a budget.
@@ -92,7 +103,7 @@ def affordable(
         Of the features.
     voxel : float
         What a stride of one means [mm].
-    symmetric : bool
+    affine, symmetric : bool
 
     Raises
     ------
@@ -102,7 +113,7 @@ def affordable(
     most = parse_size(budget)
     for count in range(len(strides), 0, -1):
         spacing = strides[count - 1] * voxel
-        needed = predicted_bytes(fixed, moving, channels, spacing, symmetric=symmetric, in_turn=True)
+        needed = predicted_bytes(fixed, moving, channels, spacing, affine=affine, symmetric=symmetric, in_turn=True)
         if needed <= most:
             return count
     raise SettingsError(

@@ -239,7 +239,8 @@ class Settings:
         """
         if self.memory is None:
             return self
-        count = affordable(self.strides, self.memory, fixed, moving, channels, voxel, symmetric=self.symmetric)
+        options = {"affine": self.family() is not None, "symmetric": self.symmetric}
+        count = affordable(self.strides, self.memory, fixed, moving, channels, voxel, **options)
         return self._cut(range(count)) if count < len(self.strides) else self
 
     def _cut(self, keep: Sequence[int]) -> Settings:
