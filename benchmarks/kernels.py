@@ -52,10 +52,10 @@ def kernels(side: int, channels: int) -> dict[str, tuple[Callable[[], object], i
     shape, voxels = (side, side, side), side**3
     torch.manual_seed(0)
     u, step, same = torch.rand(1, 3, *shape), torch.rand(1, 3, *shape) - 0.5, np.eye(4)
-    features = torch.rand(1, channels, *shape)
+    features, others = torch.rand(2, 1, channels, *shape)
     moving = features.contiguous(memory_format=torch.channels_last_3d)
     image = torch.rand(1, 1, *shape)
-    blocks, gradient, _ = COMPILED.normal_equations(features, torch.rand_like(features), None, True)
+    blocks, gradient, _ = COMPILED.normal_equations(features, others, None, True)
     stiffness = Diffusion().stiffness(Grid(shape, same), gradient).scaled(torch.ones(1))
     weights, shift = stiffness.weights, torch.full((1,), 0.1)
     operator = NormalOperator(blocks, stiffness, shift)
@@ -67,7 +67,7 @@ def kernels(side: int, channels: int) -> dict[str, tuple[Callable[[], object], i
         "warp, features": (lambda: COMPILED.warp(moving, u, same, shape), (2 * channels + 3) * voxels),
         "warp, one channel": (lambda: COMPILED.warp(image, u, same, shape), 5 * voxels),
         "linearise": (
-            lambda: COMPILED.normal_equations(features, features, None, True),
+            lambda: COMPILED.normal_equations(features, others, None, True),
             (2 * channels + 9) * voxels,
         ),
         "stencil and blocks": (lambda: COMPILED.apply_operator(blocks, weights, shift, u), 12 * voxels),

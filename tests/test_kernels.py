@@ -164,6 +164,21 @@ def test_pull_back(shape):
     close(COMPILED.pull_back(u, gradient), REFERENCE.pull_back(u, gradient))
 
 
+def test_lengths(shape):
+    field = torch.randn(2, len(shape), *shape)
+    assert COMPILED.lengths(field) == pytest.approx(REFERENCE.lengths(field), rel=1e-6)
+    norm = torch.linalg.vector_norm(field.double(), dim=1)
+    assert COMPILED.lengths(field) == pytest.approx((float(norm.mean()), float(norm.max())), rel=1e-6)
+
+
+def test_capped(shape):
+    field = torch.randn(2, len(shape), *shape)
+    got = COMPILED.capped(field, 0.5)
+    close(got, REFERENCE.capped(field, 0.5), 1e-6)
+    assert COMPILED.lengths(got)[1] == pytest.approx(0.5, rel=1e-6)
+    assert COMPILED.capped(field, 100.0) is field
+
+
 def test_dot(shape):
     a, b = torch.randn(2, len(shape), *shape), torch.randn(2, len(shape), *shape)
     assert COMPILED.dot(a, b) == pytest.approx(REFERENCE.dot(a, b), abs=1e-4)

@@ -15,14 +15,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from learngn.kernels import _cpu_stencils
-from learngn.kernels._cpu_lines import CHUNK, pieces
+from learngn.kernels._cpu_lines import CHUNK, dot, pieces
 from learngn.kernels._cpu_resample import Bands, resample
 from learngn.kernels._cpu_threads import loop, part
-from learngn.kernels._cpu_vectors import LANES, load, load_upto, splat, total
+from learngn.kernels._cpu_vectors import fma
 from learngn.kernels.interface import SolveStatus
 
 Array: TypeAlias = NDArray[np.float32]
-_ZERO = np.float32(0)
+Sums: TypeAlias = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,24 +58,36 @@ class Operator:
         )
         return diagonal
 
-    def apply(self, x: Array, out: Array) -> None:
-        """``out = A x``."""
+    def apply(self, x: Array, out: Array, dotted: bool = False) -> Sums:
+        """``out = A x``; <x, A x> of every sample if `dotted`."""
         items, rest = self._work
-        _cpu_stencils.apply_operator(items, self.blocks, self.s, self.shift, x, *rest, out)
+        sums = self._sums(dotted)
+        _cpu_stencils.apply_operator(items, self.blocks, self.s, self.shift, x, *rest, out, sums)
+        return _over_items(sums)
 
     def residual(self, rhs: Array, x: Array, out: Array) -> None:
         """``out = rhs - A x``."""
         items, rest = self._work
         _cpu_stencils.residual(items, self.blocks, self.s, self.shift, rhs, x, *rest, out)
 
-    def relax(self, rhs: Array, x: Array | None, omega: float, out: Array) -> None:
-        """A damped block-Jacobi sweep from x, None for zero."""
+    def relax_from_zero(self, rhs: Array, omega: float, out: Array) -> None:
+        """A damped block-Jacobi sweep from zero."""
         items, rest = self._work
         factor = np.float32(omega)
-        if x is None:
-            _cpu_stencils.relax_from_zero(items, self.blocks, self.s, self._diagonal, rhs, factor, *rest, out)
-        else:
-            _cpu_stencils.relax(items, self.blocks, self.s, self._diagonal, self.shift, rhs, x, factor, *rest, out)
+        _cpu_stencils.relax_from_zero(items, self.blocks, self.s, self._diagonal, rhs, factor, *rest, out)
+
+    def relax(self, rhs: Array, x: Array, omega: float, out: Array, dotted: bool = False) -> Sums:
+        """A damped block-Jacobi sweep from x; <rhs, out> of every sample if `dotted`."""
+        items, rest = self._work
+        sums, factor = self._sums(dotted), np.float32(omega)
+        diagonal = self._diagonal
+        _cpu_stencils.relax(items, self.blocks, self.s, diagonal, self.shift, rhs, x, factor, *rest, out, sums)
+        return _over_items(sums)
+
+    def _sums(self, wanted: bool) -> Sums:
+        """Room for a sum of every item, sample by sample."""
+        samples = len(self.blocks)
+        return np.empty((samples, self._work[0] // samples if wanted else 0))
 
     def coarsened(self, average: Bands, s: Array, shape: tuple[int, ...]) -> Operator:
         """The operator of the next level."""
@@ -105,19 +117,22 @@ class Cycle:
         room = [(batch, ndim, *level.blocks.shape[2:]) for level in self.levels]
         self.right, self.before, self.after = ([np.empty(shape, dtype=np.float32) for shape in room] for _ in range(3))
 
-    def __call__(self, rhs: Array, out: Array) -> None:
-        """Apply to a residual, (N, D, X, P)."""
+    def __call__(self, rhs: Array, out: Array) -> Sums:
+        """Apply to a residual, (N, D, X, P); <rhs, out> of every sample."""
         right, after = [rhs, *self.right[1:]], [out, *self.after[1:]]
         for depth, step in enumerate(self.steps):
             level, x, rest = self.levels[depth], self.before[depth], after[depth]
-            level.relax(right[depth], None, self.omega, x)
+            level.relax_from_zero(right[depth], self.omega, x)
             level.residual(right[depth], x, rest)
             change(rest, level.shape, step.restrict, False, right[depth + 1], step.shape)
-        self.levels[-1].relax(right[-1], None, 1.0, after[-1])
+        self.levels[-1].relax_from_zero(right[-1], 1.0, after[-1])
+        if not self.steps:
+            return dots(rhs, out)
         for depth in range(len(self.steps) - 1, -1, -1):
             level, step, x = self.levels[depth], self.steps[depth], self.before[depth]
             change(after[depth + 1], step.shape, step.prolong, True, x, level.shape)
-            level.relax(right[depth], x, self.omega, after[depth])
+            product = level.relax(right[depth], x, self.omega, after[depth], dotted=depth == 0)
+        return product
 
 
 def change(source: Array, before: Sequence[int], bands: Bands, add: bool, out: Array, after: Sequence[int]) -> None:
@@ -129,30 +144,13 @@ def change(source: Array, before: Sequence[int], bands: Bands, add: bool, out: A
 @part
 def _combine(z, beta, p):  # type: ignore[no-untyped-def]
     for i in range(len(p)):
-        p[i] = z[i] + beta * p[i]
+        p[i] = fma(beta, p[i], z[i])
 
 
 @part
 def _advance(alpha, p, x):  # type: ignore[no-untyped-def]
     for i in range(len(x)):
-        x[i] += alpha * p[i]
-
-
-@part
-def _dot(a, b, first, last):  # type: ignore[no-untyped-def]
-    """``<a, b>`` from `first` to `last`: as thirty-two sums in single precision, which are added in double."""
-    s0, s1, s2, s3 = splat(_ZERO), splat(_ZERO), splat(_ZERO), splat(_ZERO)
-    i = first
-    while i + 4 * LANES <= last:
-        s0 = s0 + load(a, i) * load(b, i)
-        s1 = s1 + load(a, i + LANES) * load(b, i + LANES)
-        s2 = s2 + load(a, i + 2 * LANES) * load(b, i + 2 * LANES)
-        s3 = s3 + load(a, i + 3 * LANES) * load(b, i + 3 * LANES)
-        i += 4 * LANES
-    while i < last:
-        s0 = s0 + load_upto(a, i, last - i) * load_upto(b, i, last - i)
-        i += LANES
-    return total(s0) + total(s1) + total(s2) + total(s3)
+        x[i] = fma(alpha, p[i], x[i])
 
 
 @part
@@ -170,7 +168,7 @@ def _turn(start, stop, z, beta, p):  # type: ignore[no-untyped-def]
 
 
 @part
-def _advance_pieces(start, stop, alpha, p, q, x, r, sums):  # type: ignore[no-untyped-def]
+def _advance_pieces(start, stop, p, q, alpha, x, r, sums):  # type: ignore[no-untyped-def]
     size = x.shape[1]
     many = (size + CHUNK - 1) // CHUNK
     for item in range(start, stop):
@@ -178,13 +176,13 @@ def _advance_pieces(start, stop, alpha, p, q, x, r, sums):  # type: ignore[no-un
         hi = min(lo + CHUNK, size)
         _advance(alpha[n], p[n, lo:hi], x[n, lo:hi])
         _advance(-alpha[n], q[n, lo:hi], r[n, lo:hi])
-        sums[n, item % many] = _dot(r, r, n * size + lo, n * size + hi)
+        sums[n, item % many] = dot(r, r, n * size + lo, n * size + hi)
 
 
 @loop
-def _advanced(start, stop, alpha, p, q, x, r, sums):  # type: ignore[no-untyped-def]
+def _advanced(start, stop, p, q, alpha, x, r, sums):  # type: ignore[no-untyped-def]
     """``x += alpha p``, ``r -= alpha q``; `sums` gets <r, r> of every piece."""
-    _advance_pieces(start, stop, alpha, p, q, x, r, sums)
+    _advance_pieces(start, stop, p, q, alpha, x, r, sums)
 
 
 @loop
@@ -193,14 +191,19 @@ def _dots(start, stop, a, b, sums):  # type: ignore[no-untyped-def]
     many = (size + CHUNK - 1) // CHUNK
     for item in range(start, stop):
         n, lo = item // many, item % many * CHUNK
-        sums[n, item % many] = _dot(a, b, n * size + lo, n * size + min(lo + CHUNK, size))
+        sums[n, item % many] = dot(a, b, n * size + lo, n * size + min(lo + CHUNK, size))
 
 
-def dots(a: Array, b: Array) -> NDArray[np.float64]:
-    """``<a[n], b[n]>`` of every sample of two arrays (N, V)."""
-    sums = np.empty((len(a), -(-a.shape[1] // CHUNK)))
-    _dots(sums.size, a, b, sums)
-    whole: NDArray[np.float64] = sums.sum(1)
+def dots(a: Array, b: Array) -> Sums:
+    """``<a[n], b[n]>`` of every sample of two arrays (N, ...)."""
+    flat = (len(a), -1)
+    sums = np.empty((len(a), -(-a[0].size // CHUNK)))
+    _dots(sums.size, a.reshape(flat), b.reshape(flat), sums)
+    return _over_items(sums)
+
+
+def _over_items(sums: Sums) -> Sums:
+    whole: Sums = sums.sum(1)
     return whole
 
 
@@ -216,7 +219,7 @@ def solve(
     """Solve ``A x = rhs`` from zero; what it ends with, why, after how many iterations, and the worst residual."""
     flat = (len(rhs), -1)
     x = np.zeros_like(rhs)
-    norm = dots(rhs.reshape(flat), rhs.reshape(flat))
+    norm = dots(rhs, rhs)
     if not np.isfinite(norm).all():
         return x, SolveStatus.BREAKDOWN, 0, float("nan")
     if not norm.any():
@@ -226,22 +229,19 @@ def solve(
     p, rz, worst = z, norm, 1.0
     for count in range(iterations):
         if count == 0:  # the first direction is the cycle's
-            cycle(r, p := np.empty_like(rhs))
-            rz = dots(r.reshape(flat), p.reshape(flat))
+            rz = cycle(r, p := np.empty_like(rhs))
         else:
-            cycle(r, z)
-            following = dots(r.reshape(flat), z.reshape(flat))
+            following = cycle(r, z)
             # A sample that is solved exactly has rz = 0; its direction stays zero.
             beta = np.divide(following, rz, out=np.zeros_like(rz), where=rz > 0).astype(np.float32)
             _turn(_many(p), z.reshape(flat), beta, p.reshape(flat))
             rz = following
-        finest.apply(p, q)
-        curvature = dots(p.reshape(flat), q.reshape(flat))
+        curvature = finest.apply(p, q, dotted=True)
         if not (np.isfinite(curvature) & (curvature >= 0)).all():
             return x, SolveStatus.BREAKDOWN, count, worst
         alpha = np.divide(rz, curvature, out=np.zeros_like(rz), where=curvature > 0).astype(np.float32)
         sums = np.empty((len(x), _many(x) // len(x)))
-        _advanced(sums.size, alpha, p.reshape(flat), q.reshape(flat), x.reshape(flat), r.reshape(flat), sums)
+        _advanced(sums.size, p.reshape(flat), q.reshape(flat), alpha, x.reshape(flat), r.reshape(flat), sums)
         left = np.divide(sums.sum(1), norm, out=np.zeros_like(norm), where=norm > 0).max()
         worst = sqrt(left) if isfinite(left) else float("inf")
         if worst <= tolerance:

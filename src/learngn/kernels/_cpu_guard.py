@@ -1,4 +1,4 @@
-"""Compiled composition with a step that is shortened where it would fold, row by row.
+"""Compiled composition with a step that is shortened where it would fold, row by row; and how long steps are.
 
 Fields are (N, D, V), whole volumes of `shape` (X, Y, Z); a 2D grid is one plane, X = 1, and
 `plane` is not None: the other case is not even compiled. After the first attempt only
@@ -8,15 +8,29 @@ what is near a fold is composed again: elsewhere nothing has changed.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import sqrt
 from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from learngn.kernels._cpu_rows import HALF, ONE, gradient, halves, is_inside, neighbours
+from learngn.kernels._cpu_lines import CHUNK
+from learngn.kernels._cpu_rows import HALF, ONE, ZERO, gradient, halves, is_inside, neighbours
 from learngn.kernels._cpu_sampling import compose_row
 from learngn.kernels._cpu_threads import inlined, loop, part
-from learngn.kernels._cpu_vectors import LANES, store, store_upto
+from learngn.kernels._cpu_vectors import (
+    LANES,
+    fma,
+    fnma,
+    lane,
+    larger,
+    load_upto,
+    root,
+    splat,
+    store,
+    store_upto,
+    total,
+)
 
 Array: TypeAlias = NDArray[np.float32]
 
@@ -29,10 +43,10 @@ def _determinants(field, at, size, offsets, hx, hy, z, nz, plane, count):  # typ
         b0, b1, b2 = gradient(field, at + size, offsets, hx, hy, z, nz, count)
         c0, c1, c2 = gradient(field, at + 2 * size, offsets, hx, hy, z, nz, count)
         a0, b1, c2 = ONE + a0, ONE + b1, ONE + c2
-        return a0 * (b1 * c2 - b2 * c1) - a1 * (b0 * c2 - b2 * c0) + a2 * (b0 * c1 - b1 * c0)
+        return fma(a2, fnma(b1, c0, b0 * c1), fnma(a1, fnma(b2, c0, b0 * c2), a0 * fnma(b2, c1, b1 * c2)))
     _, b1, b2 = gradient(field, at, offsets, hx, hy, z, nz, count)
     _, c1, c2 = gradient(field, at + size, offsets, hx, hy, z, nz, count)
-    return (ONE + b1) * (ONE + c2) - b2 * c1
+    return fnma(b2, c1, (ONE + b1) * (ONE + c2))
 
 
 @part
@@ -143,29 +157,29 @@ def _widened(start, stop, low, out):  # type: ignore[no-untyped-def]
 
 
 @part
-def _shorten_rows(start, stop, step, wide, starts, weights, shape, along, spans):  # type: ignore[no-untyped-def]
+def _shorten_rows(start, stop, step, wide, marked, starts, weights, shape, along, spans):  # type: ignore[no-untyped-def]
     nx, ny, nz = shape
     rows, ndim = nx * ny, step.shape[1]
     for item in range(start, stop):
         n, r = item // rows, item % rows
         x, y = r // ny, r % ny
         along[:] = 0
-        found = False
+        first, last = wide.shape[3], -1
         for i in range(2):
             cx = min(starts[0, x] + i, wide.shape[1] - 1)
             for j in range(2):
                 cy = min(starts[1, y] + j, wide.shape[2] - 1)
                 w = weights[0, x, i] * weights[1, y, j]
-                if w != 0:
+                if w != 0 and marked[n, cx, cy]:
                     for cz in range(wide.shape[3]):
                         if wide[n, cx, cy, cz]:
                             along[cz] += w
-                            found = True
+                            first, last = min(first, cz), max(last, cz)
         spans[n, r, 0], spans[n, r, 1] = nz, 0
-        if not found:
-            continue
-        for z in range(nz):
+        for z in range(nz if last >= 0 else 0):
             cz = starts[2, z]
+            if cz + 1 < first or cz > last:
+                continue
             share = weights[2, z, 0] * along[cz] + weights[2, z, 1] * along[cz + 1]
             if share > 0:
                 factor = ONE - HALF * min(share, ONE)
@@ -175,10 +189,78 @@ def _shorten_rows(start, stop, step, wide, starts, weights, shape, along, spans)
 
 
 @loop
-def _shorten(start, stop, step, wide, starts, weights, shape, spans):  # type: ignore[no-untyped-def]
-    """Halve the step about the marked cells, less towards their rim; spans get what has changed of each row."""
+def _shorten(start, stop, step, wide, marked, starts, weights, shape, spans):  # type: ignore[no-untyped-def]
+    """Halve the step about the marked cells, less towards their rim; spans get what has changed of each row.
+
+    `marked`, of lines of cells, says which of them have any.
+    """
     along = np.empty(wide.shape[3] + 1, dtype=np.float32)
-    _shorten_rows(start, stop, step, wide, starts, weights, shape, along, spans)
+    _shorten_rows(start, stop, step, wide, marked, starts, weights, shape, along, spans)
+
+
+@part
+def _length_pieces(start, stop, field, sums, longest):  # type: ignore[no-untyped-def]
+    ndim, size = field.shape[1], field.shape[2]
+    many = (size + CHUNK - 1) // CHUNK
+    for item in range(start, stop):
+        n, lo = item // many, item % many * CHUNK
+        hi = min(lo + CHUNK, size)
+        whole, most = splat(ZERO), splat(ZERO)
+        for i in range(lo, hi, LANES):
+            squared = splat(ZERO)
+            for a in range(ndim):
+                v = load_upto(field, (n * ndim + a) * size + i, hi - i)
+                squared = fma(v, v, squared)
+            whole, most = whole + root(squared), larger(squared, most)
+        sums[item] = total(whole)
+        longest[item] = ZERO
+        for i in range(LANES):
+            longest[item] = max(longest[item], lane(most, i))
+
+
+@loop
+def _lengths(start, stop, field, sums, longest):  # type: ignore[no-untyped-def]
+    """Of every piece of a field (N, D, V): sum of |u|, and the largest |u|²."""
+    _length_pieces(start, stop, field, sums, longest)
+
+
+def lengths(field: Array) -> tuple[float, float]:
+    """Mean and largest |u| of a field (N, D, V)."""
+    items = len(field) * -(-field.shape[2] // CHUNK)
+    sums, longest = np.empty(items), np.empty(items, dtype=np.float32)
+    _lengths(items, field, sums, longest)
+    return float(sums.sum()) / (len(field) * field.shape[2]), sqrt(longest.max())
+
+
+@part
+def _cap_pieces(start, stop, field, longest, out):  # type: ignore[no-untyped-def]
+    ndim, size = field.shape[1], field.shape[2]
+    many = (size + CHUNK - 1) // CHUNK
+    bound = splat(longest * longest)
+    for item in range(start, stop):
+        n, lo = item // many, item % many * CHUNK
+        hi = min(lo + CHUNK, size)
+        for i in range(lo, hi, LANES):
+            squared = splat(ZERO)
+            for a in range(ndim):
+                v = load_upto(field, (n * ndim + a) * size + i, hi - i)
+                squared = fma(v, v, squared)
+            factor = longest / root(larger(squared, bound))
+            for a in range(ndim):
+                at = (n * ndim + a) * size + i
+                store_upto(out, at, hi - i, factor * load_upto(field, at, hi - i))
+
+
+@loop
+def _cap(start, stop, field, longest, out):  # type: ignore[no-untyped-def]
+    _cap_pieces(start, stop, field, longest, out)
+
+
+def capped(field: Array, longest: float) -> Array:
+    """A field (N, D, V) with every vector shortened to `longest` at most."""
+    out = np.empty_like(field)
+    _cap(len(field) * -(-field.shape[2] // CHUNK), field, np.float32(longest), out)
+    return out
 
 
 def guarded(
@@ -192,14 +274,13 @@ def guarded(
     bound: float,
     attempts: int,
     out: Array,
-) -> float:
+) -> tuple[Array, float]:
     """Join a step to displacements; shorten it where ``det(I + ∇u)`` would fall below a bound.
 
     Parameters
     ----------
     u, out : array, shape (M, D, V)
     step : array, shape (N, D, V)
-        Changed to what is taken of it.
     shares : sequence of float, M / N of them
         What each displacement gets of the step.
     shape : tuple of 3 int
@@ -212,8 +293,10 @@ def guarded(
 
     Returns
     -------
-    float
-        Smallest determinant left.
+    step : array, shape (N, D, V)
+        What is taken of it: itself, where it is not shortened.
+    smallest : float
+        Determinant left.
     """
     count, rows, plane = len(step), shape[0] * shape[1], None if u.shape[1] == 3 else 0
     spans = np.empty((count, rows, 2), dtype=np.int64)
@@ -227,7 +310,7 @@ def guarded(
         _judge(len(u) * rows, out, spans, shape, plane, floor, cells, least, low)
         if attempt == attempts - 1 or not low.any():
             break
-        wide = np.zeros_like(low)
+        step, wide = step.copy() if attempt == 0 else step, np.zeros_like(low)
         _widened(1, low, wide)
-        _shorten(count * rows, step, wide, starts, weights, shape, spans)
-    return float(least.min())
+        _shorten(count * rows, step, wide, wide.any(-1), starts, weights, shape, spans)
+    return step, float(least.min())

@@ -8,104 +8,170 @@ from __future__ import annotations
 
 import numpy as np
 
-from learngn.kernels._cpu_rows import HALF, ONE, ZERO, gradient, halves, is_inside, neighbours
+from learngn.kernels._cpu_rows import (
+    HALF,
+    ONE,
+    ZERO,
+    differences,
+    gradient,
+    halves,
+    halves_within,
+    is_inside,
+    neighbours,
+)
 from learngn.kernels._cpu_threads import inlined, loop, part
-from learngn.kernels._cpu_vectors import LANES, load, load_upto, splat, store, store_upto, total
+from learngn.kernels._cpu_vectors import LANES, fma, load, load_upto, splat, store, store_upto, total
 
-_TOGETHER = 4  # channels whose sums stay in registers
-_VALUES = 2048  # of a channel at a time: their sums fit the second cache
+_VALUES = 2048  # of a tile at most: their sums fit the second cache
+_PLANES = 2  # of a tile: every plane is read for itself and for the one before and behind
+_SUMS = 10  # of products of differences and residuals: six of a block, three of the gradient, the residual's square
 
 
 @inlined
-def _add_vector(fixed, warped, symmetric, at, step, channels, offsets, hx, hy, z, nz, count, sums, i):  # type: ignore[no-untyped-def]
-    across = sums.shape[1]
-    b00, b01, b02 = load(sums, i), load(sums, i + across), load(sums, i + 2 * across)
-    b11, b12, b22 = load(sums, i + 3 * across), load(sums, i + 4 * across), load(sums, i + 5 * across)
-    g0, g1, g2 = load(sums, i + 6 * across), load(sums, i + 7 * across), load(sums, i + 8 * across)
-    s = load(sums, i + 9 * across)
-    for _ in range(channels):
-        j0, j1, j2 = gradient(warped, at, offsets, hx, hy, z, nz, count)
-        if symmetric:
-            k0, k1, k2 = gradient(fixed, at, offsets, hx, hy, z, nz, count)
-            j0, j1, j2 = HALF * (j0 + k0), HALF * (j1 + k1), HALF * (j2 + k2)
-        f = load_upto(warped, at, count) - load_upto(fixed, at, count)
-        b00, b01, b02 = b00 + j0 * j0, b01 + j0 * j1, b02 + j0 * j2
-        b11, b12, b22 = b11 + j1 * j1, b12 + j1 * j2, b22 + j2 * j2
-        g0, g1, g2, s = g0 + j0 * f, g1 + j1 * f, g2 + j2 * f, s + f * f
-        at += step
-    store(sums, i, b00)
-    store(sums, i + across, b01)
-    store(sums, i + 2 * across, b02)
-    store(sums, i + 3 * across, b11)
-    store(sums, i + 4 * across, b12)
-    store(sums, i + 5 * across, b22)
-    store(sums, i + 6 * across, g0)
-    store(sums, i + 7 * across, g1)
-    store(sums, i + 8 * across, g2)
-    store(sums, i + 9 * across, s)
+def _with_channel(products, fixed, warped, plain, at, offsets, z, nz, count):  # type: ignore[no-untyped-def]
+    """Products of eight voxels, and those of one more channel."""
+    b00, b01, b02, b11, b12, b22, g0, g1, g2, s = products
+    j0, j1, j2 = differences(warped, at, offsets, z, nz, count)
+    if plain is None:
+        k0, k1, k2 = differences(fixed, at, offsets, z, nz, count)
+        j0, j1, j2 = j0 + k0, j1 + k1, j2 + k2
+    f = load_upto(warped, at, count) - load_upto(fixed, at, count)
+    b00, b01, b02 = fma(j0, j0, b00), fma(j0, j1, b01), fma(j0, j2, b02)
+    b11, b12, b22 = fma(j1, j1, b11), fma(j1, j2, b12), fma(j2, j2, b22)
+    return b00, b01, b02, b11, b12, b22, fma(j0, f, g0), fma(j1, f, g1), fma(j2, f, g2), fma(f, f, s)
+
+
+@inlined
+def _nothing():  # type: ignore[no-untyped-def]
+    o = splat(ZERO)
+    return o, o, o, o, o, o, o, o, o, o
+
+
+@inlined
+def _kept(sums, i):  # type: ignore[no-untyped-def]
+    """The products that are kept of eight voxels, one after the other."""
+    return (
+        load(sums, i), load(sums, i + LANES), load(sums, i + 2 * LANES), load(sums, i + 3 * LANES),
+        load(sums, i + 4 * LANES), load(sums, i + 5 * LANES), load(sums, i + 6 * LANES), load(sums, i + 7 * LANES),
+        load(sums, i + 8 * LANES), load(sums, i + 9 * LANES),
+    )  # fmt: skip
+
+
+@inlined
+def _with_channels(products, fixed, warped, plain, at, second, offsets, z, nz, count):  # type: ignore[no-untyped-def]
+    """Products, and those of a channel; and of another one, `second` values behind it, unless that is None."""
+    products = _with_channel(products, fixed, warped, plain, at + z, offsets, z, nz, count)
+    if second is not None:
+        products = _with_channel(products, fixed, warped, plain, at + second + z, offsets, z, nz, count)
+    return products
+
+
+@inlined
+def _added(products, fixed, warped, plain, at, second, offsets, z, nz):  # type: ignore[no-untyped-def]
+    if is_inside(z, nz):
+        return _with_channels(products, fixed, warped, plain, at, second, offsets, z, nz, None)
+    return _with_channels(products, fixed, warped, plain, at, second, offsets, z, nz, nz - z)
 
 
 @part
-def _add(fixed, warped, symmetric, at, step, channels, shape, first, last, sums, wide):  # type: ignore[no-untyped-def]
-    """Add some channels' products, of the rows from `first` to `last`, to the sums of each."""
-    nz = shape[2]
-    for r in range(first, last):
-        offsets = neighbours(shape, r)
-        hx, hy = halves(offsets, shape)
-        for z in range(0, nz, LANES):
-            i, here = (r - first) * wide + z, at + r * nz + z
-            if is_inside(z, nz):
-                _add_vector(fixed, warped, symmetric, here, step, channels, offsets, hx, hy, z, nz, None, sums, i)
-            else:
-                _add_vector(fixed, warped, symmetric, here, step, channels, offsets, hx, hy, z, nz, nz - z, sums, i)
+def _add(fixed, warped, plain, at, second, shape, tile, kept, sums):  # type: ignore[no-untyped-def]
+    """Add one or two channels' products of a tile to those in `sums`, or to nothing where `kept` is None."""
+    nz, i, (x0, x1, y0, y1) = shape[2], 0, tile
+    for x in range(x0, x1):
+        for y in range(y0, y1):
+            r = x * shape[1] + y
+            offsets = neighbours(shape, r)
+            for z in range(0, nz, LANES):
+                products = _nothing() if kept is None else _kept(sums, i)
+                products = _added(products, fixed, warped, plain, at + r * nz, second, offsets, z, nz)
+                for q in range(_SUMS):
+                    store(sums, i + q * LANES, products[q])
+                i += LANES * _SUMS
+
+
+@inlined
+def _put_row(h, hz, weight, at, sums, i, nz, out, to):  # type: ignore[no-untyped-def]
+    """One sum of a row, weighted; `hz` counts how often it has a difference along z."""
+    for z in range(0, nz, LANES):
+        count, v = nz - z, h * load(sums, i + z * _SUMS)
+        if hz > 0:
+            v = halves_within(z, nz, count) * v
+        if hz > 1:
+            v = halves_within(z, nz, count) * v
+        if weight.size > 0:
+            v = load_upto(weight, at + z, count) * v
+        store_upto(out, to + z, count, v)
 
 
 @part
-def _put(n, first, last, shape, weight, sums, wide, blocks, slope):  # type: ignore[no-untyped-def]
-    """Put the weighted sums of rows where they belong; returns their energy."""
-    nz, size, lacking, across = shape[2], slope.shape[2], 3 - slope.shape[1], sums.shape[1]
-    e = splat(ZERO)
-    for r in range(first, last):
-        for z in range(0, nz, LANES):
-            count, i, s = nz - z, r * nz + z, (r - first) * wide + z
-            w = splat(ONE) if weight.size == 0 else load_upto(weight, n * size + i, count)
-            e = e + w * load(sums, s + 9 * across)
-            at = n * blocks.shape[1] * size + i
-            for q in range(3 * lacking, 6):
-                store_upto(blocks, at, count, w * load(sums, s + q * across))
-                at += size
-            at = n * slope.shape[1] * size + i
-            for q in range(6 + lacking, 9):
-                store_upto(slope, at, count, w * load(sums, s + q * across))
-                at += size
+def _put(n, weight, share, shape, tile, sums, blocks, slope):  # type: ignore[no-untyped-def]
+    """Put a tile's products, weighted, where they belong; returns their energy.
+
+    They are of differences: `share` of these, and half of it where they span two voxels, are derivatives. Powers of two
+    that are left to the end change no bit. Sum by sum: those that lie a power of two apart in memory, written in turns,
+    would drive each other out of the cache.
+    """
+    nz, size, i, (x0, x1, y0, y1) = shape[2], slope.shape[2], 0, tile
+    e, flat = splat(ZERO), slope.shape[1] == 2
+    for x in range(x0, x1):
+        for y in range(y0, y1):
+            r = x * shape[1] + y
+            hx, hy = halves(neighbours(shape, r), shape)
+            hx, hy, at = share * hx, share * hy, n * size + r * nz
+            b, g = n * blocks.shape[1] * size + r * nz, n * slope.shape[1] * size + r * nz
+            if not flat:
+                _put_row(hx * hx, 0, weight, at, sums, i, nz, blocks, b)
+                _put_row(hx * hy, 0, weight, at, sums, i + LANES, nz, blocks, b + size)
+                _put_row(hx * share, 1, weight, at, sums, i + 2 * LANES, nz, blocks, b + 2 * size)
+                _put_row(hx, 0, weight, at, sums, i + 6 * LANES, nz, slope, g)
+                b, g = b + 3 * size, g + size
+            _put_row(hy * hy, 0, weight, at, sums, i + 3 * LANES, nz, blocks, b)
+            _put_row(hy * share, 1, weight, at, sums, i + 4 * LANES, nz, blocks, b + size)
+            _put_row(share * share, 2, weight, at, sums, i + 5 * LANES, nz, blocks, b + 2 * size)
+            _put_row(hy, 0, weight, at, sums, i + 7 * LANES, nz, slope, g)
+            _put_row(share, 1, weight, at, sums, i + 8 * LANES, nz, slope, g + size)
+            for z in range(0, nz, LANES):
+                w = splat(ONE) if weight.size == 0 else load_upto(weight, at + z, nz - z)
+                e = fma(w, load(sums, i + (_SUMS - 1) * LANES), e)
+                i += LANES * _SUMS
     return total(e) / 2
 
 
-def chunks(shape: tuple[int, ...]) -> int:
+@part
+def _tiles(shape):  # type: ignore[no-untyped-def]
+    """Planes and rows of a tile, and tiles along x and y."""
+    planes = min(_PLANES, shape[0])
+    rows = min(max(1, _VALUES // (planes * shape[2])), shape[1])
+    return planes, rows, (shape[0] + planes - 1) // planes, (shape[1] + rows - 1) // rows
+
+
+def tiles(shape: tuple[int, ...]) -> int:
     """Items of a sample in :func:`normal_equations`."""
-    return -(-shape[0] * shape[1] // max(1, _VALUES // shape[2]))
+    _, _, along_x, along_y = _tiles.py_func(shape)
+    return int(along_x * along_y)
 
 
 @loop
-def normal_equations(start, stop, fixed, warped, weight, symmetric, shape, blocks, slope, energy):  # type: ignore[no-untyped-def]
-    """Blocks JᵀWJ and gradient JᵀWf, `slope`, summed over channels; `energy` (N, chunks) gets ½ Σ w f² of each.
+def normal_equations(start, stop, fixed, warped, weight, plain, shape, energy, blocks, slope):  # type: ignore[no-untyped-def]
+    """Blocks JᵀWJ and gradient JᵀWf, `slope`, summed over channels; `energy` (N, tiles) gets ½ Σ w f² of each.
 
-    `weight` (N, 1, V) may be empty, for one.
+    `weight` (N, 1, V) may be empty, for one. J is of both images, unless `plain` is not None: of `warped` alone.
     """
-    rows, nz = shape[0] * shape[1], shape[2]
-    channels, size = fixed.shape[1], fixed.shape[2]
-    # Some rows of a channel before the next one: memory is read in longer runs.
-    chunk, wide = max(1, _VALUES // nz), (nz + LANES - 1) // LANES * LANES
-    many = (rows + chunk - 1) // chunk
-    sums = np.empty((10, chunk * wide), dtype=np.float32)
+    channels, size, wide = fixed.shape[1], fixed.shape[2], (shape[2] + LANES - 1) // LANES * LANES
+    planes, rows, along_x, along_y = _tiles(shape)
+    many = along_x * along_y
+    sums, share = np.empty(_SUMS * planes * rows * wide, dtype=np.float32), HALF if plain is None else ONE
     for item in range(start, stop):
-        n, first = item // many, item % many * chunk
-        last = min(first + chunk, rows)
-        sums[:] = 0
-        for c in range(0, channels, _TOGETHER):
-            some = min(_TOGETHER, channels - c)
-            _add(fixed, warped, symmetric, (n * channels + c) * size, size, some, shape, first, last, sums, wide)
-        energy[n, item % many] = _put(n, first, last, shape, weight, sums, wide, blocks, slope)
+        n, x, y = item // many, item % many // along_y * planes, item % along_y * rows
+        tile, c = (x, min(x + planes, shape[0]), y, min(y + rows, shape[1])), n * channels * size
+        # One or two channels first, then always two.
+        if channels % 2:
+            _add(fixed, warped, plain, c, None, shape, tile, None, sums)
+        else:
+            _add(fixed, warped, plain, c, size, shape, tile, None, sums)
+        for k in range(2 - channels % 2, channels, 2):
+            _add(fixed, warped, plain, c + k * size, size, shape, tile, 0, sums)
+        energy[n, item % many] = _put(n, weight, share, shape, tile, sums, blocks, slope)
 
 
 @inlined
@@ -114,7 +180,7 @@ def _pull_vector(u, slope, at, size, ndim, offsets, hx, hy, z, nz, count, out): 
     for b in range(ndim):
         j0, j1, j2 = gradient(u, at + b * size, offsets, hx, hy, z, nz, count)
         g = load_upto(slope, at + b * size, count)
-        t0, t1, t2 = t0 + j0 * g, t1 + j1 * g, t2 + j2 * g
+        t0, t1, t2 = fma(j0, g, t0), fma(j1, g, t1), fma(j2, g, t2)
     if ndim == 3:
         store_upto(out, at, count, load_upto(slope, at, count) + t0)
         at += size

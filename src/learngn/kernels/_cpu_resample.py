@@ -11,11 +11,10 @@ from learngn.kernels._cpu_threads import inlined, loop, part
 from learngn.kernels._cpu_vectors import (
     LANES,
     evens,
-    load,
+    fma,
     load_upto,
     odds,
     splat,
-    store,
     store_upto,
     zip_high,
     zip_low,
@@ -28,12 +27,29 @@ Bands: TypeAlias = tuple[NDArray[np.uint32] | NDArray[np.float32], ...]
 
 
 @inlined
-def _sum(weights, i, k0, k1, lines, base, size, add, first, last, count, out, to):  # type: ignore[no-untyped-def]
-    for z in range(first, last, LANES):
-        total = load_upto(out, to + z, count) if add else splat(_ZERO)
-        for k in range(k0, k1):
-            total = total + weights[k, i] * load_upto(lines, base + k * size + z, count)
-        store_upto(out, to + z, count, total)
+def _sum(weights, i, k0, k1, lines, at, size, add, first, last, count, out, to):  # type: ignore[no-untyped-def]
+    """``Σ_k weights[k, i] line[k]``, or add it; the usual two and four lines with their weights in registers."""
+    k, z0, z1, z2 = k0, at + k0 * size, at + (k0 + 1) * size, at + (k0 + 2) * size
+    if k1 - k0 == 2:
+        a, b = splat(weights[k, i]), splat(weights[k + 1, i])
+        for z in range(first, last, LANES):
+            total = load_upto(out, to + z, count) if add else splat(_ZERO)
+            total = fma(b, load_upto(lines, z1 + z, count), fma(a, load_upto(lines, z0 + z, count), total))
+            store_upto(out, to + z, count, total)
+    elif k1 - k0 == 4:
+        a, b, c, d = splat(weights[k, i]), splat(weights[k + 1, i]), splat(weights[k + 2, i]), splat(weights[k + 3, i])
+        z3 = z2 + size
+        for z in range(first, last, LANES):
+            total = load_upto(out, to + z, count) if add else splat(_ZERO)
+            total = fma(b, load_upto(lines, z1 + z, count), fma(a, load_upto(lines, z0 + z, count), total))
+            total = fma(d, load_upto(lines, z3 + z, count), fma(c, load_upto(lines, z2 + z, count), total))
+            store_upto(out, to + z, count, total)
+    else:
+        for z in range(first, last, LANES):
+            total = load_upto(out, to + z, count) if add else splat(_ZERO)
+            for k in range(k0, k1):
+                total = fma(weights[k, i], load_upto(lines, at + k * size + z, count), total)
+            store_upto(out, to + z, count, total)
 
 
 @part
@@ -62,41 +78,40 @@ def _any(start, weights, row, base, first, last, add, out, to):  # type: ignore[
     for i in range(first, last):
         total = out[to + i] if add else _ZERO
         for k in range(len(weights)):
-            total += weights[k, i] * row[base + np.int64(start[i]) + k]
+            total = fma(weights[k, i], row[base + np.int64(start[i]) + k], total)
         out[to + i] = total
 
 
 @inlined
 def _halve(weights, row, base, first, last, add, out, to):  # type: ignore[no-untyped-def]
-    """Whole vectors of samples whose band goes on by two; returns where it stops."""
-    i = first
-    while i + LANES <= last:
-        total = load(out, to + i) if add else splat(_ZERO)
+    """Samples whose band goes on by two."""
+    for i in range(first, last, LANES):
+        left = last - i
+        total = load_upto(out, to + i, left) if add else splat(_ZERO)
         for k in range(0, len(weights), 2):
             at = base + 2 * (i - first) + k
-            a, b = load(row, at), load(row, at + LANES)
-            total = total + (weights[k, first] * evens(a, b) + weights[k + 1, first] * odds(a, b))
-        store(out, to + i, total)
-        i += LANES
-    return i
+            a = load_upto(row, at, 2 * left)
+            b = load_upto(row, at + LANES, 2 * left - LANES) if 2 * left > LANES else a
+            total = fma(weights[k + 1, first], odds(a, b), fma(weights[k, first], evens(a, b), total))
+        store_upto(out, to + i, left, total)
 
 
 @inlined
 def _double(weights, row, base, first, last, add, out, to):  # type: ignore[no-untyped-def]
-    """Whole vectors of samples, two between every two of the row; returns where it stops."""
+    """Samples, two between every two of the row."""
     w00, w10, w01, w11 = weights[0, first], weights[1, first], weights[0, first + 1], weights[1, first + 1]
-    i = first
-    while i + 2 * LANES <= last:
-        at = base + (i - first) // 2
-        a, b = load(row, at), load(row, at + 1)
-        even, odd = w00 * a + w10 * b, w01 * a + w11 * b
+    for i in range(first, last, 2 * LANES):
+        at, left = base + (i - first) // 2, last - i
+        a, b = load_upto(row, at, left // 2), load_upto(row, at + 1, left // 2)
+        even, odd = fma(w10, b, w00 * a), fma(w11, b, w01 * a)
         low, high = zip_low(even, odd), zip_high(even, odd)
         if add:
-            low, high = low + load(out, to + i), high + load(out, to + i + LANES)
-        store(out, to + i, low)
-        store(out, to + i + LANES, high)
-        i += 2 * LANES
-    return i
+            low = low + load_upto(out, to + i, left)
+        store_upto(out, to + i, left, low)
+        if left > LANES:
+            if add:
+                high = high + load_upto(out, to + i + LANES, left - LANES)
+            store_upto(out, to + i + LANES, left - LANES, high)
 
 
 @part
@@ -143,13 +158,12 @@ def _along_rows(start, weights, channels, rows, source, size, way, add, out, to)
         if channels > 1:
             _blend(start, weights, begin, length, source, at, channels, add, out, here)
             continue
-        done = first
         if step == 2:
-            done = _halve(weights, source, at + np.int64(start[first]), first, last, add, out, here)
+            _halve(weights, source, at + np.int64(start[first]), first, last, add, out, here)
         elif step == 1:
-            done = _double(weights, source, at + np.int64(start[first]), first, last, add, out, here)
+            _double(weights, source, at + np.int64(start[first]), first, last, add, out, here)
         _any(start, weights, source, at, begin, first, add, out, here)
-        _any(start, weights, source, at, done, length, add, out, here)
+        _any(start, weights, source, at, last, length, add, out, here)
 
 
 @loop

@@ -43,20 +43,13 @@ def around(v, at, z, nz, count):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def gradient(v, at, offsets, hx, hy, z, nz, count):  # type: ignore[no-untyped-def]
-    """∂v/∂x, ∂v/∂y and ∂v/∂z of the values from `at` on: central, one-sided at borders, where hx or hy is 1, not ½."""
+def differences(v, at, offsets, z, nz, count):  # type: ignore[no-untyped-def]
+    """What v changes by along x, y and z between the neighbours of the values from `at` on."""
     xm, xp, ym, yp = offsets
     before, after = around(v, at, z, nz, count)
-    j0 = hx * (load_upto(v, at + xp, count) - load_upto(v, at + xm, count))
-    j1 = hy * (load_upto(v, at + yp, count) - load_upto(v, at + ym, count))
-    if count is None:
-        return j0, j1, HALF * (after - before)
-    h = splat(HALF)
-    if z == 0:
-        h = with_lane(h, 0, ONE)
-    if count <= LANES:
-        h = with_lane(h, count - 1, ONE)
-    return j0, j1, h * (after - before)
+    j0 = load_upto(v, at + xp, count) - load_upto(v, at + xm, count)
+    j1 = load_upto(v, at + yp, count) - load_upto(v, at + ym, count)
+    return j0, j1, after - before
 
 
 @inlined
@@ -66,3 +59,23 @@ def halves(offsets, shape):  # type: ignore[no-untyped-def]
     hx = HALF if xp - xm > shape[1] * shape[2] else ONE
     hy = HALF if yp - ym > shape[2] else ONE
     return hx, hy
+
+
+@inlined
+def halves_within(z, nz, count):  # type: ignore[no-untyped-def]
+    """Weights of differences along z: ½, one at the ends of a row."""
+    h = splat(HALF)
+    if count is None:
+        return h
+    if z == 0:
+        h = with_lane(h, 0, ONE)
+    if count <= LANES:
+        h = with_lane(h, count - 1, ONE)
+    return h
+
+
+@inlined
+def gradient(v, at, offsets, hx, hy, z, nz, count):  # type: ignore[no-untyped-def]
+    """∂v/∂x, ∂v/∂y and ∂v/∂z of the values from `at` on: central, one-sided at borders, where hx or hy is 1, not ½."""
+    j0, j1, j2 = differences(v, at, offsets, z, nz, count)
+    return hx * j0, hy * j1, halves_within(z, nz, count) * j2

@@ -10,7 +10,7 @@ from math import floor
 import numpy as np
 
 from learngn.kernels._cpu_threads import inlined, loop, part
-from learngn.kernels._cpu_vectors import LANES, load_upto, store, store_first, zip_high, zip_low
+from learngn.kernels._cpu_vectors import LANES, fma, load_upto, store, store_first, zip_high, zip_low
 
 _ZERO = np.float32(0)
 _HALF = np.float32(0.5)
@@ -30,10 +30,11 @@ def places(m, x, y, first, shape, share, d0, d1, d2, index, f0, f1, f2):  # type
     m10, m11, m12, m13 = m[1, 0], m[1, 1], m[1, 2], m[1, 3]
     m20, m21, m22, m23 = m[2, 0], m[2, 1], m[2, 2], m[2, 3]
     for i in range(len(index)):
-        q0, q1, q2 = np.float32(x) + share * d0[i], np.float32(y) + share * d1[i], np.float32(first + i) + share * d2[i]
-        p0 = m00 * q0 + m01 * q1 + m02 * q2 + m03
-        p1 = m10 * q0 + m11 * q1 + m12 * q2 + m13
-        p2 = m20 * q0 + m21 * q1 + m22 * q2 + m23
+        q0, q1 = fma(share, d0[i], np.float32(x)), fma(share, d1[i], np.float32(y))
+        q2 = fma(share, d2[i], np.float32(first + i))
+        p0 = fma(m00, q0, fma(m01, q1, fma(m02, q2, m03)))
+        p1 = fma(m10, q0, fma(m11, q1, fma(m12, q2, m13)))
+        p2 = fma(m20, q0, fma(m21, q1, fma(m22, q2, m23)))
         # In this order NaN ends at zero, and no index leaves the volume.
         p0 = p0 if p0 > _ZERO else _ZERO
         p1 = p1 if p1 > _ZERO else _ZERO
@@ -67,23 +68,27 @@ def _single(index, f0, f1, f2, step, v, out):  # type: ignore[no-untyped-def]
     for i in range(len(out)):
         a, g0, g1, g2 = index[i], f0[i], f1[i], f2[i]
         b, c, d = a + dy, a + dx, a + dx + dy
-        va, vb = v[a] + g2 * (v[a + dz] - v[a]), v[b] + g2 * (v[b + dz] - v[b])
-        vc, vd = v[c] + g2 * (v[c + dz] - v[c]), v[d] + g2 * (v[d + dz] - v[d])
-        near, far = va + g1 * (vb - va), vc + g1 * (vd - vc)
-        out[i] = near + g0 * (far - near)
+        va, vb = fma(g2, v[a + dz] - v[a], v[a]), fma(g2, v[b + dz] - v[b], v[b])
+        vc, vd = fma(g2, v[c + dz] - v[c], v[c]), fma(g2, v[d + dz] - v[d], v[d])
+        near, far = fma(g1, vb - va, va), fma(g1, vd - vc, vc)
+        out[i] = fma(g0, far - near, near)
 
 
 @inlined
 def _cell(v, a, dx, dy, dz, weights, i, count):  # type: ignore[no-untyped-def]
     """Some channels interpolated in the cell whose lower corner is at `a`."""
     b, c, d = a + dy, a + dx, a + dx + dy
-    return (
-        weights[0, i] * load_upto(v, a, count) + weights[1, i] * load_upto(v, a + dz, count)
-        + weights[2, i] * load_upto(v, b, count) + weights[3, i] * load_upto(v, b + dz, count)
-    ) + (
-        weights[4, i] * load_upto(v, c, count) + weights[5, i] * load_upto(v, c + dz, count)
-        + weights[6, i] * load_upto(v, d, count) + weights[7, i] * load_upto(v, d + dz, count)
-    )  # fmt: skip
+    near, far = weights[0, i] * load_upto(v, a, count), weights[4, i] * load_upto(v, c, count)
+    near, far = (
+        fma(weights[1, i], load_upto(v, a + dz, count), near),
+        fma(weights[5, i], load_upto(v, c + dz, count), far),
+    )
+    near, far = fma(weights[2, i], load_upto(v, b, count), near), fma(weights[6, i], load_upto(v, d, count), far)
+    near, far = (
+        fma(weights[3, i], load_upto(v, b + dz, count), near),
+        fma(weights[7, i], load_upto(v, d + dz, count), far),
+    )
+    return near + far
 
 
 @inlined
@@ -258,18 +263,15 @@ def _join3(index, f0, f1, f2, step, share, s0, s1, s2, u0, u1, u2, o0, o1, o2): 
         w11 = g0 * g1
         w10, w01 = g0 - w11, g1 - w11
         w00 = np.float32(1) - g0 - w01
-        o0[i] = share * s0[i] + (
-            w00 * (u0[a] + g2 * (u0[a + dz] - u0[a])) + w01 * (u0[b] + g2 * (u0[b + dz] - u0[b]))
-            + w10 * (u0[c] + g2 * (u0[c + dz] - u0[c])) + w11 * (u0[d] + g2 * (u0[d + dz] - u0[d]))
-        )  # fmt: skip
-        o1[i] = share * s1[i] + (
-            w00 * (u1[a] + g2 * (u1[a + dz] - u1[a])) + w01 * (u1[b] + g2 * (u1[b + dz] - u1[b]))
-            + w10 * (u1[c] + g2 * (u1[c + dz] - u1[c])) + w11 * (u1[d] + g2 * (u1[d + dz] - u1[d]))
-        )  # fmt: skip
-        o2[i] = share * s2[i] + (
-            w00 * (u2[a] + g2 * (u2[a + dz] - u2[a])) + w01 * (u2[b] + g2 * (u2[b + dz] - u2[b]))
-            + w10 * (u2[c] + g2 * (u2[c + dz] - u2[c])) + w11 * (u2[d] + g2 * (u2[d + dz] - u2[d]))
-        )  # fmt: skip
+        va, vb = fma(g2, u0[a + dz] - u0[a], u0[a]), fma(g2, u0[b + dz] - u0[b], u0[b])
+        vc, vd = fma(g2, u0[c + dz] - u0[c], u0[c]), fma(g2, u0[d + dz] - u0[d], u0[d])
+        o0[i] = fma(share, s0[i], fma(w11, vd, fma(w10, vc, fma(w01, vb, w00 * va))))
+        va, vb = fma(g2, u1[a + dz] - u1[a], u1[a]), fma(g2, u1[b + dz] - u1[b], u1[b])
+        vc, vd = fma(g2, u1[c + dz] - u1[c], u1[c]), fma(g2, u1[d + dz] - u1[d], u1[d])
+        o1[i] = fma(share, s1[i], fma(w11, vd, fma(w10, vc, fma(w01, vb, w00 * va))))
+        va, vb = fma(g2, u2[a + dz] - u2[a], u2[a]), fma(g2, u2[b + dz] - u2[b], u2[b])
+        vc, vd = fma(g2, u2[c + dz] - u2[c], u2[c]), fma(g2, u2[d + dz] - u2[d], u2[d])
+        o2[i] = fma(share, s2[i], fma(w11, vd, fma(w10, vc, fma(w01, vb, w00 * va))))
 
 
 @part

@@ -11,6 +11,7 @@ import numpy as np
 from learngn.kernels._cpu_lines import (
     apply2,
     apply3,
+    dot,
     relax2,
     relax3,
     residual2,
@@ -32,7 +33,18 @@ def elastic_chunk(s, shift, field, nz, n, x, lo, hi, out):  # type: ignore[no-un
 
 
 @part
-def _apply_operator(start, stop, blocks, s, shift, field, nz, piece, plane, room, out):  # type: ignore[no-untyped-def]
+def _product(a, b, n, x, lo, hi):  # type: ignore[no-untyped-def]
+    """<a, b> of a piece of plane x."""
+    _batch, ndim, nx, size = a.shape
+    total = np.float64(0)
+    for c in range(ndim):
+        at = ((n * ndim + c) * nx + x) * size
+        total += dot(a, b, at + lo, at + hi)
+    return total
+
+
+@part
+def _apply_operator(start, stop, blocks, s, shift, field, nz, piece, plane, room, out, sums):  # type: ignore[no-untyped-def]
     _batch, _ndim, nx, size = field.shape
     many = (size + piece - 1) // piece
     for item in range(start, stop):
@@ -69,13 +81,15 @@ def _apply_operator(start, stop, blocks, s, shift, field, nz, piece, plane, room
                 out[n, 0, x, lo:hi],
                 out[n, 1, x, lo:hi],
             )
+        if sums.size > 0:
+            sums[n, item % (nx * many)] = _product(field, out, n, x, lo, hi)
 
 
 @loop
-def apply_operator(start, stop, blocks, s, shift, field, nz, piece, plane, out):  # type: ignore[no-untyped-def]
-    """``(B + Σ_b s_ab (-∂_b²) + shift) field``."""
+def apply_operator(start, stop, blocks, s, shift, field, nz, piece, plane, out, sums):  # type: ignore[no-untyped-def]
+    """``(B + Σ_b s_ab (-∂_b²) + shift) field``; `sums`, unless empty, gets every item's <field, out>."""
     room = np.empty((field.shape[1], piece), dtype=np.float32)
-    _apply_operator(start, stop, blocks, s, shift, field, nz, piece, plane, room, out)
+    _apply_operator(start, stop, blocks, s, shift, field, nz, piece, plane, room, out, sums)
 
 
 @part
@@ -198,7 +212,7 @@ def relax_from_zero(start, stop, blocks, s, diagonal, rhs, omega, nz, piece, pla
 
 
 @part
-def _relax(start, stop, blocks, s, diagonal, shift, rhs, field, omega, nz, piece, plane, room, out):  # type: ignore[no-untyped-def]
+def _relax(start, stop, blocks, s, diagonal, shift, rhs, field, omega, nz, piece, plane, room, out, sums):  # type: ignore[no-untyped-def]
     _batch, _ndim, nx, size = rhs.shape
     many = (size + piece - 1) // piece
     for item in range(start, stop):
@@ -253,13 +267,18 @@ def _relax(start, stop, blocks, s, diagonal, shift, rhs, field, omega, nz, piece
                 out[n, 0, x, lo:hi],
                 out[n, 1, x, lo:hi],
             )
+        if sums.size > 0:
+            sums[n, item % (nx * many)] = _product(rhs, out, n, x, lo, hi)
 
 
 @loop
-def relax(start, stop, blocks, s, diagonal, shift, rhs, field, omega, nz, piece, plane, out):  # type: ignore[no-untyped-def]
-    """``field + ω D⁻¹ (rhs - A field)``, D the D x D diagonal blocks of A."""
+def relax(start, stop, blocks, s, diagonal, shift, rhs, field, omega, nz, piece, plane, out, sums):  # type: ignore[no-untyped-def]
+    """``field + ω D⁻¹ (rhs - A field)``, D the D x D diagonal blocks of A.
+
+    `sums`, unless empty, gets every item's <rhs, out>.
+    """
     room = np.empty((field.shape[1], piece), dtype=np.float32)
-    _relax(start, stop, blocks, s, diagonal, shift, rhs, field, omega, nz, piece, plane, room, out)
+    _relax(start, stop, blocks, s, diagonal, shift, rhs, field, omega, nz, piece, plane, room, out, sums)
 
 
 @part

@@ -10,18 +10,17 @@ import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache, partial
-from itertools import pairwise
 from typing import Any
 
-import numpy as np
 import torch
 from numba import njit
 
-_ENOUGH = 2**15  # values that are worth a thread
+_ENOUGH = 2**17  # values that are worth a thread
+_SHARES = 2  # of a loop, for each of its threads
 
 # No fast-math: a function may end in several copies, its own and one in each of its callers, that are made into vector
-# instructions differently. Without fused products and reassociation all of them give the same bits, on every processor,
-# and measure no slower. Dividing by zero gives infinity: an exception would be a branch in every loop.
+# instructions differently. Where we alone fuse products (`fma`) and order sums all of them give the same bits, on every
+# processor. Dividing by zero gives infinity: an exception would be a branch in every loop.
 _compile: Any = partial(njit, cache=True, nogil=True, error_model="numpy")
 compiled = _compile()
 # Parts of a loop. They count no references to arrays: threads would wait for each other at every slice of an array that
@@ -33,9 +32,9 @@ inlined = _compile(_nrt=False, forceinline=True)
 class Loop:
     """A compiled function ``f(start, stop, *arguments)`` that does its items from `start` to `stop`.
 
-    Called with the number of items and the arguments, by as many threads as PyTorch is allowed (and as are worth while,
-    by the largest array). Items must not write to the same place. It makes the arrays that it works in, once, and
-    leaves the rest to parts.
+    Called with the number of items and the arguments, by as many threads as PyTorch is allowed and as are worth while:
+    the first or the last argument is the largest array. Items must not write to the same place. It makes the arrays
+    that it works in, once, and leaves the rest to parts.
     """
 
     def __init__(self, function: Callable[..., None]) -> None:
@@ -43,18 +42,27 @@ class Loop:
         self.__doc__, self.__name__ = function.__doc__, function.__name__
 
     def __call__(self, items: int, *arguments: Any) -> None:
-        size = max(a.size for a in arguments if isinstance(a, np.ndarray))
-        threads = max(1, min(torch.get_num_threads(), items, size // _ENOUGH))
+        size = max(arguments[0].size, arguments[-1].size)
+        allowed = torch.get_num_threads()
+        threads = max(1, min(allowed, items, size // _ENOUGH))
         if threads == 1:
             self.compiled(0, items, *arguments)
             return
-        edges = [items * part // threads for part in range(threads + 1)]
+        # Whoever is free takes the next share: a thread wakes up late, or is interrupted, and nobody waits for it.
+        shares = min(items, _SHARES * threads)
+        numbers = iter(range(shares))
+
+        def work() -> None:
+            for share in numbers:
+                self.compiled(items * share // shares, items * (share + 1) // shares, *arguments)
+
         # A process that was forked has none of its parent's threads.
-        pool = _pool(os.getpid(), torch.get_num_threads())
-        others = [pool.submit(self.compiled, start, stop, *arguments) for start, stop in pairwise(edges[1:])]
-        self.compiled(edges[0], edges[1], *arguments)
+        pool = _pool(os.getpid(), allowed)
+        others = [pool.submit(work) for _ in range(threads - 1)]
+        work()
         for other in others:
-            other.result()
+            if not other.cancel():
+                other.result()
 
 
 def loop(function: Callable[..., None]) -> Loop:

@@ -1,7 +1,8 @@
 """Vectors of eight values, written out: for loops over rows too short to pay for slices of arrays.
 
 A `Vector` lives in registers. Arrays are indexed flat, whatever their shape; they must be contiguous and float32.
-Arithmetic takes vectors and single values alike, and rounds each operation as IEEE does, on every processor.
+Arithmetic takes vectors and single values alike, and rounds each operation as IEEE does, on every processor; where a
+product and a sum are rounded together, `fma` says so.
 """
 
 from __future__ import annotations
@@ -84,7 +85,7 @@ def _first_lanes(builder: Any, count: Any) -> Any:
     return builder.icmp_signed("<", lanes, limit)
 
 
-def _masked(builder: Any, name: str, result: Any, *arguments: Any) -> Any:
+def _called(builder: Any, name: str, result: Any, *arguments: Any) -> Any:
     kind = ir.FunctionType(result, [a.type for a in arguments])
     return builder.call(cgutils.get_or_insert_function(builder.module, kind, name), arguments)
 
@@ -117,7 +118,7 @@ def load_first(typing: Any, array: Any, index: Any, count: Any) -> Any:
         address, mask = _address(context, builder, sig.args[0], *args[:2]), _first_lanes(builder, args[2])
         zeros = ir.Constant(_LLVM, [0.0] * LANES)
         name = f"llvm.masked.load.v{LANES}f32.p0v{LANES}f32"
-        return _masked(builder, name, _LLVM, address, ir.Constant(_INT, 4), mask, zeros)
+        return _called(builder, name, _LLVM, address, ir.Constant(_INT, 4), mask, zeros)
 
     return VECTOR(array, types.intp, types.intp), generate
 
@@ -129,7 +130,7 @@ def store_first(typing: Any, array: Any, index: Any, count: Any, vector: Any) ->
     def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         address, mask = _address(context, builder, sig.args[0], *args[:2]), _first_lanes(builder, args[2])
         name = f"llvm.masked.store.v{LANES}f32.p0v{LANES}f32"
-        _masked(builder, name, ir.VoidType(), args[3], address, ir.Constant(_INT, 4), mask)
+        _called(builder, name, ir.VoidType(), args[3], address, ir.Constant(_INT, 4), mask)
 
     return types.void(array, types.intp, types.intp, VECTOR), generate
 
@@ -162,6 +163,49 @@ def with_lane(typing: Any, vector: Any, index: Any, value: Any) -> Any:
         return builder.insert_element(args[0], args[2], builder.trunc(args[1], _INT))
 
     return VECTOR(VECTOR, types.intp, types.float32), generate
+
+
+def _fused(kinds: tuple[Any, ...], negative: bool) -> Any:
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        if sig.return_type is VECTOR:
+            args = [a if kind is VECTOR else _splat(builder, a) for a, kind in zip(args, sig.args, strict=True)]
+        factor = builder.fneg(args[0]) if negative else args[0]
+        name = f"llvm.fma.v{LANES}f32" if sig.return_type is VECTOR else "llvm.fma.f32"
+        return _called(builder, name, factor.type, factor, *args[1:])
+
+    return (VECTOR if VECTOR in kinds else types.float32)(*kinds), generate
+
+
+@_primitive
+def fma(typing: Any, a: Any, b: Any, c: Any) -> Any:
+    """``a b + c`` rounded once, of vectors and single values."""
+    return _fused((a, b, c), False)
+
+
+@_primitive
+def fnma(typing: Any, a: Any, b: Any, c: Any) -> Any:
+    """``c - a b`` rounded once, of vectors and single values."""
+    return _fused((a, b, c), True)
+
+
+@_primitive
+def root(typing: Any, vector: Any) -> Any:
+    """Square roots."""
+
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        return _called(builder, f"llvm.sqrt.v{LANES}f32", _LLVM, args[0])
+
+    return VECTOR(VECTOR), generate
+
+
+@_primitive
+def larger(typing: Any, a: Any, b: Any) -> Any:
+    """The larger value of each lane; b where one is NaN."""
+
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        return builder.select(builder.fcmp_ordered(">", *args), *args)
+
+    return VECTOR(VECTOR, VECTOR), generate
 
 
 def _shuffle(order: list[int], two: bool = False) -> Any:

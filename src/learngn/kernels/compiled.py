@@ -195,10 +195,10 @@ class CompiledKernels:
         n, size = len(ours), math.prod(shape)
         blocks = np.empty((n, ndim * (ndim + 1) // 2, size), dtype=np.float32)
         gradient = np.empty((n, ndim, size), dtype=np.float32)
-        energy = np.empty((n, _cpu_linearise.chunks(shape)), dtype=np.float64)
+        energy = np.empty((n, _cpu_linearise.tiles(shape)), dtype=np.float64)
         confidence = _NOWHERE if weight is None else _volumes(weight)
         _cpu_linearise.normal_equations(
-            energy.size, ours, theirs, confidence, symmetric, shape, blocks, gradient, energy
+            energy.size, ours, theirs, confidence, None if symmetric else 0, shape, energy, blocks, gradient
         )
         both = [torch.from_numpy(a).reshape(n, -1, *fixed.shape[2:]) for a in (blocks, gradient)]
         return both[0], both[1], torch.from_numpy(energy.sum(1))
@@ -214,7 +214,11 @@ class CompiledKernels:
     ) -> Tensor:
         right = _planes(rhs)
         out = np.empty_like(right)
-        _operator(blocks, stiffness, shift).relax(right, None if x is None else _planes(x), omega, out)
+        operator = _operator(blocks, stiffness, shift)
+        if x is None:
+            operator.relax_from_zero(right, omega, out)
+        else:
+            operator.relax(right, _planes(x), omega, out)
         return torch.from_numpy(out).reshape(rhs.shape)
 
     def solve(
@@ -282,7 +286,16 @@ class CompiledKernels:
         return _as_field(out, rhs.shape[1])
 
     def dot(self, a: Tensor, b: Tensor) -> float:
-        return float(_cpu_cycle.dots(_volumes(a).reshape(len(a), -1), _volumes(b).reshape(len(b), -1)).sum())
+        return float(_cpu_cycle.dots(_volumes(a), _volumes(b)).sum())
+
+    def lengths(self, field: Tensor) -> tuple[float, float]:
+        return _cpu_guard.lengths(_volumes(field))
+
+    def capped(self, field: Tensor, longest: float) -> Tensor:
+        values = _volumes(field)
+        if _cpu_guard.lengths(values)[1] <= longest:
+            return field
+        return torch.from_numpy(_cpu_guard.capped(values, longest)).reshape(field.shape)
 
     def pull_back(self, u: Tensor, gradient: Tensor) -> Tensor:
         values = _volumes(gradient)
@@ -303,9 +316,11 @@ class CompiledKernels:
         self, u: Tensor, step: Tensor, shares: Sequence[float], bound: float, reach: int, attempts: int
     ) -> Guarded:
         shape = _solid(u.shape[2:])
-        before, taken = _volumes(u), _volumes(step).copy()
+        before = _volumes(u)
         out = np.empty_like(before)
-        smallest = _cpu_guard.guarded(before, taken, shares, shape, *_cells(shape, reach), bound, attempts, out)
+        taken, smallest = _cpu_guard.guarded(
+            before, _volumes(step), shares, shape, *_cells(shape, reach), bound, attempts, out
+        )
         return Guarded(torch.from_numpy(out).reshape(u.shape), torch.from_numpy(taken).reshape(step.shape), smallest)
 
     def match_cost(

@@ -210,6 +210,12 @@ class Kernels(Protocol):
     def dot(self, a: Tensor, b: Tensor) -> float:
         """``<a, b>`` of two fields (N, D, *S), over all samples, to double precision."""
 
+    def lengths(self, field: Tensor) -> tuple[float, float]:
+        """Mean and largest |u| of a field (N, D, *S), over all samples."""
+
+    def capped(self, field: Tensor, longest: float) -> Tensor:
+        """A field (N, D, *S) with every vector shortened to `longest` at most."""
+
     def pull_back(self, u: Tensor, gradient: Tensor) -> Tensor:
         """``(I + ∇u)ᵀ gradient`` by central differences (one-sided at borders), both (N, D, *S)."""
 

@@ -55,6 +55,7 @@ def jobs(ndim: int) -> list[Callable[[], object]]:
     def guard() -> None:
         # So large a step that it is shortened: every part is used.
         COMPILED.guarded(field * 0, 9 * field, (1.0,), 0.5, 2, 3)
+        COMPILED.capped(field, 0.1)
 
     return [solve, sample, linearise, guard]
 

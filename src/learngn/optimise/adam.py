@@ -17,7 +17,6 @@ from learngn.optimise.history import Iteration, StopReason
 from learngn.optimise.landmarks import LandmarkPairs, refuse_landmarks
 from learngn.optimise.levels import PairLevel, first_displacement, levels_of_pair
 from learngn.optimise.schedule import Level
-from learngn.optimise.step import squared_length
 from learngn.regularise import Diffusion, Regulariser, apply_regulariser
 from learngn.solve import SolveStatus
 
@@ -101,11 +100,12 @@ class AdamDisplacement(nn.Module):
             data, elastic = self._evaluate(pair, u)
             data_energy = float(data) / pair.voxels
             regularity = level.lam / 2 * float((u * elastic).sum(dtype=torch.float64)) / pair.voxels
-            length = squared_length(u - before).sqrt()
+            best = kernels.best(u)
+            mean, longest = best.lengths(u.detach() - before)
             record = Iteration(
                 index, level.stride, pair.grid.shape, iteration, level.lam,
                 data_energy + regularity, data_energy, regularity, 1.0,
-                float(length.mean()), float(length.max()), float(kernels.best(u).determinant(u).min()),
+                mean, longest, float(best.determinant(u).min()),
                 0, math.nan, SolveStatus.CONVERGED, True,
             )  # fmt: skip
             history.append(record)

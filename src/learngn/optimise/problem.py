@@ -15,7 +15,6 @@ from learngn.linearise import NormalEquations, Robust
 from learngn.optimise.history import Iteration, StopReason
 from learngn.optimise.landmarks import LandmarkTerm
 from learngn.optimise.levels import PairLevel
-from learngn.optimise.step import squared_length
 from learngn.solve import SolveInfo, SolveStatus
 
 if TYPE_CHECKING:
@@ -68,12 +67,12 @@ class LevelProblem:
         n, ndim = state.elastic.shape[:2]
         lam = self.lam.to(state.u).expand(n)
         diagonal = [k for k, (a, b) in enumerate(block_index(ndim)) if a == b]
-        # In double precision the mean does not depend on how threads share out the sum.
-        means = [state.normal.blocks[:, k].flatten(1).mean(1, dtype=torch.float64) for k in diagonal]
+        # Rows first, the rest in double precision: the mean does not depend on how threads share out the sum.
+        means = [state.normal.blocks[:, k].mean(-1).flatten(1).mean(1, dtype=torch.float64) for k in diagonal]
         shift = self.method.damping * torch.stack(means).mean(0).to(state.u)
         # The data term is linearised in the step itself, the regulariser in the displacement.
         elastic = self.method.update.pull_back(state.u, state.elastic)
-        rhs = -torch.addcmul(state.normal.gradient, lam[0], elastic)
+        rhs = torch.addcmul(state.normal.gradient, lam[0], elastic).neg_()
         return self.method.solver.solve(state.normal.blocks, self.stiffness, rhs, lam, shift)
 
     def advance(self, u: Tensor, velocity: Tensor) -> tuple[Tensor, Tensor]:
@@ -107,11 +106,11 @@ class LevelProblem:
                 fraction /= 2
             state = trial if accepted else state
             energies.append(state.energy())
-            length = squared_length(taken.detach()).sqrt()
+            mean, longest = kernels.best(taken).lengths(taken.detach())
             record = Iteration(
                 self.index, self.pair.level.stride, self.pair.grid.shape, iteration, float(self.lam.detach()),
                 state.energy(), state.data, state.regularity, fraction if accepted else 0.0,
-                float(length.mean()), float(length.max()), smallest,
+                mean, longest, smallest,
                 info.iterations, info.residual, info.status, accepted,
             )  # fmt: skip
             history.append(record)

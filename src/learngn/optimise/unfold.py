@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from learngn import sampling
-from learngn.optimise.step import squared_length, surroundings
+from learngn.kernels.reference import squared_length
+from learngn.optimise.step import surroundings
 
 
 def smallest_determinant(u: Tensor) -> Tensor:
