@@ -164,6 +164,15 @@ def test_pull_back(shape):
     close(COMPILED.pull_back(u, gradient), REFERENCE.pull_back(u, gradient))
 
 
+def test_combined_and_mean_diagonal(shape):
+    blocks, _, _, rhs = system(shape)
+    x, a, b = torch.randn_like(rhs), torch.tensor(0.3), torch.tensor(-2.0)
+    close(COMPILED.combined(x, a, rhs, b), REFERENCE.combined(x, a, rhs, b), 1e-5)
+    got = COMPILED.mean_diagonal(blocks)
+    assert got.dtype == torch.float64
+    close(got, REFERENCE.mean_diagonal(blocks), 1e-6)
+
+
 def test_lengths(shape):
     field = torch.randn(2, len(shape), *shape)
     assert COMPILED.lengths(field) == pytest.approx(REFERENCE.lengths(field), rel=1e-6)

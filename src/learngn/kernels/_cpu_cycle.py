@@ -18,11 +18,12 @@ from learngn.kernels import _cpu_stencils
 from learngn.kernels._cpu_lines import CHUNK, dot, pieces
 from learngn.kernels._cpu_resample import Bands, resample
 from learngn.kernels._cpu_threads import loop, part
-from learngn.kernels._cpu_vectors import fma
+from learngn.kernels._cpu_vectors import LANES, fma, load_upto, splat, total
 from learngn.kernels.interface import SolveStatus
 
 Array: TypeAlias = NDArray[np.float32]
 Sums: TypeAlias = NDArray[np.float64]
+_ZERO = np.float32(0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -183,6 +184,69 @@ def _advance_pieces(start, stop, p, q, alpha, x, r, sums):  # type: ignore[no-un
 def _advanced(start, stop, p, q, alpha, x, r, sums):  # type: ignore[no-untyped-def]
     """``x += alpha p``, ``r -= alpha q``; `sums` gets <r, r> of every piece."""
     _advance_pieces(start, stop, p, q, alpha, x, r, sums)
+
+
+@part
+def _combine_pieces(start, stop, x, a, y, b, out):  # type: ignore[no-untyped-def]
+    for item in range(start, stop):
+        lo = item * CHUNK
+        _combine_line(x[lo : lo + CHUNK], a, y[lo : lo + CHUNK], b, out[lo : lo + CHUNK])
+
+
+@part
+def _combine_line(x, a, y, b, out):  # type: ignore[no-untyped-def]
+    for i in range(len(out)):
+        out[i] = fma(a, x[i], b * y[i])
+
+
+@loop
+def _combined(start, stop, x, a, y, b, out):  # type: ignore[no-untyped-def]
+    _combine_pieces(start, stop, x, a, y, b, out)
+
+
+def combined(x: Array, a: float, y: Array, b: float) -> Array:
+    """``a x + b y`` of two arrays of one shape."""
+    out = np.empty_like(x)
+    items = -(-x.size // CHUNK)
+    _combined(items, x.reshape(-1), np.float32(a), y.reshape(-1), np.float32(b), out.reshape(-1))
+    return out
+
+
+@part
+def _sum_line(a):  # type: ignore[no-untyped-def]
+    s0, s1, s2, s3 = splat(_ZERO), splat(_ZERO), splat(_ZERO), splat(_ZERO)
+    for i in range(0, len(a), 4 * LANES):
+        left = len(a) - i
+        s0 = s0 + load_upto(a, i, left)
+        if left > LANES:
+            s1 = s1 + load_upto(a, i + LANES, left - LANES)
+        if left > 2 * LANES:
+            s2 = s2 + load_upto(a, i + 2 * LANES, left - 2 * LANES)
+        if left > 3 * LANES:
+            s3 = s3 + load_upto(a, i + 3 * LANES, left - 3 * LANES)
+    return total(s0) + total(s1) + total(s2) + total(s3)
+
+
+@part
+def _sum_pieces(start, stop, a, rows, sums):  # type: ignore[no-untyped-def]
+    many = sums.shape[2]
+    for item in range(start, stop):
+        n, k, lo = item // (many * len(rows)), item // many % len(rows), item % many * CHUNK
+        sums[n, k, item % many] = _sum_line(a[n, rows[k], lo : lo + CHUNK])
+
+
+@loop
+def _sums(start, stop, a, rows, sums):  # type: ignore[no-untyped-def]
+    """Sums of the pieces of some rows of an array (N, K, V)."""
+    _sum_pieces(start, stop, a, rows, sums)
+
+
+def mean(a: Array, rows: Sequence[int]) -> Sums:
+    """Mean of some rows of every sample of an array (N, K, V)."""
+    sums = np.empty((len(a), len(rows), -(-a.shape[2] // CHUNK)))
+    _sums(sums.size, a, np.array(rows), sums)
+    means: Sums = _over_items(sums.reshape(len(a), -1)) / (len(rows) * a.shape[2])
+    return means
 
 
 @loop

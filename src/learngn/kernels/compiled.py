@@ -24,6 +24,7 @@ from learngn.kernels import (
 )
 from learngn.kernels._cpu_lines import pieces
 from learngn.kernels.interface import Coarsening, Guarded, Solved
+from learngn.kernels.reference import diagonal
 from learngn.kernels.taps import Taps, area_taps, linear_taps
 
 _NO_FIELD = np.zeros((0, 3, 0, 0, 0), dtype=np.float32)
@@ -287,6 +288,13 @@ class CompiledKernels:
 
     def dot(self, a: Tensor, b: Tensor) -> float:
         return float(_cpu_cycle.dots(_volumes(a), _volumes(b)).sum())
+
+    def combined(self, x: Tensor, a: Tensor, y: Tensor, b: Tensor) -> Tensor:
+        out = _cpu_cycle.combined(_volumes(x), float(a), _volumes(y), float(b))
+        return torch.from_numpy(out).reshape(x.shape)
+
+    def mean_diagonal(self, blocks: Tensor) -> Tensor:
+        return torch.from_numpy(_cpu_cycle.mean(_volumes(blocks), diagonal(blocks)))
 
     def lengths(self, field: Tensor) -> tuple[float, float]:
         return _cpu_guard.lengths(_volumes(field))

@@ -210,6 +210,12 @@ class Kernels(Protocol):
     def dot(self, a: Tensor, b: Tensor) -> float:
         """``<a, b>`` of two fields (N, D, *S), over all samples, to double precision."""
 
+    def combined(self, x: Tensor, a: Tensor, y: Tensor, b: Tensor) -> Tensor:
+        """``a x + b y`` of two fields (N, D, *S), a and b single values."""
+
+    def mean_diagonal(self, blocks: Tensor) -> Tensor:
+        """Mean of the blocks' (N, K, *S) diagonal over voxels and components, (N,), float64."""
+
     def lengths(self, field: Tensor) -> tuple[float, float]:
         """Mean and largest |u| of a field (N, D, *S), over all samples."""
 

@@ -28,6 +28,11 @@ def full_blocks(blocks: Tensor, ndim: int) -> Tensor:
     return torch.stack(rows, dim=-2)
 
 
+def diagonal(blocks: Tensor) -> list[int]:
+    """Which entries of blocks (N, K, *S) are on their diagonal."""
+    return [k for k, (a, b) in enumerate(block_index(blocks.ndim - 2)) if a == b]
+
+
 def squared_length(field: Tensor) -> Tensor:
     """``|u|²`` of a field (N, D, *S), as (N, 1, *S): thirty times as fast as PyTorch's norm over so short an axis."""
     return field.square().sum(dim=1, keepdim=True)
@@ -213,6 +218,13 @@ class ReferenceKernels:
 
     def dot(self, a: Tensor, b: Tensor) -> float:
         return float((a * b).sum(dtype=torch.float64))
+
+    def combined(self, x: Tensor, a: Tensor, y: Tensor, b: Tensor) -> Tensor:
+        return a.to(x) * x + b.to(y) * y
+
+    def mean_diagonal(self, blocks: Tensor) -> Tensor:
+        # Rows first, the rest in double precision: the mean does not depend on how threads share out the sum.
+        return blocks[:, diagonal(blocks)].mean(-1).flatten(1).mean(1, dtype=torch.float64)
 
     def lengths(self, field: Tensor) -> tuple[float, float]:
         length = squared_length(field).sqrt()

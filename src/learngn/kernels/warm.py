@@ -38,6 +38,8 @@ def jobs(ndim: int) -> list[Callable[[], object]]:
     coarsening = Coarsening(shape, (2,) * ndim, taps[0], taps[1], taps[0])
 
     def solve() -> None:
+        COMPILED.mean_diagonal(blocks)
+        COMPILED.combined(field, shift, field, shift)
         COMPILED.solve(blocks, [weights, weights], shift, (coarsening,), 0.8, field, 1e-9, 3)
 
     def sample() -> None:

@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 
 from learngn import kernels
-from learngn.kernels.reference import block_index
 from learngn.linearise import NormalEquations, Robust
 from learngn.optimise.history import Iteration, StopReason
 from learngn.optimise.landmarks import LandmarkTerm
@@ -64,15 +63,12 @@ class LevelProblem:
 
     def step(self, state: State) -> tuple[Tensor, SolveInfo]:
         """Solve for the update at a state."""
-        n, ndim = state.elastic.shape[:2]
-        lam = self.lam.to(state.u).expand(n)
-        diagonal = [k for k, (a, b) in enumerate(block_index(ndim)) if a == b]
-        # Rows first, the rest in double precision: the mean does not depend on how threads share out the sum.
-        means = [state.normal.blocks[:, k].mean(-1).flatten(1).mean(1, dtype=torch.float64) for k in diagonal]
-        shift = self.method.damping * torch.stack(means).mean(0).to(state.u)
+        lam = self.lam.to(state.u).expand(len(state.elastic))
         # The data term is linearised in the step itself, the regulariser in the displacement.
         elastic = self.method.update.pull_back(state.u, state.elastic)
-        rhs = torch.addcmul(state.normal.gradient, lam[0], elastic).neg_()
+        best = kernels.best(state.normal.blocks, state.normal.gradient, elastic, lam)
+        shift = self.method.damping * best.mean_diagonal(state.normal.blocks).to(state.u)
+        rhs = best.combined(state.normal.gradient, -torch.ones_like(lam[0]), elastic, -lam[0])
         return self.method.solver.solve(state.normal.blocks, self.stiffness, rhs, lam, shift)
 
     def advance(self, u: Tensor, velocity: Tensor) -> tuple[Tensor, Tensor]:
