@@ -1,11 +1,11 @@
 """A cohort pair after pair, on several workers, and on workers that are killed: time, and whether all is the same.
 
-Usage: python benchmarks/cohort.py DATASET.json DIR [WORKERS [LIMIT]]
+Usage: python benchmarks/cohort.py DATASET.json DIR WORKERS [OPTIONS OF learngn cohort]
 
-Runs ``learngn cohort`` on the validation pairs, or on the first LIMIT of them, three times: in one process with one
-thread, with WORKERS (2) of one thread each, and with as many of which one is killed when a third, and again when two
-thirds of the pairs are done. A JSON line for each: seconds, pairs done, times that features were computed, and whether
-displacements and scores equal those of the first run.
+Runs ``learngn cohort`` on the validation pairs three times: in one process with one thread, with WORKERS of one thread
+each, and with as many of which one is killed when a third, and again when two thirds of the pairs are done. A JSON line
+for each: seconds, pairs done, times that features were computed, and whether displacements and scores equal those of the
+first run.
 """
 
 from __future__ import annotations
@@ -44,15 +44,17 @@ def workers_of(process: psutil.Process) -> list[psutil.Process]:
     ]
 
 
-def run(dataset: str, folder: Path, workers: int, limit: list[str], kills: int) -> dict[str, object]:
+def run(dataset: str, folder: Path, workers: int, kills: int, options: list[str]) -> dict[str, object]:
     """One run of the command; `kills` workers are killed on the way."""
     command = [
         sys.executable, "-c", "from learngn.cli import main; main()", "cohort", dataset, "-o", str(folder),
-        "--workers", str(workers), "--threads", "1", "--no-report", "--json", "--quiet", *limit,
+        "--workers", str(workers), "--threads", "1", "--no-report", "--json", "--quiet", *options,
     ]  # fmt: skip
     start = time.perf_counter()
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=os.environ) as client:
-        total = int(limit[1]) if limit else len(json.loads(Path(dataset).read_text())["registration_val"])
+        total = len(json.loads(Path(dataset).read_text())["registration_val"])
+        if "--limit" in options:
+            total = int(options[options.index("--limit") + 1])
         for kill in range(1, kills + 1):
             while len(list(folder.glob("disp_*.nii.gz"))) < kill * total // (kills + 1) and client.poll() is None:
                 time.sleep(_LOOK)
@@ -69,12 +71,11 @@ def run(dataset: str, folder: Path, workers: int, limit: list[str], kills: int) 
     }
 
 
-def main(dataset: str, folder: str, workers: str = "2", limit: str = "") -> None:
+def main(dataset: str, folder: str, workers: str, *options: str) -> None:
     """Print one JSON line a run."""
     first: dict[str, object] = {}
-    chosen = ["--limit", limit] if limit else []
     for name, count, kills in (("serial", 1, 0), ("workers", int(workers), 0), ("killed", int(workers), 2)):
-        found = run(dataset, Path(folder) / name, count, chosen, kills)
+        found = run(dataset, Path(folder) / name, count, kills, list(options))
         made = contents(Path(folder) / name)
         first = first or made
         print(json.dumps({"run": name, **found, "as_serial": made == first}), flush=True)
