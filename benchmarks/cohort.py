@@ -3,9 +3,9 @@
 Usage: python benchmarks/cohort.py DATASET.json DIR WORKERS [OPTIONS OF learngn cohort]
 
 Runs ``learngn cohort`` on the validation pairs three times: in one process with one thread, with WORKERS of one thread
-each, and with as many of which one is killed when a third, and again when two thirds of the pairs are done. A JSON line
-for each: seconds, pairs done, times that features were computed, and whether displacements and scores equal those of the
-first run.
+each, and with as many of which one is killed when a third, and again when two thirds of the pairs are done. A JSON
+line for each: seconds, pairs done, times that features were computed, and whether displacements and scores equal those
+of the first run.
 """
 
 from __future__ import annotations

@@ -49,6 +49,12 @@ def wait(reached):
         time.sleep(0.02)
 
 
+def test_workers_keep_what_they_allocate_and_their_share_of_threads(pool):
+    for worker in pool.client.run(lambda: dict(os.environ)).values():
+        assert worker.get("MALLOC_TRIM_THRESHOLD_") == os.environ.get("MALLOC_TRIM_THRESHOLD_")
+        assert worker["OMP_NUM_THREADS"] == "1"
+
+
 def test_two_workers_killed_in_the_middle(pool, pairs, settings, tmp_path, undisturbed, contents):
     done, counted, killed = Counter(), [], []
 

@@ -175,8 +175,14 @@ def _local(workers: int, threads: int | None) -> Any:
         "cls": Scheduler,
         "options": {"host": "127.0.0.1", "port": 0, "dashboard_address": "127.0.0.1:0"},
     }
-    # A task more than there are workers would be blamed for the death of a worker that had only set it aside.
-    with dask.config.set({"distributed.scheduler.worker-saturation": 1.0}):
+    choices = {
+        # A task more than there are workers would be blamed for the death of a worker that had only set it aside.
+        "distributed.scheduler.worker-saturation": 1.0,
+        # Instead of Dask's own: with its MALLOC_TRIM_THRESHOLD_ every array is asked of the system and given back anew,
+        # and page faults take as long as the work.
+        "distributed.nanny.pre-spawn-environ": limits,
+    }
+    with dask.config.set(choices):
         return SpecCluster(workers=nannies, scheduler=scheduler, silence_logs=logging.CRITICAL)
 
 
