@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import shutil
@@ -59,7 +60,7 @@ class DaskPool:
 
         run = uuid4().hex
         names = {
-            self.client.submit(attempted, task, retries, pure=False, key=f"{name}-{run}", priority=-number): name
+            self.client.submit(_by_worker, task, retries, pure=False, key=f"{name}-{run}", priority=-number): name
             for number, (name, task) in enumerate(tasks.items())
         }
         try:
@@ -70,6 +71,14 @@ class DaskPool:
         finally:
             if names and self.client.status == "running":
                 self.client.cancel(list(names))
+
+
+def _by_worker(task: Task, retries: int) -> Any:
+    """:func:`attempted`; what the first task has imported is never again searched for garbage, which takes its time."""
+    result = attempted(task, retries)
+    if not gc.get_freeze_count():
+        gc.freeze()
+    return result
 
 
 def _result(future: Any) -> Any:
