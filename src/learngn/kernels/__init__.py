@@ -1,8 +1,10 @@
-"""The few hot operations, each behind one seam: plain torch, compiled for the CPU."""
+"""The few hot operations, each behind one seam: plain torch, compiled for the CPU, or in Triton for a GPU."""
 
 from __future__ import annotations
 
 import os
+from functools import lru_cache
+from importlib.util import find_spec
 
 import torch
 from torch import Tensor
@@ -27,42 +29,61 @@ __all__ = [
 ]
 
 _REFERENCE = ReferenceKernels()
-_VARIABLE, _NAMES = "LEARNGN_KERNELS", ("auto", "torch")
+_VARIABLE, _NAMES = "LEARNGN_KERNELS", ("auto", "torch", "triton")
 
 
 def best(*tensors: Tensor | None) -> Kernels:
     """The fastest implementation for these tensors.
 
-    Compiled code serves float32 (and any label type) on the CPU without autograd; the torch reference
-    serves the rest: other devices, float64, and whatever must be differentiated. The environment variable
-    ``LEARNGN_KERNELS=torch`` has the reference serve everything: to compare, or where code cannot be compiled.
+    Compiled code serves float32 (and any label type) on the CPU without autograd, Triton float32 on a GPU without
+    autograd, where it is installed; the torch reference serves the rest: float64, and whatever must be differentiated.
+    The environment variable ``LEARNGN_KERNELS=torch`` has the reference serve everything: to compare, or where code
+    cannot be compiled. ``LEARNGN_KERNELS=triton`` has Triton serve the CPU as well: in its interpreter
+    (``TRITON_INTERPRET=1``), very slowly, to test it.
 
     Raises
     ------
     SettingsError
-        If the variable names something else.
+        If the variable names something else, or Triton is not there.
     """
-    if _forced() == "torch":
+    forced = _forced()
+    if forced == "torch":
         return _REFERENCE
     given = [t for t in tensors if t is not None]
-    if any(t.device.type != "cpu" or t.dtype == torch.float64 for t in given):
+    if any(t.dtype == torch.float64 for t in given):
         return _REFERENCE
     if torch.is_grad_enabled() and any(t.requires_grad for t in given):
         return _REFERENCE
+    if forced == "triton" or any(t.device.type != "cpu" for t in given):
+        return _on_gpu() if all(t.dtype == torch.float32 for t in given) else _REFERENCE
     from learngn.kernels.compiled import COMPILED
 
     return COMPILED
 
 
+@lru_cache(maxsize=1)
+def _on_gpu() -> Kernels:
+    if find_spec("triton") is None:
+        return _REFERENCE
+    from learngn.kernels.gpu import TritonKernels
+
+    return TritonKernels()
+
+
 def in_use() -> dict[str, str]:
     """What serves each kind of device of this machine, for people: device to implementation."""
-    device = "CUDA" if torch.cuda.is_available() else None
-    compiled = best(torch.zeros(1)).name
-    return {"CPU": f"{compiled} (PyTorch where differentiated)", **({device: _REFERENCE.name} if device else {})}
+    found = {"CPU": best(torch.zeros(1)).name}
+    if torch.cuda.is_available():
+        found["CUDA"] = best(torch.zeros(1, device="cuda")).name
+    return {
+        device: name if name == "torch" else f"{name} (PyTorch where differentiated)" for device, name in found.items()
+    }
 
 
 def _forced() -> str:
     name = os.environ.get(_VARIABLE, "auto")
     if name not in _NAMES:
         raise SettingsError(f"environment variable {_VARIABLE}", repr(name), " or ".join(_NAMES), "mend or unset it")
+    if name == "triton" and find_spec("triton") is None:
+        raise SettingsError(f"environment variable {_VARIABLE}", "triton", "the package triton", "pip install triton")
     return name
