@@ -10,7 +10,7 @@ from learngn import kernels
 from learngn.errors import SettingsError
 from learngn.kernels.compiled import COMPILED
 from learngn.kernels.reference import ReferenceKernels, stencil_diagonal
-from learngn.kernels.taps import Taps, area_taps, linear_taps
+from learngn.kernels.taps import Taps, area_taps, box_taps, linear_taps
 
 REFERENCE = ReferenceKernels()
 # The last ones have rows of one, two and three vectors, whole and not.
@@ -71,6 +71,18 @@ def test_resample(shape, channels_last):
     close(COMPILED.resample(image, coarse), REFERENCE.resample(image, coarse))
     fine = [linear_taps(n, 2 * n + 1) for n in shape]
     close(COMPILED.resample(image, fine), REFERENCE.resample(image, fine))
+    for width in (3, 5, 7):
+        box = [box_taps(n, width) for n in shape]
+        close(COMPILED.resample(image, box), REFERENCE.resample(image, box))
+
+
+@pytest.mark.parametrize("width", [1, 3, 5])
+def test_box_repeats_the_border(width):
+    line = torch.randn(1, 1, 11)
+    padded = torch.nn.functional.pad(line, (width // 2, width // 2), mode="replicate")
+    expected = torch.nn.functional.avg_pool1d(padded, width, stride=1)
+    matrix = torch.from_numpy(box_taps(11, width).matrix()).float()
+    torch.testing.assert_close(line @ matrix.T, expected)
 
 
 @pytest.mark.parametrize("symmetric", [False, True])

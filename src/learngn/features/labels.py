@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from learngn import sampling
+from learngn import kernels, sampling
 from learngn.features.base import FeatureImage, OneByOne, channels_last
 from learngn.features.distance import common_labels, label_names
 from learngn.image import Image
+from learngn.kernels import box_taps
 
 
 @dataclass(frozen=True)
@@ -43,12 +43,7 @@ class Labels(OneByOne):
 
 def box_filter(data: Tensor, width: int, repeat: int = 1) -> Tensor:
     """Average over a box of odd `width`, the border repeated; (N, C, *S)."""
-    ndim = data.ndim - 2
+    taps = [box_taps(n, width) for n in data.shape[2:]]
     for _ in range(repeat):
-        for axis in range(ndim):  # one axis after the other: `width` reads a voxel each, not width^D
-            size, pad = [1] * ndim, [0] * (2 * ndim)
-            size[axis] = width
-            pad[2 * (ndim - 1 - axis)] = pad[2 * (ndim - 1 - axis) + 1] = width // 2
-            pool = F.avg_pool2d if ndim == 2 else F.avg_pool3d
-            data = pool(F.pad(data, pad, mode="replicate"), size, stride=1)
+        data = kernels.best(data).resample(data, taps)
     return data

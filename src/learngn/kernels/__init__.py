@@ -12,7 +12,7 @@ from torch import Tensor
 from learngn.errors import SettingsError
 from learngn.kernels.interface import Coarsening, Guarded, Kernels, Solved, SolveStatus
 from learngn.kernels.reference import ReferenceKernels
-from learngn.kernels.taps import Taps, area_taps, linear_taps
+from learngn.kernels.taps import Taps, area_taps, box_taps, linear_taps
 
 __all__ = [
     "Coarsening",
@@ -24,6 +24,7 @@ __all__ = [
     "Taps",
     "area_taps",
     "best",
+    "box_taps",
     "in_use",
     "linear_taps",
 ]

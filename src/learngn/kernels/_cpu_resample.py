@@ -21,6 +21,7 @@ from learngn.kernels._cpu_vectors import (
 )
 
 _ZERO = np.float32(0)
+_TWO, _ONE, _HALF = 1, 2, 3  # how a band goes
 
 # Starts (m,) and weights (width, m) of the three axes.
 Bands: TypeAlias = tuple[NDArray[np.uint32] | NDArray[np.float32], ...]
@@ -28,7 +29,7 @@ Bands: TypeAlias = tuple[NDArray[np.uint32] | NDArray[np.float32], ...]
 
 @inlined
 def _sum(weights, i, k0, k1, lines, at, size, add, first, last, count, out, to):  # type: ignore[no-untyped-def]
-    """``Σ_k weights[k, i] line[k]``, or add it; the usual two and four lines with their weights in registers."""
+    """``Σ_k weights[k, i] line[k]``, or add it; the usual two to four lines with their weights in registers."""
     k, z0, z1, z2 = k0, at + k0 * size, at + (k0 + 1) * size, at + (k0 + 2) * size
     if k1 - k0 == 2:
         a, b = splat(weights[k, i]), splat(weights[k + 1, i])
@@ -36,6 +37,12 @@ def _sum(weights, i, k0, k1, lines, at, size, add, first, last, count, out, to):
             total = load_upto(out, to + z, count) if add else splat(_ZERO)
             total = fma(b, load_upto(lines, z1 + z, count), fma(a, load_upto(lines, z0 + z, count), total))
             store_upto(out, to + z, count, total)
+    elif k1 - k0 == 3:
+        a, b, c = splat(weights[k, i]), splat(weights[k + 1, i]), splat(weights[k + 2, i])
+        for z in range(first, last, LANES):
+            total = load_upto(out, to + z, count) if add else splat(_ZERO)
+            total = fma(b, load_upto(lines, z1 + z, count), fma(a, load_upto(lines, z0 + z, count), total))
+            store_upto(out, to + z, count, fma(c, load_upto(lines, z2 + z, count), total))
     elif k1 - k0 == 4:
         a, b, c, d = splat(weights[k, i]), splat(weights[k + 1, i]), splat(weights[k + 2, i]), splat(weights[k + 3, i])
         z3 = z2 + size
@@ -114,12 +121,23 @@ def _double(weights, row, base, first, last, add, out, to):  # type: ignore[no-u
             store_upto(out, to + i + LANES, left - LANES, high)
 
 
+@inlined
+def _slide(weights, row, base, first, last, add, out, to):  # type: ignore[no-untyped-def]
+    """Samples whose band goes on by one."""
+    for i in range(first, last, LANES):
+        left = last - i
+        total = load_upto(out, to + i, left) if add else splat(_ZERO)
+        for k in range(len(weights)):
+            total = fma(weights[k, first], load_upto(row, base + i - first + k, left), total)
+        store_upto(out, to + i, left, total)
+
+
 @part
 def regular(start, weights):  # type: ignore[no-untyped-def]
-    """How a band goes: 2 if by two samples, 1 if by one for every two of the output, 0 else; and where it does so."""
+    """How a band goes on, by two, one or half a sample, or 0 for anyhow; and from which sample to which it does so."""
     width, m = weights.shape
-    for step in (2, 1):
-        if (step == 2 and width % 2) or (step == 1 and width != 2):
+    for step in (_TWO, _HALF, _ONE):
+        if (step == _TWO and width % 2) or (step == _HALF and width != 2):
             continue
         first = 0
         # Borders are apart: there a band is pushed back within the axis.
@@ -127,7 +145,7 @@ def regular(start, weights):  # type: ignore[no-untyped-def]
             first += 1
         last = first
         while _goes(start, weights, last, step):
-            last += 1 if step == 2 else 2
+            last += 2 if step == _HALF else 1
         if last - first > 4:
             return step, first, last
     return 0, 0, 0
@@ -136,16 +154,16 @@ def regular(start, weights):  # type: ignore[no-untyped-def]
 @part
 def _goes(start, weights, i, step):  # type: ignore[no-untyped-def]
     """Whether the band goes on regularly, with the same weights, from sample i of the output."""
-    ahead = 3 - step
+    ahead = 2 if step == _HALF else 1
     if i + 2 * ahead - 1 >= len(start):
         return False
     for k in range(len(weights)):
         for j in range(ahead):
             if weights[k, i + j] != weights[k, i + j + ahead]:
                 return False
-    if step == 2:
-        return start[i + 1] == start[i] + 2
-    return start[i + 1] == start[i] and start[i + 2] == start[i] + 1
+    if step == _HALF:
+        return start[i + 1] == start[i] and start[i + 2] == start[i] + 1
+    return start[i + 1] == start[i] + (2 if step == _TWO else 1)
 
 
 @part
@@ -158,10 +176,12 @@ def _along_rows(start, weights, channels, rows, source, size, way, add, out, to)
         if channels > 1:
             _blend(start, weights, begin, length, source, at, channels, add, out, here)
             continue
-        if step == 2:
+        if step == _TWO:
             _halve(weights, source, at + np.int64(start[first]), first, last, add, out, here)
-        elif step == 1:
+        elif step == _HALF:
             _double(weights, source, at + np.int64(start[first]), first, last, add, out, here)
+        elif step == _ONE:
+            _slide(weights, source, at + np.int64(start[first]), first, last, add, out, here)
         _any(start, weights, source, at, begin, first, add, out, here)
         _any(start, weights, source, at, last, length, add, out, here)
 

@@ -64,3 +64,12 @@ def linear_taps(n: int, m: int) -> Taps:
     start = np.clip(np.floor(position), 0, n - 2).astype(np.int64)
     weight = position - start
     return Taps(start, np.stack([1 - weight, weight], axis=1), n)
+
+
+@lru_cache(maxsize=256)
+def box_taps(n: int, width: int) -> Taps:
+    """Average over `width` samples, an odd number, about each of `n`, those at the borders repeated."""
+    around = np.arange(n)[:, None] + np.arange(width) - width // 2
+    dense = np.zeros((n, n))
+    np.add.at(dense, (np.arange(n)[:, None], around.clip(0, n - 1)), 1 / width)
+    return Taps.from_matrix(dense)
