@@ -10,14 +10,6 @@ import pytest
 DATA_VARIABLE = "LEARNGN_TEST_DATA"
 
 
-def pytest_configure(config):
-    """Without a GPU its programs run in Triton's interpreter: to be said before anything imports Triton."""
-    import torch
-
-    if not torch.cuda.is_available():
-        os.environ["TRITON_INTERPRET"] = "1"
-
-
 def pytest_runtest_setup(item):
     if item.get_closest_marker("data") and not os.environ.get(DATA_VARIABLE):
         pytest.skip(f"{DATA_VARIABLE} is unset: set it to the folder of real scans")
