@@ -103,11 +103,23 @@ class AdamDisplacement(nn.Module):
             best = kernels.best(u)
             mean, longest = best.lengths(u.detach() - before)
             record = Iteration(
-                index, level.stride, pair.grid.shape, iteration, level.lam,
-                data_energy + regularity, data_energy, regularity, 1.0,
-                mean, longest, float(best.determinant(u).min()),
-                0, math.nan, SolveStatus.CONVERGED, True,
-            )  # fmt: skip
+                level=index,
+                stride=level.stride,
+                shape=pair.grid.shape,
+                iteration=iteration,
+                lam=level.lam,
+                energy=data_energy + regularity,
+                data_energy=data_energy,
+                regularity=regularity,
+                step=1.0,
+                update_mean=mean,
+                update_max=longest,
+                min_jacobian=float(best.determinant(u).min()),
+                solver_iterations=0,
+                solver_residual=math.nan,
+                solver_status=SolveStatus.CONVERGED,
+                accepted=True,
+            )
             history.append(record)
             if callback is not None:
                 callback(record)
