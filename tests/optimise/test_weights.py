@@ -9,11 +9,21 @@ import torch
 from learngn import sampling
 from learngn.features import FeatureImage
 from learngn.grid import Grid
-from learngn.linearise import GemanMcClure
-from learngn.optimise import AdamDisplacement, Exponential, GaussNewton, LandmarkPairs, Level, Symmetric, schedule
+from learngn.linearise import Analytic, GemanMcClure
+from learngn.optimise import (
+    AdamDisplacement,
+    Compositional,
+    Energy,
+    Exponential,
+    GaussNewton,
+    LandmarkPairs,
+    Level,
+    Symmetric,
+    schedule,
+)
 from learngn.optimise.landmarks import LandmarkTerm
 from learngn.optimise.levels import PairLevel, SymmetricPairLevel, levels_of_pair
-from learngn.optimise.problem import LevelProblem
+from learngn.regularise import Diffusion
 
 LEVELS = schedule((4, 2, 1), (6, 6, 6), (0.05, 0.005))
 IDENTITY = np.eye(3)
@@ -217,16 +227,16 @@ def test_what_leaves_the_field_of_view_is_no_gain():
     """Two hand-made states: half as much overlap with the same mean residual has the same energy."""
     grid = Grid.from_spacing((16, 12))
     fixed, moving = FeatureImage(torch.zeros(1, 1, 16, 12), grid), FeatureImage(torch.ones(1, 1, 16, 12), grid)
-    method = GaussNewton([Level(1, 1, 0.0)], overlap=True)
-    pair = levels_of_pair(method.levels, fixed, moving, IDENTITY, overlap=True)[0]
-    problem = LevelProblem(method, 0, pair, None)
+    pair = levels_of_pair([Level(1, 1, 0.0)], fixed, moving, IDENTITY, overlap=True)[0]
+    stiffness = Diffusion().stiffness(pair.grid, fixed.data)
+    energy = Energy(pair, Analytic(), stiffness, torch.zeros((), dtype=torch.float64), Compositional())
     away = torch.zeros(1, 2, 16, 12)
     away[:, 0] = 8
-    first = problem.state(torch.zeros_like(away))
+    first = energy(torch.zeros_like(away))
     assert first.data == pytest.approx(0.5)
-    assert problem.state(away, first.covered).data == pytest.approx(0.5)
-    assert problem.state(away).data == pytest.approx(0.25)
+    assert energy(away, first.covered).data == pytest.approx(0.5)
+    assert energy(away).data == pytest.approx(0.25)
     points = LandmarkPairs(np.array([[3.0, 3.0]]), np.array([[3.0, 5.0]]))
-    guided = LevelProblem(method, 0, pair, LandmarkTerm(points, grid, IDENTITY, fixed.data))
-    pulled = guided.state(away, first.covered).data - 0.5
+    guided = replace(energy, landmarks=LandmarkTerm(points, grid, IDENTITY, fixed.data))
+    pulled = guided(away, first.covered).data - 0.5
     assert pulled == pytest.approx((8**2 + 2**2) / 2, rel=1e-5)  # landmarks do not leave

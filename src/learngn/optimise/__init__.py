@@ -2,7 +2,9 @@
 
 from learngn.optimise.adam import AdamDisplacement
 from learngn.optimise.affine import AffineGaussNewton, AffineResult, centre_of_mass, translation_starts
+from learngn.optimise.descent import Descent
 from learngn.optimise.discrete import DiscreteStart
+from learngn.optimise.energy import Energy, QuadraticModel, State
 from learngn.optimise.families import AFFINE, FAMILIES, RIGID, SIMILARITY, Family
 from learngn.optimise.finish import Fields, at_full_resolution
 from learngn.optimise.gauss_newton import GaussNewton, Optimised
@@ -25,7 +27,9 @@ __all__ = [
     "AffineGaussNewton",
     "AffineResult",
     "Compositional",
+    "Descent",
     "DiscreteStart",
+    "Energy",
     "Exponential",
     "Family",
     "Fields",
@@ -35,6 +39,8 @@ __all__ = [
     "Level",
     "Optimised",
     "PoseSearch",
+    "QuadraticModel",
+    "State",
     "StepControl",
     "StopReason",
     "Symmetric",

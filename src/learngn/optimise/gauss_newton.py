@@ -4,19 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any, Final
 
 import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from learngn import sampling
+from learngn.errors import SettingsError
 from learngn.features import FeatureImage
 from learngn.grid import FloatArray, Grid
-from learngn.linearise import Analytic, Lineariser, RobustLoss
+from learngn.linearise import Analytic, Lineariser, Robust, RobustLoss
+from learngn.optimise.descent import Descent
+from learngn.optimise.energy import Energy
 from learngn.optimise.history import Iteration, StopReason
 from learngn.optimise.landmarks import LandmarkPairs, LandmarkTerm, check_landmarks
 from learngn.optimise.levels import first_displacement, levels_of_pair
-from learngn.optimise.problem import LevelProblem
 from learngn.optimise.schedule import Level
 from learngn.optimise.step import StepControl
 from learngn.optimise.update import Compositional, Update
@@ -49,10 +52,29 @@ class Optimised:
     into_fixed: Tensor | None = None
 
 
+# Parameters of the class and its attributes.
+_PARTS = (
+    "levels",
+    "lineariser",
+    "regulariser",
+    "solver",
+    "update",
+    "control",
+    "damping",
+    "momentum",
+    "loss",
+    "overlap",
+    "log_lam",
+)
+
+
 class GaussNewton(nn.Module):
     """Minimise ``½ Σ w |φ_M(x + u(x)) - φ_F(x)|² + λ/2 <u, R u>`` over a displacement u of the fixed grid.
 
     With a symmetric update both images are displaced, as seen from half-way, and u is the difference of the two.
+
+    It is composed once, here; :meth:`replaced` makes another one of it. Training alone changes values, those of the
+    parameters.
 
     Parameters
     ----------
@@ -72,6 +94,14 @@ class GaussNewton(nn.Module):
         What becomes of the residual; by default its square.
     overlap : bool
         Leave out what lies outside the moving image, instead of comparing it with the moving image's border.
+    log_lam : nn.Parameter, shape (number of levels,), optional
+        Logarithms of the factors by which training multiplies the schedule's λ, level by level; by default zeros that
+        are not trained.
+
+    Raises
+    ------
+    SettingsError
+        If there is not one factor of λ for each level.
 
     Notes
     -----
@@ -95,17 +125,52 @@ class GaussNewton(nn.Module):
         momentum: float = 0.0,
         loss: RobustLoss | None = None,
         overlap: bool = False,
+        log_lam: nn.Parameter | None = None,
     ) -> None:
         super().__init__()
-        self.levels = tuple(levels)
-        self.lineariser = Analytic() if lineariser is None else lineariser
-        self.regulariser = Diffusion() if regulariser is None else regulariser
-        self.solver = NormalSolver() if solver is None else solver
-        self.update = Compositional() if update is None else update
-        self.control = StepControl() if control is None else control
-        self.damping, self.momentum, self.loss, self.overlap = damping, momentum, loss, overlap
-        # Training multiplies the schedule's λ by exp of these, level by level.
-        self.log_lam = nn.Parameter(torch.zeros(len(self.levels)), requires_grad=False)
+        self.levels: Final = tuple(levels)
+        self.lineariser: Final = Analytic() if lineariser is None else lineariser
+        self.regulariser: Final = Diffusion() if regulariser is None else regulariser
+        self.solver: Final = NormalSolver() if solver is None else solver
+        self.update: Final = Compositional() if update is None else update
+        self.control: Final = StepControl() if control is None else control
+        self.damping: Final = damping
+        self.momentum: Final = momentum
+        self.loss: Final = loss
+        self.overlap: Final = overlap
+        self.log_lam: Final = _log_lam(len(self.levels)) if log_lam is None else log_lam
+        if self.log_lam.shape != (len(self.levels),):
+            raise SettingsError(
+                "levels of the schedule",
+                f"{len(self.levels)}",
+                f"{self.log_lam.numel()}, one for each trained factor of λ",
+                "keep the number of levels",
+            )
+
+    def replaced(self, **changes: Any) -> GaussNewton:
+        """Return a method with other parts, which shares all the rest with this one, trained parameters included.
+
+        Parameters
+        ----------
+        **changes
+            Parameters of the class, by name: ``levels``, ``update``, ``control``, ...
+
+        Returns
+        -------
+        GaussNewton
+            This one is left as it is.
+
+        Raises
+        ------
+        SettingsError
+            If the number of levels is no longer that of the factors of λ.
+        TypeError
+            If the class has no such parameter.
+        """
+        parts = {name: getattr(self, name) for name in _PARTS}
+        other = GaussNewton(**{**parts, **changes})
+        other.training = self.training
+        return other
 
     def lam(self, index: int) -> Tensor:
         """λ of a level, a scalar in float64."""
@@ -145,14 +210,20 @@ class GaussNewton(nn.Module):
         """
         if landmarks is not None:
             check_landmarks(landmarks, len(fixed.data), fixed.grid.ndim)
-        problems = self._problems(fixed, moving, world, voxel, landmarks)
-        u = self._first(fixed, problems[0].pair.grid, initial)
+        energies = self._energies(fixed, moving, world, voxel, landmarks)
+        u = self._first(fixed, energies[0].pair.grid, initial)
         history: list[Iteration] = []
-        stop = StopReason.ITERATIONS
-        for problem in problems:
-            u, stop = problem.run(sampling.resize_field(u, problem.pair.grid.shape), history, callback)
+
+        def report(record: Iteration) -> None:
+            history.append(record)
+            if callback is not None:
+                callback(record)
+
+        descent, stop = self._descent(), StopReason.ITERATIONS
+        for level, energy in enumerate(energies):
+            u, stop = descent.run(energy, sampling.resize_field(u, energy.pair.grid.shape), level, report)
         into_moving, into_fixed = u.chunk(2) if self.update.symmetric else (u, None)
-        return Optimised(into_moving, problems[-1].pair.grid, tuple(history), stop, into_fixed)
+        return Optimised(into_moving, energies[-1].pair.grid, tuple(history), stop, into_fixed)
 
     def unroll(
         self,
@@ -187,31 +258,34 @@ class GaussNewton(nn.Module):
             The displacement at the end of every level, shape (N, D, *S) [voxel], and its grid; of a symmetric update
             both, (2N, D, *S).
         """
-        problems = self._problems(fixed, moving, world, voxel)
-        u = self._first(fixed, problems[0].pair.grid, initial)
+        descent, energies = self._descent(), self._energies(fixed, moving, world, voxel)
+        u = self._first(fixed, energies[0].pair.grid, initial)
         counts = [level.iterations for level in self.levels] if iterations is None else iterations
         ends = []
-        for problem, count in zip(problems, counts, strict=True):
-            u = sampling.resize_field(u if last is None else u.detach(), problem.pair.grid.shape)
+        for energy, count in zip(energies, counts, strict=True):
+            u = sampling.resize_field(u if last is None else u.detach(), energy.pair.grid.shape)
             velocity = torch.zeros_like(self.update.whole(u))
             for index in range(count):
                 with torch.set_grad_enabled(torch.is_grad_enabled() and (last is None or index >= count - last)):
                     if torch.is_grad_enabled():
-                        u, velocity = checkpoint(problem.advance, u, velocity, use_reentrant=False)
+                        u, velocity = checkpoint(descent.advance, energy, u, velocity, use_reentrant=False)
                     else:
-                        u, velocity = problem.advance(u, velocity)
-            ends.append((u, problem.pair.grid))
+                        u, velocity = descent.advance(energy, u, velocity)
+            ends.append((u, energy.pair.grid))
         return ends
 
-    def _problems(
+    def _descent(self) -> Descent:
+        return Descent(self.solver, self.control, self.damping, self.momentum)
+
+    def _energies(
         self,
         fixed: FeatureImage,
         moving: FeatureImage,
         world: FloatArray,
         voxel: float | None,
         landmarks: LandmarkPairs | None = None,
-    ) -> list[LevelProblem]:
-        """The minimisation of every level, coarse to fine."""
+    ) -> list[Energy]:
+        """Return the energy of every level, coarse to fine."""
         pairs = levels_of_pair(
             self.levels,
             fixed,
@@ -222,9 +296,17 @@ class GaussNewton(nn.Module):
             symmetric=self.update.symmetric,
             overlap=self.overlap,
         )
-        terms = [None if landmarks is None else LandmarkTerm(landmarks, p.grid, world, fixed.data) for p in pairs]
+        lineariser = self.lineariser if self.loss is None else Robust(self.lineariser, self.loss)
         return [
-            LevelProblem(self, index, pair, term) for index, (pair, term) in enumerate(zip(pairs, terms, strict=True))
+            Energy(
+                pair,
+                lineariser,
+                self.regulariser.stiffness(pair.grid, pair.fixed.data),
+                self.lam(index),
+                self.update,
+                None if landmarks is None else LandmarkTerm(landmarks, pair.grid, world, fixed.data),
+            )
+            for index, pair in enumerate(pairs)
         ]
 
     def _first(self, fixed: FeatureImage, grid: Grid, initial: Tensor | None) -> Tensor:
@@ -237,3 +319,8 @@ class GaussNewton(nn.Module):
         # x in the fixed image is half-way at m = x + d(x)/2: both halves are d(x(m))/2, one of them backwards.
         half = -invert(DisplacementField(u / 2, grid)).field.data
         return torch.cat([half, -half])
+
+
+def _log_lam(levels: int) -> nn.Parameter:
+    """Factors of λ before training, all one."""
+    return nn.Parameter(torch.zeros(levels), requires_grad=False)

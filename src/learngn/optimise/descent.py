@@ -1,0 +1,153 @@
+"""Descent of one level's energy: solved steps, with step control or as they are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from learngn import kernels
+from learngn.optimise.energy import Energy, State
+from learngn.optimise.history import Iteration, StopReason
+from learngn.optimise.step import StepControl
+from learngn.solve import NormalSolver, SolveInfo, SolveStatus
+
+
+@dataclass(frozen=True, eq=False)
+class _Trial:
+    """Outcome of a line search: the last state that was tried, and whether it is taken."""
+
+    state: State
+    accepted: bool
+    fraction: float  # of the solved step
+    update_mean: float
+    update_max: float
+    min_jacobian: float
+
+
+@dataclass(frozen=True)
+class Descent:
+    """How Gauss-Newton lowers an :class:`learngn.optimise.Energy`.
+
+    Attributes
+    ----------
+    solver : NormalSolver
+    control : StepControl
+    damping : float
+        μ of Levenberg and Marquardt, as a fraction of the mean diagonal of JᵀWJ.
+    momentum : float
+        Fraction of the previous step that is added to the next.
+    """
+
+    solver: NormalSolver
+    control: StepControl
+    damping: float
+    momentum: float
+
+    def step(self, energy: Energy, state: State) -> tuple[Tensor, SolveInfo]:
+        """Solve for the step at a state, (N, D, *S) [voxel]; nothing shortens it."""
+        model = energy.quadratic(state)
+        mean = kernels.best(model.blocks, model.rhs).mean_diagonal(model.blocks)
+        shift = self.damping * mean.to(model.rhs)
+        return self.solver.solve(model.blocks, model.stiffness, model.rhs, model.lam, shift)
+
+    def advance(self, energy: Energy, u: Tensor, velocity: Tensor) -> tuple[Tensor, Tensor]:
+        """Take one whole step, differentiably: nothing is guarded or rejected.
+
+        Parameters
+        ----------
+        energy : Energy
+        u : Tensor, shape (N, D, *S), or (2N, D, *S) of a symmetric update [voxel]
+        velocity : Tensor, shape (N, D, *S) [voxel]
+            The step before, zero at first.
+
+        Returns
+        -------
+        u, velocity : Tensor
+            The new displacement, and the step that led there.
+        """
+        solved, _ = self.step(energy, energy(u))
+        velocity = self._velocity(solved, velocity)
+        return energy.update(u, velocity), velocity
+
+    def run(
+        self, energy: Energy, u: Tensor, level: int, report: Callable[[Iteration], None]
+    ) -> tuple[Tensor, StopReason]:
+        """Iterate with step control.
+
+        Parameters
+        ----------
+        energy : Energy
+        u : Tensor, shape (N, D, *S), or (2N, D, *S) of a symmetric update [voxel]
+            Where to begin.
+        level : int
+            Number of the level, for the record.
+        report : callable
+            Called with every :class:`Iteration`.
+
+        Returns
+        -------
+        u : Tensor
+            The last displacement that was accepted.
+        stop : StopReason
+        """
+        state = energy(u)
+        energies, velocity = [state.total], torch.zeros_like(state.elastic)
+        for iteration in range(energy.pair.level.iterations):
+            solved, info = self.step(energy, state)
+            if info.status is SolveStatus.ZERO:
+                return state.u, StopReason.STATIONARY
+            if info.status is SolveStatus.BREAKDOWN:
+                return state.u, StopReason.SOLVER
+            velocity = self._velocity(solved, velocity)
+            trial = self._search(energy, state, velocity, self.control.ceiling(energies))
+            state = trial.state if trial.accepted else state
+            energies.append(state.total)
+            report(_record(energy, level, iteration, state, info, trial))
+            if not trial.accepted:
+                return state.u, StopReason.NO_DESCENT
+            if trial.update_mean < self.control.update_tolerance:
+                return state.u, StopReason.SMALL_UPDATE
+        return state.u, StopReason.ITERATIONS
+
+    def _velocity(self, solved: Tensor, previous: Tensor) -> Tensor:
+        """A solved step with momentum, capped voxel by voxel."""
+        return self.control.capped(solved + self.momentum * previous if self.momentum else solved)
+
+    def _search(self, energy: Energy, state: State, velocity: Tensor, ceiling: float) -> _Trial:
+        """Halve a step until it leaves the energy below a ceiling, or the control gives up."""
+        for halving in range(self.control.halvings + 1):
+            fraction = 0.5**halving
+            u, taken, smallest = self.control.guarded(
+                state.u, fraction * velocity if halving else velocity, energy.update
+            )
+            found = energy(u, state.covered)
+            accepted = found.total <= ceiling
+            if accepted:
+                break
+        mean, longest = kernels.best(taken).lengths(taken.detach())
+        return _Trial(found, accepted, fraction, mean, longest, smallest)
+
+
+def _record(energy: Energy, level: int, iteration: int, state: State, info: SolveInfo, trial: _Trial) -> Iteration:
+    """Record of an iteration that ended in a state."""
+    return Iteration(
+        level=level,
+        stride=energy.pair.level.stride,
+        shape=energy.pair.grid.shape,
+        iteration=iteration,
+        lam=float(energy.lam.detach()),
+        energy=state.total,
+        data_energy=state.data,
+        regularity=state.regularity,
+        step=trial.fraction if trial.accepted else 0.0,
+        update_mean=trial.update_mean,
+        update_max=trial.update_max,
+        min_jacobian=trial.min_jacobian,
+        solver_iterations=info.iterations,
+        solver_residual=info.residual,
+        solver_status=info.status,
+        accepted=trial.accepted,
+    )
