@@ -149,7 +149,7 @@ class Prepared:
         with clock.stage("optimise"):
             method = chosen.method() if model is None else model.scheduled(chosen)
             if isinstance(method, GaussNewton):
-                chosen.regularise(method, self.fixed, self.tissue)
+                method = chosen.regularise(method, self.fixed, self.tissue)
             result = method(
                 *self.features, self.matrix, initial, landmarks=landmarks, voxel=self.voxel, callback=callback
             )

@@ -170,17 +170,20 @@ class Settings:
         return self.configure(GaussNewton(self.levels()))
 
     def configure(self, method: GaussNewton) -> GaussNewton:
-        """Give a method the schedule of these settings and, unless it is a baseline, all else; returns it."""
-        method.levels = self.levels()
+        """Return a method with the schedule of these settings and, unless it is a baseline, all else of theirs."""
         if self.update in _BASELINES:
-            return method
+            return method.replaced(levels=self.levels())
         update = _UPDATES["exponential" if self.diffeomorphic else self.update]()
-        method.update = Symmetric(update) if self.symmetric else update
-        method.control, method.overlap, method.loss = self._control(), self.overlap, self._loss()
-        return method
+        return method.replaced(
+            levels=self.levels(),
+            update=Symmetric(update) if self.symmetric else update,
+            control=self._control(),
+            overlap=self.overlap,
+            loss=self._loss(),
+        )
 
-    def regularise(self, method: GaussNewton, fixed: Image, tissue: Image | None = None) -> None:
-        """Give a method the regulariser that these settings name, for a fixed image.
+    def regularise(self, method: GaussNewton, fixed: Image, tissue: Image | None = None) -> GaussNewton:
+        """Return a method with the regulariser that these settings name, for a fixed image.
 
         Parameters
         ----------
@@ -190,7 +193,7 @@ class Settings:
             Label map in the fixed image's world: what slides along the boundaries of its labels.
         """
         given = _REGULARISERS[self.regulariser](fixed) if tissue is None else Adaptive.across_labels(tissue)
-        method.regulariser = given
+        return method.replaced(regulariser=given)
 
     def _control(self) -> StepControl:
         return StepControl(longest=self.longest_step, min_jacobian=self.min_jacobian)

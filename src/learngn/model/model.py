@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import hashlib
 import math
 from collections.abc import Sequence
@@ -146,7 +145,7 @@ class Model(nn.Module):
                 raise ModelError(name, str(given), f"the model's {own}", "leave it out: change the iterations alone")
         if isinstance(self.method, VoxelMorphRegistration):
             return self.method
-        return settings.configure(copy.copy(self.method))
+        return settings.configure(self.method)
 
 
 def pooled_shape(shape: Sequence[int], factor: int) -> tuple[int, ...]:
@@ -188,9 +187,8 @@ def _method(config: ModelConfig) -> GaussNewton | VoxelMorphRegistration:
     method = config.settings.method()
     if not isinstance(method, GaussNewton):
         raise ModelError("update of the model", config.settings.update, "one of Gauss-Newton", "mend the settings")
-    method.lineariser = _lineariser(config)
-    method.log_lam.requires_grad_(config.learn_lam)
-    return method
+    log_lam = nn.Parameter(torch.zeros(len(method.levels)), requires_grad=config.learn_lam)
+    return method.replaced(lineariser=_lineariser(config), log_lam=log_lam)
 
 
 def _channels(config: ModelConfig) -> int:
