@@ -18,6 +18,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from learngn.presets import recognise
 from scipy.spatial.transform import Rotation
 
 import learngn
@@ -25,7 +26,6 @@ from learngn.evaluation.quick import quick_scores
 from learngn.grid import Grid
 from learngn.image import Image
 from learngn.io import Pair, Subject, read_dataset, read_image
-from learngn.presets import recognise
 from learngn.settings import Settings
 
 _ANGLE = 25.0  # [degrees]

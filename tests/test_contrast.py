@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 import torch
-
 from learngn.contrast import comparable
+
 from learngn.evaluation.quick import quick_scores
 from learngn.features import Intensity, parse_features
 from learngn.grid import Grid

@@ -5,12 +5,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from learngn.inputs import load_mask, masked
 
 from learngn.errors import ImageError, LandmarkError, SettingsError
 from learngn.features import FeatureImage
 from learngn.grid import Grid
 from learngn.image import Image
-from learngn.inputs import load_mask, masked
 from learngn.optimise import LandmarkPairs
 from learngn.optimise.unfold import smallest_determinant
 from learngn.registration import register

@@ -2,13 +2,13 @@
 
 import numpy as np
 import pytest
+from learngn.presets import PRESETS, preset, recognise
 
 from learngn.errors import SettingsError
 from learngn.features import parse_features
 from learngn.grid import Grid
 from learngn.image import Image
 from learngn.io import read_dataset, read_image
-from learngn.presets import PRESETS, preset, recognise
 from learngn.registration import prepare
 
 

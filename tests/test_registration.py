@@ -5,13 +5,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from learngn.presets import recognise
 
 from learngn.errors import FeatureError, GeometryError, ImageError, LabelError, SettingsError
 from learngn.features import Mind
 from learngn.grid import Grid
 from learngn.image import Image
 from learngn.optimise import Iteration, LandmarkPairs, StopReason
-from learngn.presets import recognise
 from learngn.registration import Registration, register
 from learngn.settings import Settings
 from learngn.transform import Affine, DisplacementField

@@ -5,12 +5,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from learngn.tuning import Trial, best, training_pairs, tune
 
 from learngn import tuning
 from learngn.errors import DatasetError, SettingsError
 from learngn.io import read_dataset
 from learngn.settings import Settings, read_settings, write_settings
-from learngn.tuning import Trial, best, training_pairs, tune
 
 START = Settings("mind", affine=False, strides=(4, 2), iterations=(4, 4), lam=(8.0, 0.8))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from enum import Enum
@@ -19,9 +19,8 @@ from learngn.evaluation import PairScores
 from learngn.evaluation.scores import json_number
 from learngn.image import Image
 from learngn.io import check_writable, temporary_folder, write_image, write_json, write_transform
-from learngn.memory import peak_bytes
+from learngn.memory import peak_bytes, readable
 from learngn.optimise import Iteration, StopReason
-from learngn.presets import Recognised
 from learngn.registration import Registration
 
 # In the order in which they appear: where metrics.json is, the files that it speaks of are too.
@@ -138,7 +137,7 @@ def write_files(
             write_transform(
                 registration.inverse, directory / "inverse_displacement.nii.gz", reference=registration.moving.grid
             )
-        if registration.settings.family() is not None:
+        if registration.settings.aligns:
             write_transform(registration.affine, directory / "affine.tfm")
     return clock.seconds | {"total": sum(clock.seconds.values())}
 
@@ -152,8 +151,6 @@ def write_metrics(
     seconds: Mapping[str, float],
     command: str,
     label_names: Mapping[int, str] | None = None,
-    recognised: Recognised | None = None,
-    left_out: Sequence[float] = (),
 ) -> dict[str, Any]:
     """Write ``metrics.json``; see docs/formats.md for its keys.
 
@@ -169,22 +166,19 @@ def write_metrics(
     command : str
         The command line, to repeat the run.
     label_names : dict, optional
-    recognised : Recognised, optional
-        The preset that the scans looked like.
-    left_out : sequence of float
-        Strides of levels that were asked for and did not fit into the memory allowed.
 
     Returns
     -------
     dict
         What was written.
     """
+    resolved = registration.resolved
     metrics: dict[str, Any] = {
         "version": __version__,
         "command": command,
         "inputs": {role: {"path": str(path.resolve()), "sha256": sha256(path)} for role, path in inputs.items()},
         "settings": registration.settings.as_dict(),
-        **({} if recognised is None else {"preset": recognised.to_json()}),
+        **({} if resolved.recognised is None else {"preset": resolved.recognised.to_json()}),
         "ndim": registration.fixed.grid.ndim,
         **_scores_json(scores),
         "label_names": {str(label): name for label, name in (label_names or {}).items()},
@@ -193,7 +187,7 @@ def write_metrics(
         **outcome(registration),
         **({} if registration.inverse_error is None else {"inverse_error": registration.inverse_error}),
         "history": [_iteration_json(step) for step in registration.history],
-        "warnings": [*_cut(registration, left_out), *warnings_of(registration, scores)],
+        "warnings": [*_levels_left_out(registration), *warnings_of(registration, scores)],
     }
     write_json(metrics, directory / "metrics.json")
     return metrics
@@ -205,12 +199,13 @@ def outcome(registration: Registration) -> dict[str, str]:
     return {"affine_start": registration.affine_start, "stop": stop.value, "stop_reason": stop.name.lower()}
 
 
-def _cut(registration: Registration, left_out: Sequence[float]) -> list[str]:
-    if not left_out:
+def _levels_left_out(registration: Registration) -> list[str]:
+    resolved = registration.resolved
+    if not resolved.left_out:
         return []
-    levels = ", ".join(f"1/{stride:g}" for stride in left_out)
-    finest = f"1/{registration.settings.strides[-1]:g}"
-    return [f"To keep to {registration.settings.memory} the levels {levels} were left out: the finest is {finest}."]
+    levels = ", ".join(f"1/{stride:g}" for stride in resolved.left_out)
+    budget, finest = readable(resolved.settings.memory or 0), f"1/{resolved.settings.strides[-1]:g}"
+    return [f"To keep to {budget} of memory the levels {levels} were left out: the finest is {finest}."]
 
 
 def warnings_of(registration: Registration, scores: PairScores) -> list[str]:

@@ -5,12 +5,12 @@ import threading
 from dataclasses import replace
 
 import pytest
+from learngn.inputs import Guidance
 
 import learngn.cohort.pair as work
 from learngn.cohort import CohortEvents, Failure, Serial, open_pool, read_records, run_cohort
 from learngn.cohort.locks import folder_of_ones_own
 from learngn.errors import ClusterError, DatasetError, LearnGNError, OutputError, SettingsError
-from learngn.inputs import Guidance
 from learngn.io import choose_pairs, read_dataset
 
 

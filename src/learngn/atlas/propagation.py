@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -13,10 +13,9 @@ from learngn.cohort import CohortEvents, Failure, Pool, Serial, run_cohort
 from learngn.errors import DatasetError, LabelError, SettingsError
 from learngn.evaluation import dice, labels_in_both, mean_over_labels
 from learngn.evaluation.scores import json_number
-from learngn.grid import Grid
 from learngn.io import Pair, Subject, check_writable, read_image, read_learn2reg, write_image, write_json
 from learngn.model import Model
-from learngn.settings import Settings
+from learngn.registration import Request
 
 PROPAGATION_NAME = "propagation.json"
 _FIELDS = "fields"
@@ -26,7 +25,7 @@ def propagate(
     targets: Sequence[Subject],
     atlases: Sequence[Subject],
     directory: str | Path,
-    settings: Callable[[Grid], Settings],
+    request: Request | None = None,
     events: CohortEvents | None = None,
     *,
     voting: str = "joint",
@@ -46,7 +45,7 @@ def propagate(
     atlases : sequence of Subject
         With label maps.
     directory : path
-    settings, events, model, pool, retries
+    request, events, model, pool, retries
         As of :func:`learngn.cohort.run_cohort`, whose fixed scans are the targets.
     voting : str
         ``"joint"`` or ``"majority"``; see :mod:`learngn.atlas.fusion`.
@@ -70,11 +69,11 @@ def propagate(
     """
     directory, pool = Path(directory).resolve(), pool or Serial()
     if voting not in VOTING:
-        raise SettingsError("voting", repr(voting), f"one of {', '.join(VOTING)}", "mend --voting")
+        raise SettingsError("voting", repr(voting), f"one of {', '.join(VOTING)}", "choose one of them")
     _check(targets, atlases)
     check_writable(directory)
     pairs = [Pair(target, atlas) for target in targets for atlas in atlases]
-    records = run_cohort(pairs, directory / _FIELDS, settings, events, model=model, pool=pool, retries=retries)
+    records = run_cohort(pairs, directory / _FIELDS, request, events, model=model, pool=pool, retries=retries)
     tasks = {}
     for number, target in enumerate(targets):
         mine = records[number * len(atlases) : (number + 1) * len(atlases)]

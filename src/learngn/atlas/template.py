@@ -15,13 +15,12 @@ from torch import Tensor
 from learngn import sampling
 from learngn.cohort import CohortEvents, Pool, run_cohort
 from learngn.errors import DatasetError, FeatureError, SettingsError
-from learngn.features import parse_features
 from learngn.features.filters import quantile_of
 from learngn.grid import Grid
 from learngn.gridmap import GridMap
 from learngn.image import Image
 from learngn.io import Pair, Subject, check_writable, read_image, read_learn2reg, write_image, write_json
-from learngn.settings import Settings
+from learngn.registration import Request
 from learngn.transform import DisplacementField, Transform, invert
 
 TEMPLATE_NAME, _REPORT_NAME = "template.nii.gz", "template.json"
@@ -54,7 +53,7 @@ class Round:
 def build_template(
     subjects: Sequence[Subject],
     directory: str | Path,
-    settings: Callable[[Grid], Settings],
+    request: Request | None = None,
     events: CohortEvents | None = None,
     *,
     rounds: int = 3,
@@ -73,7 +72,7 @@ def build_template(
         Two at least.
     directory : path
         Gets ``rounds/N``, the registrations of every round, too.
-    settings, events, pool, retries
+    request, events, pool, retries
         As of :func:`learngn.cohort.run_cohort`, whose fixed scan is the template.
     rounds : int
     after : callable, optional
@@ -94,16 +93,17 @@ def build_template(
     check_writable(directory)
     _check_same_subjects(subjects, directory)
     template, found = read_image(subjects[0].image), list[Round]()
-    chosen = settings(template.grid)
-    if parse_features(chosen.features).labels:
-        raise FeatureError("template", chosen.features, "features of scans", "choose others, mind for example")
+    if request is not None and request.label_maps():
+        raise FeatureError(
+            "template", request.as_dict()["features"], "features of scans", "choose others, mind for example"
+        )
     for number in range(1, rounds + 1):
         folder = directory / "rounds" / str(number)
         check_writable(folder)
         fixed = Subject(folder / _FIXED_NAME)
         write_image(template, fixed.image)
         pairs = [Pair(fixed, subject) for subject in subjects]
-        records = run_cohort(pairs, folder, settings, events, pool=pool, retries=retries)
+        records = run_cohort(pairs, folder, request, events, pool=pool, retries=retries)
         scans, transforms = [], []
         for pair, record in zip(pairs, records, strict=True):
             if "error" not in record:

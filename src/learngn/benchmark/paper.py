@@ -18,6 +18,7 @@ from learngn.evaluation.scores import json_number
 from learngn.io import Dataset, Pair, check_writable, write_json, write_text
 from learngn.learning import TrainingEvents, train
 from learngn.model import Model
+from learngn.registration import Request
 from learngn.settings import Settings
 
 _REFERENCE = "gauss-newton"
@@ -126,10 +127,12 @@ def _prepare(method: Method, dataset: Dataset, directory: Path, events: PaperEve
 
 
 def _register(pairs: Sequence[Pair], directory: Path, settings: Settings, model: Model | None) -> Records:
-    records = run_cohort(pairs, directory, lambda _: settings, model=model)
+    records = run_cohort(pairs, directory, Request(settings=settings), model=model)
     for record in records:
         if "error" in record:
-            raise DatasetError(f"pair {record['pair']}", record["error"], "a pair that registers", "mend or remove it")
+            raise DatasetError(
+                f"pair {record['pair']}", record["error"], "a pair that registers", "correct or remove it"
+            )
     return records
 
 

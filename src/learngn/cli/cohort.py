@@ -12,33 +12,13 @@ from learngn.cli import console
 from learngn.cli.evaluate import end_if_failed
 from learngn.cli.options import (
     INFINITE,
-    AffineFamily,
-    Cluster,
-    Discrete,
-    Features,
-    Iterations,
     KeypointScale,
-    Lambda,
-    MemoryBudget,
-    NoAffine,
-    NoFolds,
-    Overlap,
-    PresetName,
-    RegistrationOptions,
-    RegulariserName,
-    Retries,
-    RobustData,
-    SchedulerAddress,
-    Scratch,
-    SettingsFile,
-    Strides,
-    Symmetry,
+    ModelOptions,
+    SettingsOptions,
     Threads,
-    TrainedModel,
-    Update,
-    Workers,
+    WorkerOptions,
     limit_threads,
-    linear,
+    with_options,
 )
 from learngn.errors import SettingsError
 
@@ -48,35 +28,24 @@ if TYPE_CHECKING:
     from learngn.cohort import CohortEvents, Pool
     from learngn.cohort.records import Record
     from learngn.evaluation import Summary
-    from learngn.io import Pair, Subject
+    from learngn.io import Pair
     from learngn.settings import Settings
 
 _SEED = 0  # of the bootstrap
 
 
+@with_options
 def cohort(
     dataset: Annotated[Path, typer.Argument(metavar="DATASET.json", help="Learn2Reg data set.", show_default=False)],
     output: Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="Folder for the results.")],
-    features: Features = None,
-    model: TrainedModel = None,
-    settings: SettingsFile = None,
-    preset: PresetName = None,
-    affine: AffineFamily = None,
-    no_affine: NoAffine = False,
-    strides: Strides = None,
-    iterations: Iterations = None,
-    lam: Lambda = None,
-    update: Update = None,
-    discrete: Discrete = None,
-    symmetric: Symmetry = None,
-    diffeomorphic: NoFolds = None,
-    robust: RobustData = None,
-    overlap: Overlap = None,
-    regulariser: RegulariserName = None,
-    memory: MemoryBudget = None,
-    masks: Annotated[bool, typer.Option("--masks", help="Let features count within masksTr alone.")] = False,
+    options: SettingsOptions,
+    trained: ModelOptions,
+    workers: WorkerOptions,
+    masks: Annotated[
+        bool, typer.Option("--masks", help="Use the data set's masks (masksTr): features count within them alone.")
+    ] = False,
     keypoint_weight: Annotated[
-        float | None, typer.Option(help="Let the points of keypointsTr pull, with this weight [1/mm²].")
+        float | None, typer.Option(help="Use the data set's key points (keypointsTr), with this weight [1/mm²].")
     ] = None,
     keypoint_scale: KeypointScale = INFINITE,
     threads: Threads = None,
@@ -87,14 +56,17 @@ def cohort(
         ),
     ] = "val",
     limit: Annotated[int | None, typer.Option(min=1, help="Only so many pairs, the first ones.")] = None,
-    workers: Workers = 0,
-    scheduler: SchedulerAddress = None,
-    cluster: Cluster = None,
     device: Annotated[
         str | None, typer.Option(metavar="cpu|cuda", help="Where features and registration are computed.")
     ] = None,
-    retries: Retries = 1,
-    scratch: Scratch = None,
+    scratch: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Folder for features during the run, seen by all workers; by default within the output folder.",
+            show_default=False,
+        ),
+    ] = None,
     report: Annotated[bool, typer.Option("--report/--no-report", help="Write report.html.")] = True,
     json: console.Json = False,
     quiet: console.Quiet = False,
@@ -108,48 +80,30 @@ def cohort(
     from learngn.cohort import open_pool, run_cohort
     from learngn.evaluation import PairScores, summarise
     from learngn.evaluation.tables import render
-    from learngn.inputs import Guidance
     from learngn.io import choose_pairs, read_dataset
+    from learngn.registration import Guidance
 
     limit_threads(threads)
-    check_device(device, elsewhere=bool(scheduler or cluster))
-    options = RegistrationOptions(
-        features=features,
-        affine=linear(affine, no_affine),
-        strides=strides,
-        iterations=iterations,
-        lam=lam,
-        update=update,
-        model=model,
-        discrete=discrete,
-        symmetric=symmetric,
-        diffeomorphic=diffeomorphic,
-        robust=robust,
-        overlap=overlap,
-        regulariser=regulariser,
-        memory=memory,
-        file=settings,
-        preset=preset,
-    )
+    check_device(device, elsewhere=bool(workers.scheduler or workers.cluster))
+    request, model = options.request(), trained.read()
     description = read_dataset(dataset)
     chosen = choose_pairs(description, pairs)[:limit]
     guidance = Guidance(masks, keypoint_weight, keypoint_scale)
-    options = recognised(options, (chosen[0].fixed, chosen[0].moving), quiet)
     with console.progress(quiet) as bars:
         console.compile_kernels(description.ndim, bars)
-    with open_pool(workers, threads=threads, scheduler=scheduler, cluster=cluster) as pool:
+    with open_pool(threads=threads, **workers.connection()) as pool:
         tell_workers(pool, quiet)
         with console.progress(quiet) as bars:
             progress = CohortProgress(bars, len(chosen))
             records = run_cohort(
                 chosen,
                 output,
-                options.settings,
+                request,
                 progress.events,
-                model=options.trained,
+                model=model,
                 guidance=guidance,
                 pool=pool,
-                retries=retries,
+                retries=workers.retries,
                 scratch=scratch,
                 device=device if device != "cpu" else None,
             )
@@ -181,18 +135,6 @@ def write_report(
     with console.progress(quiet) as bars:
         task = bars.add_task("report", total=None)
         write_cohort_report(output, pairs, records, summary, title=title, progress=lambda: bars.update(task, advance=1))
-
-
-def recognised(options: RegistrationOptions, subjects: tuple[Subject, Subject], quiet: bool) -> RegistrationOptions:
-    """Options with the preset that the first scans look like, if nothing else decides; says which."""
-    if not options.undecided:
-        return options
-    from learngn.io import read_image
-
-    options, found = options.recognising(*(read_image(subject.image) for subject in subjects))
-    if not quiet:
-        typer.echo(f"preset {found.preset.name}: {found.because}", err=True)
-    return options
 
 
 def check_device(device: str | None, elsewhere: bool) -> None:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from learngn.cli import console
-from learngn.cli.options import RegistrationOptions, Threads, limit_threads
-from learngn.cli.register import Job, show
+from learngn.cli.options import Threads, limit_threads
+from learngn.cli.register import register_files, show
 
 _SHAPE = (96, 80, 64)
 _SEEDS = {"fixed": 1, "moving": 2}
@@ -29,23 +27,23 @@ def demo(
 
     Example:  learngn demo
     """
-    from learngn.io import check_writable, write_image
+    from learngn.io import Subject, check_writable, write_image
     from learngn.phantom import ORGANS, abdomen
+    from learngn.registration import Request
 
     limit_threads(threads)
     inputs = output / "inputs"
     check_writable(inputs)
-    files: dict[str, Path | None] = {}
+    subjects = []
     with console.progress(quiet) as bars:
         task = bars.add_task("making two abdomens", total=len(_SEEDS))
         for name, seed in _SEEDS.items():
             phantom = abdomen(_SHAPE, seed=seed)
-            for role, image in ((name, phantom.scan), (f"{name}_labels", phantom.labels)):
-                files[role] = inputs / f"{role}.nii.gz"
-                write_image(image, inputs / f"{role}.nii.gz")
+            image, labels = inputs / f"{name}.nii.gz", inputs / f"{name}_labels.nii.gz"
+            write_image(phantom.scan, image)
+            write_image(phantom.labels, labels)
+            subjects.append(Subject(image, labels))
             bars.update(task, advance=1)
-    command = shlex.join(["learngn", *sys.argv[1:]])
-    metrics = Job(files, output, RegistrationOptions(), report=True, command=command, label_names=ORGANS).run(
-        quiet=quiet
-    )
+    fixed, moving = subjects
+    metrics = register_files(fixed, moving, output, Request(), quiet=quiet, label_names=ORGANS)
     show(metrics, f"report: {output / 'report.html'}", json=json, quiet=quiet)

@@ -8,25 +8,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from learngn.cli import console
-from learngn.cli.cohort import CohortProgress, recognised, tell_workers
+from learngn.cli.cohort import CohortProgress, tell_workers
 from learngn.cli.options import (
-    AffineFamily,
-    Cluster,
-    Features,
-    Iterations,
-    Lambda,
-    NoAffine,
-    PresetName,
-    RegistrationOptions,
-    Retries,
-    SchedulerAddress,
-    SettingsFile,
-    Strides,
+    ModelOptions,
+    SettingsOptions,
     Threads,
-    TrainedModel,
-    Workers,
+    WorkerOptions,
     limit_threads,
-    linear,
+    with_options,
 )
 from learngn.errors import DatasetError
 
@@ -34,31 +23,22 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 
+@with_options
 def propagate(
     dataset: Annotated[
         Path, typer.Argument(metavar="DATASET.json", help="Its training subjects are the atlases.", show_default=False)
     ],
     output: Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="Folder for the label maps.")],
+    options: SettingsOptions,
+    trained: ModelOptions,
+    workers: WorkerOptions,
     targets: Annotated[
         list[str] | None,
         typer.Argument(metavar="[TARGET]...", help="Scans to label; by default the validation subjects."),
     ] = None,
     voting: Annotated[str, typer.Option(metavar="joint|majority", help="How the atlases vote.")] = "joint",
     atlases: Annotated[int | None, typer.Option(min=1, help="Only so many atlases, the first ones.")] = None,
-    features: Features = None,
-    model: TrainedModel = None,
-    settings: SettingsFile = None,
-    preset: PresetName = None,
-    affine: AffineFamily = None,
-    no_affine: NoAffine = False,
-    strides: Strides = None,
-    iterations: Iterations = None,
-    lam: Lambda = None,
     threads: Threads = None,
-    workers: Workers = 0,
-    scheduler: SchedulerAddress = None,
-    cluster: Cluster = None,
-    retries: Retries = 1,
     json: console.Json = False,
     quiet: console.Quiet = False,
 ) -> None:
@@ -71,16 +51,7 @@ def propagate(
     from learngn.io import find_subject, read_dataset, subjects
 
     limit_threads(threads)
-    options = RegistrationOptions(
-        features=features,
-        affine=linear(affine, no_affine),
-        strides=strides,
-        iterations=iterations,
-        lam=lam,
-        model=model,
-        file=settings,
-        preset=preset,
-    )
+    request, model = options.request(), trained.read()
     description = read_dataset(dataset)
     teachers = description.training[:atlases]
     pupils = [find_subject(str(Path(name).resolve()), description.root / "targets") for name in targets or []]
@@ -90,20 +61,19 @@ def propagate(
             f"data set {dataset}", f"{len(teachers)} atlases, {len(pupils)} targets", "one at least of each",
             "fill in training, with labelsTr, and registration_val, or name targets",
         )  # fmt: skip
-    options = recognised(options, (pupils[0], teachers[0]), quiet)
-    with open_pool(workers, threads=threads, scheduler=scheduler, cluster=cluster) as pool:
+    with open_pool(threads=threads, **workers.connection()) as pool:
         tell_workers(pool, quiet)
         with console.progress(quiet) as bars:
             found = propagate_labels(
                 pupils,
                 teachers,
                 output,
-                options.settings,
+                request,
                 CohortProgress(bars, len(pupils) * len(teachers)).events,
                 voting=voting,
-                model=options.trained,
+                model=model,
                 pool=pool,
-                retries=retries,
+                retries=workers.retries,
             )
     if json:
         console.print_json(found)

@@ -8,49 +8,29 @@ from typing import Annotated
 import typer
 
 from learngn.cli import console
-from learngn.cli.cohort import CohortProgress, recognised, tell_workers
+from learngn.cli.cohort import CohortProgress, tell_workers
 from learngn.cli.options import (
-    AffineFamily,
-    Cluster,
-    Features,
-    Iterations,
-    Lambda,
-    NoAffine,
-    PresetName,
-    RegistrationOptions,
-    Retries,
-    SchedulerAddress,
-    SettingsFile,
-    Strides,
+    SettingsOptions,
     Threads,
-    Workers,
+    WorkerOptions,
     limit_threads,
-    linear,
+    with_options,
 )
 from learngn.errors import SettingsError
 
 
+@with_options
 def template(
     dataset: Annotated[Path, typer.Argument(metavar="DATASET.json", help="Learn2Reg data set.", show_default=False)],
     output: Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="Folder for the template.")],
+    options: SettingsOptions,
+    workers: WorkerOptions,
     group: Annotated[
         str, typer.Option("--subjects", metavar="train|val|all", help="Whose mean shape is wanted.")
     ] = "train",
     rounds: Annotated[int, typer.Option(min=1, help="How often all are registered to their average so far.")] = 3,
     limit: Annotated[int | None, typer.Option(min=2, help="Only so many subjects, the first ones.")] = None,
-    features: Features = None,
-    settings: SettingsFile = None,
-    preset: PresetName = None,
-    affine: AffineFamily = None,
-    no_affine: NoAffine = False,
-    strides: Strides = None,
-    iterations: Iterations = None,
-    lam: Lambda = None,
     threads: Threads = None,
-    workers: Workers = 0,
-    scheduler: SchedulerAddress = None,
-    cluster: Cluster = None,
-    retries: Retries = 1,
     json: console.Json = False,
     quiet: console.Quiet = False,
 ) -> None:
@@ -65,23 +45,13 @@ def template(
     from learngn.io import read_dataset, subjects
 
     limit_threads(threads)
-    options = RegistrationOptions(
-        features=features,
-        affine=linear(affine, no_affine),
-        strides=strides,
-        iterations=iterations,
-        lam=lam,
-        file=settings,
-        preset=preset,
-    )
+    request = options.request()
     description = read_dataset(dataset)
     groups = {"train": description.training, "val": subjects(description.validation)}
     groups["all"] = groups["val"] + groups["train"]
     if group not in groups:
         raise SettingsError("--subjects", repr(group), "train, val or all", "write one of them")
     members = groups[group][:limit]
-    if len(members) > 1:
-        options = recognised(options, (members[0], members[1]), quiet)
 
     def after(entry: Round) -> None:
         if not quiet and not json:
@@ -90,13 +60,13 @@ def template(
                 f"subjects {entry.spread:.3g} mm from it, intensities changed by {entry.changed:.1%}"
             )
 
-    with open_pool(workers, threads=threads, scheduler=scheduler, cluster=cluster) as pool:
+    with open_pool(threads=threads, **workers.connection()) as pool:
         tell_workers(pool, quiet)
         with console.progress(quiet) as bars:
             progress = CohortProgress(bars, rounds * len(members))
             found = build_template(
-                members, output, options.settings, progress.events,
-                rounds=rounds, pool=pool, retries=retries, after=after,
+                members, output, request, progress.events,
+                rounds=rounds, pool=pool, retries=workers.retries, after=after,
             )  # fmt: skip
     if json:
         console.print_json([asdict(entry) for entry in found])

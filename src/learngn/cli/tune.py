@@ -8,32 +8,21 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from learngn.cli import console
-from learngn.cli.options import (
-    AffineFamily,
-    Features,
-    NoAffine,
-    RegistrationOptions,
-    SettingsFile,
-    Threads,
-    limit_threads,
-    linear,
-)
+from learngn.cli.options import SettingsOptions, Threads, limit_threads, with_options
 
 if TYPE_CHECKING:
-    from learngn.tuning import Trial
+    from learngn.workflow.tune import Trial
 
 
+@with_options
 def tune(
     dataset: Annotated[Path, typer.Argument(metavar="DATASET.json", help="Learn2Reg data set.", show_default=False)],
     output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="JSON file for the settings found.")],
-    features: Features = None,
-    affine: AffineFamily = None,
-    no_affine: NoAffine = False,
-    settings: SettingsFile = None,
+    options: SettingsOptions,
     pairs: Annotated[int, typer.Option(min=1, help="Pairs of training subjects, drawn at random.")] = 8,
     rounds: Annotated[int, typer.Option(min=1, help="Rounds of the search; the steps grow smaller.")] = 3,
     folds: Annotated[float, typer.Option(min=0, help="Folds that cost nothing [%].")] = 0.1,
-    seed: Annotated[int, typer.Option(min=0, help="Of the draw of the pairs.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Random seed for the choice of pairs.")] = 0,
     threads: Threads = None,
     json: console.Json = False,
     quiet: console.Quiet = False,
@@ -44,23 +33,21 @@ def tune(
 
     Example:  learngn tune AbdomenCT_dataset.json -o settings.json --features mind,intensity:10
     """
-    from learngn.io import check_writable, read_dataset, read_grid
+    from learngn.io import check_writable, read_dataset
     from learngn.settings import write_settings
-    from learngn.tuning import best
-    from learngn.tuning import tune as search
+    from learngn.workflow.tune import best
+    from learngn.workflow.tune import tune as search
 
     limit_threads(threads)
     check_writable(output.parent)
     description = read_dataset(dataset)
-    options = RegistrationOptions(features=features, affine=linear(affine, no_affine), file=settings)
-    subjects = description.training or [pair.fixed for pair in description.validation]
-    start = options.settings(read_grid(subjects[0].image))
+    request = options.request()
 
     def tried(trial: Trial, is_best: bool) -> None:
         if not (quiet or json):
             typer.echo(_line(trial, is_best))
 
-    trials = search(description, start, pairs=pairs, rounds=rounds, most_folds=folds, seed=seed, callback=tried)
+    trials = search(description, request, pairs=pairs, rounds=rounds, most_folds=folds, seed=seed, callback=tried)
     found = best(trials)
     write_settings(found.settings, output)
     if json:

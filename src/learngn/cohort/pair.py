@@ -4,23 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from time import perf_counter
 from typing import Any
 
 from learngn._version import __version__
+from learngn.clock import Clock
 from learngn.cohort.locks import locked
 from learngn.cohort.records import Record, differences, leave_record, left_record
 from learngn.cohort.store import FolderStore
 from learngn.errors import ClusterError
-from learngn.evaluation import read_truth
-from learngn.features import parse_features
-from learngn.image import Image
-from learngn.inputs import Guidance
-from learngn.io import Pair, read_image, write_learn2reg
+from learngn.evaluation import score_pair
+from learngn.io import Pair, write_learn2reg
 from learngn.model import Model, read_model
 from learngn.optimise import Iteration
-from learngn.registration import register
+from learngn.registration import Guidance, Request, read_pair, register_pair
 from learngn.results import outcome
 from learngn.settings import Settings
 from learngn.transform import Composite
@@ -36,10 +35,12 @@ class PairWork:
         For the displacements.
     left : Path
         For the records; see :func:`learngn.cohort.records.leave_record`.
+    request : Request
+        Features, preset and settings that are asked for.
     guidance : Guidance
     model : Path or Model, optional
     also : dict
-        What decides a result beside settings, for the record.
+        What decides a result beside the request, for the record.
     device : str, optional
         Where torch computes, ``"cuda"`` for example; by default where the images are read to.
     begins, step : callable, optional
@@ -50,6 +51,7 @@ class PairWork:
 
     directory: Path
     left: Path
+    request: Request
     guidance: Guidance
     model: Path | Model | None = None
     also: Mapping[str, Any] = field(default_factory=dict)
@@ -58,13 +60,12 @@ class PairWork:
     step: Callable[[Iteration], None] | None = None
     version: str = __version__
 
-    def __call__(self, pair: Pair, settings: Settings, features: Path | None) -> Record:
+    def __call__(self, pair: Pair, features: Path | None) -> Record:
         """Register a pair.
 
         Parameters
         ----------
         pair : Pair
-        settings : Settings
         features : Path, optional
             Folder of a :class:`FolderStore`.
 
@@ -83,51 +84,54 @@ class PairWork:
         # A worker that lost its client goes on: who comes after it waits, and finds the pair done.
         with locked(self.left / f"{pair.id}.lock"):
             record = left_record(pair.id, self.left)
-            wanted = {**settings.as_dict(), **self.also}
-            if record is None or differences(record, wanted) or not (self.directory / pair.field_name).is_file():
-                record = self._register(pair, settings, features)
+            there = (self.directory / pair.field_name).is_file()
+            if record is None or differences(record, asked_for(self.request, self.also)) or not there:
+                record = self._register(pair, features)
                 leave_record(record, self.left)
         return record
 
-    def _register(self, pair: Pair, settings: Settings, features: Path | None) -> Record:
-        truth = read_truth(pair)
-        if self.begins is not None:
-            self.begins(pair, settings)
-        result = register(
-            *(self._placed(subject.image, settings) for subject in (pair.fixed, pair.moving)),
-            settings=settings,
-            model=self._placed_model(),
+    def _register(self, files: Pair, features: Path | None) -> Record:
+        clock, model = Clock(), self._placed_model()
+        self.guidance.check(files)
+        with clock.stage("read"):
+            pair = read_pair(files, label_maps=self.request.label_maps(model), guidance=self.guidance)
+        result = register_pair(
+            pair if self.device is None else pair.to(self.device),
+            self.request,
+            model=model,
+            begins=None if self.begins is None else partial(self.begins, files),
             callback=self.step,
             store=None if features is None else FolderStore(features),
-            **self.guidance.of(pair),
+            clock=clock,
         )
         # Scores are computed where the label maps are.
         transform = Composite((replace(result.displacement, data=result.displacement.data.cpu()), result.affine))
         start = perf_counter()
-        write_learn2reg(transform, self.directory / pair.field_name, truth.fixed, truth.moving)
+        write_learn2reg(transform, self.directory / files.field_name, pair.fixed.grid, pair.moving.grid)
         seconds = result.seconds | {"write": perf_counter() - start}
-        scores = truth.score(transform, (pair.fixed.image.name, pair.moving.image.name)).to_json()
+        scores = score_pair(transform, pair).to_json()
+        preset = result.resolved.recognised
         return {
-            **identity(pair),
+            **identity(files),
             **scores,
             **outcome(result),
             "seconds": seconds | {"total": sum(seconds.values())},
-            "settings": {**result.settings.as_dict(), **self.also},
+            "asked": asked_for(self.request, self.also),
+            "settings": result.settings.as_dict(),
+            **({} if preset is None else {"preset": preset.to_json()}),
             "version": __version__,
         }
 
-    def _placed(self, path: Path, settings: Settings) -> Path | Image:
-        if self.device is None:
-            return path
-        return read_image(path, labels=parse_features(settings.features).labels).to(self.device)
-
-    def _placed_model(self) -> Model | Path | None:
-        if self.device is None or self.model is None:
-            return self.model
-        model = self.model if isinstance(self.model, Model) else read_model(self.model)
-        return model.to(self.device)
+    def _placed_model(self) -> Model | None:
+        model = read_model(self.model) if isinstance(self.model, Path) else self.model
+        return model if model is None or self.device is None else model.to(self.device)
 
 
 def identity(pair: Pair) -> dict[str, Any]:
     """What every record of a pair begins with."""
     return {"pair": pair.id, "fixed": pair.fixed.image.name, "moving": pair.moving.image.name}
+
+
+def asked_for(request: Request, also: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what decides the result of every pair, for JSON: a record keeps it."""
+    return {**request.as_dict(), **also}

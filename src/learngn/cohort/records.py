@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import MISSING, fields
 from pathlib import Path
 from time import perf_counter
 from typing import Any
 
 from learngn.errors import DatasetError, SettingsError
 from learngn.io import parse_json, write_json, write_text
-from learngn.settings import Settings, family_name
 
 RECORDS_NAME = "results.jsonl"
 _SHARE_OF_WRITING = 0.02  # of the time of a run, at most
@@ -109,27 +107,26 @@ class Ledger:
         self._next = perf_counter() + (perf_counter() - start) / _SHARE_OF_WRITING
 
 
-def check_same_settings(record: Record, settings: Mapping[str, Any], directory: Path) -> None:
-    """Raise :class:`SettingsError` if a pair was registered with other settings than those asked for now."""
-    before, now = _complete(record.get("settings", {})), _complete(settings)
-    differing = differences(record, settings)
+def check_same_request(record: Record, asked: Mapping[str, Any], directory: Path) -> None:
+    """Raise :class:`SettingsError` if a pair was registered as something else than what is asked for now was."""
+    differing = differences(record, asked)
     if differing:
+        before, now = record.get("asked", {}), _as_json(asked)
         raise SettingsError(
             f"results of pair {record['pair']} in {directory}",
-            ", ".join(f"{key} {before.get(key)}" for key in differing),
-            ", ".join(f"{key} {now.get(key)}" for key in differing),
+            ", ".join(f"{key} {before.get(key, 'by default')}" for key in differing),
+            ", ".join(f"{key} {now.get(key, 'by default')}" for key in differing),
             "name another output folder, or delete this one to begin anew",
         )
 
 
-def differences(record: Record, settings: Mapping[str, Any]) -> list[str]:
-    """Names of the settings in which a record differs; what an older version did not know had its default value."""
-    before, now = _complete(record.get("settings", {})), _complete(settings)
+def differences(record: Record, asked: Mapping[str, Any]) -> list[str]:
+    """Return the names of what was asked for otherwise when a pair was registered."""
+    before, now = record.get("asked", {}), _as_json(asked)
     return [key for key in {**now, **before} if before.get(key) != now.get(key)]
 
 
-def _complete(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings as JSON has them, with the default of those that are missing."""
-    defaults = {field.name: field.default for field in fields(Settings) if field.default is not MISSING}
-    found: dict[str, Any] = json.loads(json.dumps({**defaults, **settings}))
-    return {**found, "affine": family_name(found["affine"])} if "affine" in found else found
+def _as_json(asked: Mapping[str, Any]) -> dict[str, Any]:
+    """Values as JSON has them: lists for tuples."""
+    found: dict[str, Any] = json.loads(json.dumps(asked, default=str))
+    return found

@@ -13,16 +13,15 @@ from pathlib import Path
 from typing import Any
 
 from learngn.cohort.locks import folder_of_ones_own
-from learngn.cohort.pair import PairWork, identity
+from learngn.cohort.pair import PairWork, asked_for, identity
 from learngn.cohort.pool import Failure, Pool, Serial
-from learngn.cohort.records import Ledger, Record, check_same_settings
+from learngn.cohort.records import Ledger, Record, check_same_request
 from learngn.cohort.store import FolderStore
-from learngn.errors import DatasetError, LearnGNError
-from learngn.grid import Grid
-from learngn.inputs import Guidance
-from learngn.io import Pair, Subject, check_writable, read_grid
+from learngn.errors import DatasetError
+from learngn.io import Pair, Subject, check_writable
 from learngn.model import Model, write_model
 from learngn.optimise import Iteration
+from learngn.registration import Guidance, Request
 from learngn.settings import Settings
 
 _LOCK, _WORK, _LEFTOVERS = ".learngn-cohort.lock", ".learngn-cohort", ".learngn-*"
@@ -58,7 +57,7 @@ class CohortEvents:
 def run_cohort(
     pairs: Sequence[Pair],
     directory: str | Path,
-    settings: Callable[[Grid], Settings],
+    request: Request | None = None,
     events: CohortEvents | None = None,
     *,
     model: Model | None = None,
@@ -78,8 +77,8 @@ def run_cohort(
     pairs : sequence of Pair
     directory : path
         Made unless it exists. Workers see it under the same path.
-    settings : callable
-        Settings for a fixed grid.
+    request : Request, optional
+        Features, preset and settings; by default those that suit each pair.
     events : CohortEvents, optional
     model : Model, optional
         A trained one, to register with.
@@ -111,24 +110,23 @@ def run_cohort(
         If the scheduler of the workers is lost.
     """
     directory, events = Path(directory).resolve(), events or CohortEvents()
-    pool, guidance = pool or Serial(), guidance or Guidance()
+    pool, guidance, request = pool or Serial(), guidance or Guidance(), request or Request()
     _check_different(pairs)
     check_writable(directory)
     also = _also(model, guidance, device)
     with _workplace(directory, scratch) as place:
         ledger = Ledger(directory, place.left)
-        plan = _plan(pairs, settings)
         done, missing = _divided(pairs, ledger.records, directory)
         for pair in done:
-            if isinstance(chosen := plan[pair.id], Settings):
-                check_same_settings(ledger.records[pair.id], {**chosen.as_dict(), **also}, directory)
-        work = PairWork(directory, place.left, guidance, place.portable(model) if pool.remote else model, also, device)
+            check_same_request(ledger.records[pair.id], asked_for(request, also), directory)
+        trained = place.portable(model) if pool.remote else model
+        work = PairWork(directory, place.left, request, guidance, trained, also, device)
         if not pool.remote:
             work = replace(work, begins=events.begins, step=events.step)
         try:
             for pair in done:
                 events.done(ledger.records[pair.id])
-            for name, found in _results(work, missing, plan, place.features, pool, retries):
+            for name, found in _results(work, missing, place.features, pool, retries):
                 record = _failed(missing[name], found) if isinstance(found, Failure) else found
                 ledger.add(record)
                 events.done(record)
@@ -141,7 +139,6 @@ def run_cohort(
 def _results(
     work: PairWork,
     missing: Mapping[str, Pair],
-    plan: Mapping[str, Settings | Failure],
     features: Path,
     pool: Pool,
     retries: int,
@@ -150,30 +147,9 @@ def _results(
     uses = Counter(subject.image for pair in missing.values() for subject in (pair.fixed, pair.moving))
     tasks = {}
     for name, pair in missing.items():
-        chosen = plan[name]
-        if isinstance(chosen, Failure):
-            yield name, chosen
-        else:
-            shared = max(uses[pair.fixed.image], uses[pair.moving.image]) > 1
-            tasks[name] = partial(work, _absolute(pair), chosen, features if shared else None)
+        shared = max(uses[pair.fixed.image], uses[pair.moving.image]) > 1
+        tasks[name] = partial(work, _absolute(pair), features if shared else None)
     yield from pool.run(tasks, retries)
-
-
-def _plan(pairs: Iterable[Pair], settings: Callable[[Grid], Settings]) -> dict[str, Settings | Failure]:
-    """Settings of every pair, or why its fixed scan has no grid."""
-    grids: dict[Path, Grid | Failure] = {}
-    plan: dict[str, Settings | Failure] = {}
-    for pair in pairs:
-        path = pair.fixed.image
-        if path not in grids:
-            try:
-                grids[path] = read_grid(path)
-            except LearnGNError as error:
-                grids[path] = Failure.of(error)
-        grid = grids[path]
-        # Wrong settings are no fault of the pair: they end the run.
-        plan[pair.id] = grid if isinstance(grid, Failure) else settings(grid)
-    return plan
 
 
 def _divided(
@@ -196,7 +172,7 @@ def _failed(pair: Pair, failure: Failure) -> Record:
 
 
 def _also(model: Model | None, guidance: Guidance, device: str | None) -> dict[str, Any]:
-    """What decides a result beside settings, for JSON."""
+    """Return what decides a result beside the request, for JSON."""
     guided = guidance.as_dict()
     named = {"model": model.digest if model else None, "guidance": guided or None, "device": device}
     return {key: value for key, value in named.items() if value is not None}

@@ -2,7 +2,7 @@
 
 from learngn.evaluation.batch import find_field, score_all
 from learngn.evaluation.comparison import MethodComparison, compare_methods
-from learngn.evaluation.dataset import Truth, read_truth, score_dataset
+from learngn.evaluation.dataset import score_dataset, score_pair
 from learngn.evaluation.deformation import folds_percent, sdlogj, std_log_jacobian
 from learngn.evaluation.landmarks import tre
 from learngn.evaluation.learn2reg import score, warp_labels
@@ -32,7 +32,6 @@ __all__ = [
     "Ranking",
     "SubmissionFormat",
     "Summary",
-    "Truth",
     "bootstrap_mean",
     "compare",
     "compare_methods",
@@ -46,10 +45,10 @@ __all__ = [
     "mean_over_labels",
     "quantile_over_cases",
     "rank",
-    "read_truth",
     "score",
     "score_all",
     "score_dataset",
+    "score_pair",
     "sdlogj",
     "std_log_jacobian",
     "summarise",

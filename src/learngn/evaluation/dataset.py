@@ -3,76 +3,42 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from learngn.errors import LabelError, LandmarkError
 from learngn.evaluation.batch import Progress, find_field, score_all
 from learngn.evaluation.learn2reg import score
 from learngn.evaluation.scores import PairScores
-from learngn.grid import FloatArray, Grid
-from learngn.image import Image
-from learngn.io import Dataset, Pair, Subject, read_grid, read_image, read_landmarks, read_learn2reg
+from learngn.io import Dataset, Pair, read_learn2reg
+from learngn.registration import RegistrationPair, read_pair
 from learngn.transform import Transform
 
 
-@dataclass(frozen=True, eq=False)
-class Truth:
-    """What a pair can be scored with; None for what is not known.
+def score_pair(transform: Transform, pair: RegistrationPair) -> PairScores:
+    """Score a transform from the fixed to the moving world with what is known of a pair.
 
-    Attributes
+    Parameters
     ----------
-    fixed, moving : Grid
-        Grids of the scans.
-    fixed_labels, moving_labels : Image or None
-        On these grids.
-    landmarks : pair of array, shape (M, D) [voxel], or None
-        Corresponding points in the fixed and the moving scan.
-    mask : Image or None
-        On the fixed grid.
+    transform : Transform
+    pair : RegistrationPair
+
+    Returns
+    -------
+    PairScores
+        See :func:`learngn.evaluation.score`.
     """
-
-    fixed: Grid
-    moving: Grid
-    fixed_labels: Image | None = None
-    moving_labels: Image | None = None
-    landmarks: tuple[FloatArray, FloatArray] | None = None
-    mask: Image | None = None
-
-    def score(self, transform: Transform, names: tuple[str, str]) -> PairScores:
-        """Score a transform from the fixed to the moving world; see :func:`learngn.evaluation.score`."""
-        labels = None
-        if self.fixed_labels is not None and self.moving_labels is not None:
-            labels = self.fixed_labels, self.moving_labels
-        return score(
-            transform, self.fixed, self.moving, labels=labels, landmarks=self.landmarks, mask=self.mask, names=names
-        )
-
-
-def read_truth(pair: Pair) -> Truth:
-    """Read what a pair can be scored with, and see that it belongs to the pair's scans.
-
-    Raises
-    ------
-    LabelError
-        If a label map or the mask does not lie on its scan's grid.
-    LandmarkError
-        If the two lists of landmarks differ in length.
-    LearnGNError
-        If a file cannot be read.
-    """
-    grids = read_grid(pair.fixed.image), read_grid(pair.moving.image)
-    fixed_labels, moving_labels = (
-        _on_grid(subject.labels, grid, f"labels of the {side} scan")
-        for subject, grid, side in zip((pair.fixed, pair.moving), grids, ("fixed", "moving"), strict=True)
-    )
-    return Truth(
-        *grids,
-        fixed_labels,
-        moving_labels,
-        _landmarks(pair.fixed, pair.moving, grids),
-        _on_grid(pair.fixed.mask, grids[0], "mask of the fixed scan"),
+    fixed, moving = pair.fixed, pair.moving
+    landmarks = None
+    if pair.landmarks is not None:
+        landmarks = fixed.grid.world_to_index(pair.landmarks[0]), moving.grid.world_to_index(pair.landmarks[1])
+    return score(
+        transform,
+        fixed.grid,
+        moving.grid,
+        labels=pair.labels,
+        landmarks=landmarks,
+        mask=fixed.evaluation_mask,
+        names=(fixed.name, moving.name),
     )
 
 
@@ -87,34 +53,5 @@ def score_dataset(
 
 def _score_file(pair: Pair, folder: Path) -> PairScores:
     field = find_field(folder, pair.fixed.image, pair.moving.image)
-    truth = read_truth(pair)
-    transform = read_learn2reg(field, truth.fixed, truth.moving)
-    return truth.score(transform, (pair.fixed.image.name, pair.moving.image.name))
-
-
-def _on_grid(path: Path | None, grid: Grid, what: str) -> Image | None:
-    if path is None:
-        return None
-    image = read_image(path, labels=True)
-    if not image.grid.same_space(grid):
-        raise LabelError(
-            f"{what}, {path}", f"a grid of {image.grid}", f"the scan's, {grid}", "resample the labels to their scan"
-        )
-    return image
-
-
-def _landmarks(fixed: Subject, moving: Subject, grids: tuple[Grid, Grid]) -> tuple[FloatArray, FloatArray] | None:
-    if fixed.landmarks is None or moving.landmarks is None:
-        return None
-    first, second = (
-        grid.world_to_index(read_landmarks(path, grid).points)
-        for path, grid in zip((fixed.landmarks, moving.landmarks), grids, strict=True)
-    )
-    if len(first) != len(second):
-        raise LandmarkError(
-            f"landmarks {fixed.landmarks} and {moving.landmarks}",
-            f"{len(first)} and {len(second)} points",
-            "as many in both, in the same order",
-            "check that the files belong together",
-        )
-    return first, second
+    known = read_pair(pair, scans=False)
+    return score_pair(read_learn2reg(field, known.fixed.grid, known.moving.grid), known)

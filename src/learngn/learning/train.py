@@ -17,7 +17,6 @@ from torch import nn
 from learngn._version import __version__
 from learngn.errors import TrainingError
 from learngn.features import Feature, parse_features
-from learngn.grid import Grid
 from learngn.io import Dataset, Subject, check_writable, read_grid
 from learngn.learning.config import TrainingConfig
 from learngn.learning.data import Example, TrainingData, organs_in, read_example
@@ -25,8 +24,9 @@ from learngn.learning.stiffness import with_suited_lam
 from learngn.learning.trainer import Trained, TrainingEvents, fit
 from learngn.learning.validation import Validation
 from learngn.model import Model, ModelConfig, Provenance, write_model
+from learngn.registration import RegistrationPair, Request, Side, resolve
 from learngn.results import sha256
-from learngn.settings import Settings, default_settings
+from learngn.settings import Settings
 
 _LAM_OF_DISTANCES = (1.0, 0.03)  # for learned features, which begin as distances between -1 and 1
 _FEWEST = 3  # subjects: two to make a pair of, one to validate with
@@ -73,9 +73,9 @@ def train(
     organs = tuple(sorted(dataset.label_names)) or organs_in((*fitting, *held_out))
     _check_channels(config, organs)
     feature = _feature(config, organs)
-    grids = [read_grid(subject.image) for subject in fitting]
-    spacing = min(float(grid.spacing.min()) for grid in grids)
-    settings = _settings(config, feature, grids[0])
+    sides = [Side(subject.image.name, read_grid(subject.image)) for subject in fitting]
+    spacing = min(float(side.grid.spacing.min()) for side in sides)
+    settings = _settings(config, feature, RegistrationPair(sides[0], sides[1]))
     _check_levels(config, settings)
     check_writable(directory)
     taught = organs if config.network is not None and config.losses.distances else ()
@@ -134,17 +134,14 @@ def _feature(config: TrainingConfig, organs: tuple[int, ...]) -> Feature:
     return parse_features(config.features, organs=organs or None)
 
 
-def _settings(config: TrainingConfig, feature: Feature, grid: Grid) -> Settings:
+def _settings(config: TrainingConfig, feature: Feature, pair: RegistrationPair) -> Settings:
     """The schedule; λ is still that of features as they come."""
-    settings = default_settings(feature.name, feature.labels)
-    if config.strides is None and config.iterations is None:
-        settings = settings.limited(grid)
     given = {
         name: value
         for name in ("strides", "iterations", "longest_step", "min_jacobian")
         if (value := getattr(config, name)) is not None
     }
-    return replace(settings, affine="none", **given)
+    return resolve(Request(feature, changes={"affine": "none", **given}), pair).settings
 
 
 def _architecture(

@@ -12,10 +12,11 @@ from torch import Tensor, nn
 from learngn import sampling
 from learngn.errors import ModelError
 from learngn.features import ChannelProfiles, EncoderDecoder, Feature, NetworkFeature, parse_features
+from learngn.image import Image
 from learngn.linearise import Analytic, LearnedLinearisation, Lineariser, PublishedLinearisation
 from learngn.model.config import ModelConfig, NetworkConfig
 from learngn.model.voxelmorph import VoxelMorphRegistration
-from learngn.optimise import GaussNewton
+from learngn.optimise import GaussNewton, build
 from learngn.settings import Settings
 
 
@@ -131,8 +132,16 @@ class Model(nn.Module):
         """φ as a feature of a pair of images."""
         return NetworkFeature(self.base_feature, self.encoder, self.settings.features)
 
-    def scheduled(self, settings: Settings) -> GaussNewton | VoxelMorphRegistration:
-        """The trained method with the iterations of other settings.
+    def scheduled(
+        self, settings: Settings, fixed: Image | None = None, tissue: Image | None = None
+    ) -> GaussNewton | VoxelMorphRegistration:
+        """Return the trained method with the iterations of other settings.
+
+        Parameters
+        ----------
+        settings : Settings
+        fixed, tissue : Image, optional
+            As of :func:`learngn.optimise.build`.
 
         Raises
         ------
@@ -145,7 +154,10 @@ class Model(nn.Module):
                 raise ModelError(name, str(given), f"the model's {own}", "leave it out: change the iterations alone")
         if isinstance(self.method, VoxelMorphRegistration):
             return self.method
-        return settings.configure(self.method)
+        built = build(settings, fixed, tissue, trained=self.method)
+        if not isinstance(built, GaussNewton):
+            raise TypeError("a trained method is one of Gauss-Newton")
+        return built
 
 
 def pooled_shape(shape: Sequence[int], factor: int) -> tuple[int, ...]:
@@ -184,9 +196,9 @@ def _method(config: ModelConfig) -> GaussNewton | VoxelMorphRegistration:
         return VoxelMorphRegistration(
             config.settings.levels(), _channels(config), config.ndim, width=v.width, stages=v.stages
         )
-    method = config.settings.method()
+    method = build(config.settings)
     if not isinstance(method, GaussNewton):
-        raise ModelError("update of the model", config.settings.update, "one of Gauss-Newton", "mend the settings")
+        raise ModelError("update of the model", config.settings.update, "one of Gauss-Newton", "correct the settings")
     log_lam = nn.Parameter(torch.zeros(len(method.levels)), requires_grad=config.learn_lam)
     return method.replaced(lineariser=_lineariser(config), log_lam=log_lam)
 

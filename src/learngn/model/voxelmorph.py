@@ -14,7 +14,8 @@ from learngn import sampling
 from learngn.errors import ModelError
 from learngn.features import FeatureImage
 from learngn.grid import FloatArray, Grid
-from learngn.optimise import Iteration, LandmarkPairs, Level, Optimised, StopReason, refuse_landmarks
+from learngn.optimise import Iteration, LandmarkPairs, Optimised, StopReason, refuse_landmarks
+from learngn.settings import Level
 
 
 class VoxelMorphRegistration(nn.Module):

@@ -2,6 +2,7 @@
 
 from learngn.optimise.adam import AdamDisplacement
 from learngn.optimise.affine import AffineGaussNewton, AffineResult, centre_of_mass, translation_starts
+from learngn.optimise.build import build
 from learngn.optimise.descent import Descent
 from learngn.optimise.discrete import DiscreteStart
 from learngn.optimise.energy import Energy, QuadraticModel, State
@@ -12,7 +13,6 @@ from learngn.optimise.history import Iteration, StopReason
 from learngn.optimise.landmarks import LandmarkPairs, refuse_landmarks
 from learngn.optimise.pose import PoseSearch
 from learngn.optimise.published import published_gauss_newton
-from learngn.optimise.schedule import Level, schedule
 from learngn.optimise.step import StepControl
 from learngn.optimise.unfold import inverse_error, unfolded
 from learngn.optimise.update import Additive, Compositional, Exponential, Symmetric, Update
@@ -36,7 +36,6 @@ __all__ = [
     "GaussNewton",
     "Iteration",
     "LandmarkPairs",
-    "Level",
     "Optimised",
     "PoseSearch",
     "QuadraticModel",
@@ -46,11 +45,11 @@ __all__ = [
     "Symmetric",
     "Update",
     "at_full_resolution",
+    "build",
     "centre_of_mass",
     "inverse_error",
     "published_gauss_newton",
     "refuse_landmarks",
-    "schedule",
     "translation_starts",
     "unfolded",
 ]

@@ -16,8 +16,8 @@ from learngn.optimise.gauss_newton import Optimised
 from learngn.optimise.history import Iteration, StopReason
 from learngn.optimise.landmarks import LandmarkPairs, refuse_landmarks
 from learngn.optimise.levels import PairLevel, first_displacement, levels_of_pair
-from learngn.optimise.schedule import Level
 from learngn.regularise import Diffusion, Regulariser, apply_regulariser
+from learngn.settings import Level
 from learngn.solve import SolveStatus
 
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from learngn import sampling
 from learngn.features import FeatureImage
 from learngn.grid import FloatArray, Grid
-from learngn.optimise.schedule import Level
+from learngn.settings import Level
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 from learngn.linearise import Analytic
 from learngn.optimise.gauss_newton import GaussNewton
-from learngn.optimise.schedule import Level
 from learngn.optimise.step import StepControl
 from learngn.optimise.update import Additive
+from learngn.settings import Level
 from learngn.solve import NormalSolver
 
 

@@ -7,11 +7,9 @@ from typing import Any
 
 from monai.transforms.transform import MapTransform
 
-from learngn.features import Feature
 from learngn.interop import as_image, to_monai
 from learngn.interop.monai import displacement_to_monai
 from learngn.registration import register
-from learngn.settings import Settings
 
 
 class RegisterD(MapTransform):
@@ -33,8 +31,8 @@ class RegisterD(MapTransform):
         Keys of label maps in the moving image's world: warped to the nearest voxel.
     images : sequence of str
         Keys of further scans in the moving image's world: warped linearly.
-    features, settings, affine
-        As of :func:`learngn.register`.
+    options : dict, optional
+        Keywords of :func:`learngn.register`: ``{"features": "mind", "affine": "rigid"}``.
     suffix : str
         Behind the key of what is warped.
     field_key : str
@@ -59,9 +57,7 @@ class RegisterD(MapTransform):
         labels: Sequence[str] = (),
         images: Sequence[str] = (),
         *,
-        features: str | Feature | None = None,
-        settings: Settings | None = None,
-        affine: bool | str | None = None,
+        options: Mapping[str, Any] | None = None,
         suffix: str = "_warped",
         field_key: str = "ddf",
         keep: str | None = None,
@@ -69,15 +65,13 @@ class RegisterD(MapTransform):
     ) -> None:
         super().__init__((fixed, moving, *labels, *images), allow_missing_keys)
         self.fixed, self.moving, self.labels, self.images = fixed, moving, tuple(labels), tuple(images)
-        self.features, self.settings, self.affine = features, settings, affine
+        self.options = dict(options or {})
         self.suffix, self.field_key, self.kept = suffix, field_key, keep
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Register one dictionary's images."""
         result = dict(data)
-        registration = register(
-            data[self.fixed], data[self.moving], features=self.features, settings=self.settings, affine=self.affine
-        )
+        registration = register(data[self.fixed], data[self.moving], **self.options)
         grid = registration.fixed.grid
         # One map for all that is warped: the transform is brought onto the grid once.
         on_grid = registration.transform.on(grid)

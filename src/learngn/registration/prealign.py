@@ -14,8 +14,8 @@ from learngn.errors import GeometryError
 from learngn.features import Feature, FeatureImage
 from learngn.grid import FloatArray, Grid
 from learngn.image import Image
-from learngn.inputs import masked
 from learngn.optimise import AffineGaussNewton, Family, PoseSearch, centre_of_mass, translation_starts
+from learngn.registration.masks import masked
 
 _TURNED = 8.0  # [degree]: from here on what looks along the axes sees something else
 

@@ -52,7 +52,7 @@ def schedule(strides: Sequence[float], iterations: Sequence[int], lam: tuple[flo
             "schedule",
             f"{len(strides)} strides, {len(iterations)} iteration counts",
             "one count a stride",
-            "mend either",
+            "give as many strides as iteration counts",
         )
     if any(b >= a for a, b in pairwise(strides)) or min(strides) < 1:
         raise SettingsError("schedule", f"strides {list(strides)}", "falling strides ≥ 1", "order them coarse to fine")

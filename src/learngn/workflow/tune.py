@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from learngn.errors import DatasetError
-from learngn.evaluation import Truth, read_truth
 from learngn.evaluation.quick import quick_scores
 from learngn.io import Dataset, Pair
-from learngn.registration import Prepared, prepare
+from learngn.registration import Prepared, Request, prepare, read_pair, resolve
+from learngn.registration.pair import RegistrationPair
 from learngn.settings import Settings
 from learngn.transform import Transform
 
@@ -48,7 +48,7 @@ class Trial:
 
 def tune(
     dataset: Dataset,
-    start: Settings,
+    start: Request,
     *,
     pairs: int = 8,
     rounds: int = 3,
@@ -67,7 +67,8 @@ def tune(
     ----------
     dataset : Dataset
         Its validation pairs are not looked at.
-    start : Settings
+    start : Request
+        What the search starts from; settings that are left out are those that suit the first pair.
     pairs : int
         At most so many, drawn from all pairs of training subjects.
     rounds : int
@@ -90,8 +91,12 @@ def tune(
     LearnGNError
         If a file cannot be read.
     """
-    chosen = training_pairs(dataset, pairs, np.random.default_rng(seed))
-    bench = _Bench(chosen, start, most_folds)
+    chosen = [
+        read_pair(files, label_maps=start.label_maps())
+        for files in training_pairs(dataset, pairs, np.random.default_rng(seed))
+    ]
+    settings = resolve(start, chosen[0]).settings
+    bench = _Bench(chosen, settings, most_folds)
     trials: list[Trial] = []
 
     def run(settings: Settings) -> Trial:
@@ -101,17 +106,17 @@ def tune(
             callback(trial, trial is best(trials))
         return trial
 
-    current = run(start)
+    current = run(settings)
     factor = 4.0
     for _ in range(rounds):
         before = current
         for moves in _moves(factor):
             for move in moves:
-                settings = move(current.settings)
-                if settings is None:
+                moved = move(current.settings)
+                if moved is None:
                     continue
-                trial = run(settings)
-                if trial.objective > current.objective + _price(current.settings, settings):
+                trial = run(moved)
+                if trial.objective > current.objective + _price(current.settings, moved):
                     current = trial
                     break
         factor = math.sqrt(factor)
@@ -208,34 +213,28 @@ def _work(s: Settings) -> float:
 class _Bench:
     """The pairs, prepared once."""
 
-    def __init__(self, pairs: Sequence[Pair], start: Settings, most_folds: float) -> None:
+    def __init__(self, pairs: Sequence[RegistrationPair], start: Settings, most_folds: float) -> None:
         self.most_folds = most_folds
-        self.prepared: list[tuple[Prepared, Truth]] = []
         # Features at full resolution serve every level that is tried.
         finest = replace(start, strides=(start.strides[0] * 2, 1.0), iterations=(1, 1))
-        for pair in pairs:
-            truth = read_truth(pair)
-            self.prepared.append((prepare(pair.fixed.image, pair.moving.image, settings=finest), truth))
+        request = Request(settings=finest)
+        self.prepared: list[Prepared] = [prepare(pair, resolve(request, pair)) for pair in pairs]
 
     def run(self, settings: Settings) -> Trial:
         found, seconds = [], []
-        for prepared, truth in self.prepared:
+        for prepared in self.prepared:
             result = prepared.register(settings)
-            found.append(_scored(result.transform, truth))
+            found.append(_scored(result.transform, prepared.pair))
             seconds.append(result.seconds["optimise"])
         objective, folds = np.mean(found, axis=0)
         excess = max(0.0, float(folds) - self.most_folds) / 100
         return Trial(settings, float(objective) - excess, float(folds), float(np.median(seconds)))
 
 
-def _scored(transform: Transform, truth: Truth) -> tuple[float, float]:
+def _scored(transform: Transform, pair: RegistrationPair) -> tuple[float, float]:
     """Dice, or by how much the landmarks have come closer as a fraction; and folds."""
-    labels = points = None
-    if truth.fixed_labels is not None and truth.moving_labels is not None:
-        labels = truth.fixed_labels, truth.moving_labels
-    if truth.landmarks is not None:
-        points = truth.fixed.index_to_world(truth.landmarks[0]), truth.moving.index_to_world(truth.landmarks[1])
-    scores = quick_scores(transform, truth.fixed, labels, points)
+    points = pair.landmarks
+    scores = quick_scores(transform, pair.fixed.grid, pair.labels, points)
     if math.isfinite(scores.dice) or points is None:
         return scores.dice, scores.folds
     before = float(np.linalg.norm(points[0] - points[1], axis=1).mean())

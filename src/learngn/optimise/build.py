@@ -1,0 +1,94 @@
+"""From settings to the optimiser that they describe."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+
+from learngn.image import Image
+from learngn.linearise import GemanMcClure, Huber, RobustLoss
+from learngn.optimise.adam import AdamDisplacement
+from learngn.optimise.gauss_newton import GaussNewton
+from learngn.optimise.published import published_gauss_newton
+from learngn.optimise.step import StepControl
+from learngn.optimise.update import Additive, Compositional, Exponential, Symmetric, Update
+from learngn.regularise import Adaptive, Curvature, Diffusion, Regulariser
+from learngn.settings import Robustness, Settings
+
+_LUNG = -400.0  # [HU]; what is denser is tissue
+
+_UPDATES: dict[str, Callable[[], Update]] = {
+    "compositional": Compositional,
+    "additive": Additive,
+    "exponential": Exponential,
+}
+_LOSSES: dict[str, Callable[[float], RobustLoss]] = {"huber": Huber, "geman-mcclure": GemanMcClure}
+# By the fixed image.
+_REGULARISERS: dict[str, Callable[[Image], Regulariser]] = {
+    "curvature": lambda _: Curvature(),
+    "diffusion": lambda _: Diffusion(),
+    "edges": Adaptive.across_edges,
+    "lungs": lambda fixed: Adaptive.across_labels(_denser_than(_LUNG, fixed)),
+}
+
+
+def build(
+    settings: Settings,
+    fixed: Image | None = None,
+    tissue: Image | None = None,
+    *,
+    trained: GaussNewton | None = None,
+) -> GaussNewton | AdamDisplacement:
+    """Make the optimiser that settings describe.
+
+    Parameters
+    ----------
+    settings : Settings
+    fixed : Image, optional
+        The fixed image, where the regulariser depends on it; without it a displacement costs what it does everywhere.
+    tissue : Image, optional
+        Label map in the fixed image's world, along whose boundaries organs may slide.
+    trained : GaussNewton, optional
+        A trained method: its lineariser and regularisation weights are taken, and of a baseline all but the schedule.
+
+    Returns
+    -------
+    GaussNewton or AdamDisplacement
+        Never changed afterwards.
+    """
+    levels, control = settings.levels(), StepControl(longest=settings.longest_step, min_jacobian=settings.min_jacobian)
+    regulariser = _regulariser(settings, fixed, tissue)
+    if settings.update == "adam":
+        return AdamDisplacement(levels, rate=control.longest)
+    if settings.update == "published":
+        published = published_gauss_newton(levels) if trained is None else trained
+        return published.replaced(levels=levels, regulariser=regulariser)
+    method = GaussNewton(levels) if trained is None else trained
+    return method.replaced(
+        levels=levels,
+        regulariser=regulariser,
+        update=_update(settings),
+        control=control,
+        loss=_loss(settings.robust),
+        overlap=settings.overlap,
+    )
+
+
+def _update(settings: Settings) -> Update:
+    update = _UPDATES["exponential" if settings.diffeomorphic else settings.update]()
+    return Symmetric(update) if settings.symmetric else update
+
+
+def _loss(robust: Robustness | None) -> RobustLoss | None:
+    return None if robust is None else _LOSSES[robust.kind](robust.scale)
+
+
+def _regulariser(settings: Settings, fixed: Image | None, tissue: Image | None) -> Regulariser:
+    if tissue is not None:
+        return Adaptive.across_labels(tissue)
+    return Diffusion() if fixed is None else _REGULARISERS[settings.regulariser](fixed)
+
+
+def _denser_than(value: float, image: Image) -> Image:
+    return Image((image.data > value).to(torch.int32), image.grid, labels=True)

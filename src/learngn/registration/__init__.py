@@ -1,0 +1,25 @@
+"""Registration of one pair: what is registered, how it is decided, and the result."""
+
+from learngn.registration.pair import Guidance, RegistrationPair, Side, read_pair
+from learngn.registration.pipeline import register, register_pair
+from learngn.registration.prepare import Prepared, prepare
+from learngn.registration.recognise import Recognised, recognise
+from learngn.registration.resolve import Request, Resolved, resolve
+from learngn.registration.result import Registration
+
+__all__ = [
+    "Guidance",
+    "Prepared",
+    "Recognised",
+    "Registration",
+    "RegistrationPair",
+    "Request",
+    "Resolved",
+    "Side",
+    "prepare",
+    "read_pair",
+    "recognise",
+    "register",
+    "register_pair",
+    "resolve",
+]

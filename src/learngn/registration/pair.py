@@ -1,0 +1,338 @@
+"""A pair to register: two scans and what belongs to each, read and checked once."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from learngn.errors import ImageError, LabelError, LandmarkError
+from learngn.grid import FloatArray, Grid
+from learngn.image import Image
+from learngn.interop import ImageLike, as_image
+from learngn.io import Pair, Subject, read_grid, read_image, read_landmarks
+from learngn.optimise import LandmarkPairs
+
+_MOST_LABELS = 1000
+
+
+@dataclass(frozen=True, eq=False)
+class Side:
+    """One scan of a pair and what belongs to it.
+
+    Attributes
+    ----------
+    name : str
+        File name of the scan, or ``"image"`` for one made in memory.
+    grid : Grid
+        Grid of the scan.
+    image : Image or None
+        The scan itself; None where the grid suffices, to score a given displacement for example.
+    mask : Image or None
+        Where the features count, 0 to 1, on a grid of its own.
+    labels : Image or None
+        Label map on the scan's grid, for the scores.
+    landmarks : array, shape (M, D) [RAS mm], or None
+        For the scores.
+    evaluation_mask : Image or None
+        Where the deformation is scored, on the scan's grid.
+    """
+
+    name: str
+    grid: Grid
+    image: Image | None = None
+    mask: Image | None = None
+    labels: Image | None = None
+    landmarks: FloatArray | None = None
+    evaluation_mask: Image | None = None
+
+    @classmethod
+    def of(cls, image: Image, what: str, mask: ImageLike | None = None) -> Side:
+        """Make a side of an image in memory; raises as :func:`read_mask` does.
+
+        Parameters
+        ----------
+        image : Image
+        what : str
+            ``"fixed"`` or ``"moving"``, for messages.
+        mask : ImageLike, optional
+        """
+        return cls(image.name, image.grid, image, read_mask(mask, image.grid, f"{what} mask"))
+
+    @property
+    def scan(self) -> Image:
+        """The image, where it has been read."""
+        if self.image is None:
+            raise TypeError(f"{self.name}: the scan itself has not been read")
+        return self.image
+
+
+@dataclass(frozen=True, eq=False)
+class RegistrationPair:
+    """A fixed and a moving scan, and what belongs to both.
+
+    Attributes
+    ----------
+    fixed, moving : Side
+    keypoints : LandmarkPairs or None
+        Corresponding points that guide the registration.
+    tissue : Image or None
+        Label map in the fixed image's world, along whose boundaries organs may slide.
+
+    Raises
+    ------
+    ImageError
+        If the scans differ in dimension.
+    LandmarkError
+        If the numbers of landmarks differ.
+    """
+
+    fixed: Side
+    moving: Side
+    keypoints: LandmarkPairs | None = None
+    tissue: Image | None = None
+
+    def __post_init__(self) -> None:
+        ours, theirs = self.fixed, self.moving
+        if ours.grid.ndim != theirs.grid.ndim:
+            raise ImageError(
+                "fixed and moving image",
+                f"{ours.grid.ndim}D ({ours.name}) and {theirs.grid.ndim}D ({theirs.name})",
+                "two images of the same dimension",
+                "extract the slice or the volume first",
+            )
+        if ours.landmarks is not None and theirs.landmarks is not None and len(ours.landmarks) != len(theirs.landmarks):
+            raise LandmarkError(
+                f"landmarks of {ours.name} and {theirs.name}",
+                f"{len(ours.landmarks)} and {len(theirs.landmarks)} points",
+                "as many in both, in the same order",
+                "check that the files belong together",
+            )
+
+    def to(self, device: str) -> RegistrationPair:
+        """Return the pair with its scans on another device; labels and masks are moved when they are used."""
+        ours, theirs = (replace(side, image=side.scan.to(device)) for side in (self.fixed, self.moving))
+        return replace(self, fixed=ours, moving=theirs)
+
+    @property
+    def labels(self) -> tuple[Image, Image] | None:
+        """Label maps of both scans, where both have one."""
+        if self.fixed.labels is None or self.moving.labels is None:
+            return None
+        return self.fixed.labels, self.moving.labels
+
+    @property
+    def landmarks(self) -> tuple[FloatArray, FloatArray] | None:
+        """Landmarks of both scans [RAS mm], where both have some."""
+        if self.fixed.landmarks is None or self.moving.landmarks is None:
+            return None
+        return self.fixed.landmarks, self.moving.landmarks
+
+
+@dataclass(frozen=True)
+class Guidance:
+    """What guides registrations beside the features.
+
+    Attributes
+    ----------
+    masks : bool
+        Let the features count within the masks alone.
+    keypoints : float, optional
+        Weight of the key points, see :class:`learngn.optimise.LandmarkPairs`; None leaves them out.
+    scale : float
+        Distance from which on a pair of key points counts less [mm].
+    """
+
+    masks: bool = False
+    keypoints: float | None = None
+    scale: float = float("inf")
+
+    def check(self, pair: Pair) -> None:
+        """See that the files are there that are asked for.
+
+        Raises
+        ------
+        LandmarkError
+            If key points are asked for and a subject has none.
+        ImageError
+            If masks are asked for and a subject has none.
+        """
+        for subject in (pair.fixed, pair.moving):
+            if self.masks and subject.mask is None:
+                raise ImageError(
+                    f"mask of {subject.image.name}", "no file", "one in masksTr", "add it, or leave masks out"
+                )
+            if self.keypoints is not None and subject.keypoints is None:
+                raise LandmarkError(
+                    f"key points of {subject.image.name}",
+                    "no file",
+                    "one in keypointsTr",
+                    "add it, or leave keypoints out",
+                )
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return values for JSON; empty if nothing guides."""
+        if not self.masks and self.keypoints is None:
+            return {}
+        return {key: value for key, value in asdict(self).items() if value not in (None, float("inf"))}
+
+
+def read_pair(
+    files: Pair,
+    *,
+    label_maps: bool | None = None,
+    guidance: Guidance | None = None,
+    tissue: Path | None = None,
+    scans: bool = True,
+    evaluation_masks: bool = True,
+) -> RegistrationPair:
+    """Read a pair of files and check that what belongs to each scan fits it.
+
+    Parameters
+    ----------
+    files : Pair
+    label_maps : bool, optional
+        Whether the scans are label maps, because features are asked for that compare them; None if nothing says.
+    guidance : Guidance, optional
+        Which masks and key points are used; none by default.
+    tissue : Path, optional
+        Label map of the fixed image's tissues.
+    scans : bool
+        Read the scans themselves, not their headers alone.
+    evaluation_masks : bool
+        Score the deformation within the fixed scan's mask.
+
+    Raises
+    ------
+    LearnGNError
+        If a file cannot be read, or does not fit its scan.
+    """
+    guidance = guidance or Guidance()
+    fixed, moving = (
+        _side(subject, what, bool(label_maps), scans, guidance.masks, evaluation_masks and what == "fixed")
+        for subject, what in ((files.fixed, "fixed"), (files.moving, "moving"))
+    )
+    keypoints = None
+    if guidance.keypoints is not None and files.fixed.keypoints is not None and files.moving.keypoints is not None:
+        keypoints = read_keypoints(
+            (files.fixed.keypoints, files.moving.keypoints),
+            (fixed.grid, moving.grid),
+            guidance.keypoints,
+            guidance.scale,
+        )
+    return RegistrationPair(fixed, moving, keypoints, read_tissue(tissue, fixed.grid))
+
+
+def _side(subject: Subject, what: str, label_map: bool, scan: bool, guided: bool, evaluated: bool) -> Side:
+    image = read_image(subject.image, labels=label_map) if scan else None
+    grid = read_grid(subject.image) if image is None else image.grid
+    labels = None if subject.labels is None else _on_grid(subject.labels, grid, f"labels of the {what} scan")
+    if labels is None and image is not None and image.labels:
+        labels = image  # what is registered is itself a label map
+    return Side(
+        name=subject.image.name,
+        grid=grid,
+        image=image,
+        mask=read_mask(subject.mask, grid, f"{what} mask") if guided else None,
+        labels=labels,
+        landmarks=None if subject.landmarks is None else read_landmarks(subject.landmarks, grid).points,
+        evaluation_mask=_on_grid(subject.mask, grid, f"mask of the {what} scan")
+        if evaluated and subject.mask
+        else None,
+    )
+
+
+def _on_grid(path: Path, grid: Grid, what: str) -> Image:
+    image = read_image(path, labels=True)
+    if not image.grid.same_space(grid):
+        raise LabelError(
+            f"{what}, {path}", f"a grid of {image.grid}", f"the scan's, {grid}", "resample the labels to their scan"
+        )
+    return image
+
+
+def read_mask(source: ImageLike | None, grid: Grid, what: str) -> Image | None:
+    """Read a mask, 0 to 1, of an image on a grid.
+
+    Parameters
+    ----------
+    source : ImageLike, optional
+        A label map counts where it is not zero.
+    grid : Grid
+        Of the image.
+    what : str
+        For messages: "fixed mask".
+
+    Raises
+    ------
+    LearnGNError
+        If it cannot be read, does not overlap with the image, or has other values.
+    """
+    if source is None:
+        return None
+    mask = as_image(source)
+    data = (mask.data != 0 if mask.labels else mask.data).to(torch.float32)
+    if mask.grid.ndim != grid.ndim or not mask.grid.overlap(grid):
+        raise ImageError(what, f"{mask.name}, {mask.grid}", "a mask of the image", "check the file")
+    if float(data.min()) < 0 or float(data.max()) > 1 or not float(data.max()) > 0:
+        raise ImageError(
+            what,
+            f"values from {float(data.min()):g} to {float(data.max()):g} ({mask.name})",
+            "values from 0 to 1, not all of them 0",
+            "write a mask with 1 where the image counts",
+        )
+    return Image(data, mask.grid)
+
+
+def read_tissue(source: ImageLike | None, fixed: Grid) -> Image | None:
+    """Read a label map of the fixed image's tissues.
+
+    Raises
+    ------
+    LabelError
+        If it is none, or lies elsewhere.
+    LearnGNError
+        If it cannot be read.
+    """
+    if source is None:
+        return None
+    image = as_image(source, labels=True)
+    if not image.labels or image.grid.ndim != fixed.ndim or not image.grid.overlap(fixed):
+        raise LabelError(
+            "tissues", f"{image.name}, {image.grid}", "a label map in the world of the fixed image", "check the file"
+        )
+    check_labels(image, "tissues")
+    return image
+
+
+def read_keypoints(
+    files: tuple[Path, Path], grids: tuple[Grid, Grid], weight: float, scale: float = float("inf")
+) -> LandmarkPairs:
+    """Read corresponding key points of the fixed and the moving image; a column ``weight`` is their confidence.
+
+    Raises
+    ------
+    LandmarkError
+        If a file cannot be read, or their numbers differ.
+    """
+    ours, theirs = (read_landmarks(path, grid) for path, grid in zip(files, grids, strict=True))
+    trust = [points.weights for points in (ours, theirs) if points.weights is not None]
+    confidence = np.prod(trust, axis=0) if trust and len(ours.points) == len(theirs.points) else None
+    return LandmarkPairs(ours.points, theirs.points, weight, confidence, scale)
+
+
+def check_labels(image: Image, what: str) -> None:
+    """Raise :class:`LabelError` for an empty label map, and for a scan that was taken for one."""
+    values = image.label_values
+    if not values:
+        raise LabelError(what, f"an empty label map ({image.name})", "at least one label", "check the file")
+    if values[0] < 0 or len(values) > _MOST_LABELS:
+        raise LabelError(
+            what,
+            f"{len(values)} different values from {values[0]} to {values[-1]} ({image.name})",
+            f"a label map of at most {_MOST_LABELS} labels, none below zero",
+            "pass a segmentation, or features of scans such as mind",
+        )

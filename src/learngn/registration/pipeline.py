@@ -1,0 +1,137 @@
+"""Registration of one pair, from two images to a transform."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from learngn.clock import Clock
+from learngn.features import Feature, FeatureStore
+from learngn.interop import ImageLike, as_image
+from learngn.model import Model, read_model
+from learngn.optimise import Iteration, LandmarkPairs
+from learngn.registration.pair import RegistrationPair, Side, read_tissue
+from learngn.registration.prepare import prepare
+from learngn.registration.resolve import Request, resolve
+from learngn.registration.result import Registration
+from learngn.settings import Settings
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from learngn.settings.settings import Changes
+
+
+def register(
+    fixed: ImageLike,
+    moving: ImageLike,
+    *,
+    features: str | Feature | None = None,
+    preset: str | None = None,
+    settings: Settings | None = None,
+    model: str | Path | Model | None = None,
+    fixed_mask: ImageLike | None = None,
+    moving_mask: ImageLike | None = None,
+    landmarks: LandmarkPairs | None = None,
+    tissue: ImageLike | None = None,
+    callback: Callable[[Iteration], None] | None = None,
+    **changes: Unpack[Changes],
+) -> Registration:
+    """Find the transform that aligns a moving image with a fixed one.
+
+    Parameters
+    ----------
+    fixed, moving : ImageLike
+        Two scans, or two label maps for features that compare label maps: paths, images of this package, of SimpleITK,
+        nibabel, TorchIO or MONAI, or ``(array, affine)``; see :func:`learngn.interop.as_image`. They may differ in
+        shape, spacing and orientation.
+    features : str or Feature, optional
+        What is compared: ``"mind"``, ``"mind,intensity:0.5"``, ..., or an object of one's own. By default
+        those of the settings or the preset; without either those of the preset that the scans look like
+        (:func:`learngn.registration.recognise`), and ``"organ-distance"`` for images that are label maps.
+    preset : str, optional
+        Name of a preset, see :data:`learngn.settings.PRESETS`.
+    settings : Settings, optional
+        Complete settings; by default those that suit the features, or the preset's.
+    model : path or Model, optional
+        A trained model: it has its own features and settings; `settings` may change its iterations.
+    fixed_mask, moving_mask : ImageLike, optional
+        Where the features count, 0 to 1 (or a label map: where it is not zero), on grids of their own. The displacement
+        is found everywhere.
+    landmarks : LandmarkPairs, optional
+        Pairs of points that guide the registration; with the feature ``none`` nothing else does.
+    tissue : ImageLike, optional
+        Label map in the fixed image's world; the displacement may be discontinuous across the boundaries of its labels:
+        organs slide.
+    callback : callable, optional
+        Called with every :class:`learngn.optimise.Iteration`, to show progress.
+    **changes
+        Single values of :class:`learngn.Settings` that replace those: ``affine="rigid"``, ``symmetric=True``,
+        ``strides=(8, 4)``, ``memory="4GB"``, ...
+
+    Returns
+    -------
+    Registration
+
+    Raises
+    ------
+    LearnGNError
+        If an image cannot be read or registered, the two do not fit together, a feature is unknown, or the model
+        does not fit the images or the features.
+    """
+    clock = Clock()
+    request = Request(features, preset, settings, changes)
+    trained = read_model(model) if isinstance(model, str | Path) else model
+    with clock.stage("read"):
+        label_maps = bool(request.label_maps(trained))
+        ours, theirs = (as_image(image, labels=label_maps) for image in (fixed, moving))
+        pair = RegistrationPair(
+            Side.of(ours, "fixed", fixed_mask),
+            Side.of(theirs, "moving", moving_mask),
+            landmarks,
+            read_tissue(tissue, ours.grid),
+        )
+    return register_pair(pair, request, model=trained, callback=callback, clock=clock)
+
+
+def register_pair(
+    pair: RegistrationPair,
+    request: Request,
+    *,
+    model: Model | None = None,
+    begins: Callable[[Settings], None] | None = None,
+    callback: Callable[[Iteration], None] | None = None,
+    store: FeatureStore | None = None,
+    clock: Clock | None = None,
+) -> Registration:
+    """Register a pair that has been read: decide the settings, align linearly, compute features, optimise.
+
+    Parameters
+    ----------
+    pair : RegistrationPair
+    request : Request
+    model : Model, optional
+    begins : callable, optional
+        Called with the settings, once they are decided.
+    callback : callable, optional
+        Called with every :class:`learngn.optimise.Iteration`.
+    store : FeatureStore, optional
+        Cache of features of an image, for its other pairs; see :func:`learngn.features.kept`.
+    clock : Clock, optional
+        With the time of earlier stages.
+
+    Returns
+    -------
+    Registration
+
+    Raises
+    ------
+    LearnGNError
+        See :func:`register`.
+    """
+    resolved = resolve(request, pair, model)
+    if begins is not None:
+        begins(resolved.settings)
+    prepared = prepare(pair, resolved, store=store, clock=clock)
+    return prepared.register(model=model, callback=callback)

@@ -1,0 +1,20 @@
+"""Settings of a registration: values, their defaults, presets and files."""
+
+from learngn.settings.defaults import default_settings
+from learngn.settings.files import read_settings, write_settings
+from learngn.settings.presets import PRESETS, Preset, preset
+from learngn.settings.schedule import Level, schedule
+from learngn.settings.settings import Robustness, Settings
+
+__all__ = [
+    "PRESETS",
+    "Level",
+    "Preset",
+    "Robustness",
+    "Settings",
+    "default_settings",
+    "preset",
+    "read_settings",
+    "schedule",
+    "write_settings",
+]

@@ -1,0 +1,80 @@
+"""Settings by what is registered: anatomy and modality."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from learngn.errors import SettingsError
+from learngn.settings.defaults import default_settings
+from learngn.settings.settings import Settings
+
+
+@dataclass(frozen=True)
+class Preset:
+    """Settings for one kind of pair.
+
+    Attributes
+    ----------
+    name : str
+    suits : str
+        Kind of scans, in words.
+    settings : Settings
+    """
+
+    name: str
+    suits: str
+    settings: Settings
+
+
+def _scans(features: str, **changes: object) -> Settings:
+    return replace(default_settings(features, labels=False), **changes)  # type: ignore[arg-type]
+
+
+# docs/results.md says on which subjects these were tuned.
+_STRIDES = (16, 8, 4, 2, 1)
+# Of the trunk: fields of view end where the scanner was told to; breath and build displace far.
+_CT = _scans(
+    "mind-centre,intensity:20",
+    strides=_STRIDES,
+    iterations=(8, 8, 8, 8, 3),
+    lam=(1.5, 0.15),
+    overlap=True,
+    discrete=True,
+)
+_BRAIN_MR = _scans(
+    "mind-multi,intensity:10", strides=_STRIDES, iterations=(16, 16, 16, 16, 8), lam=(1.7, 0.12), robust="huber:0.5"
+)
+# Slices are thick: a level of the finest spacing would gain little for most of the work.
+_BODY_MR = _scans(
+    "mind-multi,intensity:20",
+    strides=_STRIDES[:-1],
+    iterations=(16, 16, 16, 8),
+    lam=(1.5, 0.2),
+    overlap=True,
+    discrete=True,
+)
+_PLANE = _scans("mind-multi,intensity:20", strides=_STRIDES, iterations=(16, 16, 16, 16, 8), lam=(1.5, 0.15))
+PRESETS: dict[str, Preset] = {
+    preset.name: preset
+    for preset in (
+        Preset("abdomen-ct", "CT of the abdomen", _CT),
+        Preset("thorax-ct", "CT of the chest, between patients or breaths", _CT),
+        Preset("abdomen-mr", "MR of the abdomen", _BODY_MR),
+        Preset("brain-mr", "MR of the head or of a part of it", _BRAIN_MR),
+        Preset("ct-mr", "scans of different modalities", _scans("mind-multi")),
+        Preset("2d", "2D scans", _PLANE),
+    )
+}
+
+
+def preset(name: str) -> Preset:
+    """Return the preset of a name.
+
+    Raises
+    ------
+    SettingsError
+        If there is none.
+    """
+    if name not in PRESETS:
+        raise SettingsError("preset", repr(name), f"one of {', '.join(PRESETS)}", "name one of these")
+    return PRESETS[name]

@@ -1,0 +1,213 @@
+"""Settings of a registration: values, checked when they are made."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from typing import Annotated, Any, Literal, TypedDict, get_args
+
+from pydantic import BeforeValidator, ConfigDict, Field, ModelWrapValidatorHandler, ValidationError, model_validator
+from pydantic.dataclasses import dataclass
+
+from learngn.errors import SettingsError
+from learngn.memory import parse_size
+from learngn.settings.schedule import Level, schedule
+
+NO_AFFINE = "none"
+LinearMaps = Literal["none", "rigid", "similarity", "affine"]
+UpdateRule = Literal["compositional", "exponential", "additive", "published", "adam"]
+RegulariserName = Literal["diffusion", "curvature", "edges", "lungs"]
+LossName = Literal["huber", "geman-mcclure"]
+# Methods to compare with: they have neither step control nor the options of Gauss-Newton.
+BASELINES: tuple[UpdateRule, ...] = ("published", "adam")
+
+_STRICT = ConfigDict(extra="forbid", validate_default=True)
+
+
+@dataclass(frozen=True, config=_STRICT)
+class Robustness:
+    """Robust loss of the data term.
+
+    Attributes
+    ----------
+    kind : str
+        ``"huber"`` or ``"geman-mcclure"``.
+    scale : float
+        Residuals beyond so many standard deviations of the features count less.
+    """
+
+    kind: LossName
+    scale: float = Field(gt=0, lt=math.inf)
+
+    def __str__(self) -> str:
+        return f"{self.kind}:{self.scale:g}"
+
+
+def _linear_maps(value: object) -> object:
+    """Accept a switch for the linear pre-alignment: True for affine, False for none."""
+    return ("affine" if value else NO_AFFINE) if isinstance(value, bool) else value
+
+
+def _robustness(value: object) -> object:
+    """Accept the text form ``"huber:0.5"``."""
+    if not isinstance(value, str):
+        return value
+    kind, _, scale = value.partition(":")
+    try:
+        return Robustness(kind, scale)  # type: ignore[arg-type]  # validated there
+    except ValidationError:
+        names = " or ".join(f"{name}:K" for name in get_args(LossName))
+        raise SettingsError("robust loss", repr(value), f"{names}, K > 0", "write for example huber:0.5") from None
+
+
+def _bytes(value: object) -> object:
+    """Accept sizes with a unit, such as ``"4GB"``."""
+    return parse_size(value) if isinstance(value, str | int) and not isinstance(value, bool) else value
+
+
+@dataclass(frozen=True, config=_STRICT)
+class Settings:
+    """How a pair is registered.
+
+    Attributes
+    ----------
+    features : str
+        Names and weights, as :func:`learngn.features.parse_features` reads them.
+    affine : str
+        Linear maps of the pre-alignment: ``"affine"``, ``"similarity"``, ``"rigid"``, or ``"none"`` to leave it out.
+        True and False stand for the first and the last.
+    strides : tuple of float
+        Voxel size of every level, in multiples of the fixed image's finest spacing, coarse to fine.
+    iterations : tuple of int
+        Maximum number of steps of every level.
+    lam : (float, float)
+        Regularisation weight λ of the first and the last level [feature²].
+    update : str
+        ``"compositional"``, ``"exponential"`` or ``"additive"``; ``"published"`` solves for each component alone, with
+        momentum; ``"adam"`` is a first-order method. The last two are baselines without step control.
+    longest_step : float
+        Maximum length of an update [voxel of the level]; of Adam, the learning rate.
+    min_jacobian : float
+        Lower bound of the Jacobian determinant; see :class:`learngn.optimise.StepControl`.
+    discrete : bool
+        Start from the discrete search of :class:`learngn.optimise.DiscreteStart`, for large displacements.
+    symmetric : bool
+        Displace both images from half-way between them, so that exchanged images give the inverse transform.
+    diffeomorphic : bool
+        Allow no folding at all.
+    robust : Robustness, optional
+        Robust loss of the residuals, see :class:`learngn.linearise.Robust`; also as text, ``"huber:0.5"``.
+    overlap : bool
+        Ignore what lies outside the moving image.
+    regulariser : str
+        ``"diffusion"``, ``"curvature"``, ``"edges"`` (diffusion that is weaker at edges of the fixed image) or
+        ``"lungs"`` (weaker at the boundary of lung tissue in Hounsfield units). A label map of tissues given to
+        :func:`learngn.register` takes their place.
+    memory : int, optional
+        Memory budget of the process, files to files [byte]; also as text, ``"4GB"``. Finest levels that need more are
+        left out.
+
+    Raises
+    ------
+    SettingsError
+        If a value is unknown or out of range, or a baseline is combined with an option of Gauss-Newton.
+    """
+
+    features: str
+    affine: Annotated[LinearMaps, BeforeValidator(_linear_maps)]
+    strides: tuple[float, ...] = (16.0, 8.0, 4.0, 2.0)
+    iterations: tuple[int, ...] = (4, 5, 5, 5)
+    lam: tuple[float, float] = (10.0, 0.5)
+    update: UpdateRule = "compositional"
+    longest_step: float = 1.0
+    min_jacobian: float = 0.1
+    discrete: bool = False
+    symmetric: bool = False
+    diffeomorphic: bool = False
+    robust: Annotated[Robustness | None, BeforeValidator(_robustness)] = None
+    overlap: bool = False
+    regulariser: RegulariserName = "diffusion"
+    memory: Annotated[int | None, BeforeValidator(_bytes)] = None
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _one_kind_of_error(cls, values: Any, handler: ModelWrapValidatorHandler[Settings]) -> Settings:
+        try:
+            return handler(values)
+        except ValidationError as failure:
+            raise settings_error(failure) from None
+
+    def __post_init__(self) -> None:
+        if self.is_baseline and (
+            self.symmetric or self.diffeomorphic or self.robust or self.overlap or self.regulariser != "diffusion"
+        ):
+            raise SettingsError(
+                "settings",
+                f"update {self.update} with an option of Gauss-Newton",
+                "a baseline without options",
+                "leave out either: symmetric, diffeomorphic, robust, overlap and regulariser need another update",
+            )
+        self.levels()
+
+    @property
+    def is_baseline(self) -> bool:
+        """Whether the method is one to compare with, not this package's Gauss-Newton."""
+        return self.update in BASELINES
+
+    @property
+    def aligns(self) -> bool:
+        """Whether a linear pre-alignment comes first."""
+        return self.affine != NO_AFFINE
+
+    def levels(self) -> tuple[Level, ...]:
+        """Levels of the schedule, coarse to fine."""
+        return schedule(self.strides, self.iterations, self.lam)
+
+    def with_levels(self, keep: Sequence[int]) -> Settings:
+        """Settings with some of the levels, by index; λ of every level kept is what it was."""
+        levels = self.levels()
+        return replace(
+            self,
+            strides=tuple(self.strides[i] for i in keep),
+            iterations=tuple(self.iterations[i] for i in keep),
+            lam=(levels[keep[0]].lam, levels[keep[-1]].lam),
+        )
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the settings as values for JSON."""
+        values = asdict(self)
+        return {**values, "robust": None if self.robust is None else str(self.robust)}
+
+
+def settings_error(failure: ValidationError) -> SettingsError:
+    """Make an error of ours of pydantic's: the first value that is wrong, what was expected there, and the remedy."""
+    error = failure.errors()[0]
+    where = [str(part) for part in error["loc"] if part != "Settings"]
+    key, got = ".".join(where) or "settings", repr(error["input"])
+    if error["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
+        return SettingsError("settings", f"the unknown key {key}", "keys of Settings", "correct it")
+    if error["type"] in ("missing", "missing_argument"):
+        return SettingsError("settings", f"no {key}", f"a value of {key}", "add it")
+    if error["type"] == "literal_error":
+        return SettingsError(key, got, f"one of {error['ctx']['expected']}".replace("'", ""), f"correct {key}")
+    return SettingsError(key, got, error["msg"][:1].lower() + error["msg"][1:], f"correct {key}")
+
+
+class Changes(TypedDict, total=False):
+    """Single values of :class:`Settings`, to replace those of a preset for example."""
+
+    affine: LinearMaps | bool
+    strides: Sequence[float]
+    iterations: Sequence[int]
+    lam: tuple[float, float]
+    update: UpdateRule
+    longest_step: float
+    min_jacobian: float
+    discrete: bool
+    symmetric: bool
+    diffeomorphic: bool
+    robust: Robustness | str | None
+    overlap: bool
+    regulariser: RegulariserName
+    memory: int | str | None
