@@ -19,6 +19,7 @@ from learngn.io import read_dataset
 from learngn.learning import TrainingConfig, train
 from learngn.learning.presets import config_for
 from learngn.model import LineariserConfig
+from learngn.registration import Request
 from learngn.settings import Settings, default_settings
 
 # J and f, w, λ, φ
@@ -76,7 +77,7 @@ def main(
             key = name.replace(", ", "-")
             model = train(dataset, out / "models" / key, variant(full, int(steps), row)).model
             settings = model.settings
-        records = run_cohort(chosen, out / name.replace(", ", "-"), _always(settings), model=model)
+        records = run_cohort(chosen, out / name.replace(", ", "-"), Request(settings=settings), model=model)
         found[name] = [record["dice_mean"] for record in records]
         folds = statistics.fmean(record["folds_percent"] for record in records)
         against = compare(found["analytic"], found[name])
@@ -85,10 +86,6 @@ def main(
             f"| {100 * against.mean_difference:+.1f} ({against.p_value:.2g}) |",
             flush=True,
         )
-
-
-def _always(settings: Settings):  # type: ignore[no-untyped-def]
-    return lambda _: settings
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ import torch
 
 from learngn.image import Image
 from learngn.phantom import abdomens
-from learngn.registration import prepare
+from learngn.registration import RegistrationPair, Request, Side, prepare, resolve
 from learngn.settings import default_settings
 
 _REPEATS = 21
@@ -35,7 +35,8 @@ def main(*arguments: str) -> None:
     usual = replace(default_settings("distance", labels=True), strides=(16, 8, 4), iterations=(3, 3, 4))
     for name, (update, kernels) in _METHODS.items():
         os.environ["LEARNGN_KERNELS"] = kernels
-        prepared = prepare(fixed, moving, settings=replace(usual, update=update))
+        pair = RegistrationPair(Side.of(fixed, "fixed"), Side.of(moving, "moving"))
+        prepared = prepare(pair, resolve(Request(settings=replace(usual, update=update)), pair))
         # Every iteration ends in a number that the host reads: the clock needs no other meeting.
         times = [prepared.register().seconds["optimise"] for _ in range(_REPEATS + 3)][3:]
         card = torch.cuda.get_device_name() if device == "cuda" else device

@@ -179,7 +179,7 @@ def write_samples(folder: Path) -> None:
     write_settings(default_settings("mind", False), folder / "settings.json")
     (folder / "config.toml").write_text("features = 'distance'\nsteps = 100\n[losses]\nlabels = 0.5\n")
     (folder / "config.json").write_text('{"features": "distance", "steps": 100, "losses": {"labels": 0.5}}')
-    record = {"pair": "0001_0002", "settings": default_settings("mind", False).as_dict(), "dice_mean": 0.5}
+    record = {"pair": "0001_0002", "asked": {"features": "mind"}, "dice_mean": 0.5}
     (folder / "results.jsonl").write_text(json.dumps(record) + "\n")
     _write_networks(folder)
 

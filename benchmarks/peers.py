@@ -21,8 +21,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from learngn.evaluation import read_truth
+from learngn.evaluation import score_pair
 from learngn.io import Pair, read_dataset, read_learn2reg, read_transform
+from learngn.registration import read_pair
 
 Commands = Callable[[Pair, Path, str], list[list[str]]]
 
@@ -112,10 +113,10 @@ def run(method: Method, pair: Pair, folder: Path, python: str) -> dict[str, obje
     """Register a pair as its users would, and score what was written."""
     folder.mkdir(parents=True, exist_ok=True)
     times = [timed(command) for command in method.commands(pair, folder, python)]
-    truth = read_truth(pair)
+    known = read_pair(pair, scans=False)
     read = read_learn2reg if method.field.startswith("disp.") else read_transform
-    transform = read(folder / method.field, fixed=truth.fixed, moving=truth.moving)
-    scores = truth.score(transform, (pair.fixed.image.name, pair.moving.image.name)).to_json()
+    transform = read(folder / method.field, fixed=known.fixed.grid, moving=known.moving.grid)
+    scores = score_pair(transform, known).to_json()
     for file in folder.iterdir():
         file.unlink()
     return {

@@ -14,11 +14,9 @@ from __future__ import annotations
 import argparse
 import statistics
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from learngn.presets import recognise
 from scipy.spatial.transform import Rotation
 
 import learngn
@@ -26,7 +24,6 @@ from learngn.evaluation.quick import quick_scores
 from learngn.grid import Grid
 from learngn.image import Image
 from learngn.io import Pair, Subject, read_dataset, read_image
-from learngn.settings import Settings
 
 _ANGLE = 25.0  # [degrees]
 _SHIFT = 60.0  # [mm]
@@ -86,11 +83,10 @@ def score(fixed: Scan, moving: Scan) -> tuple[float, float]:
     return found.dice, found.folds
 
 
-def exchanged(fixed: Image, moving: Image, settings: Settings) -> tuple[float, float]:
+def exchanged(fixed: Image, moving: Image) -> tuple[float, float]:
     """Mean miss over the body [voxel]: of a result's own inverse, and of the registration the other way round."""
-    settings = replace(settings.limited(fixed.grid), symmetric=True)
-    there = learngn.register(fixed, moving, settings=settings)
-    back = learngn.register(moving, fixed, settings=settings)
+    there = learngn.register(fixed, moving, symmetric=True)
+    back = learngn.register(moving, fixed, settings=there.settings)
     data = fixed.data[0, 0].numpy().astype(np.float32)
     low, high = np.quantile(data, (0.005, 0.995))
     inside = np.argwhere(data > low + _BODY * (high - low))
@@ -138,7 +134,7 @@ def main() -> None:
         for pair in pairs:
             scans = read(pair)
             ours, theirs = scans[0][0], scans[1][0]
-            own, other = exchanged(ours, theirs, recognise(ours, theirs).preset.settings)
+            own, other = exchanged(ours, theirs)
             print(f"| {pair.id} | {own:.3f} | {other:.3f} |", flush=True)
 
 

@@ -20,7 +20,8 @@ import torch
 
 from learngn.features import FeatureImage
 from learngn.grid import Grid
-from learngn.optimise import GaussNewton, StepControl, schedule
+from learngn.optimise import GaussNewton, StepControl
+from learngn.settings import schedule
 
 _REPEATS = 5  # fewer of the largest
 _ITERATIONS = 3  # a level

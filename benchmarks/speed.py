@@ -20,8 +20,9 @@ from pathlib import Path
 import torch
 
 from learngn.io import read_image
-from learngn.registration import prepare
+from learngn.registration import RegistrationPair, Request, Side, prepare, resolve
 from learngn.settings import default_settings
+from learngn.settings.levels import fitted
 
 _REPEATS = 11
 _RUNS = 5
@@ -30,12 +31,13 @@ _RUNS = 5
 def optimisation(fixed_path: str, moving_path: str) -> dict[str, list[float]]:
     """Quartiles of the seconds of each schedule."""
     fixed, moving = (read_image(Path(path), labels=True) for path in (fixed_path, moving_path))
-    usual = default_settings("distance", labels=True).limited(fixed.grid)
+    usual = fitted(default_settings("distance", labels=True), fixed.grid)
     # Ten in all: as many as the published comparison takes.
     settings = {"stride 2": usual, "stride 4, ten iterations": replace(usual, strides=(16, 8, 4), iterations=(3, 3, 4))}
     found = {}
     for name, chosen in settings.items():
-        prepared = prepare(fixed, moving, settings=chosen)
+        pair = RegistrationPair(Side.of(fixed, "fixed"), Side.of(moving, "moving"))
+        prepared = prepare(pair, resolve(Request(settings=chosen), pair))
         times = [prepared.register().seconds["optimise"] for _ in range(_REPEATS + 2)][2:]
         found[name] = statistics.quantiles(times, n=4)
     return found

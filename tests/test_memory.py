@@ -3,14 +3,17 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
+import torch
 
-from learngn import Grid, Settings, register
+from learngn import Grid, Image, Settings, register
 from learngn.errors import LearnGNError, SettingsError
 from learngn.io import write_image
 from learngn.memory import affordable, parse_size, peak_bytes, predicted_bytes, readable
 from learngn.phantom import abdomen
+from learngn.registration import RegistrationPair, Request, Side, resolve
 from learngn.settings import default_settings
 
 
@@ -60,11 +63,13 @@ def test_levels_are_left_out_from_the_finest_on():
 def test_a_schedule_is_cut_not_squeezed():
     settings = default_settings("mind", labels=False)
     budget = predicted_bytes(grid(160), grid(160), 12, 4.0, in_turn=True)  # with the affine stage
-    cut = settings.__class__(**{**settings.as_dict(), "memory": str(budget)}).within_memory(grid(160), grid(160), 12, 2)
+    sides = [Side.of(Image(torch.rand(1, 1, 160, 160, 160), grid(160)), name) for name in ("fixed", "moving")]
+    resolved = resolve(Request(settings=replace(settings, memory=budget)), RegistrationPair(*sides))
+    cut = resolved.settings
+    assert resolved.left_out == settings.strides[-1:]
     assert cut.strides == settings.strides[:-1]
     assert cut.iterations == settings.iterations[:-1]
     assert cut.lam == pytest.approx((settings.lam[0], settings.levels()[-2].lam))
-    assert settings.within_memory(grid(400), grid(400), 12, 2) is settings
 
 
 def test_without_a_budget_in_need_the_same_bits():
@@ -72,7 +77,7 @@ def test_without_a_budget_in_need_the_same_bits():
     settings = Settings("mind", "none", strides=(4, 2), iterations=(3, 3), lam=(3.0, 1.0))
     plain, budgeted = (register(*pair, settings=settings, memory=memory) for memory in (None, "1000GB"))
     assert (plain.displacement.data == budgeted.displacement.data).all()
-    assert (plain.settings.memory, budgeted.settings.memory) == (None, "1000GB")
+    assert (plain.settings.memory, budgeted.settings.memory) == (None, 10**12)
     with pytest.raises(LearnGNError, match="memory"):
         register(*pair, settings=settings, memory="3MB")
 

@@ -12,6 +12,7 @@ from learngn.kernels import warm
 from learngn.kernels._cpu_threads import Loop
 from learngn.registration import register
 from learngn.settings import default_settings
+from learngn.settings.levels import fitted
 
 
 def signatures():
@@ -33,7 +34,7 @@ def test_a_registration_compiles_nothing_more(shape, features):
     kind = np.uint8 if labels else np.float32
     grid = Grid.from_spacing(shape, (1.0,) * len(shape))
     fixed, moving = (Image.from_array(mask.astype(kind), grid, labels=labels) for mask in inside)
-    settings = default_settings(features, labels=labels).limited(fixed.grid)
+    settings = fitted(default_settings(features, labels=labels), fixed.grid)
     register(fixed, moving, settings=settings)
     assert signatures() == before
 

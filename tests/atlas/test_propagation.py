@@ -9,6 +9,7 @@ from learngn.atlas import propagate
 from learngn.errors import DatasetError, LabelError, SettingsError
 from learngn.io import Subject, read_image
 from learngn.phantom import abdomens
+from learngn.registration import Request
 from learngn.settings import Settings
 
 
@@ -25,17 +26,18 @@ def subjects(tmp_path_factory):
     return found
 
 
-def settings(grid):
-    return Settings("mind,intensity:10", affine=True, strides=(8, 4, 2), iterations=(6, 6, 6), lam=(3.0, 0.3))
+REQUEST = Request(
+    settings=Settings("mind,intensity:10", affine=True, strides=(8, 4, 2), iterations=(6, 6, 6), lam=(3.0, 0.3))
+)
 
 
 def test_voting_is_better_than_one_atlas(subjects, tmp_path):
     target, atlases = subjects[0], subjects[1:]
     alone = [
-        propagate([target], [atlas], tmp_path / atlas.image.name[:8], settings)[0]["dice_mean"] for atlas in atlases
+        propagate([target], [atlas], tmp_path / atlas.image.name[:8], REQUEST)[0]["dice_mean"] for atlas in atlases
     ]
     voted = {
-        voting: propagate([target], atlases, tmp_path / "out", settings, voting=voting)[0]
+        voting: propagate([target], atlases, tmp_path / "out", REQUEST, voting=voting)[0]
         for voting in ("majority", "joint")
     }
     assert voted["joint"]["dice_mean"] > voted["majority"]["dice_mean"] > max(alone)
@@ -51,7 +53,7 @@ def test_atlas_that_is_the_target(subjects, tmp_path):
     copy = Subject(*(path.parent / "Toy_0009_0000.nii.gz" for path in (subjects[0].image, subjects[0].labels)))
     for source, path in ((subjects[0].image, copy.image), (subjects[0].labels, copy.labels)):
         path.write_bytes(source.read_bytes())
-    found = propagate([replace(subjects[0])], [copy], tmp_path, settings)
+    found = propagate([replace(subjects[0])], [copy], tmp_path, REQUEST)
     assert found[0]["dice_mean"] > 0.99
 
 
@@ -59,18 +61,18 @@ def test_target_without_labels_and_broken_ones(subjects, tmp_path):
     broken = Subject(tmp_path / "Toy_0008_0000.nii.gz", subjects[1].labels)
     broken.image.write_text("no scan")
     unknown = Subject(subjects[0].image)
-    found = propagate([unknown, broken], subjects[2:4], tmp_path / "out", settings, voting="majority")
+    found = propagate([unknown, broken], subjects[2:4], tmp_path / "out", REQUEST, voting="majority")
     assert found[0] == {"target": unknown.image.name, "atlases": 2}
     assert "none that could be registered" in found[1]["error"]
-    found = propagate([unknown], [broken, subjects[2]], tmp_path / "other", settings, voting="majority")
+    found = propagate([unknown], [broken, subjects[2]], tmp_path / "other", REQUEST, voting="majority")
     assert found[0]["atlases"] == 1
 
 
 def test_bad_wishes(subjects, tmp_path):
     for targets, atlases in (([], subjects[1:]), (subjects[:1], []), (subjects[:1], subjects)):
         with pytest.raises(DatasetError, match="none in both"):
-            propagate(targets, atlases, tmp_path, settings)
+            propagate(targets, atlases, tmp_path, REQUEST)
     with pytest.raises(LabelError, match="no label map"):
-        propagate(subjects[:1], [Subject(subjects[1].image)], tmp_path, settings)
+        propagate(subjects[:1], [Subject(subjects[1].image)], tmp_path, REQUEST)
     with pytest.raises(SettingsError, match="one of majority, joint"):
-        propagate(subjects[:1], subjects[1:], tmp_path, settings, voting="loud")
+        propagate(subjects[:1], subjects[1:], tmp_path, REQUEST, voting="loud")

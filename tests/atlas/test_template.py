@@ -12,6 +12,7 @@ from learngn.grid import Grid
 from learngn.image import Image
 from learngn.io import Subject, read_image
 from learngn.phantom import abdomen
+from learngn.registration import Request
 from learngn.settings import Settings
 from learngn.transform import Affine, DisplacementField
 
@@ -75,7 +76,7 @@ def test_mean_of_curved_displacements(rng):
 
 def test_template_of_shifted_copies(phantom, subjects, tmp_path):
     seen = []
-    found = build_template(subjects, tmp_path / "out", lambda grid: SETTINGS, after=seen.append)
+    found = build_template(subjects, tmp_path / "out", Request(settings=SETTINGS), after=seen.append)
     assert seen == found
     assert [entry.subjects for entry in found] == [3, 3, 3]
     # From the first copy to the mean; then it stays.
@@ -92,17 +93,17 @@ def test_template_of_shifted_copies(phantom, subjects, tmp_path):
 
 def test_template_goes_on(subjects, tmp_path):
     fast = Settings("intensity", affine=False, strides=(8,), iterations=(3,), lam=(0.3, 0.3))
-    first = build_template(subjects, tmp_path / "out", lambda grid: fast, rounds=1)
+    first = build_template(subjects, tmp_path / "out", Request(settings=fast), rounds=1)
     fields = {path: path.stat().st_mtime_ns for path in (tmp_path / "out" / "rounds" / "1").glob("disp_*")}
     assert len(fields) == 3
-    assert build_template(subjects, tmp_path / "out", lambda grid: fast, rounds=2)[0] == first[0]
+    assert build_template(subjects, tmp_path / "out", Request(settings=fast), rounds=2)[0] == first[0]
     assert {path: path.stat().st_mtime_ns for path in fields} == fields
     with pytest.raises(SettingsError, match="3 other subjects"):
-        build_template(subjects[:2], tmp_path / "out", lambda grid: fast)
+        build_template(subjects[:2], tmp_path / "out", Request(settings=fast))
 
 
 def test_what_cannot_be_averaged(subjects, tmp_path):
     with pytest.raises(DatasetError, match="1 subjects"):
-        build_template(subjects[:1], tmp_path / "out", lambda grid: SETTINGS)
+        build_template(subjects[:1], tmp_path / "out", Request(settings=SETTINGS))
     with pytest.raises(FeatureError, match="features of scans"):
-        build_template(subjects, tmp_path / "out", lambda grid: Settings("distance", affine=False))
+        build_template(subjects, tmp_path / "out", Request(settings=Settings("distance", affine=False)))

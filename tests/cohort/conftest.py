@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 from learngn.cli import app
 from learngn.cohort import run_cohort
 from learngn.io import choose_pairs, read_dataset
+from learngn.registration import Request
 from learngn.settings import Settings
 
 SETTINGS = Settings("organ-distance", affine=False, strides=(8, 4), iterations=(3, 3), lam=(3.0, 0.5))
@@ -17,7 +18,7 @@ SETTINGS = Settings("organ-distance", affine=False, strides=(8, 4), iterations=(
 
 @pytest.fixture
 def settings():
-    return lambda grid: SETTINGS
+    return Request(settings=SETTINGS)
 
 
 @pytest.fixture
@@ -30,7 +31,7 @@ def pairs(abdomen_files):
 def undisturbed(abdomen_files, tmp_path_factory):
     """Folder of the ten pairs, registered one after the other."""
     directory = tmp_path_factory.mktemp("undisturbed")
-    run_cohort(choose_pairs(read_dataset(abdomen_files), "train"), directory, lambda grid: SETTINGS)
+    run_cohort(choose_pairs(read_dataset(abdomen_files), "train"), directory, Request(settings=SETTINGS))
     return directory
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from learngn.cohort import RECORDS_NAME, read_records
-from learngn.cohort.records import check_same_settings, write_records
+from learngn.cohort.records import check_same_request, write_records
 from learngn.errors import DatasetError, SettingsError
 from learngn.evaluation import PairScores
 
@@ -31,10 +31,10 @@ def test_line_that_is_no_record(line, tmp_path):
 
 
 def test_settings_as_json_has_them(tmp_path):
-    record = {"pair": "0001_0002", "settings": {"strides": [4.0, 2.0], "update": "additive"}}
-    check_same_settings(record, {"strides": (4.0, 2.0), "update": "additive"}, tmp_path)
+    record = {"pair": "0001_0002", "asked": {"strides": [4.0, 2.0], "update": "additive"}}
+    check_same_request(record, {"strides": (4.0, 2.0), "update": "additive"}, tmp_path)
     with pytest.raises(SettingsError, match=r"update additive, expected update published"):
-        check_same_settings(record, {"strides": (4.0, 2.0), "update": "published"}, tmp_path)
+        check_same_request(record, {"strides": (4.0, 2.0), "update": "published"}, tmp_path)
 
 
 def test_scores_there_and_back():

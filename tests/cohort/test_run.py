@@ -5,13 +5,13 @@ import threading
 from dataclasses import replace
 
 import pytest
-from learngn.inputs import Guidance
 
 import learngn.cohort.pair as work
 from learngn.cohort import CohortEvents, Failure, Serial, open_pool, read_records, run_cohort
 from learngn.cohort.locks import folder_of_ones_own
 from learngn.errors import ClusterError, DatasetError, LearnGNError, OutputError, SettingsError
 from learngn.io import choose_pairs, read_dataset
+from learngn.registration import Guidance
 
 
 def test_features_of_a_subject_once(pairs, settings, tmp_path, undisturbed, contents):
@@ -41,15 +41,15 @@ def test_scratch_folder_is_left_empty(pairs, settings, tmp_path, undisturbed, co
 
 def test_bug_in_one_pair(pairs, settings, tmp_path, monkeypatch):
     """What is nobody's fault but ours stops one pair, not the others, and leaves its traceback."""
-    register, calls = work.register, []
+    register, calls = work.register_pair, []
 
-    def fail(fixed, moving, **kwargs):
-        calls.append(fixed)
+    def fail(pair, request, **kwargs):
+        calls.append(pair)
         if len(calls) in (2, 3):
             raise ZeroDivisionError("by  zero")
-        return register(fixed, moving, **kwargs)
+        return register(pair, request, **kwargs)
 
-    monkeypatch.setattr(work, "register", fail)
+    monkeypatch.setattr(work, "register_pair", fail)
     records = run_cohort(pairs[:3], tmp_path, settings, retries=1)
     assert [record.get("error") for record in records] == [None, "ZeroDivisionError: by zero", None]
     assert "in fail" in records[1]["traceback"]
@@ -65,7 +65,7 @@ def test_on_a_device(pairs, settings, tmp_path, undisturbed, contents):
     run_cohort(pairs[:2], tmp_path, settings, device="cpu:0")
     for pair in pairs[:2]:
         assert contents(tmp_path)[pair.field_name] == contents(undisturbed)[pair.field_name]
-    with pytest.raises(SettingsError, match="device cpu:0, expected device None"):
+    with pytest.raises(SettingsError, match="device cpu:0, expected device by default"):
         run_cohort(pairs[:2], tmp_path, settings)
 
 
@@ -115,11 +115,11 @@ def test_lock_is_never_held_by_two(tmp_path):
 def test_done_by_a_worker_whose_client_was_killed(pairs, settings, tmp_path, undisturbed, contents, monkeypatch):
     """Its displacement and its record lie there, and nobody has written them into results.jsonl."""
     name = pairs[0].id
-    task = work.PairWork(tmp_path, tmp_path / ".learngn-cohort" / "left", Guidance())
-    task(pairs[0], settings(None), None)
+    task = work.PairWork(tmp_path, tmp_path / ".learngn-cohort" / "left", settings, Guidance())
+    task(pairs[0], None)
     assert read_records(tmp_path) == {}
-    assert task(pairs[0], settings(None), None)["pair"] == name  # whoever comes second finds it
-    monkeypatch.setattr(work, "register", None)
+    assert task(pairs[0], None)["pair"] == name  # whoever comes second finds it
+    monkeypatch.setattr(work, "register_pair", None)
     assert run_cohort(pairs[:1], tmp_path, settings)[0]["pair"] == name
     assert sorted(path.name for path in tmp_path.iterdir()) == [pairs[0].field_name, "results.jsonl"]
     assert contents(tmp_path)[pairs[0].field_name] == contents(undisturbed)[pairs[0].field_name]
@@ -132,16 +132,13 @@ def test_half_written_files_of_a_killed_run_are_removed(pairs, settings, tmp_pat
     assert sorted(path.name for path in tmp_path.iterdir()) == [pairs[0].field_name, "results.jsonl"]
 
 
-def test_settings_that_an_older_version_did_not_know(pairs, settings, tmp_path):
+def test_other_settings_do_not_mix(pairs, settings, tmp_path):
     run_cohort(pairs[:1], tmp_path, settings)
     record = json.loads((tmp_path / "results.jsonl").read_text())
-    for key in ("discrete", "overlap", "regulariser", "robust"):
-        del record["settings"][key]
-    (tmp_path / "results.jsonl").write_text(json.dumps(record) + "\n")
     assert run_cohort(pairs[:1], tmp_path, settings) == [record]
     with pytest.raises(SettingsError, match="regulariser diffusion, expected regulariser curvature"):
-        run_cohort(pairs[:1], tmp_path, lambda grid: replace(settings(grid), regulariser="curvature"))
-    with pytest.raises(SettingsError, match="guidance None"):
+        run_cohort(pairs[:1], tmp_path, replace(settings, changes={"regulariser": "curvature"}))
+    with pytest.raises(SettingsError, match="guidance by default"):
         run_cohort(pairs[:1], tmp_path, settings, guidance=Guidance(masks=True))
 
 

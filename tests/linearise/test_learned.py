@@ -10,7 +10,8 @@ from learngn.features import FeatureImage
 from learngn.grid import Grid
 from learngn.kernels.reference import block_index, difference
 from learngn.linearise import Analytic, LearnedLinearisation, PublishedLinearisation
-from learngn.optimise import GaussNewton, Level
+from learngn.optimise import GaussNewton
+from learngn.settings import Level
 
 SHAPES = [(9, 8), (7, 8, 6)]
 PARTS = ("blocks", "gradient", "energy")

@@ -10,9 +10,10 @@ from learngn.errors import SettingsError
 from learngn.features import FeatureImage
 from learngn.grid import Grid
 from learngn.linearise import Analytic
-from learngn.optimise import AdamDisplacement, Additive, GaussNewton, Level, StepControl, StopReason, schedule
+from learngn.optimise import AdamDisplacement, Additive, GaussNewton, StepControl, StopReason
 from learngn.optimise.levels import levels_of_pair
 from learngn.regularise import Diffusion, apply_regulariser
+from learngn.settings import Level, schedule
 
 LEVELS = schedule((4, 2, 1), (25, 25, 25), (0.05, 0.005))
 SHAPES = [(48, 40), (32, 36, 28)]

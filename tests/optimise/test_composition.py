@@ -11,8 +11,9 @@ from torch import nn
 
 from learngn.errors import SettingsError
 from learngn.linearise import Huber, LearnedLinearisation
-from learngn.optimise import Exponential, GaussNewton, Level, StepControl, Symmetric
+from learngn.optimise import Exponential, GaussNewton, StepControl, Symmetric
 from learngn.regularise import Curvature
+from learngn.settings import Level
 from learngn.solve import NormalSolver
 
 SOURCE = Path(inspect.getfile(GaussNewton)).parent

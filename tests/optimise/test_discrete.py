@@ -8,10 +8,11 @@ from learngn import sampling
 from learngn.errors import SettingsError, ShapeError
 from learngn.features import FeatureImage
 from learngn.grid import Grid
-from learngn.optimise import GaussNewton, schedule
+from learngn.optimise import GaussNewton
 from learngn.optimise.discrete import DiscreteStart
 from learngn.optimise.matching import CellCosts, on_border, sampled, window
 from learngn.regularise import Diffusion, apply_regulariser
+from learngn.settings import schedule
 
 PLANE, SOLID = (72, 66), (40, 36, 44)
 

@@ -7,9 +7,10 @@ import torch
 from learngn.features import FeatureImage
 from learngn.grid import Grid
 from learngn.linearise import Linearisation
-from learngn.optimise import Additive, Descent, Energy, Level, StepControl, StopReason, Symmetric
+from learngn.optimise import Additive, Descent, Energy, StepControl, StopReason, Symmetric
 from learngn.optimise.levels import levels_of_pair
 from learngn.regularise import Diffusion
+from learngn.settings import Level
 from learngn.solve import BlockJacobi, NormalSolver, SolveStatus
 
 SHAPES = [(14, 12), (11, 12, 10)]

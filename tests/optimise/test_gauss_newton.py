@@ -9,16 +9,9 @@ from learngn.features import FeatureImage
 from learngn.grid import Grid
 from learngn.kernels.reference import difference
 from learngn.linearise import Analytic
-from learngn.optimise import (
-    Additive,
-    GaussNewton,
-    Level,
-    StepControl,
-    StopReason,
-    published_gauss_newton,
-    schedule,
-)
+from learngn.optimise import Additive, GaussNewton, StepControl, StopReason, published_gauss_newton
 from learngn.regularise import Diffusion, apply_regulariser
+from learngn.settings import Level, schedule
 from learngn.solve import NormalSolver
 
 LEVELS = schedule((4, 2, 1), (6, 6, 6), (0.05, 0.005))

@@ -10,17 +10,9 @@ from learngn.features import FeatureImage
 from learngn.grid import Grid, apply_affine
 from learngn.kernels.reference import full_blocks
 from learngn.linearise import NormalEquations
-from learngn.optimise import (
-    AdamDisplacement,
-    Exponential,
-    GaussNewton,
-    LandmarkPairs,
-    Level,
-    Symmetric,
-    at_full_resolution,
-    schedule,
-)
+from learngn.optimise import AdamDisplacement, Exponential, GaussNewton, LandmarkPairs, Symmetric, at_full_resolution
 from learngn.optimise.landmarks import LandmarkTerm
+from learngn.settings import Level, schedule
 
 GRIDS = [Grid.from_spacing((9, 8), (1.5, 2.0), (3, -2)), Grid.from_spacing((7, 6, 5), (1.0, 1.5, 4.0), (3, -2, 7))]
 

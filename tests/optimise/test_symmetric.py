@@ -12,13 +12,12 @@ from learngn.optimise import (
     Compositional,
     Exponential,
     GaussNewton,
-    Level,
     Symmetric,
     at_full_resolution,
     inverse_error,
-    schedule,
 )
 from learngn.optimise.unfold import smallest_determinant
+from learngn.settings import Level, schedule
 
 LEVELS = schedule((4, 2, 1), (6, 6, 6), (0.05, 0.005))
 SHAPES = [(48, 40), (28, 30, 24)]

@@ -7,7 +7,8 @@ import torch
 from learngn.features import FeatureImage
 from learngn.grid import Grid
 from learngn.linearise import LearnedLinearisation
-from learngn.optimise import Additive, Compositional, GaussNewton, Level, StepControl
+from learngn.optimise import Additive, Compositional, GaussNewton, StepControl
+from learngn.settings import Level
 from learngn.solve import BlockJacobi, NormalSolver
 
 EXACT = NormalSolver(tolerance=1e-10, backward_tolerance=1e-10, iterations=500, preconditioner=BlockJacobi)

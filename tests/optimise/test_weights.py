@@ -10,20 +10,11 @@ from learngn import sampling
 from learngn.features import FeatureImage
 from learngn.grid import Grid
 from learngn.linearise import Analytic, GemanMcClure
-from learngn.optimise import (
-    AdamDisplacement,
-    Compositional,
-    Energy,
-    Exponential,
-    GaussNewton,
-    LandmarkPairs,
-    Level,
-    Symmetric,
-    schedule,
-)
+from learngn.optimise import AdamDisplacement, Compositional, Energy, Exponential, GaussNewton, LandmarkPairs, Symmetric
 from learngn.optimise.landmarks import LandmarkTerm
 from learngn.optimise.levels import PairLevel, SymmetricPairLevel, levels_of_pair
 from learngn.regularise import Diffusion
+from learngn.settings import Level, schedule
 
 LEVELS = schedule((4, 2, 1), (6, 6, 6), (0.05, 0.005))
 IDENTITY = np.eye(3)

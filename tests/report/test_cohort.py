@@ -14,6 +14,7 @@ from learngn.evaluation import PairScores, summarise
 from learngn.grid import Grid
 from learngn.image import Image
 from learngn.io import Pair, Subject, choose_pairs, read_dataset, write_learn2reg
+from learngn.registration import Request
 from learngn.report import write_cohort_report
 from learngn.report.thumbnails import thumbnail
 from learngn.settings import Settings
@@ -27,7 +28,7 @@ def cohort(abdomen_files, tmp_path_factory):
     """Six pairs of four subjects: folder, pairs, records, the last of which has failed."""
     directory = tmp_path_factory.mktemp("cohort")
     pairs = choose_pairs(read_dataset(abdomen_files), "train")[:6]
-    records = [dict(record) for record in run_cohort(pairs, directory, lambda grid: SETTINGS)]
+    records = [dict(record) for record in run_cohort(pairs, directory, Request(settings=SETTINGS))]
     records[-1] = {key: records[-1][key] for key in ("pair", "fixed", "moving")} | {"error": "no such <file>"}
     return directory, pairs, records
 

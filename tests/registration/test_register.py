@@ -5,15 +5,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from learngn.presets import recognise
 
 from learngn.errors import FeatureError, GeometryError, ImageError, LabelError, SettingsError
 from learngn.features import Mind
 from learngn.grid import Grid
 from learngn.image import Image
 from learngn.optimise import Iteration, LandmarkPairs, StopReason
-from learngn.registration import Registration, register
+from learngn.registration import Registration, recognise, register
 from learngn.settings import Settings
+from learngn.settings.levels import fitted
 from learngn.transform import Affine, DisplacementField
 
 SHAPE = (32, 28, 24)
@@ -46,7 +46,7 @@ def test_scans(shape):
     fixed, moving, seen = body(0, shape), body(1.5, shape), []
     result = register(fixed, moving, callback=seen.append)
     assert isinstance(result, Registration)
-    assert result.settings == recognise(fixed, moving).preset.settings.limited(fixed.grid)
+    assert result.settings == fitted(recognise(fixed, moving).preset.settings, fixed.grid)
     assert mismatch(result.warped, fixed) < 0.35 * mismatch(moving, fixed)
     assert tuple(seen) == result.history
     assert all(isinstance(record, Iteration) for record in seen)
@@ -149,13 +149,13 @@ def test_images_that_do_not_meet():
 
 def test_levels_that_are_too_small_or_too_large_are_left_out():
     settings = Settings("mind", affine=False, strides=(16, 8, 4, 2, 1), iterations=(1, 2, 3, 4, 5), lam=(16.0, 1.0))
-    small = settings.limited(Grid.from_spacing((48, 64, 48)))
+    small = fitted(settings, Grid.from_spacing((48, 64, 48)))
     assert (small.strides, small.iterations) == ((8, 4, 2, 1), (2, 3, 4, 5))
     assert small.lam == pytest.approx((8.0, 1.0))
-    large = settings.limited(Grid.from_spacing((320, 320, 30), (1.25, 1.25, 7)))
+    large = fitted(settings, Grid.from_spacing((320, 320, 30), (1.25, 1.25, 7)))
     assert large.strides == (16, 8, 4, 2)
-    assert settings.limited(Grid.from_spacing((6, 6))).strides == (1,)
-    assert settings.limited(Grid.from_spacing((64, 64, 2))).strides == (8, 4, 2, 1)
+    assert fitted(settings, Grid.from_spacing((6, 6))).strides == (1,)
+    assert fitted(settings, Grid.from_spacing((64, 64, 2))).strides == (8, 4, 2, 1)
 
 
 def test_landmarks_alone_carry_points_between_them(rng):
@@ -208,7 +208,7 @@ def test_regularisers_by_name():
     assert not torch.equal(found["diffusion"], found["curvature"])
     assert not torch.equal(found["diffusion"], found["edges"])
     with pytest.raises(
-        SettingsError, match="regulariser: got 'stiff', expected one of curvature, diffusion, edges, lungs"
+        SettingsError, match="regulariser: got 'stiff', expected one of diffusion, curvature, edges or lungs"
     ):
         replace(QUICK, regulariser="stiff")
 

@@ -6,11 +6,19 @@ from dataclasses import replace
 import pytest
 import torch
 
-from learngn.cohort.records import differences
 from learngn.errors import ModelError, SettingsError
 from learngn.linearise import GemanMcClure, Huber
 from learngn.model import LineariserConfig, Model, ModelConfig
-from learngn.optimise import AdamDisplacement, Additive, Compositional, Exponential, GaussNewton, StepControl, Symmetric
+from learngn.optimise import (
+    AdamDisplacement,
+    Additive,
+    Compositional,
+    Exponential,
+    GaussNewton,
+    StepControl,
+    Symmetric,
+    build,
+)
 from learngn.settings import Settings, read_settings
 
 PLAIN = Settings("intensity", affine=False, strides=(4, 2), iterations=(3, 3), lam=(0.3, 0.05))
@@ -29,7 +37,7 @@ PLAIN = Settings("intensity", affine=False, strides=(4, 2), iterations=(3, 3), l
     ],
 )
 def test_update(options, update):
-    assert replace(PLAIN, **options).method().update == update
+    assert build(replace(PLAIN, **options)).update == update
 
 
 @pytest.mark.parametrize(
@@ -37,19 +45,19 @@ def test_update(options, update):
     [(None, None), ("huber:0.5", Huber(0.5)), ("geman-mcclure:2", GemanMcClure(2.0)), ("huber:1e-1", Huber(0.1))],
 )
 def test_robust(text, loss):
-    assert replace(PLAIN, robust=text).method().loss == loss
+    assert build(replace(PLAIN, robust=text)).loss == loss
 
 
 def test_overlap_and_control():
-    method = replace(PLAIN, overlap=True, longest_step=0.5, min_jacobian=0.2).method()
+    method = build(replace(PLAIN, overlap=True, longest_step=0.5, min_jacobian=0.2))
     assert method.overlap
     assert method.control == StepControl(longest=0.5, min_jacobian=0.2)
-    assert not PLAIN.method().overlap
+    assert not build(PLAIN).overlap
 
 
 def test_baselines():
-    assert isinstance(replace(PLAIN, update="adam").method(), AdamDisplacement)
-    assert replace(PLAIN, update="published").method().momentum == 0.5
+    assert isinstance(build(replace(PLAIN, update="adam")), AdamDisplacement)
+    assert build(replace(PLAIN, update="published")).momentum == 0.5
 
 
 @pytest.mark.parametrize(
@@ -70,7 +78,7 @@ def test_baselines_refuse_the_options_of_gauss_newton(update, option):
 
 
 def test_unknown_update():
-    with pytest.raises(SettingsError, match="compositional, additive, exponential, published, adam"):
+    with pytest.raises(SettingsError, match="compositional, exponential, additive, published or adam"):
         replace(PLAIN, update="magic")
 
 
@@ -81,8 +89,7 @@ def test_unknown_update():
 def test_as_json_and_back(options):
     settings = replace(PLAIN, **options)
     values = json.loads(json.dumps(settings.as_dict()))
-    again = Settings(**{key: tuple(v) if isinstance(v, list) else v for key, v in values.items()})
-    assert again == settings
+    assert Settings(**values) == settings
 
 
 def small_model(settings=PLAIN, **parts):
@@ -121,22 +128,16 @@ def test_affine_by_name_or_by_switch(given, name, tmp_path):
     """Python callers, and files of older versions, have a switch."""
     settings = replace(PLAIN, affine=given)
     assert settings.affine == name
-    assert (settings.family() and settings.family().name) == (None if name == "none" else name)
+    assert settings.aligns == (name != "none")
     path = tmp_path / "settings.json"
     path.write_text(json.dumps({**PLAIN.as_dict(), "affine": given}))
     assert read_settings(path) == settings
 
 
 def test_unknown_linear_maps(tmp_path):
-    with pytest.raises(SettingsError, match="mend --affine"):
+    with pytest.raises(SettingsError, match="got 'projective', expected one of none, rigid, similarity or affine"):
         replace(PLAIN, affine="projective")
     path = tmp_path / "settings.json"
     path.write_text(json.dumps({**PLAIN.as_dict(), "affine": 3}))
-    with pytest.raises(SettingsError, match="affine: 3"):
+    with pytest.raises(SettingsError, match="affine: got 3"):
         read_settings(path)
-
-
-def test_records_of_the_switch_are_of_the_same_settings():
-    record = {"pair": "a_b", "settings": {**PLAIN.as_dict(), "affine": True}}
-    assert differences(record, replace(PLAIN, affine="affine").as_dict()) == []
-    assert differences(record, replace(PLAIN, affine="rigid").as_dict()) == ["affine"]

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 import torch
-from learngn.prealign import Prealigned, prealign
 from scipy.spatial.transform import Rotation
 
 from learngn import register
@@ -13,6 +12,7 @@ from learngn.grid import Grid, apply_affine
 from learngn.image import Image
 from learngn.optimise import FAMILIES
 from learngn.optimise.linear_problem import LinearLimits, LinearProblem
+from learngn.registration.prealign import Prealigned, prealign
 from learngn.settings import Settings
 
 

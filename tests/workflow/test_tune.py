@@ -5,12 +5,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from learngn.tuning import Trial, best, training_pairs, tune
 
-from learngn import tuning
 from learngn.errors import DatasetError, SettingsError
 from learngn.io import read_dataset
+from learngn.registration import Request, Resolved
 from learngn.settings import Settings, read_settings, write_settings
+from learngn.workflow import tune as tuning
+from learngn.workflow.tune import Trial, best, training_pairs, tune
 
 START = Settings("mind", affine=False, strides=(4, 2), iterations=(4, 4), lam=(8.0, 0.8))
 
@@ -33,7 +34,9 @@ def bench(monkeypatch):
                 return Trial(settings, objective(settings), 0.0, 1.0)
 
         monkeypatch.setattr(tuning, "_Bench", Bench)
-        monkeypatch.setattr(tuning, "training_pairs", lambda *_: [])
+        monkeypatch.setattr(tuning, "training_pairs", lambda *_: [None])
+        monkeypatch.setattr(tuning, "read_pair", lambda *_, **__: None)
+        monkeypatch.setattr(tuning, "resolve", lambda start, pair: Resolved(start.settings, None, 1.0))
 
     return make
 
@@ -45,7 +48,7 @@ def test_lambda_is_found(bench):
         return -0.05 * (math.log(s.lam[0] / 0.5) ** 2 + math.log(s.lam[1] / 0.02) ** 2)
 
     bench(objective)
-    trials = tune(None, START, rounds=8)
+    trials = tune(None, Request(settings=START), rounds=8)
     found = best(trials)
     assert trials[0].settings == START
     assert abs(math.log(found.settings.lam[0] / 0.5)) < math.log(1.6)
@@ -56,14 +59,14 @@ def test_lambda_is_found(bench):
 def test_work_must_pay(bench):
     """Twice the iterations for a fifth of a point are not taken, for two points they are."""
     bench(lambda s: 5e-4 * s.iterations[0])
-    assert best(tune(None, START, rounds=1)).settings.iterations == START.iterations
+    assert best(tune(None, Request(settings=START), rounds=1)).settings.iterations == START.iterations
     bench(lambda s: 5e-3 * s.iterations[0])
-    assert best(tune(None, START, rounds=1)).settings.iterations == (8, 8)
+    assert best(tune(None, Request(settings=START), rounds=1)).settings.iterations == (8, 8)
 
 
 def test_a_level_that_gains_nothing_goes(bench):
     bench(lambda s: 0.5)
-    found = best(tune(None, replace(START, strides=(8, 4, 2), iterations=(4, 4, 4)), rounds=1))
+    found = best(tune(None, Request(settings=replace(START, strides=(8, 4, 2), iterations=(4, 4, 4))), rounds=1))
     assert found.settings.strides == (8, 4)
     # λ of the levels that stay is what it was.
     assert found.settings.levels()[1].lam == pytest.approx(math.sqrt(8.0 * 0.8))
@@ -71,7 +74,9 @@ def test_a_level_that_gains_nothing_goes(bench):
 
 def test_a_finer_level_keeps_lambda_of_the_others(bench):
     bench(lambda s: -s.strides[-1])
-    found = best(tune(None, replace(START, strides=(8, 4, 2), iterations=(4, 4, 4)), rounds=1)).settings
+    found = best(
+        tune(None, Request(settings=replace(START, strides=(8, 4, 2), iterations=(4, 4, 4))), rounds=1)
+    ).settings
     assert found.strides == (8, 4, 2, 1)
     lam = [level.lam for level in found.levels()]
     assert lam[:3] == pytest.approx([8.0, math.sqrt(8.0 * 0.8), 0.8])
@@ -80,7 +85,7 @@ def test_a_finer_level_keeps_lambda_of_the_others(bench):
 
 def test_real_search(dataset):
     """Two registrations a trial: what is found is no worse than the start, and says so."""
-    start = Settings("distance", affine=False, strides=(8, 4), iterations=(2, 2), lam=(300.0, 300.0))
+    start = Request(settings=Settings("distance", affine=False, strides=(8, 4), iterations=(2, 2), lam=(300.0, 300.0)))
     told = []
     trials = tune(dataset, start, pairs=2, rounds=1, callback=lambda trial, is_best: told.append(is_best))
     assert len(told) == len(trials) > 5
@@ -115,7 +120,7 @@ def test_settings_survive_their_file(tmp_path):
         ("[1]", "got list, expected an object"),
         ('{"features": "mind", "affine": true, "lambda": 1}', "unknown key lambda"),
         ('{"features": "mind"}', "affine"),
-        ('{"features": "mind", "affine": true, "lam": ["a", 1]}', "lam.0: 'a'"),
+        ('{"features": "mind", "affine": true, "lam": ["a", 1]}', "lam.0: got 'a'"),
         ('{"features": "mind", "affine": true, "strides": [2, 4], "iterations": [1, 1]}', "falling strides"),
     ],
 )

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 import torch
-from learngn.contrast import comparable
 
 from learngn.evaluation.quick import quick_scores
 from learngn.features import Intensity, parse_features
@@ -11,6 +10,7 @@ from learngn.grid import Grid
 from learngn.image import Image
 from learngn.io import read_dataset, read_image
 from learngn.registration import register
+from learngn.registration.contrast import comparable
 
 SHAPE = (24, 22, 20)
 

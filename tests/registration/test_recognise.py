@@ -2,14 +2,15 @@
 
 import numpy as np
 import pytest
-from learngn.presets import PRESETS, preset, recognise
 
 from learngn.errors import SettingsError
 from learngn.features import parse_features
 from learngn.grid import Grid
 from learngn.image import Image
 from learngn.io import read_dataset, read_image
-from learngn.registration import prepare
+from learngn.registration import RegistrationPair, Request, Side, recognise, resolve
+from learngn.settings import PRESETS, preset
+from learngn.settings.levels import fitted
 
 
 def scan(low, high, *, shape=(12, 12, 12), spacing=8.0, lung=0.0):
@@ -50,15 +51,16 @@ def test_every_preset_is_one_of_scans():
 
 
 def test_unknown_preset():
-    with pytest.raises(SettingsError, match=r"preset: got 'head', expected one of abdomen-ct, .*; mend --preset"):
+    with pytest.raises(SettingsError, match=r"preset: got 'head', expected one of abdomen-ct, .*; name one of these"):
         preset("head")
 
 
 def test_nothing_given_is_the_preset():
     fixed, moving = scan(-1000, 40, lung=0.3), scan(-1000, 60, lung=0.3)
-    settings = prepare(fixed, moving).settings
-    wanted = PRESETS["thorax-ct"].settings.limited(fixed.grid)
-    assert (settings.features, settings.strides, settings.lam) == (wanted.features, wanted.strides, wanted.lam)
+    pair = RegistrationPair(Side.of(fixed, "fixed"), Side.of(moving, "moving"))
+    resolved = resolve(Request(), pair)
+    assert resolved.settings == fitted(PRESETS["thorax-ct"].settings, fixed.grid)
+    assert resolved.recognised.preset is PRESETS["thorax-ct"]
 
 
 @pytest.mark.data

@@ -22,13 +22,13 @@ def files(fixed, moving, labels, transform, tmp_path):
 
 
 def test_a_pipeline_from_files(files, moving, labels):
-    from learngn.pipeline import RegisterD
+    from learngn.workflow.monai_transform import RegisterD
 
     keys = ["fixed", "moving", "organs"]
     steps = transforms.Compose(
         [
             transforms.LoadImaged(keys, ensure_channel_first=True),
-            RegisterD(labels=["organs"], settings=SETTINGS, affine=True, keep="registration"),
+            RegisterD(labels=["organs"], options={"settings": SETTINGS, "affine": True}, keep="registration"),
             transforms.SpatialPadd(["moving_warped", "organs_warped"], (24, 24, 24)),
         ]
     )
@@ -51,12 +51,19 @@ def test_a_pipeline_from_files(files, moving, labels):
 
 
 def test_names_and_missing_keys(fixed, moving):
-    from learngn.pipeline import RegisterD
+    from learngn.workflow.monai_transform import RegisterD
 
-    step = RegisterD("a", "b", labels=["seg"], images=["pet"], settings=SETTINGS, affine=False, allow_missing_keys=True)
+    step = RegisterD(
+        "a",
+        "b",
+        labels=["seg"],
+        images=["pet"],
+        options={"settings": SETTINGS, "affine": False},
+        allow_missing_keys=True,
+    )
     result = step({"a": fixed, "b": moving, "pet": moving})
     assert set(result) == {"a", "b", "pet", "b_warped", "pet_warped", "ddf"}
     torch.testing.assert_close(result["b_warped"], result["pet_warped"])
-    strict = RegisterD("a", "b", labels=["seg"], settings=SETTINGS, affine=False)
+    strict = RegisterD("a", "b", labels=["seg"], options={"settings": SETTINGS, "affine": False})
     with pytest.raises(KeyError, match="seg"):
         strict({"a": fixed, "b": moving})

@@ -5,7 +5,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from learngn.inputs import load_mask, masked
 
 from learngn.errors import ImageError, LandmarkError, SettingsError
 from learngn.features import FeatureImage
@@ -14,6 +13,8 @@ from learngn.image import Image
 from learngn.optimise import LandmarkPairs
 from learngn.optimise.unfold import smallest_determinant
 from learngn.registration import register
+from learngn.registration.masks import masked
+from learngn.registration.pair import read_mask
 from learngn.settings import Settings
 
 SHAPE = (28, 26, 20)
@@ -200,7 +201,7 @@ class TestMasks:
         with pytest.raises(ImageError, match=message) as refusal:
             register(fixed, moving, settings=QUICK, fixed_mask=mask)
         assert "\n" not in str(refusal.value)
-        assert load_mask(None, fixed, "fixed mask") is None
+        assert read_mask(None, fixed.grid, "fixed mask") is None
 
     def test_a_file_that_is_not_there(self, tmp_path):
         fixed, moving = pair_on(PLANE)
