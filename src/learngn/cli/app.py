@@ -15,13 +15,14 @@ from learngn.cli.convert import convert
 from learngn.cli.demo import demo
 from learngn.cli.evaluate import evaluate
 from learngn.cli.info import info
+from learngn.cli.options import option_of
 from learngn.cli.propagate import propagate
 from learngn.cli.register import register
 from learngn.cli.submission import submission
 from learngn.cli.template import template
 from learngn.cli.train import train
 from learngn.cli.tune import tune
-from learngn.errors import LearnGNError
+from learngn.errors import LearnGNError, SettingsError
 
 MENDABLE, INTERRUPTED = 2, 130
 
@@ -34,7 +35,7 @@ class Program(TyperGroup):
         try:
             return super().invoke(ctx)
         except LearnGNError as error:
-            raise _end(f"error: {error}", MENDABLE) from None
+            raise _end(f"error: {_by_option(error)}", MENDABLE) from None
         except BrokenPipeError:  # the reader of our output has gone: typer ends quietly
             raise
         except OSError as error:
@@ -43,6 +44,13 @@ class Program(TyperGroup):
             raise _end(f"{message}; check its path, its rights and the space on the disk", MENDABLE) from None
         except KeyboardInterrupt:
             raise _end("interrupted", INTERRUPTED) from None
+
+
+def _by_option(error: LearnGNError) -> LearnGNError:
+    """Name the option of a setting that is wrong: the library knows the setting alone."""
+    if not isinstance(error, SettingsError):
+        return error
+    return SettingsError(option_of(error.what), error.got, error.expected, error.remedy)
 
 
 def _end(message: str, status: int) -> typer.Exit:

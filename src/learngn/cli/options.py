@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_type_hints
 
 import typer
+from typer.models import OptionInfo
 
-from learngn._defaults import SCAN_FEATURES
 from learngn.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ class SettingsOptions:
             "-f",
             metavar="NAME[:WEIGHT],...",
             help="What is compared. Scans: mind, intensity. Label maps: distance, organ-distance, labels. "
-            f"[default: that of the preset, or {SCAN_FEATURES}]",
+            "By default those of the preset.",
             rich_help_panel=_PANEL,
         ),
     ] = None
@@ -220,6 +220,16 @@ class SettingsOptions:
         settings = None if self.file is None else read_settings(self.file)
         changes = {name: value for name, value in values.items() if value is not None}
         return Request(self.features, self.preset, settings, changes)
+
+
+def option_of(setting: str) -> str:
+    """Return the option that decides a setting, or the setting's own name where none does."""
+    hint = get_type_hints(SettingsOptions, include_extras=True).get(setting)
+    if hint is None:
+        return setting
+    info = next(part for part in hint.__metadata__ if isinstance(part, OptionInfo))
+    names = [str(name) for name in (info.default, *(info.param_decls or ()))]  # Typer takes the first for a default
+    return next((name.partition("/")[0] for name in names if name.startswith("--")), f"--{setting}")
 
 
 @dataclass(frozen=True)

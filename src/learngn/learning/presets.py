@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from learngn._defaults import LABEL_FEATURES
 from learngn.features import parse_features
 from learngn.io import Dataset
 from learngn.learning.config import TrainingConfig
 from learngn.learning.files import read_config
+from learngn.settings import LABEL_FEATURES
 
 _CHANNELS = 12  # of φ where no labels say how many
 

@@ -15,10 +15,9 @@ from learngn.memory import affordable, readable
 from learngn.model import Model
 from learngn.registration.pair import RegistrationPair, Side, check_labels
 from learngn.registration.recognise import Recognised, recognise
-from learngn.settings import Settings, default_settings, preset
+from learngn.settings import LABEL_FEATURES, Settings, default_settings, preset
 from learngn.settings.levels import fitted
 
-LABEL_FEATURES = "organ-distance"
 _FEW = 32  # voxels along an axis, enough to count channels
 _LEARNED = ("strides", "lam", "update")  # by a model
 

@@ -1,12 +1,13 @@
 """Settings of a registration: values, their defaults, presets and files."""
 
-from learngn.settings.defaults import default_settings
+from learngn.settings.defaults import LABEL_FEATURES, default_settings
 from learngn.settings.files import read_settings, write_settings
 from learngn.settings.presets import PRESETS, Preset, preset
 from learngn.settings.schedule import Level, schedule
 from learngn.settings.settings import Robustness, Settings
 
 __all__ = [
+    "LABEL_FEATURES",
     "PRESETS",
     "Level",
     "Preset",

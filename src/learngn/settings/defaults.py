@@ -7,6 +7,8 @@ from functools import partial
 
 from learngn.settings.settings import NO_AFFINE, Settings
 
+LABEL_FEATURES = "organ-distance"  # of label maps, when none are named
+
 # λ has the unit of the squared features: it scales with their weight.
 _BY_FEATURE: dict[str, Callable[..., Settings]] = {
     "distance": partial(Settings, lam=(10.0, 0.5)),
