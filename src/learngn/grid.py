@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import permutations
+from itertools import permutations, product
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -195,6 +195,12 @@ class Grid:
         shape = np.maximum(1, np.round(np.asarray(self.shape) / factor)).astype(int)
         return self.resized(tuple(int(n) for n in shape))
 
+    def part(self, first: Sequence[int], shape: Sequence[int]) -> Grid:
+        """Grid of the same voxels from index `first` on, shape (D,); it may begin before this one, and end after it."""
+        offset = np.eye(self.ndim + 1)
+        offset[:-1, -1] = np.asarray(first)
+        return Grid(tuple(shape), self.affine @ offset)
+
     def overlap(self, other: Grid, world: FloatArray | None = None) -> float:
         """Fraction of this grid's extent that lies inside `other`, through an optional affine, to about a tenth.
 
@@ -226,6 +232,21 @@ def apply_affine(matrix: FloatArray, points: ArrayLike) -> FloatArray:
     """Apply a homogeneous matrix, shape (D+1, D+1), to points, shape (..., D)."""
     points = np.asarray(points, dtype=np.float64)
     return np.asarray(points @ matrix[:-1, :-1].T + matrix[:-1, -1])
+
+
+def index_range(shape: Sequence[int], matrix: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Smallest and largest index that a grid's extent reaches in another grid, voxels counted whole, shape (D,) each.
+
+    Parameters
+    ----------
+    shape : sequence of int
+        Of the grid.
+    matrix : array, shape (D+1, D+1)
+        From its index to the other's (:meth:`Grid.index_map`).
+    """
+    corners = np.array(list(product((0, 1), repeat=len(shape)))) * np.asarray(shape) - 0.5
+    reached = corners @ matrix[:-1, :-1].T + matrix[:-1, -1]
+    return reached.min(0), reached.max(0)
 
 
 def bounding_box(mask: NDArray[np.bool_]) -> tuple[slice, ...] | None:

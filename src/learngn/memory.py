@@ -22,6 +22,11 @@ _WRITING = 84  # a voxel of the fixed scan: the displacement, its copies while i
 _IN_TURN = 58  # the same, written after it is scored
 _FIELDS = 300  # a voxel of the finest level: displacements, blocks, the solver
 _A_CHANNEL = 12  # a voxel of the finest level: features of both scans, and those that are warped
+_LINEAR = 14  # a channel and a voxel at which the linear stage sees either scan: features, their levels, temporaries
+_LINEAR_PART = 1 / 48  # of the smaller scan's longest side: voxels of the linear stage
+# Scans whose longest sides differ by no more than this are compared as they are.
+SIMILAR = 2.0
+LINEAR_VOXELS = 1_000_000
 _UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 _UNITS |= {"KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "TIB": 2**40, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 
@@ -39,6 +44,30 @@ def parse_size(text: str | int) -> int:
     if not 1 <= size < 2**63:
         raise SettingsError("memory", repr(text), "a size such as 4GB or 1500MB", "mend --memory")
     return int(size)
+
+
+def linear_spacing(fixed: Grid, moving: Grid, seen: Grid | None = None) -> float:
+    """Voxel size at which the linear stage compares two scans [mm]: what it holds is bounded, whatever their extents.
+
+    Parameters
+    ----------
+    fixed, moving : Grid
+    seen : Grid, optional
+        Part of the moving grid that is compared; by default all of it.
+
+    Notes
+    -----
+    A part of the longest side: of the fixed scan where the extents are similar, of the smaller one where they are not,
+    and there so large that neither has more than :data:`LINEAR_VOXELS` voxels.
+    """
+    sides = sorted(float(grid.extent.max()) for grid in (fixed, moving))
+    if sides[1] <= SIMILAR * sides[0]:
+        return _LINEAR_PART * float(fixed.extent.max())
+    # No finer than what both scans resolve: one feature at two scales cannot be compared.
+    spacing = max(_LINEAR_PART * sides[0], float(fixed.spacing.min()), float(moving.spacing.min()))
+    while max(grid.coarsened(spacing).size for grid in (fixed, seen or moving)) > LINEAR_VOXELS:
+        spacing *= 2 ** (1 / 3)
+    return spacing
 
 
 def predicted_bytes(
@@ -69,14 +98,19 @@ def predicted_bytes(
 
     Notes
     -----
-    The libraries, the scans, and the larger of two stages: the finest level, and the writing of the result.
+    The libraries, the scans, and the largest of three stages: the linear one, the finest level, and the writing of the
+    result.
     """
     finest = max(grid.coarsened(spacing).size for grid in (fixed, moving))
     level = (_FIELDS * (2 if symmetric else 1) + _A_CHANNEL * channels) * finest
     written = (_IN_TURN if in_turn else _WRITING) * fixed.size
     if symmetric:
         written += 12 * (fixed.size + moving.size)
-    return _LIBRARIES + _AFFINE * affine + _A_VOXEL * (fixed.size + moving.size) + max(level, written)
+    linear = 0
+    if affine:
+        coarse = linear_spacing(fixed, moving)
+        linear = _LINEAR * channels * sum(grid.coarsened(coarse).size for grid in (fixed, moving))
+    return _LIBRARIES + _AFFINE * affine + _A_VOXEL * (fixed.size + moving.size) + max(linear, level, written)
 
 
 def affordable(

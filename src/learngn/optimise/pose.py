@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 from itertools import product
 
 import numpy as np
 import scipy  # its parts are imported when they are used
 import torch
+from numpy.typing import NDArray
 
 from learngn import sampling
 from learngn.features import FeatureImage
-from learngn.grid import FloatArray, Grid
+from learngn.grid import FloatArray, Grid, index_range
+from learngn.memory import SIMILAR
 from learngn.optimise.agreement import Overlap, spread_of
 
 
@@ -31,6 +34,8 @@ class PoseSearch:
         Features are compared by so many principal components.
     smallest_overlap : float
         Share of the smaller image that has to be covered.
+    most_shifts : int
+        Shifts that a rotation is tried with, at most: for extents that differ widely the voxels grow until it fits.
 
     Notes
     -----
@@ -48,6 +53,7 @@ class PoseSearch:
     keep: int = 4
     channels: int = 6
     smallest_overlap: float = 0.3
+    most_shifts: int = 2**19
 
     def __call__(self, fixed: FeatureImage, moving: FeatureImage) -> list[FloatArray]:
         """Best poses, fixed RAS mm to moving RAS mm, the best first.
@@ -57,6 +63,10 @@ class PoseSearch:
         fixed, moving : FeatureImage
             On coarse grids.
         """
+        if SIMILAR * float(fixed.grid.extent.max()) < float(moving.grid.extent.max()):
+            # The lattice of shifts is the larger image's: it need not be turned, which would make it larger still.
+            return [np.asarray(np.linalg.inv(matrix)) for matrix in self(moving, fixed)]
+        fixed, moving = self.bounded(fixed, moving)
         ours, theirs = _components((fixed, moving), self.channels)
         spread = spread_of((ours.data, theirs.data), (_weight(ours), _weight(theirs)))
         found: list[tuple[float, FloatArray]] = []
@@ -64,6 +74,22 @@ class PoseSearch:
             found += self._shifts(ours, theirs, rotation, spread)
         found.sort(key=lambda entry: -entry[0])
         return [matrix for _, matrix in found[: self.keep]]
+
+    def bounded(self, fixed: FeatureImage, moving: FeatureImage) -> tuple[FeatureImage, FeatureImage]:
+        """Both images on voxels so large that no rotation has more than `most_shifts` shifts."""
+        spacing = float(max(fixed.grid.spacing.min(), moving.grid.spacing.min()))
+        ours, theirs = fixed, moving
+        while self.shifts(ours.grid, theirs.grid) > self.most_shifts:
+            spacing *= 1.1
+            ours, theirs = _no_finer(fixed, spacing), _no_finer(moving, spacing)
+        return ours, theirs
+
+    def shifts(self, fixed: Grid, moving: Grid) -> int:
+        """Number of shifts of the rotation that has most."""
+        shapes = [
+            _reached(fixed, moving, _centred(fixed, moving, rotation))[1] for rotation in self._rotations(fixed.ndim)
+        ]
+        return max(math.prod(n + m - 1 for n, m in zip(fixed.shape, shape, strict=True)) for shape in shapes)
 
     def _rotations(self, ndim: int) -> list[FloatArray]:
         if ndim == 2:
@@ -80,18 +106,9 @@ class PoseSearch:
         self, fixed: FeatureImage, moving: FeatureImage, rotation: FloatArray, spread: float
     ) -> list[tuple[float, FloatArray]]:
         """The best shifts for a rotation, and how good they are."""
-        ndim, pose = fixed.grid.ndim, np.eye(fixed.grid.ndim + 1)
-        pose[:-1, :-1] = rotation
-        pose[:-1, -1] = moving.grid.centre - rotation @ fixed.grid.centre
-        # A lattice like the fixed image's about its centre, wide enough for the turned moving image.
-        corners = np.array(list(product((0, 1), repeat=ndim))) * np.asarray(moving.grid.shape) - 0.5
-        to_fixed = np.linalg.inv(fixed.grid.index_map(moving.grid, pose))
-        reached = corners @ to_fixed[:-1, :-1].T + to_fixed[:-1, -1]
-        first = np.floor(reached.min(0)).astype(int)
-        shape = tuple((np.ceil(reached.max(0)).astype(int) - first + 1).tolist())
-        offset = np.eye(ndim + 1)
-        offset[:-1, -1] = first
-        lattice = Grid(shape, fixed.grid.affine @ offset)
+        ndim, pose = fixed.grid.ndim, _centred(fixed.grid, moving.grid, rotation)
+        first, shape = _reached(fixed.grid, moving.grid, pose)
+        lattice = fixed.grid.part(first.tolist(), shape)
         to_moving = lattice.index_map(moving.grid, pose)
         turned = sampling.warp(moving.data, None, to_moving, shape)
         weight = sampling.inside(moving.grid.shape, None, to_moving, shape, turned).to(turned.dtype)
@@ -114,6 +131,34 @@ class PoseSearch:
             world = pose @ fixed.grid.affine @ shift @ np.linalg.inv(fixed.grid.affine)
             poses.append((float(score[tuple(peak)]), np.asarray(world)))
         return poses
+
+
+def _centred(fixed: Grid, moving: Grid, rotation: FloatArray) -> FloatArray:
+    """Pose of a rotation that brings the fixed grid's centre onto the moving one's."""
+    pose = np.eye(fixed.ndim + 1)
+    pose[:-1, :-1] = rotation
+    pose[:-1, -1] = moving.centre - rotation @ fixed.centre
+    return pose
+
+
+def _reached(fixed: Grid, moving: Grid, pose: FloatArray) -> tuple[NDArray[np.int64], tuple[int, ...]]:
+    """First index and shape of a lattice like the fixed grid that is wide enough for the turned moving grid."""
+    low, high = index_range(moving.shape, np.asarray(np.linalg.inv(fixed.index_map(moving, pose))))
+    first = np.floor(low).astype(np.int64)
+    return first, tuple((np.ceil(high).astype(np.int64) - first + 1).tolist())
+
+
+def _no_finer(image: FeatureImage, spacing: float) -> FeatureImage:
+    """Features on voxels of at least `spacing` mm along every axis; an image that is thinner becomes that thick."""
+    grid = image.grid
+    parts = np.minimum(1.0, grid.spacing / spacing)
+    shape = tuple(int(n) for n in np.maximum(1, np.floor(np.asarray(grid.shape) * parts)))
+    pooled = image.on(grid.resized(shape))
+    wider = np.maximum(1.0, spacing / pooled.grid.spacing)
+    affine = pooled.grid.affine.copy()
+    affine[:-1, :-1] *= wider
+    affine[:-1, -1] = pooled.grid.centre - affine[:-1, :-1] @ ((np.asarray(shape) - 1) / 2)
+    return replace(pooled, grid=Grid(shape, affine)) if (wider > 1).any() else pooled
 
 
 def quality(concordance: FloatArray, covered: FloatArray) -> FloatArray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from itertools import permutations, product
 
@@ -11,13 +12,18 @@ import torch
 
 from learngn import sampling
 from learngn.errors import GeometryError
-from learngn.features import Feature, FeatureImage
-from learngn.grid import FloatArray, Grid
+from learngn.features import Combined, Feature, FeatureImage
+from learngn.features.base import working_image
+from learngn.grid import FloatArray, Grid, index_range
 from learngn.image import Image
+from learngn.memory import SIMILAR, linear_spacing
 from learngn.optimise import AffineGaussNewton, Family, PoseSearch, centre_of_mass, translation_starts
+from learngn.optimise.extents import Surroundings, check_extents, ratio
 from learngn.registration.masks import masked
 
 _TURNED = 8.0  # [degree]: from here on what looks along the axes sees something else
+
+_MORE_VOXELS = 8  # times those of the larger scan: what a scan that is turned upright may have
 
 Masks = tuple[Image | None, Image | None]
 
@@ -81,16 +87,23 @@ def prealign(fixed: Image, moving: Image, feature: Feature, family: Family, mask
     Raises
     ------
     GeometryError
-        If nothing brings them together.
+        If nothing brings them together, or their extents differ beyond comparison.
     """
-    stage, spacing = AffineGaussNewton(family, search=PoseSearch()), affine_spacing(fixed.grid)
+    check_extents(fixed.grid, moving.grid)
+    if ratio(fixed.grid, moving.grid) > SIMILAR:
+        # The small scan is sought in the large one, whichever is fixed: compared are the small one's voxels.
+        turned = prealign(moving, fixed, feature, family, masks[::-1])
+        return Prealigned(np.asarray(np.linalg.inv(turned.matrix)), turned.start)
+    stage = AffineGaussNewton(family, search=PoseSearch())
     before = Prealigned(np.eye(fixed.grid.ndim + 1), "none")
-    masses = _mass(fixed), _mass(moving)
-    pair = before.features(feature, fixed, moving, spacing, masks)
-    result = stage(*pair, translation_starts(fixed.grid, moving.grid, masses))
+    surroundings = Surroundings(fixed, moving, _divisible(feature))
+    seen, spacing = surroundings.searched()
+    masses = _mass(fixed), _mass(seen)
+    pair = before.features(feature, fixed, seen, spacing, masks)
+    result = stage(*pair, translation_starts(fixed.grid, seen.grid, masses))
     found = Prealigned(result.matrix, result.start)
     if result.energy < float("inf"):
-        again = found.features(feature, fixed, moving, spacing, masks)
+        again = found.features(feature, fixed, *surroundings.refined(result.matrix), masks)
         if not again[1].grid.same_space(pair[1].grid):
             result = replace(stage, search=None)(*again, {result.start: result.matrix})
     if result.energy == float("inf"):
@@ -103,9 +116,15 @@ def prealign(fixed: Image, moving: Image, feature: Feature, family: Family, mask
     return Prealigned(result.matrix, result.start)
 
 
-def affine_spacing(fixed: Grid) -> float:
-    """Spacing at which features are computed for the pre-alignment [mm]."""
-    return AffineGaussNewton().spacings[-1] * float(fixed.extent.max())
+def affine_spacing(fixed: Grid, moving: Grid | None = None) -> float:
+    """Spacing at which features are computed for the pre-alignment [mm]; by default with a scan of similar extent."""
+    return linear_spacing(fixed, moving or fixed)
+
+
+def _divisible(feature: Feature) -> bool:
+    """Whether a feature of a part of a scan is the part of its feature: not if it reads files, or sees organs whole."""
+    parts = [part for part, _ in feature.parts] if isinstance(feature, Combined) else [feature]
+    return not any(part.labels or getattr(part, "tied", False) for part in parts)
 
 
 def _rotation(matrix: FloatArray) -> FloatArray:
@@ -130,17 +149,31 @@ def _upright(moving: Image, fixed: Grid, rotation: FloatArray) -> Image:
     """A scan in a world that is turned back by a rotation, on voxels like the fixed image's."""
     back = np.eye(fixed.ndim + 1)
     back[:-1, :-1] = rotation.T
+    grid = _upright_grid(fixed, Grid(moving.grid.shape, back @ moving.grid.affine))
+    if not (grid.spacing <= fixed.spacing * 1.5).all():
+        moving = working_image(moving, float(grid.spacing.min()))
     turned = Grid(moving.grid.shape, back @ moving.grid.affine)
-    to_fixed = turned.index_map(fixed)
-    corners = np.array(list(product((0, 1), repeat=fixed.ndim))) * np.asarray(turned.shape) - 0.5
-    reached = corners @ to_fixed[:-1, :-1].T + to_fixed[:-1, -1]
-    first = np.floor(reached.min(0) + 0.5)
-    shape = tuple(int(n) for n in np.maximum(1, np.ceil(reached.max(0) - 0.5) - first + 1))
-    offset = np.eye(fixed.ndim + 1)
-    offset[:-1, -1] = first
-    grid = Grid(shape, fixed.affine @ offset)
-    data = moving.data.to(torch.float32)
-    return Image(sampling.warp(data, None, grid.index_map(turned), shape), grid)
+    return Image(sampling.warp(moving.data.to(torch.float32), None, grid.index_map(turned), grid.shape), grid)
+
+
+def _upright_grid(fixed: Grid, turned: Grid) -> Grid:
+    """Voxels like the fixed grid's that cover another grid; larger ones where they would be many more than either's."""
+    low, high = index_range(turned.shape, turned.index_map(fixed))
+    first = np.floor(low + 0.5)
+    shape = tuple(int(n) for n in np.maximum(1, np.ceil(high - 0.5) - first + 1))
+    most, size = _MORE_VOXELS * max(fixed.size, turned.size), math.prod(shape)
+    if size <= most:
+        return fixed.part(first.tolist(), shape)
+    # As many as allowed, of about the same size along every axis.
+    extent = np.asarray(shape) * fixed.spacing
+    spacing = float(np.maximum(fixed.spacing, turned.spacing.min()).min())
+    while math.prod(counts := [max(1, math.ceil(side / spacing)) for side in extent]) > most:
+        spacing *= 2 ** (1 / 3)
+    first_corner = fixed.index_to_world(first - 0.5)
+    affine = np.eye(fixed.ndim + 1)
+    affine[:-1, :-1] = fixed.direction * (extent / counts)
+    affine[:-1, -1] = first_corner + affine[:-1, :-1] @ np.full(fixed.ndim, 0.5)
+    return Grid(tuple(counts), affine)
 
 
 def _mass(image: Image) -> FloatArray:
