@@ -35,7 +35,8 @@ class PoseSearch:
     smallest_overlap : float
         Share of the smaller image that has to be covered.
     most_shifts : int
-        Shifts that a rotation is tried with, at most: for extents that differ widely the voxels grow until it fits.
+        Shifts that a rotation is tried with, at most, where extents differ widely: voxels grow until it fits. Four
+        times as many for similar extents, which have them only where an axis has very small voxels.
 
     Notes
     -----
@@ -53,7 +54,7 @@ class PoseSearch:
     keep: int = 4
     channels: int = 6
     smallest_overlap: float = 0.3
-    most_shifts: int = 2**19
+    most_shifts: int = 2**18
 
     def __call__(self, fixed: FeatureImage, moving: FeatureImage) -> list[FloatArray]:
         """Best poses, fixed RAS mm to moving RAS mm, the best first.
@@ -76,10 +77,12 @@ class PoseSearch:
         return [matrix for _, matrix in found[: self.keep]]
 
     def bounded(self, fixed: FeatureImage, moving: FeatureImage) -> tuple[FeatureImage, FeatureImage]:
-        """Both images on voxels so large that no rotation has more than `most_shifts` shifts."""
+        """Both images on voxels so large that no rotation has more shifts than allowed."""
         spacing = float(max(fixed.grid.spacing.min(), moving.grid.spacing.min()))
+        sides = [float(image.grid.extent.max()) for image in (fixed, moving)]
+        most = self.most_shifts * (4 if max(sides) <= SIMILAR * min(sides) else 1)
         ours, theirs = fixed, moving
-        while self.shifts(ours.grid, theirs.grid) > self.most_shifts:
+        while self.shifts(ours.grid, theirs.grid) > most:
             spacing *= 1.1
             ours, theirs = _no_finer(fixed, spacing), _no_finer(moving, spacing)
         return ours, theirs

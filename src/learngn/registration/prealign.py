@@ -12,7 +12,7 @@ import torch
 
 from learngn import sampling
 from learngn.errors import GeometryError
-from learngn.features import Combined, Feature, FeatureImage
+from learngn.features import Combined, Feature, FeatureImage, Mind
 from learngn.features.base import working_image
 from learngn.grid import FloatArray, Grid, index_range
 from learngn.image import Image
@@ -96,7 +96,11 @@ def prealign(fixed: Image, moving: Image, feature: Feature, family: Family, mask
         return Prealigned(np.asarray(np.linalg.inv(turned.matrix)), turned.start)
     stage = AffineGaussNewton(family, search=PoseSearch())
     before = Prealigned(np.eye(fixed.grid.ndim + 1), "none")
-    surroundings = Surroundings(fixed, moving, _divisible(feature))
+    divisible = _divisible(feature)
+    surroundings = Surroundings(fixed, moving, divisible)
+    if divisible and ratio(moving.grid, fixed.grid) > SIMILAR:
+        # Features that are scaled by the range of a whole scan say something else of a piece of it; patterns do not.
+        feature = Mind()
     seen, spacing = surroundings.searched()
     masses = _mass(fixed), _mass(seen)
     pair = before.features(feature, fixed, seen, spacing, masks)
