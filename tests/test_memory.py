@@ -11,7 +11,8 @@ import torch
 from learngn import Grid, Image, Settings, register
 from learngn.errors import LearnGNError, SettingsError
 from learngn.io import write_image
-from learngn.memory import affordable, parse_size, peak_bytes, predicted_bytes, readable
+from learngn.memory import affordable, linear_spacing, parse_size, peak_bytes, predicted_bytes, readable
+from learngn.optimise import AffineGaussNewton
 from learngn.phantom import abdomen
 from learngn.registration import RegistrationPair, Request, Side, resolve
 from learngn.settings import default_settings
@@ -48,6 +49,25 @@ def test_finer_levels_more_channels_and_larger_scans_take_more():
     assert predicted_bytes(grid(128), grid(128), 40, 4.0) > base
     assert predicted_bytes(grid(192), grid(128), 12, 4.0) > base
     assert predicted_bytes(grid(192), grid(192), 1, 8.0, in_turn=True) < predicted_bytes(grid(192), grid(192), 1, 8.0)
+
+
+def test_a_small_scan_in_a_large_one_is_bounded():
+    """Voxels of the linear stage, whatever the extents, and what is foreseen of them."""
+    whole = Grid.from_spacing((512, 512, 400), 0.7)
+    for side in (200.0, 150.0, 48.0, 12.0, 1.0, 1e-3):
+        block = Grid.from_spacing((64, 64, 64), side / 64)
+        for pair in ((block, whole), (whole, block)):
+            spacing = linear_spacing(*pair)
+            assert max(g.coarsened(spacing).size for g in pair) <= 3_000_000
+            assert predicted_bytes(*pair, 12, 0.7 * 16) < 2.2e9 + 84 * pair[0].size
+    assert linear_spacing(grid(128), grid(160)) == AffineGaussNewton().spacings[-1] * 256  # as for one extent
+
+
+def test_what_lies_on_the_moving_grid_alone_takes_less():
+    options = (12, 2.0)
+    one = predicted_bytes(grid(64), grid(160), *options, affine=False)
+    both = predicted_bytes(grid(160), grid(160), *options, affine=False)
+    assert predicted_bytes(grid(64), grid(64), *options, affine=False) < one < both
 
 
 def test_levels_are_left_out_from_the_finest_on():

@@ -23,10 +23,13 @@ _IN_TURN = 58  # the same, written after it is scored
 _FIELDS = 300  # a voxel of the finest level: displacements, blocks, the solver
 _A_CHANNEL = 12  # a voxel of the finest level: features of both scans, and those that are warped
 _LINEAR = 14  # a channel and a voxel at which the linear stage sees either scan: features, their levels, temporaries
+_MIND = 12  # channels
+_SEARCH = 100_000_000  # shifts of a small scan in a large one
 _LINEAR_PART = 1 / 48  # of the smaller scan's longest side: voxels of the linear stage
 # Scans whose longest sides differ by no more than this are compared as they are.
 SIMILAR = 2.0
 LINEAR_VOXELS = 1_000_000
+_MAKING = 60  # a voxel of the moving scan's features beyond those of the fixed scan's: what they are made of
 _UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 _UNITS |= {"KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "TIB": 2**40, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 
@@ -101,8 +104,11 @@ def predicted_bytes(
     The libraries, the scans, and the largest of three stages: the linear one, the finest level, and the writing of the
     result.
     """
-    finest = max(grid.coarsened(spacing).size for grid in (fixed, moving))
+    finest, theirs = (grid.coarsened(spacing).size for grid in (fixed, moving))
+    if symmetric:
+        finest = max(finest, theirs)
     level = (_FIELDS * (2 if symmetric else 1) + _A_CHANNEL * channels) * finest
+    level += (_MAKING + 4 * channels) * max(0, theirs - finest)  # what is displaced lies on the fixed scan's grid
     written = (_IN_TURN if in_turn else _WRITING) * fixed.size
     if symmetric:
         written += 12 * (fixed.size + moving.size)
@@ -110,6 +116,9 @@ def predicted_bytes(
     if affine:
         coarse = linear_spacing(fixed, moving)
         linear = _LINEAR * channels * sum(grid.coarsened(coarse).size for grid in (fixed, moving))
+        sides = [float(grid.extent.max()) for grid in (fixed, moving)]
+        if max(sides) > SIMILAR * min(sides):  # sought by MIND, with more shifts
+            linear = linear * max(channels, _MIND) // max(channels, 1) + _SEARCH
     return _LIBRARIES + _AFFINE * affine + _A_VOXEL * (fixed.size + moving.size) + max(linear, level, written)
 
 

@@ -231,6 +231,14 @@ class TestMemory:
         field = DiscreteStart(reach=24, memory=2**21)(fixed, moving, np.eye(4))
         assert float(errors(field, grid, truth).mean()) < 4
 
+    @pytest.mark.parametrize("thickness", [1e-6, 1e-2, 1.0])
+    def test_a_slice_has_no_more_steps_than_asked_for(self, thickness):
+        grid = Grid.from_spacing((48, 40, 1), (3.0, 3.0, thickness))
+        fixed = FeatureImage(torch.zeros(1, 1, *grid.shape), grid)
+        _, offsets = DiscreteStart(reach=24)._window(fixed, 6.0, 4)
+        assert np.abs(offsets).max() <= 16
+        assert np.abs(offsets[:, :2]).max() == 4
+
 
 class TestParts:
     def test_window(self):

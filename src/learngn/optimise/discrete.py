@@ -132,7 +132,7 @@ class DiscreteStart:
         while True:
             cells, lattice = self._grids(fixed.grid, step)
             # No finer than the features: a window in steps that do not exist would shrink to nothing.
-            offsets = window(lattice.spacing, max(reach, radius * float(lattice.spacing.min())))
+            offsets = window(lattice.spacing, max(reach, radius * float(lattice.spacing.min())), 4 * radius)
             # Cost, coverage and a temporary of their size; features of both images, as they come and as rows.
             held = 3 * len(offsets) * cells.size + 4 * fixed.data.shape[1] * lattice.size
             if len(fixed.data) * held * fixed.data.element_size() <= self.memory or cells.size == 1:

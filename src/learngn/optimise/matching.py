@@ -22,10 +22,15 @@ from learngn.solve import NormalSolver
 _LEAST = 1e-3
 
 
-def window(spacing: FloatArray, reach: float) -> NDArray[np.int64]:
-    """Whole displacements no longer than `reach` [mm] on a lattice of voxels `spacing` [mm], shape (W, D) [voxel]."""
+def window(spacing: FloatArray, reach: float, most: int | None = None) -> NDArray[np.int64]:
+    """Whole displacements no longer than `reach` [mm] on a lattice of voxels `spacing` [mm], shape (W, D) [voxel].
+
+    Along every axis there are at most `most` steps in either direction: an image that is far thinner than a step would
+    have any number of them.
+    """
     # Sizes are rounded to divide the grid: what is wanted as n steps must be n steps.
-    half = np.floor(1.05 * reach / spacing).astype(np.int64)
+    half = np.floor(1.05 * reach / spacing)
+    half = (half if most is None else np.minimum(half, most)).astype(np.int64)
     offsets = np.array(list(product(*[range(-n, n + 1) for n in half.tolist()])), dtype=np.int64)
     return np.asarray(offsets[np.linalg.norm(offsets * spacing, axis=1) <= 1.05 * reach])
 
