@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
+
 _LONGEST = 1000  # characters that a message quotes
 
 
@@ -87,3 +89,36 @@ class TrainingError(LearnGNError):
 
 class ClusterError(LearnGNError):
     """Workers cannot be started or reached, or their scheduler is lost."""
+
+
+class MissingPackageError(LearnGNError):
+    """An optional package that the task needs is not installed."""
+
+
+def require_packages(
+    what: str, extra: str, *packages: str, error: type[LearnGNError] = MissingPackageError, otherwise: str = ""
+) -> None:
+    """Check that the packages of an extra are installed, without importing them.
+
+    Parameters
+    ----------
+    what : str
+        What needs them, in the user's terms ("learngn evaluate --plot").
+    extra : str
+        Name of the extra of this project that installs them.
+    *packages : str
+        Names of the packages to import.
+    error : type of LearnGNError
+        Kind of error to raise.
+    otherwise : str
+        What else the user can do, added to the remedy.
+
+    Raises
+    ------
+    LearnGNError
+        Of the kind `error`, if a package is missing.
+    """
+    missing = [package for package in packages if find_spec(package) is None]
+    if missing:
+        remedy = f"run: pip install 'learngn[{extra}]'" + (f", {otherwise}" if otherwise else "")
+        raise error(what, f"no package {', '.join(missing)}", f"the extra [{extra}]", remedy)

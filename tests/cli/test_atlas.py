@@ -65,7 +65,7 @@ def test_bad_wishes(arguments, told, learngn, abdomen_files, tmp_path, monkeypat
 
 
 def test_workers_without_dask(learngn, abdomen_files, tmp_path, monkeypatch):
-    monkeypatch.setattr("learngn.cohort.cluster.find_spec", lambda name: None)
+    monkeypatch.setattr("learngn.errors.find_spec", lambda name: None)
     result = learngn("cohort", abdomen_files, "-o", tmp_path / "out", "--workers", "2", *FAST)
     assert result.exit_code == 2
     assert "pip install 'learngn[cohort]'" in result.stderr

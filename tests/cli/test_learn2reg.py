@@ -51,6 +51,22 @@ def test_submissions_that_are_refused(learngn, dataset, tmp_path, arguments, tol
     assert told in result.stderr
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [("evaluate", "{data}", "--fields", "{folder}", "--plot", "a.png"), ("benchmark", "paper", "{data}", "-o", "p")],
+)
+def test_pictures_without_matplotlib(learngn, dataset, tmp_path, monkeypatch, arguments):
+    """Told before anything is computed, in one line that names the command."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("learngn.errors.find_spec", lambda name: None if name == "matplotlib" else name)
+    result = learngn(*(argument.format(data=dataset, folder=tmp_path) for argument in arguments))
+    assert result.exit_code == 2
+    assert result.stderr.count("\n") == 1
+    assert result.stderr.startswith(f"error: learngn {arguments[0]} ")
+    assert "no package matplotlib, expected the extra [plot]; run: pip install 'learngn[plot]'" in result.stderr
+    assert not (tmp_path / "p").exists()
+
+
 def test_methods_side_by_side(learngn, dataset, methods, tmp_path):
     out, picture = tmp_path / "scores", tmp_path / "methods.svg"
     fields = ("--fields", f"start={methods['none']}", "--fields", methods["quick"])

@@ -164,7 +164,7 @@ def test_failures_one_by_one():
 
 
 def test_no_dask(monkeypatch):
-    monkeypatch.setattr("learngn.cohort.cluster.find_spec", lambda name: None)
+    monkeypatch.setattr("learngn.errors.find_spec", lambda name: None)
     for options in ({"workers": 2}, {"scheduler": "tcp://127.0.0.1:1"}, {"cluster": "slurm"}):
         with pytest.raises(ClusterError, match=r"no package distributed.*pip install 'learngn\[cohort\]'"):
             open_pool(**options).__enter__()

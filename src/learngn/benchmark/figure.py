@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from matplotlib.figure import Figure
-
+from learngn.errors import require_packages
 from learngn.io import atomic_path
 
 
@@ -20,7 +19,15 @@ def draw_curves(curves: Mapping[str, tuple[Sequence[int], Sequence[float]]], bef
     before : float
         Dice without registration, where every curve begins.
     path : Path
+
+    Raises
+    ------
+    MissingPackageError
+        If matplotlib is not installed.
     """
+    require_packages(f"figure {path}", "plot", "matplotlib")
+    from matplotlib.figure import Figure
+
     figure = Figure(figsize=(6, 4), layout="constrained")
     axes = figure.add_subplot()
     for title, (counts, dice) in curves.items():

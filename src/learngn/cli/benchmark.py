@@ -10,6 +10,7 @@ import typer
 from learngn.cli import console
 from learngn.cli.options import Threads, limit_threads
 from learngn.cli.train import check_installed, training_events
+from learngn.errors import require_packages
 
 benchmark = typer.Typer(name="benchmark", help="Reproduce comparisons on data of your own.", no_args_is_help=True)
 
@@ -31,6 +32,7 @@ def paper(
     Example:  learngn benchmark paper AbdomenCT_dataset.json -o paper
     """
     check_installed()
+    require_packages("learngn benchmark paper", "plot", "matplotlib")
     from learngn.benchmark import PaperEvents, run_paper
     from learngn.io import read_dataset
 

@@ -12,7 +12,7 @@ import typer
 
 from learngn.cli import console
 from learngn.cli.options import LabelNames
-from learngn.errors import DatasetError
+from learngn.errors import DatasetError, require_packages
 
 if TYPE_CHECKING:
     from learngn.evaluation import Summary
@@ -71,6 +71,7 @@ def evaluate(
     if plot is not None:
         from learngn.evaluation.plot import check_plot_path
 
+        require_packages("learngn evaluate --plot", "plot", "matplotlib")
         check_plot_path(plot)
     summaries: dict[str, Summary] = {}
     with console.progress(quiet) as bars:

@@ -9,7 +9,7 @@ import typer
 
 from learngn.cli import console
 from learngn.cli.options import Threads, limit_threads
-from learngn.errors import TrainingError
+from learngn.errors import TrainingError, require_packages
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -74,13 +74,7 @@ def train(
 
 def check_installed() -> None:
     """Say what to install, rather than fail in an import."""
-    from importlib.util import find_spec
-
-    missing = [name for name in ("lightning_fabric", "monai", "tensorboard") if find_spec(name) is None]
-    if missing:
-        raise TrainingError(
-            "training", f"no package {', '.join(missing)}", "the extra [train]", "run: pip install 'learngn[train]'"
-        )
+    require_packages("training", "train", "lightning_fabric", "monai", "tensorboard", error=TrainingError)
 
 
 def _fabric(accelerator: str, devices: int) -> Any:

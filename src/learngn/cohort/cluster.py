@@ -11,12 +11,11 @@ from collections.abc import Iterator, Mapping
 from concurrent.futures import CancelledError
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from importlib.util import find_spec
 from typing import Any
 from uuid import uuid4
 
 from learngn.cohort.pool import Failure, Pool, Serial, Task, attempted
-from learngn.errors import ClusterError
+from learngn.errors import ClusterError, require_packages
 
 _NOT_THERE = 15  # seconds after which a scheduler that does not answer is taken for none
 _MEMORY = "8GB"  # of a job, unless jobqueue.yaml says otherwise
@@ -132,7 +131,8 @@ def open_pool(
         return
     if scheduler is not None and cluster is not None:
         raise ClusterError("workers", "a scheduler and a cluster", "one of them", "leave out --cluster or --scheduler")
-    _check_installed("distributed", *(["dask_jobqueue"] if cluster else []))
+    packages = ["distributed", *(["dask_jobqueue"] if cluster else [])]
+    require_packages("workers", "cohort", *packages, error=ClusterError, otherwise="or do without workers")
     from distributed import Client
     from distributed.utils import silence_logging_cmgr
 
@@ -152,17 +152,6 @@ def open_pool(
                 "start it with 'dask scheduler', and workers with 'dask worker'",
             ) from None
         yield DaskPool(client)
-
-
-def _check_installed(*packages: str) -> None:
-    missing = [package for package in packages if find_spec(package) is None]
-    if missing:
-        raise ClusterError(
-            "workers",
-            f"no package {', '.join(missing)}",
-            "the extra [cohort]",
-            "run: pip install 'learngn[cohort]', or do without workers",
-        )
 
 
 def _local(workers: int, threads: int | None) -> Any:

@@ -6,10 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-from matplotlib import rc_context
-from matplotlib.figure import Figure
 
-from learngn.errors import OutputError
+from learngn.errors import OutputError, require_packages
 from learngn.evaluation.comparison import compared_metrics, values_of
 from learngn.evaluation.summary import Summary
 from learngn.io import atomic_path
@@ -18,11 +16,20 @@ SUFFIXES = (".png", ".svg", ".pdf")
 
 
 def check_plot_path(path: Path) -> None:
-    """Raise :class:`OutputError` unless a picture's suffix is known."""
+    """Check that a plot can be drawn at a path, before anything is computed.
+
+    Raises
+    ------
+    OutputError
+        If the suffix is none of :data:`SUFFIXES`.
+    MissingPackageError
+        If matplotlib is not installed.
+    """
     if path.suffix.lower() not in SUFFIXES:
         raise OutputError(
             f"output {path}", f"the suffix {path.suffix!r}", f"one of {', '.join(SUFFIXES)}", "rename the output"
         )
+    require_packages(f"plot {path}", "plot", "matplotlib")
 
 
 def draw_methods(summaries: Mapping[str, Summary], path: Path) -> None:
@@ -40,8 +47,13 @@ def draw_methods(summaries: Mapping[str, Summary], path: Path) -> None:
     ------
     OutputError
         If the suffix is another, or the file cannot be written.
+    MissingPackageError
+        If matplotlib is not installed.
     """
     check_plot_path(path)
+    from matplotlib import rc_context
+    from matplotlib.figure import Figure
+
     metrics = compared_metrics(summaries)
     positions = np.arange(len(summaries))
     figure = Figure(figsize=(max(2.2, 0.8 * len(summaries) + 1.2) * len(metrics), 4), layout="constrained")

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from learngn import sampling
-from learngn.errors import ModelError
+from learngn.errors import ModelError, require_packages
 from learngn.features import FeatureImage
 from learngn.grid import FloatArray, Grid
 from learngn.optimise import Iteration, LandmarkPairs, Optimised, StopReason, refuse_landmarks
@@ -49,12 +49,9 @@ class VoxelMorphRegistration(nn.Module):
 
     def __init__(self, levels: Sequence[Level], channels: int, ndim: int, *, width: int = 16, stages: int = 4) -> None:
         super().__init__()
-        try:
-            from monai.networks.nets.voxelmorph import VoxelMorph, VoxelMorphUNet
-        except ImportError as failure:
-            raise ModelError(
-                "VoxelMorph", "no package monai", "the extra [train]", "run: pip install 'learngn[train]'"
-            ) from failure
+        require_packages("VoxelMorph", "train", "monai", error=ModelError)
+        from monai.networks.nets.voxelmorph import VoxelMorph, VoxelMorphUNet
+
         self.levels, self.factor = tuple(levels), 2**stages
         wide = 2 * width
         both_ways = (width, wide, *[wide] * (2 * (stages - 1)))  # channels down and up, stage by stage
