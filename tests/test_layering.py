@@ -12,7 +12,7 @@ SOURCE = Path(__file__).parents[1] / "src" / "learngn"
 # Top to bottom. A part imports what stands in lower rows, never what stands in its own row or above.
 LAYERS = (
     {"cli"},
-    {"atlas", "benchmark"},
+    {"atlas", "benchmark", "testing"},
     {"cohort", "learning", "phantom", "report", "tuning"},
     {"results"},
     {"evaluation", "pipeline"},

@@ -5,12 +5,12 @@ import pytest
 import scipy.sparse as sp
 import torch
 
-from learngn import sampling
 from learngn.errors import ImageError, SettingsError
 from learngn.grid import Grid
 from learngn.image import Image
 from learngn.regularise import Adaptive, Curvature, Diffusion, apply_regulariser
-from learngn.solve import NormalSolver, SolveStatus
+from learngn.solve import NormalSolver
+from learngn.testing import REGULARISER_RULES
 
 GRIDS = [
     Grid.from_spacing((8, 6), (1.0, 2.5)),
@@ -39,13 +39,6 @@ def linear_field(grid, gradient):
     points = torch.stack(torch.meshgrid(*axes, indexing="ij"))
     millimetres = torch.einsum("ab,b...->a...", torch.as_tensor(gradient, dtype=torch.float64), points)
     return in_voxels(millimetres, grid)[None]
-
-
-def wave(grid):
-    """Cosines over the extent, in voxels: fields that a Neumann border leaves alone."""
-    axes = torch.meshgrid(*[(torch.arange(n, dtype=torch.float64) + 0.5) / n for n in grid.shape], indexing="ij")
-    value = torch.cos(torch.pi * axes[0]) * torch.cos(torch.pi * axes[1]) * torch.cos(2 * torch.pi * axes[-1])
-    return in_voxels(torch.stack([(a + 1.0) * value for a in range(grid.ndim)]), grid)[None]
 
 
 def smooth_image(grid, labels=False):
@@ -78,23 +71,13 @@ class Contract:
         """For one component of the displacement in mm."""
         raise NotImplementedError
 
+    @pytest.mark.parametrize("rule", REGULARISER_RULES)
+    def test_rule(self, rule):
+        REGULARISER_RULES[rule](self.make)
+
     @pytest.fixture(params=GRIDS, ids=str)
     def grid(self, request):
         return request.param
-
-    def test_dot_test(self, grid):
-        u, v, regulariser = field(grid), field(grid, seed=1), self.make(grid)
-        forward = (apply_regulariser(regulariser, u, grid) * v).sum()
-        torch.testing.assert_close(forward, (u * apply_regulariser(regulariser, v, grid)).sum(), rtol=1e-10, atol=1e-8)
-
-    def test_positive_semi_definite(self, grid):
-        regulariser = self.make(grid)
-        assert all(energy(regulariser, field(grid, seed), grid) > 0 for seed in range(5))
-        assert np.linalg.eigvalsh(self.matrix(grid).toarray()).min() > -1e-9
-
-    def test_constants_cost_nothing(self, grid):
-        u = torch.ones(1, grid.ndim, *grid.shape, dtype=torch.float64)
-        assert not apply_regulariser(self.make(grid), u, grid).any()
 
     def test_matrix_of_scipy(self, grid):
         u = field(grid)
@@ -103,65 +86,6 @@ class Contract:
             flat = u[:, a].reshape(2, -1).numpy()
             expected = (self.matrix(grid) @ flat.T).T * spacing**2
             np.testing.assert_allclose(got[:, a].reshape(2, -1).numpy(), expected, rtol=1e-9, atol=1e-9)
-
-    def test_diagonal(self, grid):
-        stiffness = self.make(grid).stiffness(grid, field(grid))
-        diagonal = self.matrix(grid).diagonal().reshape(grid.shape)
-        for a, spacing in enumerate(grid.spacing):
-            np.testing.assert_allclose(stiffness.diagonal(grid.shape)[0, a], diagonal * spacing**2, rtol=1e-9)
-
-    def test_lambda_is_a_factor(self, grid):
-        u, lam = field(grid), torch.tensor([0.3, 2.0], dtype=torch.float64)
-        stiffness = self.make(grid).stiffness(grid, u)
-        torch.testing.assert_close(stiffness.scaled(lam)(u), lam.reshape(-1, *[1] * (u.ndim - 1)) * stiffness(u))
-
-    def test_mean_energy_does_not_depend_on_the_level(self):
-        fine = Grid.from_spacing((48, 40, 44), 1.0)
-        regulariser = self.make(fine)
-        means = [energy(regulariser, wave(g), g) / g.size for g in (fine, fine.resized((24, 20, 22)))]
-        assert means[0] == pytest.approx(means[1], rel=0.05)
-
-    def test_mean_energy_does_not_depend_on_anisotropy(self):
-        fine = Grid.from_spacing((48, 40, 44), 1.0)
-        coarse, regulariser = fine.resized((48, 40, 22)), self.make(fine)
-        resampled = sampling.resize_field(wave(fine), coarse.shape)
-        means = energy(regulariser, wave(fine), fine) / fine.size, energy(regulariser, resampled, coarse) / coarse.size
-        assert means[0] == pytest.approx(means[1], rel=0.06)
-
-    def test_single_precision_agrees(self, grid):
-        u = field(grid)
-        expected = apply_regulariser(self.make(grid), u, grid)
-        got = apply_regulariser(self.make(grid), u.float(), grid)
-        assert got.dtype == torch.float32
-        torch.testing.assert_close(got.double(), expected, rtol=1e-4, atol=1e-4 * float(expected.abs().max()))
-
-    def test_derivative_through_the_solve(self):
-        grid = Grid.from_spacing((4, 3), (1.0, 1.5))
-        blocks = torch.tensor([1.0, 0.2, 0.8], dtype=torch.float64).reshape(1, 3, 1, 1).repeat(1, 1, 4, 3)
-        rhs = field(grid)[:1]
-        lam, shift = torch.tensor([0.7], dtype=torch.float64), torch.tensor([0.1], dtype=torch.float64)
-        solver = NormalSolver(tolerance=1e-12, backward_tolerance=1e-12, iterations=100)
-        stiffness = self.make(grid).stiffness(grid, rhs)
-
-        def solve(*given):
-            return solver.solve(given[0], stiffness, *given[1:])[0]
-
-        arguments = [t.requires_grad_() for t in (blocks, rhs, lam, shift)]
-        assert torch.autograd.gradcheck(solve, arguments, atol=1e-6, rtol=1e-6, fast_mode=True)
-
-    @pytest.mark.parametrize("shape", [(40, 33), (21, 18, 16), (24, 1, 20)], ids=str)
-    def test_few_iterations(self, shape):
-        """Data in a corner alone: the rest is filled in over the whole grid."""
-        grid = Grid.from_spacing(shape, [2.0, 3.0, 2.5][: len(shape)])
-        blocks = torch.zeros(1, grid.ndim * (grid.ndim + 1) // 2, *shape)
-        blocks[(0, 0 if grid.ndim == 2 else slice(0, 4, 3), *[slice(0, 6)] * grid.ndim)] = 1.0
-        one = torch.ones(1)
-        x, info = NormalSolver(tolerance=1e-2).solve(
-            blocks, self.make(grid).stiffness(grid, blocks), field(grid)[:1].float(), one, 1e-3 * one
-        )
-        assert info.status is SolveStatus.CONVERGED
-        assert info.iterations <= 10
-        assert torch.isfinite(x).all()
 
 
 class TestDiffusion(Contract):

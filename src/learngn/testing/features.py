@@ -1,0 +1,223 @@
+"""Conformance of a feature: grid, layout, orientation, awkward shapes and values."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+
+from learngn.features import Feature, FeatureImage
+from learngn.grid import Grid
+from learngn.image import Image
+from learngn.testing.images import label_map, orientation_undone, reoriented, smooth_scan
+from learngn.testing.require import require, require_close, require_finite
+
+_SHAPES = ((20, 17), (12, 11, 10))
+_SPACINGS = (1.0, 2.0, 0.1)  # [mm]: of voxels of 1 mm as they are, coarser, finer
+
+
+def check_feature(feature: Feature, *, device: torch.device | str = "cpu", varies: bool = True) -> None:
+    """Check that a feature fulfils the contract of :class:`learngn.features.Feature`.
+
+    Small images are given to it, of scans or, where ``feature.labels``, of label maps: 2D and 3D, stored in several
+    orientations, of thick slices, one voxel thick, constant, of other units and types.
+
+    Parameters
+    ----------
+    feature : Feature
+    device : torch.device or str
+        Where it computes. Elsewhere than on the CPU, the values are compared with the CPU's as well.
+    varies : bool
+        Whether its channels vary with the image; False for one that is constant on purpose.
+
+    Raises
+    ------
+    AssertionError
+        If a rule is broken; the message says which.
+
+    Examples
+    --------
+    >>> from learngn.features import Intensity
+    >>> check_feature(Intensity())
+    """
+    for rule in FEATURE_RULES.values():
+        rule(feature, torch.device(device), varies)
+
+
+def _image(
+    feature: Feature,
+    shape: Sequence[int],
+    device: torch.device,
+    *,
+    spacing: float | Sequence[float] = 1.0,
+    seed: int = 0,
+) -> Image:
+    """Scan or label map, whichever the feature reads."""
+    return (label_map if feature.labels else smooth_scan)(shape, spacing, seed).to(device)
+
+
+def grid_and_layout(feature: Feature, device: torch.device, varies: bool) -> None:
+    """Both sides have the same channels, in float32 and channels last, on grids never finer than the images."""
+    require(isinstance(feature.name, str) and bool(feature.name), f"feature {feature!r}: its name must not be empty")
+    for shape in _SHAPES:
+        fixed, moving = _image(feature, shape, device), _image(feature, shape[::-1], device, seed=1)
+        last = torch.channels_last if len(shape) == 2 else torch.channels_last_3d
+        for spacing in _SPACINGS:
+            sides = feature(fixed, moving, spacing)
+            for side, features, image in zip(("fixed", "moving"), sides, (fixed, moving), strict=True):
+                where = f"feature {feature.name!r} of the {side} image {image.grid.shape} at {spacing:g} mm"
+                require(isinstance(features, FeatureImage), f"{where}: got {type(features)}, expected a FeatureImage")
+                expected = image.grid.coarsened(spacing)
+                require(
+                    features.grid == expected,
+                    f"{where}: got the grid {features.grid}, expected image.grid.coarsened({spacing:g}), {expected}",
+                )
+                data = features.data
+                require(
+                    data.ndim == len(shape) + 2 and tuple(data.shape[2:]) == features.grid.shape and data.shape[0] == 1,
+                    f"{where}: got data {tuple(data.shape)}, expected (1, C, {features.grid.shape})",
+                )
+                require(data.dtype == torch.float32, f"{where}: got {data.dtype}, expected float32")
+                require(data.device == image.data.device, f"{where}: got {data.device}, expected {image.data.device}")
+                require(
+                    data.is_contiguous(memory_format=last), f"{where}: expected channels last (channels_last(data))"
+                )
+                require_finite(data, where)
+                if features.weight is not None:
+                    weight = features.weight
+                    require(
+                        tuple(weight.shape) == (1, 1, *features.grid.shape),
+                        f"{where}: got a weight {tuple(weight.shape)}, expected (1, 1, {features.grid.shape})",
+                    )
+                    require(bool(((weight >= 0) & (weight <= 1)).all()), f"{where}: weights must lie in 0..1")
+                require(
+                    (float(data.std()) > 0) == varies,
+                    f"{where}: the channels {'are all one value' if varies else 'vary'}",
+                )
+            channels = [features.data.shape[1] for features in sides]
+            require(
+                channels[0] == channels[1],
+                f"feature {feature.name!r}: got {channels[0]} channels of the fixed and {channels[1]} of the moving "
+                "image, expected the same number",
+            )
+
+
+def orientation(feature: Feature, device: torch.device, varies: bool) -> None:
+    """An image that is stored along other axes has the same features at the same places of the world."""
+    for shape in _SHAPES:
+        spacing = (1.0, 1.5, 1.2)[: len(shape)]
+        image = _image(feature, shape, device, spacing=spacing)
+        plain, _ = feature(image, image, 1.0)
+        for order in [(1, 0)] if len(shape) == 2 else [(0, 1, 2), (1, 2, 0), (2, 1, 0)]:
+            for flips in ((0,), tuple(range(len(shape)))):
+                _, found = feature(image, reoriented(image, order, flips), 1.0)
+                require_close(
+                    orientation_undone(found.data, order, flips),
+                    plain.data,
+                    f"feature {feature.name!r} of the same image, its axes in the order {order}, {flips} backwards",
+                    rtol=1e-3,
+                    atol=1e-3,
+                )
+
+
+def awkward_shapes(feature: Feature, device: torch.device, varies: bool) -> None:
+    """Thick slices are not resampled; axes of one voxel are no reason for NaN."""
+    cases: tuple[tuple[tuple[int, ...], float | tuple[float, ...]], ...] = (
+        ((16, 14, 6), (1.0, 1.0, 5.0)),
+        ((18, 1), 1.0),
+        ((16, 14, 1), 1.0),
+        ((1, 14, 16), 1.0),
+        ((12, 1, 1), 1.0),
+    )
+    for shape, spacing in cases:
+        image = _image(feature, shape, device, spacing=spacing)
+        found, _ = feature(image, image, 1.0)
+        where = f"feature {feature.name!r} of an image {shape} of voxels of {spacing} mm"
+        require(found.grid.shape == shape, f"{where}: got the shape {found.grid.shape} at 1 mm, expected the image's")
+        require(tuple(found.data.shape[2:]) == shape, f"{where}: got data {tuple(found.data.shape)}")
+        require_finite(found.data, where)
+        if 1 not in shape:
+            require((float(found.data.std()) > 0) == varies, f"{where}: the channels are all one value")
+
+
+def constant_image(feature: Feature, device: torch.device, varies: bool) -> None:
+    """An image without structure has features without structure, whatever its value: rounding is none."""
+    if feature.labels:
+        return
+    for shape in _SHAPES:
+        for value in (0.0, -1000.0, 1e6, 1e-6):
+            image = Image(torch.full((1, 1, *shape), value, device=device), Grid.from_spacing(shape))
+            found, _ = feature(image, _image(feature, shape, device), 1.0)
+            where = f"feature {feature.name!r} of an image {shape} that is {value:g} throughout"
+            require_finite(found.data, where)
+            inner = found.data[(slice(None), slice(None), *[slice(2, -2)] * len(shape))]
+            deviation = float(inner.flatten(2).std(dim=2).max())
+            require(deviation < 1e-3, f"{where}: got a standard deviation of {deviation:g}, expected none")
+
+
+def units(feature: Feature, device: torch.device, varies: bool) -> None:
+    """A scan in other units of intensity has the same features."""
+    if feature.labels:
+        return
+    image = _image(feature, (14, 12, 13), device)
+    for factor in (1e-6, 1e6):
+        plain, scaled = feature(image, Image(factor * image.data, image.grid), 1.0)
+        what = f"feature {feature.name!r} of the same image, its intensities times {factor:g}"
+        require_close(scaled.data, plain.data, what, rtol=1e-2, atol=1e-2)
+
+
+def determinism(feature: Feature, device: torch.device, varies: bool) -> None:
+    """The same image has the same features, as the fixed and as the moving one, and twice."""
+    image = _image(feature, (14, 12, 13), device)
+    first, second = feature(image, image, 1.0)
+    again, _ = feature(image, image, 1.0)
+    require_close(second.data, first.data, f"feature {feature.name!r} of one image as the fixed and the moving one")
+    require_close(again.data, first.data, f"feature {feature.name!r}, computed twice")
+
+
+def types(feature: Feature, device: torch.device, varies: bool) -> None:
+    """Images of integers and of doubles have the features of the same values in float32."""
+    image = _image(feature, (14, 12, 13), device)
+    whole = image.data if feature.labels else image.data.round()
+    plain, _ = feature(Image(whole, image.grid, image.labels), image, 1.0)
+    for dtype in (torch.int16,) if feature.labels else (torch.int16, torch.float64):
+        found, _ = feature(Image(whole.to(dtype), image.grid, image.labels), image, 1.0)
+        what = f"feature {feature.name!r} of the same values as {dtype}"
+        require_close(found.data, plain.data, what, rtol=1.3e-6, atol=1e-5)
+
+
+def inputs_untouched(feature: Feature, device: torch.device, varies: bool) -> None:
+    """The images that are given are not written to."""
+    image = _image(feature, (14, 12, 13), device)
+    before = image.data.clone()
+    feature(image, image, 1.0)
+    require_close(image.data, before, f"the image after feature {feature.name!r} was computed")
+
+
+def device_agrees(feature: Feature, device: torch.device, varies: bool) -> None:
+    """Another device gives the values that the CPU gives."""
+    if device.type == "cpu":
+        return
+    image = _image(feature, (14, 12, 13), torch.device("cpu"))
+    plain, _ = feature(image, image, 1.0)
+    found, _ = feature(image.to(device), image.to(device), 1.0)
+    require(found.data.device.type == device.type, f"feature {feature.name!r}: got {found.data.device} for {device}")
+    what = f"feature {feature.name!r} on {device} and on the CPU"
+    require_close(found.data.cpu(), plain.data, what, rtol=1e-3, atol=1e-3)
+
+
+FEATURE_RULES: dict[str, Callable[[Feature, torch.device, bool], None]] = {
+    rule.__name__: rule
+    for rule in (
+        grid_and_layout,
+        orientation,
+        awkward_shapes,
+        constant_image,
+        units,
+        determinism,
+        types,
+        inputs_untouched,
+        device_agrees,
+    )
+}
+"""What :func:`check_feature` checks, by name; each takes the feature, a device, and whether the channels vary."""

@@ -1,0 +1,279 @@
+"""Conformance of kernels: every operation of a back end against the definition in torch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from learngn.kernels import Kernels, ReferenceKernels, area_taps, box_taps, linear_taps
+from learngn.kernels.reference import stencil_diagonal
+from learngn.testing.require import require, require_close
+
+# 2D and 3D, odd, one voxel thick; the last ones have rows of one, two and three vectors, whole and not.
+SHAPES: tuple[tuple[int, ...], ...] = (
+    (7, 9),
+    (1, 6),
+    (6, 7, 5),
+    (5, 1, 4),
+    (1, 1, 3),
+    (8, 6, 10),
+    (3, 16),
+    (2, 3, 8),
+    (3, 2, 17),
+    (2, 2, 24),
+)
+_REFERENCE = ReferenceKernels()
+
+
+def check_kernels(
+    kernels: Kernels,
+    *,
+    device: torch.device | str = "cpu",
+    shapes: Iterable[Sequence[int]] = SHAPES,
+    operations: Iterable[str] | None = None,
+) -> None:
+    """Check that a back end agrees with :class:`learngn.kernels.ReferenceKernels`, which defines every operation.
+
+    Two samples of random values in float32, on grids of 2D and 3D. What a back end may leave out, `solve` and
+    `guarded`, is not checked.
+
+    Parameters
+    ----------
+    kernels : Kernels
+    device : torch.device or str
+        Where it computes.
+    shapes : iterable of sequences of int
+        Grids.
+    operations : iterable of str, optional
+        Names out of :data:`KERNEL_RULES`; None for all of them.
+
+    Raises
+    ------
+    AssertionError
+        If an operation differs; the message says which, and on which grid.
+
+    Examples
+    --------
+    >>> from learngn.kernels import ReferenceKernels
+    >>> check_kernels(ReferenceKernels(), shapes=[(7, 9), (3, 4, 5)])
+    """
+    for shape in shapes:
+        for name in KERNEL_RULES if operations is None else operations:
+            KERNEL_RULES[name](Case(kernels, tuple(shape), torch.device(device)))
+
+
+@dataclass
+class Case:
+    """A back end and a grid, with random arguments for it: the same in every run.
+
+    Attributes
+    ----------
+    kernels : Kernels
+    shape : tuple of int
+        `S`, of D axes.
+    device : torch.device
+    """
+
+    kernels: Kernels
+    shape: tuple[int, ...]
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+
+    @cached_property
+    def _generator(self) -> torch.Generator:
+        return torch.Generator().manual_seed(0)
+
+    @property
+    def ndim(self) -> int:
+        """D."""
+        return len(self.shape)
+
+    def normal(self, *shape: int) -> Tensor:
+        """Normally distributed values."""
+        return torch.randn(*shape, generator=self._generator).to(self.device)
+
+    def uniform(self, *shape: int) -> Tensor:
+        """Values between 0 and 1."""
+        return torch.rand(*shape, generator=self._generator).to(self.device)
+
+    def field(self) -> Tensor:
+        """A displacement, (2, D, *S)."""
+        return self.normal(2, self.ndim, *self.shape)
+
+    def system(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Blocks, stiffness, shift and right side of a linear system."""
+        given = self.normal(2, 4, *self.shape), self.normal(2, 4, *self.shape)
+        blocks, gradient, _ = _REFERENCE.normal_equations(*given, None, False)
+        stiffness = self.uniform(2, self.ndim, self.ndim) + 0.2
+        return blocks, stiffness, torch.tensor([0.1, 0.3], device=self.device), gradient
+
+    def agree(self, got: Tensor, expected: Tensor, what: str, tolerance: float) -> None:
+        """Raise :class:`AssertionError` unless a result is the definition's, to a relative and absolute tolerance."""
+        where = f"kernels {self.kernels.name!r}, {what} on {self.shape}"
+        require_close(got, expected, where, rtol=tolerance, atol=tolerance)
+
+
+def warp(case: Case) -> None:
+    """Linear sampling, of one channel to many, with and without a displacement, in either memory format."""
+    shape, ndim = case.shape, case.ndim
+    matrix = np.eye(ndim + 1)
+    matrix[:-1, :-1] += 0.1 * np.random.default_rng(0).standard_normal((ndim, ndim))
+    matrix[:-1, -1] = 0.7
+    for channels in (1, 5, 8, 19):
+        image, displacement = case.normal(2, channels, *[n + 2 for n in shape]), 2 * case.field()
+        for layout in (torch.contiguous_format, _channels_last(ndim)):
+            stored = image.contiguous(memory_format=layout)
+            for u, what in ((displacement, "warp"), (None, "warp without a displacement")):
+                expected = _REFERENCE.warp(stored, u, matrix, shape)
+                told = f"{what} of {channels} channels, {layout}"
+                case.agree(case.kernels.warp(stored, u, matrix, shape), expected, told, 2e-5)
+
+
+def warp_far_outside(case: Case) -> None:
+    """Absurd displacements end at the border, or outside: no value from beyond the image, no crash."""
+    shape, identity = case.shape, np.eye(case.ndim + 1)
+    image = case.normal(2, 1, *shape)
+    for far in (1e30, -1e30, float("nan")):
+        u = torch.full((2, case.ndim, *shape), far, device=case.device)
+        found = case.kernels.warp(image, u, identity, shape)
+        told = f"kernels {case.kernels.name!r}, warp on {shape} by {far:g}: not finite"
+        require(bool(torch.isfinite(found).all()), told)
+    u = torch.full((2, case.ndim, *shape), 1e30, device=case.device)
+    found = case.kernels.warp_nearest(torch.ones_like(image), u, identity, shape, 0)
+    require(not found.any(), f"kernels {case.kernels.name!r}, warp_nearest on {shape} by 1e30: got what is not outside")
+
+
+def warp_nearest(case: Case) -> None:
+    """Nearest neighbours of labels and scans: equal, of the image's type, and the value for outside."""
+    identity = np.eye(case.ndim + 1)
+    for dtype in (torch.uint8, torch.int16, torch.float32):
+        image = (1 + 8 * case.uniform(2, 1, *case.shape)).to(dtype)
+        u = 2 * case.field()
+        expected = _REFERENCE.warp_nearest(image, u, identity, case.shape, 0)
+        case.agree(
+            case.kernels.warp_nearest(image, u, identity, case.shape, 0), expected, f"warp_nearest of {dtype}", 0
+        )
+
+
+def resample(case: Case) -> None:
+    """Banded matrices along the axes: averages of cells, linear interpolation, boxes, in either memory format."""
+    shape = case.shape
+    bands = {
+        "to half of the grid": [area_taps(n, max(1, n // 2)) for n in shape],
+        "to twice the grid": [linear_taps(n, 2 * n + 1) for n in shape],
+        **{f"boxes of {width}": [box_taps(n, width) for n in shape] for width in (3, 5, 7)},
+    }
+    for layout in (torch.contiguous_format, _channels_last(case.ndim)):
+        image = case.normal(2, 3, *shape).contiguous(memory_format=layout)
+        for what, taps in bands.items():
+            told = f"resample, {what}, {layout}"
+            case.agree(case.kernels.resample(image, taps), _REFERENCE.resample(image, taps), told, 2e-5)
+
+
+def normal_equations(case: Case) -> None:
+    """Blocks, gradient and energy, with and without a weight, of one or both images' differences."""
+    fixed, warped = case.normal(2, 4, *case.shape), case.normal(2, 4, *case.shape)
+    for symmetric in (False, True):
+        for weight in (None, case.uniform(2, 1, *case.shape)):
+            got = case.kernels.normal_equations(fixed, warped, weight, symmetric)
+            expected = _REFERENCE.normal_equations(fixed, warped, weight, symmetric)
+            for name, ours, theirs in zip(("blocks", "gradient", "energy"), got, expected, strict=True):
+                case.agree(ours, theirs, f"{name} of normal_equations, symmetric={symmetric}", 2e-5)
+
+
+def operator(case: Case) -> None:
+    """The normal operator, whole and by its parts: `apply_operator`, `apply_blocks`, `elastic`."""
+    blocks, stiffness, shift, x = case.system()
+    expected = _REFERENCE.apply_operator(blocks, stiffness, shift, x)
+    case.agree(case.kernels.apply_operator(blocks, stiffness, shift, x), expected, "apply_operator", 1e-4)
+    alone = _REFERENCE.elastic(stiffness, x, None)
+    case.agree(case.kernels.apply_blocks(blocks, shift, x, alone), expected, "apply_blocks", 1e-4)
+    for samples in (None, 1, 2):
+        faces = None if samples is None else case.uniform(samples, case.ndim, *case.shape)
+        told = f"elastic with the conductivities of {samples} samples"
+        case.agree(case.kernels.elastic(stiffness, x, faces), _REFERENCE.elastic(stiffness, x, faces), told, 1e-4)
+
+
+def smoothing(case: Case) -> None:
+    """A sweep of damped block-Jacobi, from zero and from a guess: `smooth`, and `relax`, which does it by parts."""
+    blocks, stiffness, shift, rhs = case.system()
+    diagonal = stencil_diagonal(stiffness, case.shape, None, 1)
+    for x in (None, case.field()):
+        expected = _REFERENCE.smooth(blocks, stiffness, shift, rhs, x, 0.8)
+        case.agree(case.kernels.smooth(blocks, stiffness, shift, rhs, x, 0.8), expected, "smooth", 1e-4)
+        alone = None if x is None else _REFERENCE.elastic(stiffness, x, None)
+        case.agree(case.kernels.relax(blocks, diagonal, shift, rhs, x, alone, 0.8), expected, "relax", 1e-4)
+
+
+def derivatives(case: Case) -> None:
+    """What differences of a displacement make: `determinant` and `pull_back`."""
+    u, gradient = case.field(), case.field()
+    case.agree(case.kernels.determinant(u), _REFERENCE.determinant(u), "determinant", 1e-4)
+    case.agree(case.kernels.pull_back(u, gradient), _REFERENCE.pull_back(u, gradient), "pull_back", 2e-5)
+
+
+def sums(case: Case) -> None:
+    """Sums over a field: `dot`, `mean_diagonal`, `lengths`, to double precision or near it."""
+    blocks, _, _, x = case.system()
+    y = case.field()
+    kernels = case.kernels
+    for got, expected, what in (
+        (kernels.dot(x, y), float((x.double() * y.double()).sum()), "dot"),
+        *zip(kernels.lengths(x), _REFERENCE.lengths(x), ("lengths, the mean", "lengths, the largest"), strict=True),
+    ):
+        require(
+            abs(got - expected) <= 1e-6 * abs(expected) + 1e-4,
+            f"kernels {kernels.name!r}, {what} on {case.shape}: got {got:g}, expected {expected:g}",
+        )
+    case.agree(kernels.mean_diagonal(blocks), _REFERENCE.mean_diagonal(blocks), "mean_diagonal", 1e-6)
+
+
+def fields(case: Case) -> None:
+    """Sums and limits of fields: `combined` and `capped`."""
+    x, y = case.field(), case.field()
+    a, b = torch.tensor(0.3, device=case.device), torch.tensor(-2.0, device=case.device)
+    case.agree(case.kernels.combined(x, a, y, b), _REFERENCE.combined(x, a, y, b), "combined", 1e-5)
+    case.agree(case.kernels.capped(x, 0.5), _REFERENCE.capped(x, 0.5), "capped to 0.5 voxel", 1e-6)
+    case.agree(case.kernels.capped(x, 100.0), x, "capped to more than there is", 0)
+
+
+def match_cost(case: Case) -> None:
+    """The cost of discrete displacements, of cells of one voxel and of more."""
+    offsets = np.random.default_rng(0).integers(0, 4, (7, case.ndim))
+    for cell in ([1] * case.ndim, [2, 1, 3][: case.ndim]):
+        shape = [n * k for n, k in zip(case.shape, cell, strict=True)]
+        wide = [n + 3 for n in shape]
+        for channels in (1, 6):
+            given = case.normal(2, channels, *shape), case.uniform(2, 1, *shape), case.normal(2, channels, *wide)
+            seen = (case.uniform(2, 1, *wide) > 0.2).float()
+            got = case.kernels.match_cost(*given, seen, offsets, cell)
+            expected = _REFERENCE.match_cost(*given, seen, offsets, cell)
+            for name, ours, theirs in zip(("cost", "covered"), got, expected, strict=True):
+                case.agree(ours, theirs, f"{name} of match_cost, {channels} channels, cells of {cell}", 2e-5)
+
+
+def _channels_last(ndim: int) -> torch.memory_format:
+    return torch.channels_last if ndim == 2 else torch.channels_last_3d
+
+
+KERNEL_RULES: dict[str, Callable[[Case], None]] = {
+    rule.__name__: rule
+    for rule in (
+        warp,
+        warp_far_outside,
+        warp_nearest,
+        resample,
+        normal_equations,
+        operator,
+        smoothing,
+        derivatives,
+        sums,
+        fields,
+        match_cost,
+    )
+}
+"""What :func:`check_kernels` checks, by name; each takes a :class:`~learngn.testing.kernels.Case`."""

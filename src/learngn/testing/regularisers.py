@@ -1,0 +1,190 @@
+"""Conformance of a regulariser: its operator is symmetric and positive semi-definite, and measures in mm."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from learngn import sampling
+from learngn.grid import Grid
+from learngn.regularise import Regulariser, apply_regulariser
+from learngn.solve import NormalSolver, SolveStatus
+from learngn.testing.require import require, require_close
+
+Make = Callable[[Grid], Regulariser]
+
+_GRIDS = (
+    Grid.from_spacing((8, 6), (1.0, 2.5)),
+    Grid.from_spacing((7, 5, 9), (1.0, 1.5, 4.0)),
+    Grid.from_spacing((6, 1, 5), (2.0, 1.0, 3.0)),
+)
+
+
+def check_regulariser(make: Make) -> None:
+    """Check that a regulariser fulfils the contract of :class:`learngn.regularise.Regulariser`.
+
+    Parameters
+    ----------
+    make : callable, from a Grid to a Regulariser
+        A regulariser whose parameters vary in space, an image of weights for example, makes them for the extent of the
+        grid; any other ignores the grid.
+
+    Raises
+    ------
+    AssertionError
+        If a rule is broken; the message says which.
+
+    Examples
+    --------
+    >>> from learngn.regularise import Diffusion
+    >>> check_regulariser(lambda grid: Diffusion())
+    """
+    for rule in REGULARISER_RULES.values():
+        rule(make)
+
+
+def _field(grid: Grid, seed: int = 0, samples: int = 2) -> Tensor:
+    """Random displacements [voxel], (N, D, *S), float64."""
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(samples, grid.ndim, *grid.shape, generator=generator, dtype=torch.float64)
+
+
+def _energy(regulariser: Regulariser, u: Tensor, grid: Grid) -> float:
+    """½ <u, R u>."""
+    return float((u * apply_regulariser(regulariser, u, grid)).sum()) / 2
+
+
+def _wave(grid: Grid) -> Tensor:
+    """Cosines over the extent [voxel]: fields that a Neumann border leaves alone."""
+    axes = torch.meshgrid(*[(torch.arange(n, dtype=torch.float64) + 0.5) / n for n in grid.shape], indexing="ij")
+    value = torch.cos(torch.pi * axes[0]) * torch.cos(torch.pi * axes[1]) * torch.cos(2 * torch.pi * axes[-1])
+    millimetres = torch.stack([(a + 1.0) * value for a in range(grid.ndim)])
+    return (millimetres / torch.as_tensor(grid.spacing).reshape(-1, *[1] * grid.ndim))[None]
+
+
+def _matrix(regulariser: Regulariser, grid: Grid) -> Tensor:
+    """R as a dense matrix on the flattened components of a displacement, by its products with unit vectors."""
+    size = grid.ndim * grid.size
+    units = torch.eye(size, dtype=torch.float64).reshape(size, grid.ndim, *grid.shape)
+    return apply_regulariser(regulariser, units, grid).reshape(size, size).T
+
+
+def symmetric_and_semidefinite(make: Make) -> None:
+    """``<R u, v> = <u, R v>`` and ``<u, R u> ≥ 0``; only few fields cost nothing."""
+    for grid in _GRIDS:
+        matrix = _matrix(make(grid), grid)
+        largest = float(matrix.abs().max())
+        require(largest > 0, f"regulariser on {grid}: every displacement costs nothing")
+        skew = float((matrix - matrix.T).abs().max())
+        require(skew <= 1e-10 * largest, f"regulariser on {grid}: R is not symmetric, it differs from Rᵀ by {skew:g}")
+        least = float(torch.linalg.eigvalsh((matrix + matrix.T) / 2).min())
+        require(
+            least > -1e-9 * largest, f"regulariser on {grid}: R has the eigenvalue {least:g}, expected none below zero"
+        )
+        u = _field(grid, samples=1)
+        require(_energy(make(grid), u, grid) > 0, f"regulariser on {grid}: noise costs nothing")
+
+
+def translations_are_free(make: Make) -> None:
+    """A displacement that is the same everywhere costs nothing."""
+    for grid in _GRIDS:
+        u = torch.ones(1, grid.ndim, *grid.shape, dtype=torch.float64)
+        force = float(apply_regulariser(make(grid), u, grid).abs().max())
+        require(force < 1e-12, f"regulariser on {grid}: a translation by one voxel has the force {force:g}, expected 0")
+
+
+def diagonal(make: Make) -> None:
+    """``Stiffness.diagonal``, which smoothing divides by, is the diagonal of the operator."""
+    for grid in _GRIDS:
+        regulariser = make(grid)
+        got = regulariser.stiffness(grid, _field(grid)).diagonal(grid.shape)
+        expected = _matrix(regulariser, grid).diagonal().reshape(1, grid.ndim, *grid.shape)
+        require_close(
+            got[:1], expected, f"diagonal of the regulariser on {grid}", rtol=1e-9, atol=1e-12 * float(expected.max())
+        )
+
+
+def lambda_is_a_factor(make: Make) -> None:
+    """``Stiffness.scaled`` multiplies R by the λ of every sample."""
+    for grid in _GRIDS:
+        u, lam = _field(grid), torch.tensor([0.3, 2.0], dtype=torch.float64)
+        stiffness = make(grid).stiffness(grid, u)
+        expected = lam.reshape(-1, *[1] * (u.ndim - 1)) * stiffness(u)
+        require_close(stiffness.scaled(lam)(u), expected, f"λ R on {grid}", rtol=1e-7, atol=1e-7)
+
+
+def measures_in_millimetres(make: Make) -> None:
+    """The mean energy of one field in mm is the same on coarser and on anisotropic voxels."""
+    fine = Grid.from_spacing((48, 40, 44), 1.0)
+    regulariser = make(fine)
+    expected = _energy(regulariser, _wave(fine), fine) / fine.size
+    for shape in ((24, 20, 22), (48, 40, 22)):
+        grid = fine.resized(shape)
+        field = _wave(grid) if shape[0] == 24 else sampling.resize_field(_wave(fine), grid.shape)
+        got = _energy(regulariser, field, grid) / grid.size
+        require(
+            abs(got - expected) < 0.06 * expected,
+            f"regulariser: the same field in mm costs {expected:.4g} a voxel of 1 mm and {got:.4g} a voxel of "
+            f"{np.round(grid.spacing, 2).tolist()} mm, expected the same to 6 %",
+        )
+
+
+def single_precision(make: Make) -> None:
+    """In float32 the result is float32, and that of float64 to rounding."""
+    for grid in _GRIDS:
+        u = _field(grid)
+        expected = apply_regulariser(make(grid), u, grid)
+        got = apply_regulariser(make(grid), u.float(), grid)
+        require(got.dtype == torch.float32, f"regulariser on {grid}: got {got.dtype} for float32")
+        atol = 1e-4 * float(expected.abs().max())
+        require_close(got.double(), expected, f"regulariser on {grid} in float32", rtol=1e-4, atol=atol)
+
+
+def derivative_through_the_solve(make: Make) -> None:
+    """The implicit derivative of a solve with it agrees with finite differences."""
+    grid = Grid.from_spacing((4, 3), (1.0, 1.5))
+    blocks = torch.tensor([1.0, 0.2, 0.8], dtype=torch.float64).reshape(1, 3, 1, 1).repeat(1, 1, 4, 3)
+    rhs = _field(grid, samples=1)
+    lam, shift = torch.tensor([0.7], dtype=torch.float64), torch.tensor([0.1], dtype=torch.float64)
+    solver = NormalSolver(tolerance=1e-12, backward_tolerance=1e-12, iterations=100)
+    stiffness = make(grid).stiffness(grid, rhs)
+
+    def solve(blocks: Tensor, rhs: Tensor, lam: Tensor, shift: Tensor) -> Tensor:
+        return solver.solve(blocks, stiffness, rhs, lam, shift)[0]
+
+    arguments = [t.requires_grad_() for t in (blocks, rhs, lam, shift)]
+    right = torch.autograd.gradcheck(solve, arguments, atol=1e-6, rtol=1e-6, fast_mode=True, raise_exception=False)
+    require(right, "regulariser: the derivative through the solve differs from finite differences")
+
+
+def solved_in_few_iterations(make: Make) -> None:
+    """With data in a corner alone, multigrid fills in the rest in ten iterations at most."""
+    for shape in ((40, 33), (21, 18, 16), (24, 1, 20)):
+        grid = Grid.from_spacing(shape, [2.0, 3.0, 2.5][: len(shape)])
+        blocks = torch.zeros(1, grid.ndim * (grid.ndim + 1) // 2, *shape)
+        blocks[(0, 0 if grid.ndim == 2 else slice(0, 4, 3), *[slice(0, 6)] * grid.ndim)] = 1.0
+        one, rhs = torch.ones(1), _field(grid, samples=1).float()
+        x, info = NormalSolver(tolerance=1e-2).solve(blocks, make(grid).stiffness(grid, blocks), rhs, one, 1e-3 * one)
+        told = f"regulariser on {grid}: the solve ended as {info.status.name} after {info.iterations} iterations"
+        require(info.status is SolveStatus.CONVERGED, f"{told}, expected CONVERGED")
+        require(info.iterations <= 10, f"{told}, expected ten at most")
+        require(bool(torch.isfinite(x).all()), f"{told}, with NaN or infinity")
+
+
+REGULARISER_RULES: dict[str, Callable[[Make], None]] = {
+    rule.__name__: rule
+    for rule in (
+        symmetric_and_semidefinite,
+        translations_are_free,
+        diagonal,
+        lambda_is_a_factor,
+        measures_in_millimetres,
+        single_precision,
+        derivative_through_the_solve,
+        solved_in_few_iterations,
+    )
+}
+"""What :func:`check_regulariser` checks, by name; each takes what makes the regulariser for a grid."""

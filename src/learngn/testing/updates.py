@@ -1,0 +1,178 @@
+"""Conformance of an update: rest, small steps, samples, and the gradient that reaches the step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from learngn import sampling
+from learngn.grid import Grid
+from learngn.optimise import Update
+from learngn.regularise import Diffusion, apply_regulariser
+from learngn.testing.require import require, require_close, require_finite
+
+_SHAPES = ((18, 15), (11, 10, 9))
+
+
+def check_update(update: Update) -> None:
+    """Check that an update fulfils the contract of :class:`learngn.optimise.Update`.
+
+    Parameters
+    ----------
+    update : Update
+
+    Raises
+    ------
+    AssertionError
+        If a rule is broken; the message says which.
+
+    Examples
+    --------
+    >>> from learngn.optimise import Compositional
+    >>> check_update(Compositional())
+    """
+    for rule in UPDATE_RULES.values():
+        rule(update)
+
+
+def inner_field(shape: Sequence[int], size: float, seed: int = 0, samples: int = 1) -> Tensor:
+    """Smooth random displacement [voxel] that vanishes at the border.
+
+    Parameters
+    ----------
+    shape : sequence of int
+        `S`.
+    size : float
+        Standard deviation in the middle, about.
+    seed, samples : int
+
+    Returns
+    -------
+    Tensor, shape (samples, D, *S), float64
+    """
+    generator = torch.Generator().manual_seed(seed)
+    coarse = [max(n // 6, 2) for n in shape]
+    u = torch.randn(samples, len(shape), *coarse, generator=generator, dtype=torch.float64)
+    u = sampling.resize(u, tuple(shape))
+    bell = torch.ones(tuple(shape), dtype=torch.float64)
+    for axis, n in enumerate(shape):
+        line = torch.sin(torch.linspace(0, torch.pi, n, dtype=torch.float64)) ** 2
+        bell = bell * line.reshape([-1 if a == axis else 1 for a in range(len(shape))])
+    return size * u * bell
+
+
+def _displacement(update: Update, shape: Sequence[int], samples: int = 1) -> Tensor:
+    """What the update joins steps to: (N, D, *S), or twice as many where both images are displaced."""
+    into_moving = inner_field(shape, 2.0, seed=1, samples=samples)
+    if not update.symmetric:
+        return into_moving
+    return torch.cat([into_moving, inner_field(shape, 1.5, seed=2, samples=samples)])
+
+
+def shape_and_type(update: Update) -> None:
+    """The new displacement has the old one's shape and type; nothing that is given is written to."""
+    for shape in _SHAPES:
+        for dtype in (torch.float32, torch.float64):
+            u, step = _displacement(update, shape, 2).to(dtype), inner_field(shape, 1.0, samples=2).to(dtype)
+            before = u.clone(), step.clone()
+            new, whole = update(u, step), update.whole(u)
+            pulled = update.pull_back(u, step)
+            where = f"update {update!r} on {shape}"
+            for got, like, what in ((new, u, "displacement"), (whole, step, "whole"), (pulled, step, "pull_back")):
+                require(
+                    got.shape == like.shape and got.dtype == dtype,
+                    f"{where}: {what} has shape {tuple(got.shape)} and type {got.dtype}, "
+                    f"expected {tuple(like.shape)} and {dtype}",
+                )
+                require_finite(got, f"{where}: {what}")
+            require_close(u, before[0], f"{where}: the displacement that was given")
+            require_close(step, before[1], f"{where}: the step that was given")
+
+
+def zero_step(update: Update) -> None:
+    """A step of zero leaves the displacement as it is."""
+    for shape in _SHAPES:
+        u = _displacement(update, shape)
+        got = update(u, torch.zeros(1, len(shape), *shape, dtype=u.dtype))
+        require_close(got, u, f"update {update!r} on {shape}, of a step of zero", atol=1e-12)
+
+
+def step_from_rest(update: Update) -> None:
+    """From rest, the whole displacement is the step, to first order."""
+    for shape in _SHAPES:
+        step = 1e-4 * inner_field(shape, 1.0)
+        rest = torch.zeros_like(_displacement(update, shape))
+        got = update.whole(update(rest, step))
+        require_close(got, step, f"update {update!r} on {shape}, of a small step from rest", atol=1e-7)
+
+
+def samples_do_not_mix(update: Update) -> None:
+    """Each sample of a batch gets what it would get alone."""
+    for shape in _SHAPES:
+        u, step = _displacement(update, shape, 2), inner_field(shape, 1.0, samples=2)
+        together = update.whole(update(u, step))
+        for n in range(2):
+            alone = update.whole(update(u[n::2], step[n : n + 1]))
+            require_close(
+                together[n : n + 1], alone, f"update {update!r} on {shape}, sample {n} of a batch", atol=1e-12
+            )
+
+
+def shares_are_composed(update: Update) -> None:
+    """Where `shares` says what each displacement is composed with, that is what happens."""
+    if update.shares is None:
+        return
+    for shape in _SHAPES:
+        u, step = _displacement(update, shape), inner_field(shape, 1.0)
+        require(len(update.shares) == len(u), f"update {update!r}: got {len(update.shares)} shares, expected {len(u)}")
+        expected = torch.cat([sampling.compose(u[n : n + 1], share * step) for n, share in enumerate(update.shares)])
+        require_close(update(u, step), expected, f"update {update!r} on {shape}, composed by its shares", atol=1e-12)
+
+
+def pull_back_is_the_derivative(update: Update) -> None:
+    """`pull_back` gives the derivative by the step of an energy of the whole displacement, by central differences."""
+    for shape in _SHAPES:
+        grid = Grid.from_spacing(shape, (1.0, 2.0, 1.5)[: len(shape)])
+        u, step = _displacement(update, shape), inner_field(shape, 1.0)
+
+        def regularity(scale: float, u: Tensor = u, step: Tensor = step, grid: Grid = grid) -> float:
+            whole = update.whole(update(u, scale * step))
+            return float((whole * apply_regulariser(Diffusion(), whole, grid)).sum()) / 2
+
+        h = 1e-5
+        elastic = apply_regulariser(Diffusion(), update.whole(u), grid)
+        got = float((update.pull_back(u, elastic) * step).sum())
+        expected = (regularity(h) - regularity(-h)) / (2 * h)
+        require(
+            abs(got - expected) <= 1e-4 * abs(expected),
+            f"update {update!r} on {shape}: pull_back gives the derivative {got:.6g}, differences {expected:.6g}",
+        )
+
+
+def differentiable(update: Update) -> None:
+    """Training differentiates through steps: by the displacement and by the step."""
+    shape = (9, 8)
+    # Interpolation has no derivative at voxels, where displacements of zero would land.
+    u = (_displacement(update, shape) + 0.37).requires_grad_()
+    step = (inner_field(shape, 0.7) + 0.13).requires_grad_()
+    right = torch.autograd.gradcheck(
+        lambda u, step: update(u, step), [u, step], atol=1e-5, rtol=1e-5, fast_mode=True, raise_exception=False
+    )
+    require(right, f"update {update!r}: its derivative differs from finite differences")
+
+
+UPDATE_RULES: dict[str, Callable[[Update], None]] = {
+    rule.__name__: rule
+    for rule in (
+        shape_and_type,
+        zero_step,
+        step_from_rest,
+        samples_do_not_mix,
+        shares_are_composed,
+        pull_back_is_the_derivative,
+        differentiable,
+    )
+}
+"""What :func:`check_update` checks, by name."""
