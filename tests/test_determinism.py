@@ -72,6 +72,7 @@ print(hashlib.sha256(field.numpy().tobytes()).hexdigest())
 """
 
 
+@pytest.mark.slow
 def test_kernels_just_compiled_and_kept_are_the_same(tmp_path):
     """The first process compiles; in the second, each kernel brings its own copies of the functions it calls."""
     environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path)}

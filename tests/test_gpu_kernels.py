@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
+pytestmark = pytest.mark.slow
+
 PROGRAMS = Path(__file__).parent / "gpu" / "triton_programs.py"
 
 

@@ -102,6 +102,7 @@ def test_without_a_budget_in_need_the_same_bits():
         register(*pair, settings=settings, memory="3MB")
 
 
+@pytest.mark.slow
 def test_a_large_parent_does_not_count():
     held = bytearray(300_000_000)
     program = "from learngn.memory import peak_bytes; print(peak_bytes())"
@@ -142,6 +143,7 @@ def run(paths, out, *options):
     [((48, 40, 36), "mind", 12, 1), ((96, 80, 64), "mind,intensity:10", 13, 1), ((160, 144, 128), "intensity", 1, 2)],
     ids=str,
 )
+@pytest.mark.slow
 def test_the_peak_is_foreseen(scans, tmp_path, shape, features, channels, stride):
     paths = scans(*shape)
     options = ("-f", features, "--no-affine", "--strides", f"{2 * stride},{stride}", "--iterations", "1,2")
@@ -152,6 +154,7 @@ def test_the_peak_is_foreseen(scans, tmp_path, shape, features, channels, stride
     assert measured <= foreseen <= 1.5 * measured
 
 
+@pytest.mark.slow
 def test_a_budget_is_kept(scans, tmp_path):
     paths = scans(96, 80, 64)
     options = ("-f", "mind,intensity:10", "--no-affine", "--strides", "4,2,1", "--iterations", "2,2,2")

@@ -68,6 +68,7 @@ def test_what_computes_nothing_is_light(arguments, status):
     assert loaded_by(code) == set()
 
 
+@pytest.mark.slow
 def test_parts_of_scipy_wait_until_they_are_used():
     code = "import learngn.registration, learngn.evaluation, learngn.results, learngn.report, learngn.kernels.compiled"
     assert loaded_by(code, SCIPY) == set()

@@ -31,6 +31,7 @@ REQUEST = Request(
 )
 
 
+@pytest.mark.slow
 def test_voting_is_better_than_one_atlas(subjects, tmp_path):
     target, atlases = subjects[0], subjects[1:]
     alone = [

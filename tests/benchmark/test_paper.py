@@ -11,6 +11,7 @@ from learngn.io import read_dataset
 from learngn.settings import Settings
 
 
+@pytest.mark.slow
 def test_table_figure_and_second_call(abdomen_files, tmp_path):
     dataset = read_dataset(abdomen_files)
     done: list[str] = []

@@ -9,6 +9,7 @@ from learngn.io import read_image
 FAST = ("-f", "intensity", "--strides", "8,4", "--iterations", "3,3", "--lambda", "0.3,0.1", "--threads", "1")
 
 
+@pytest.mark.slow
 def test_propagate(learngn, abdomen_files, tmp_path, files_in):
     out = tmp_path / "out"
     result = learngn("propagate", abdomen_files, "-o", out, "--atlases", "3", *FAST)
@@ -32,6 +33,7 @@ def test_propagate(learngn, abdomen_files, tmp_path, files_in):
     assert [entry["target"] for entry in json.loads(result.stdout)] == names[1:]
 
 
+@pytest.mark.slow
 def test_template(learngn, abdomen_files, tmp_path):
     arguments = ("template", abdomen_files, "-o", tmp_path / "out", "--rounds", "2", "--limit", "3", *FAST)
     result = learngn(*arguments)
@@ -64,6 +66,7 @@ def test_bad_wishes(arguments, told, learngn, abdomen_files, tmp_path, monkeypat
     assert result.stderr.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_workers_without_dask(learngn, abdomen_files, tmp_path, monkeypatch):
     monkeypatch.setattr("learngn.errors.find_spec", lambda name: None)
     result = learngn("cohort", abdomen_files, "-o", tmp_path / "out", "--workers", "2", *FAST)

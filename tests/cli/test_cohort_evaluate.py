@@ -19,6 +19,7 @@ def broken(dataset):
     return dataset
 
 
+@pytest.mark.slow
 def test_cohort_and_its_scores(learngn, dataset, tmp_path, fast, files_in):
     out = tmp_path / "out"
     result = learngn("cohort", dataset, "-o", out, *fast)
@@ -53,6 +54,7 @@ def test_cohort_and_its_scores(learngn, dataset, tmp_path, fast, files_in):
     assert (tmp_path / "e" / "scores.csv").read_text() == (tmp_path / "scores.csv").read_text()
 
 
+@pytest.mark.slow
 def test_cohort_goes_on(learngn, dataset, tmp_path, fast, monkeypatch):
     out = tmp_path / "out"
     assert learngn("cohort", dataset, "-o", out, "--limit", "1", *fast).exit_code == 0
@@ -88,6 +90,7 @@ def test_cohort_keeps_settings_apart(learngn, dataset, tmp_path, fast):
     assert (out / "results.jsonl").read_bytes() == before
 
 
+@pytest.mark.slow
 def test_cohort_after_a_failure(learngn, broken, tmp_path, fast):
     out = tmp_path / "out"
     result = learngn("cohort", broken, "-o", out, *fast)
@@ -105,6 +108,7 @@ def test_cohort_after_a_failure(learngn, broken, tmp_path, fast):
     assert not any("error" in record for record in records(out))
 
 
+@pytest.mark.slow
 def test_interrupted_cohort(learngn, dataset, tmp_path, fast, monkeypatch, files_in):
     import learngn.cohort.pair as serial
 

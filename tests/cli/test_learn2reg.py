@@ -17,6 +17,7 @@ def methods(learngn, dataset, tmp_path, fast):
     return folders
 
 
+@pytest.mark.slow
 def test_submission(learngn, dataset, methods, tmp_path):
     path = tmp_path / "submission.zip"
     result = learngn("submission", methods["quick"], dataset, "-o", path)
@@ -67,6 +68,7 @@ def test_pictures_without_matplotlib(learngn, dataset, tmp_path, monkeypatch, ar
     assert not (tmp_path / "p").exists()
 
 
+@pytest.mark.slow
 def test_methods_side_by_side(learngn, dataset, methods, tmp_path):
     out, picture = tmp_path / "scores", tmp_path / "methods.svg"
     fields = ("--fields", f"start={methods['none']}", "--fields", methods["quick"])

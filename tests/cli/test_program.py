@@ -59,6 +59,7 @@ def test_demo(learngn, tmp_path, monkeypatch, files_in):
 
 
 @pytest.mark.parametrize(("code", "status"), [("raise ZeroDivisionError", 1), ("raise KeyboardInterrupt", 130)])
+@pytest.mark.slow
 def test_exit_status_of_the_process(code, status):
     program = (
         "import sys, learngn.cli.info as info\n"

@@ -47,6 +47,7 @@ def train(learngn, abdomen_files, config, tmp_path):
     return run
 
 
+@pytest.mark.slow
 def test_model_from_a_data_set(train, learngn, abdomen_files, tmp_path, files_in):
     out = tmp_path / "model"
     result = train()
@@ -87,6 +88,7 @@ def test_options_come_before_the_file(train, tmp_path):
     assert (found["steps"], found["seed"], found["strides"]) == (2, 5, [4.0, 2.0])
 
 
+@pytest.mark.slow
 def test_interrupted_and_gone_on(train, tmp_path, monkeypatch):
     forward, calls = trainer.TrainingStep.forward, []
 
@@ -125,6 +127,7 @@ def free_port():
         return probe.getsockname()[1]
 
 
+@pytest.mark.slow
 def test_two_processes(abdomen_files, config, tmp_path):
     """As torchrun starts them, on two CPUs: one model, the same as every process has it."""
     out = tmp_path / "model"

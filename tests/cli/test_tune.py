@@ -22,6 +22,7 @@ def training(dataset):
     return dataset
 
 
+@pytest.mark.slow
 def test_what_it_finds_serves_a_cohort(learngn, training, tmp_path):
     found = tmp_path / "settings.json"
     options = ("--features", "intensity", "--no-affine", "--pairs", "1", "--rounds", "1", "--threads", "1")
@@ -38,6 +39,7 @@ def test_what_it_finds_serves_a_cohort(learngn, training, tmp_path):
     assert json.loads((out / "results.jsonl").read_text())["pair"] == "0003_0003"
 
 
+@pytest.mark.slow
 def test_the_validation_pairs_are_not_looked_at(learngn, training, tmp_path):
     options = ("--features", "intensity", "--no-affine", "--pairs", "1", "--rounds", "1", "--threads", "1")
     found = [tmp_path / name for name in ("before.json", "after.json")]

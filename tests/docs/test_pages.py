@@ -31,7 +31,6 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 DATA = ("text", "json", "toml", "yaml")  # to look at: nothing to run
 MOST_NOT_RUN = 24
 AFTER = {"own-network.md": "training.md"}  # pages that use the data set which another one's first example writes
-SLOW = ("own-network.md", "training.md")  # they train
 
 # Options that come last and so take the place of the page's own: a test need not do the whole work.
 LAST = {
@@ -92,9 +91,8 @@ def blocks(page: Path) -> list[Block]:
     ]
 
 
-@pytest.mark.parametrize(
-    "page", [pytest.param(page, id=page.name, marks=[pytest.mark.slow] * (page.name in SLOW)) for page in PAGES]
-)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.slow
 def test_blocks_run(page, prepare, tmp_path):
     names = prepare(page.read_text())
     if page.name in AFTER:

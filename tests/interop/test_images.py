@@ -164,6 +164,7 @@ def test_register_takes_them(fixed, moving, transform):
         torch.testing.assert_close(found.displacement.data, expected, atol=1e-3, rtol=0)
 
 
+@pytest.mark.slow
 def test_nothing_foreign_is_imported_before_it_is_used():
     code = "import sys, learngn.interop; print([n for n in ('nibabel', 'torchio', 'monai') if n in sys.modules])"
     assert run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"

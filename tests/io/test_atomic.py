@@ -122,6 +122,7 @@ def test_any_call_that_fails_leaves_the_old_file_or_none(call, old, which, tmp_p
     assert {path.name: path.read_text() for path in tmp_path.iterdir()} == expected
 
 
+@pytest.mark.slow
 def test_what_a_killed_process_leaves_goes_with_the_next_write(tmp_path):
     """Killed at a random moment of many writes: the file is one of those written, whole."""
     target = tmp_path / "a.json"

@@ -111,6 +111,7 @@ def test_another_seed_other_weights(undisturbed, dataset, tmp_path):
 
 
 @pytest.mark.parametrize("killed_after", [2, 3, 5])
+@pytest.mark.slow
 def test_killed_and_gone_on(undisturbed, dataset, tmp_path, killed_after):
     """The weights, the running mean, the optimiser and what is drawn are those of the undisturbed training."""
     folder, config, trained, record = undisturbed
@@ -182,6 +183,7 @@ def test_held_out_and_validation_subjects_are_never_trained_on(dataset, quick, t
     assert read == set(everyone[:5])
 
 
+@pytest.mark.slow
 def test_iterations_are_drawn_and_rise(dataset, quick, tmp_path, monkeypatch):
     """Between `fewest` and `most` of the schedule; none below `finest`; at first few."""
     asked, unroll = [], GaussNewton.unroll
@@ -206,6 +208,7 @@ def test_iterations_are_drawn_and_rise(dataset, quick, tmp_path, monkeypatch):
     assert len(set(counts[12:, 0])) > 3
 
 
+@pytest.mark.slow
 def test_the_loss_falls(dataset, quick, tmp_path):
     record = Record()
     config = quick(

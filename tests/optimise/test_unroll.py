@@ -123,6 +123,7 @@ def test_starts_from_a_displacement():
 @pytest.mark.parametrize(
     ("shape", "trained"), [(SHAPES[0], False), (SHAPES[0], True), (SHAPES[1], True)], ids=["analytic", "2D", "3D"]
 )
+@pytest.mark.slow
 def test_derivative_by_features_lambda_and_weights(shape, update, trained):
     fixed, moving = pair(shape)
     lineariser = learned(shape) if trained else None
@@ -144,6 +145,7 @@ def test_derivative_with_the_cap_and_momentum():
     assert_derivative(lambda: weighted_sum(gauss_newton.unroll(fixed, moving, np.eye(3))), moving.data)
 
 
+@pytest.mark.slow
 def test_last_steps_alone():
     """The numbers stay; the derivative is that of so many steps from where the others have ended."""
     fixed, moving = pair((8, 6))

@@ -75,6 +75,7 @@ def test_nothing_to_decide():
 
 @pytest.mark.data
 @pytest.mark.parametrize("change", [negative, lambda i: bent(i, 2.0), lambda i: bent(i, 0.5)], ids=["neg", "2", "0.5"])
+@pytest.mark.slow
 def test_a_changed_scan_is_registered_as_well(data_root, change):
     subjects = read_dataset(data_root / "HippocampusMR").training
     pairs, dice = [(0, 1)], []

@@ -53,6 +53,7 @@ def order(page):
     return [row.get_attribute("data-pair") for row in page.query_selector_all("#pairs tbody tr") if row.is_visible()]
 
 
+@pytest.mark.slow
 def test_everything_is_there_in_one_small_file(report):
     path, summary, records = report
     text = path.read_text(encoding="utf-8")

@@ -13,6 +13,8 @@ from learngn.image import Image
 from learngn.report import write_pair_report
 from learngn.transform import DisplacementField
 
+pytestmark = pytest.mark.browser
+
 FLAT = Grid.from_spacing((40, 30), (1.0, 1.5))
 
 
