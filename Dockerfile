@@ -1,0 +1,25 @@
+# LearnGN with PyTorch for the CPU:
+#   docker build -t learngn .
+#   docker run --rm --user "$(id -u)" -v "$PWD:/data" learngn register fixed.nii.gz moving.nii.gz -o result
+FROM python:3.11-slim AS build
+
+WORKDIR /source
+COPY pyproject.toml constraints.txt README.md LICENSE ./
+COPY src src
+RUN python -m venv /opt/learngn \
+    && torch=$(grep '^torch==' constraints.txt) \
+    && /opt/learngn/bin/pip install --no-cache-dir --index-url https://download.pytorch.org/whl/cpu \
+        --extra-index-url https://pypi.org/simple -c constraints.txt "$torch+cpu" \
+    && /opt/learngn/bin/pip install --no-cache-dir --extra-index-url https://download.pytorch.org/whl/cpu \
+        -c constraints.txt .
+
+FROM python:3.11-slim
+
+COPY --from=build /opt/learngn /opt/learngn
+RUN useradd --create-home learngn && mkdir /data /cache && chown learngn /data && chmod 1777 /cache
+# Compiled kernels are kept here, whichever user runs.
+ENV PATH=/opt/learngn/bin:$PATH NUMBA_CACHE_DIR=/cache HOME=/home/learngn
+USER learngn
+WORKDIR /data
+ENTRYPOINT ["learngn"]
+CMD ["--help"]
