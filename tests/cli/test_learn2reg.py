@@ -89,6 +89,7 @@ def test_methods_side_by_side(learngn, dataset, methods, tmp_path):
     assert json.loads(signed.stdout)["ranking"]["test"] == "signed-rank"
 
 
+@pytest.mark.slow
 def test_a_method_that_failed_in_a_pair(learngn, dataset, methods):
     (methods["quick"] / "disp_0001_0003.nii.gz").unlink()
     result = learngn("evaluate", dataset, "--fields", methods["none"], "--fields", methods["quick"])
@@ -97,6 +98,7 @@ def test_a_method_that_failed_in_a_pair(learngn, dataset, methods):
     assert "1 of 3 pairs failed" in result.stderr
 
 
+@pytest.mark.slow
 def test_names_of_methods(learngn, dataset, methods):
     twice = learngn("evaluate", dataset, "--fields", methods["none"], "--fields", methods["none"])
     assert twice.exit_code == 2
