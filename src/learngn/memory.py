@@ -5,7 +5,6 @@ from __future__ import annotations
 import ctypes
 import math
 import re
-import resource
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
@@ -175,7 +174,7 @@ def readable(size: float) -> str:
 
 
 def peak_bytes() -> int:
-    """Largest resident memory of this process so far.
+    """Largest resident memory of this process so far [byte]; the present one where the system keeps no record of it.
 
     Linux counts into ``getrusage`` what the process was before it became this program, a large parent's memory: where
     there is ``/proc``, that is asked.
@@ -183,11 +182,18 @@ def peak_bytes() -> int:
     with suppress(OSError, StopIteration, ValueError):
         lines = Path("/proc/self/status").read_text(encoding="ascii", errors="replace").splitlines()
         return 1024 * int(next(line for line in lines if line.startswith("VmHWM:")).split()[1])
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else 1024 * peak
+    with suppress(ImportError):  # Windows has no such module
+        import resource
+
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return peak if sys.platform == "darwin" else 1024 * peak
+    import psutil
+
+    now = psutil.Process().memory_info()
+    return int(getattr(now, "peak_wset", now.rss))
 
 
 def give_back() -> None:
     """Give memory that has been freed back to the system, where the C library keeps it: glibc's does."""
-    with suppress(OSError, AttributeError):
+    with suppress(OSError, AttributeError, TypeError):  # TypeError: Windows has no library without a name
         ctypes.CDLL(None).malloc_trim(0)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
 from collections.abc import Iterator, Mapping
@@ -19,6 +18,7 @@ from learngn.evaluation import PairScores
 from learngn.evaluation.scores import json_number
 from learngn.image import Image
 from learngn.io import check_writable, temporary_folder, write_image, write_json, write_transform
+from learngn.io.locks import locked
 from learngn.memory import peak_bytes, readable
 from learngn.optimise import Iteration, StopReason
 from learngn.registration import Registration
@@ -36,6 +36,7 @@ RESULT_FILES = (
 
 _SPEAKING = ("metrics.json", "report.html")  # of the other files
 
+_LOCK = ".learngn-result.lock"
 _MANY_FOLDS = 1.0  # [%] beyond which a field is not to be trusted
 _LITTLE_OVERLAP = 0.25  # fraction of the fixed image
 
@@ -63,7 +64,8 @@ def result_folder(directory: str | Path) -> Iterator[Path]:
     try:
         with temporary_folder(directory) as temporary:
             yield temporary
-            with _one_at_a_time(directory):
+            # Two runs into one folder move their files one after the other: what stays is all of one run.
+            with locked(directory / _LOCK, remove=True):
                 # Whoever is killed in between leaves no metrics.json that speaks of other files than those there.
                 for name in reversed(RESULT_FILES):
                     if name in _SPEAKING or not (temporary / name).exists():
@@ -75,18 +77,6 @@ def result_folder(directory: str | Path) -> Iterator[Path]:
         with suppress(OSError):  # not empty
             for folder in made:
                 folder.rmdir()
-
-
-@contextmanager
-def _one_at_a_time(directory: Path) -> Iterator[None]:
-    """Let two runs into one folder move their files one after the other: what stays is all of one run."""
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        with suppress(OSError):  # no locks on this file system
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
 
 
 def check_inputs_kept(inputs: Mapping[str, Path], directory: str | Path) -> None:

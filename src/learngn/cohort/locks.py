@@ -1,9 +1,7 @@
-"""Locks on files: one process at a time, and free again however the holder has ended."""
+"""Exclusive use of an output folder."""
 
 from __future__ import annotations
 
-import errno
-import fcntl
 import os
 import socket
 from collections.abc import Iterator
@@ -11,20 +9,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from learngn.errors import OutputError
+from learngn.io.locks import locked, take
 
-# File systems without locks: nothing is held then. Every file is written whole all the same.
-_NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP}
-
-
-@contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Hold the lock on a file, made if need be, when nobody else does: wait for it."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
-    try:
-        _take(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
+__all__ = ["folder_of_ones_own", "locked"]
 
 
 @contextmanager
@@ -36,19 +23,20 @@ def folder_of_ones_own(directory: Path, name: str) -> Iterator[None]:
     directory : Path
         That exists.
     name : str
-        Of the file in it that is locked, and removed at the end.
+        Name of the lock file in it. It is removed at the end, and so is a second file beside it, which says for people
+        who holds the lock: Windows lets nobody else read a locked file.
 
     Raises
     ------
     OutputError
         If another process holds it.
     """
-    path = directory / name
-    descriptor = _take_at_once(path)
-    if descriptor is None:
+    about = directory / f"{name}.holder"
+    held = take(directory / name, wait=False)
+    if held is None:
         holder = ""
-        with suppress(FileNotFoundError):
-            holder = path.read_text(encoding="utf-8")
+        with suppress(OSError):
+            holder = about.read_text(encoding="utf-8", errors="replace")
         raise OutputError(
             f"output folder {directory}",
             f"another run that is writing there ({holder or 'unknown'})",
@@ -56,34 +44,8 @@ def folder_of_ones_own(directory: Path, name: str) -> Iterator[None]:
             "wait for it, or name another output folder",
         )
     try:
-        os.ftruncate(descriptor, 0)
-        os.write(descriptor, f"process {os.getpid()} on {socket.gethostname()}".encode())
+        about.write_text(f"process {os.getpid()} on {socket.gethostname()}", encoding="utf-8")
         yield
     finally:
-        path.unlink(missing_ok=True)  # still held: whoever opens it from now on makes a new one
-        os.close(descriptor)
-
-
-def _take_at_once(path: Path) -> int | None:
-    """Descriptor of the locked file; None if somebody else has it."""
-    while True:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
-        if not _take(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB):
-            os.close(descriptor)
-            return None
-        # Its last holder may have removed the file between our opening and our lock.
-        with suppress(FileNotFoundError):
-            if os.path.samestat(os.fstat(descriptor), path.stat()):
-                return descriptor
-        os.close(descriptor)
-
-
-def _take(descriptor: int, how: int) -> bool:
-    try:
-        fcntl.flock(descriptor, how)
-    except BlockingIOError:
-        return False
-    except OSError as failure:
-        if failure.errno not in _NO_LOCKS:
-            raise
-    return True
+        about.unlink(missing_ok=True)
+        held.release(remove=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import shutil
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from learngn.errors import OutputError
+from learngn.io.locks import Held, take
 
 _PREFIX, _LOCK = ".learngn-tmp-", ".lock"
 
@@ -87,8 +87,7 @@ def temporary_folder(directory: str | Path) -> Iterator[Path]:
     try:
         yield folder
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
-        os.close(lock)
+        _remove(folder, lock)
 
 
 def check_writable(directory: str | Path) -> None:
@@ -106,55 +105,54 @@ def check_writable(directory: str | Path) -> None:
             pass
 
 
-def _locked_folder(parent: Path) -> tuple[Path, int]:
-    """A new folder, and the descriptor of the lock in it, held."""
+def _locked_folder(parent: Path) -> tuple[Path, Held]:
+    """A new folder, and the lock in it, held."""
     while True:
         folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent))
         try:
-            lock = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT, 0o600)
+            held = take(folder / _LOCK, wait=False)
         except FileNotFoundError:  # another process has taken it for a dead one's, before it was locked
             continue
         except OSError:
             shutil.rmtree(folder, ignore_errors=True)
             raise
-        if _take(lock) is not False and (folder / _LOCK).exists():
-            return folder, lock
-        os.close(lock)
+        if held is None:
+            continue
+        if not held.exclusive or held.path.exists():
+            return folder, held
+        held.release()
 
 
 def _remove_if_left(folder: Path) -> None:
     """Remove a temporary folder whose process has died."""
     with suppress(OSError):
-        lock = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT, 0o600)
-        if _take(lock):
-            shutil.rmtree(folder, ignore_errors=True)
-        os.close(lock)
+        held = take(folder / _LOCK, wait=False)
+        if held is not None and held.exclusive:
+            _remove(folder, held)
 
 
-def _take(lock: int) -> bool | None:
-    """Whether nobody else holds a lock, so that it is ours now; None where the file system has no locks."""
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError:
-        return None
-    return True
+def _remove(folder: Path, held: Held) -> None:
+    """Remove a temporary folder and let go of its lock, in an order that the system allows.
+
+    Whoever else takes the lock in between removes the folder too.
+    """
+    if os.name == "nt":  # removes no open file
+        held.release()
+    shutil.rmtree(folder, ignore_errors=True)
+    if os.name != "nt":
+        held.release()
 
 
 def _flush(path: Path) -> None:
     """Have the system write a file: some report only then that the disk is full."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    with path.open("r+b") as file:  # Windows flushes only what may be written
+        os.fsync(file.fileno())
 
 
 def write_text(text: str, path: str | Path) -> None:
     """Write text in UTF-8, whole or not at all."""
     with atomic_path(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_text(text, encoding="utf-8", newline="\n")  # the same bytes on every system
 
 
 def write_json(obj: Any, path: str | Path) -> None:

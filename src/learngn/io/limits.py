@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-import os
+import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,16 +18,22 @@ _HEADER = 1 << 20  # bytes
 _AXES = 9  # MetaImage's parser has room for ten
 _DEFLATE = 1032  # bytes that one byte of a compressed file can stand for, at most
 _WORK = 4  # bytes a voxel that reading needs beside the file's own: the values as float32
-_CGROUP = Path("/sys/fs/cgroup/memory.max")
+# Linux: what a container or a job of a cluster may use, in either version of its control groups.
+_CONTROL_GROUPS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
 
 
 def memory() -> int:
     """Memory of this machine, or what its container may use of it [bytes]."""
-    installed = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     try:
-        return min(installed, int(_CGROUP.read_text()))
-    except (OSError, ValueError):  # no container, or "max"
-        return installed
+        import psutil
+
+        found = [int(psutil.virtual_memory().total)]
+    except (ImportError, OSError):  # a system that psutil cannot ask: nothing to hold a header against
+        found = [sys.maxsize]
+    for path in _CONTROL_GROUPS:
+        with suppress(OSError, ValueError):  # no container, or "max"
+            found.append(int(path.read_text(encoding="ascii")))
+    return min(found)
 
 
 def check_memory(needed: int, what: str, error: type[LearnGNError]) -> None:
