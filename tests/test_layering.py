@@ -11,6 +11,7 @@ SOURCE = Path(__file__).parents[1] / "src" / "learngn"
 
 # Top to bottom. A part imports what stands in lower rows, never what stands in its own row or above.
 LAYERS = (
+    {"__main__"},
     {"cli"},
     {"atlas", "benchmark", "testing"},
     {"cohort", "learning", "phantom", "report", "tuning"},

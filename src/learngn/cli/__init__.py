@@ -6,6 +6,7 @@ import atexit
 import gc
 import os
 
+from learngn.cli import terminal
 from learngn.cli.app import app
 
 __all__ = ["app", "main"]
@@ -18,4 +19,5 @@ def main() -> None:
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     # Nothing that is left at the end is looked through for garbage: half a second.
     atexit.register(gc.freeze)
+    terminal.prepare()
     app(prog_name="learngn")

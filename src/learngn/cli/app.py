@@ -11,6 +11,7 @@ from learngn._version import __version__
 from learngn.cli.apply import apply
 from learngn.cli.benchmark import benchmark
 from learngn.cli.cohort import cohort
+from learngn.cli.command import Command
 from learngn.cli.convert import convert
 from learngn.cli.demo import demo
 from learngn.cli.evaluate import evaluate
@@ -86,5 +87,5 @@ def program(
 
 
 for command in (demo, register, apply, convert, evaluate, submission, cohort, propagate, template, tune, train, info):
-    app.command()(command)
+    app.command(cls=Command)(command)
 app.add_typer(benchmark)

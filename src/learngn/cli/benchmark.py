@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from learngn.cli import console
+from learngn.cli.command import Command
 from learngn.cli.options import Threads, limit_threads
 from learngn.cli.train import check_installed, training_events
 from learngn.errors import require_packages
@@ -15,7 +16,7 @@ from learngn.errors import require_packages
 benchmark = typer.Typer(name="benchmark", help="Reproduce comparisons on data of your own.", no_args_is_help=True)
 
 
-@benchmark.command()
+@benchmark.command(cls=Command)
 def paper(
     dataset: Annotated[Path, typer.Argument(metavar="DATASET.json", help="Learn2Reg data set.", show_default=False)],
     output: Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="Folder for models, table, figure.")],

@@ -52,18 +52,23 @@ def progress(quiet: bool) -> Iterator[Progress]:
 
 
 def compile_kernels(ndim: int, bars: Progress) -> None:
-    """Compile for this processor what has not been yet; says so, as it takes a while."""
+    """Compile for this processor what has not been yet, which takes a while: a line says so, with or without bars."""
     from learngn.kernels import warm
 
     if warm.is_cold(ndim):
-        task = bars.add_task("compiling for this processor, this once", total=None)
+        task = bars.add_task("compiling", total=None)
         warm.compile_all(ndim)
         bars.remove_task(task)
 
 
 def print_json(result: Any) -> None:
-    """Print a result for machines."""
-    typer.echo(json.dumps(result, indent=2, ensure_ascii=False, allow_nan=False))
+    """Print a result for machines; characters that the output lacks are escaped, not replaced."""
+    text = json.dumps(result, indent=2, ensure_ascii=False, allow_nan=False)
+    try:
+        text.encode(sys.stdout.encoding or "ascii")
+    except (UnicodeEncodeError, LookupError):
+        text = json.dumps(result, indent=2, allow_nan=False)
+    typer.echo(text)
 
 
 def warn(messages: list[str], quiet: bool) -> None:

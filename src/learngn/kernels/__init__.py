@@ -25,6 +25,8 @@ __all__ = [
     "area_taps",
     "best",
     "box_taps",
+    "cache_folder",
+    "compiles",
     "in_use",
     "linear_taps",
 ]
@@ -62,6 +64,11 @@ def best(*tensors: Tensor | None) -> Kernels:
     return COMPILED
 
 
+def compiles() -> bool:
+    """Whether compiled code serves the CPU; not where ``LEARNGN_KERNELS`` names something else."""
+    return _forced() == "auto"
+
+
 @lru_cache(maxsize=1)
 def _on_gpu() -> Kernels:
     if find_spec("triton") is None:
@@ -79,6 +86,18 @@ def in_use() -> dict[str, str]:
     return {
         device: name if name == "torch" else f"{name} (PyTorch where differentiated)" for device, name in found.items()
     }
+
+
+def cache_folder() -> str:
+    """Where compiled kernels of the CPU are kept between runs, for people."""
+    if not compiles():
+        return f"not used ({_VARIABLE}={_forced()})"
+    from learngn.kernels._cpu_cache import places
+
+    found = places()
+    if found.folder is None:
+        return f"none ({found.problem})"
+    return str(found.folder) if found.problem is None else f"{found.folder} ({found.problem})"
 
 
 def _forced() -> str:

@@ -9,19 +9,27 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from functools import lru_cache, partial
+from functools import lru_cache
 from typing import Any
 
 import torch
 from numba import njit
 
+from learngn.kernels._cpu_cache import kept
+
 _ENOUGH = 2**17  # values that are worth a thread
 _SHARES = 2  # of a loop, for each of its threads
+
+
+def _compile(**options: Any) -> Any:
+    """Decorator of functions that are compiled when they are called, and kept on the disk."""
+    decorate = njit(nogil=True, error_model="numpy", **options)
+    return lambda function: kept(decorate(function))
+
 
 # No fast-math: a function may end in several copies, its own and one in each of its callers, that are made into vector
 # instructions differently. Where we alone fuse products (`fma`) and order sums all of them give the same bits, on every
 # processor. Dividing by zero gives infinity: an exception would be a branch in every loop.
-_compile: Any = partial(njit, cache=True, nogil=True, error_model="numpy")
 compiled = _compile()
 # Parts of a loop. They count no references to arrays: threads would wait for each other at every slice of an array that
 # they share. So they cannot make arrays.

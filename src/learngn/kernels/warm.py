@@ -11,6 +11,7 @@ import platform
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from itertools import cycle
 from pathlib import Path
 
@@ -18,6 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from learngn import kernels
 from learngn._version import __version__
 from learngn.kernels.interface import Coarsening
 from learngn.kernels.taps import area_taps, linear_taps
@@ -63,8 +65,8 @@ def jobs(ndim: int) -> list[Callable[[], object]]:
 
 
 def is_cold(ndim: int) -> bool:
-    """Whether nothing has been compiled for this processor and this number of dimensions yet."""
-    return not _mark(ndim).exists()
+    """Whether compiled kernels are used, and have not been compiled for this processor and `ndim` dimensions yet."""
+    return kernels.compiles() and not any(mark.exists() for mark in _marks(ndim))
 
 
 def compile_all(ndim: int, processes: int | None = None) -> None:
@@ -76,6 +78,12 @@ def compile_all(ndim: int, processes: int | None = None) -> None:
     processes : int, optional
         At once; by default as many as there are processors.
     """
+    from learngn.kernels import _cpu_cache
+
+    _cpu_cache.announce()
+    folder = _cpu_cache.places().folder
+    if folder is None:  # what another process compiles would be lost
+        return
     command = [sys.executable, "-m", "learngn.kernels.warm", str(ndim)]
     count = max(1, min(processes or os.cpu_count() or 1, len(jobs(ndim))))
     running = [
@@ -83,25 +91,30 @@ def compile_all(ndim: int, processes: int | None = None) -> None:
         for part in range(count)
     ]
     done = [process.wait() == 0 for process in running]
-    if all(done):
-        try:
-            _mark(ndim).touch()
-        except OSError:  # a folder that cannot be written: Numba keeps its files elsewhere, and they serve as well
-            return
+    # A disk that is full by now has not kept them.
+    if all(done) and _cpu_cache.unusable(folder) is None:
+        with suppress(OSError):
+            (folder / _mark(ndim)).touch()
 
 
 def load(ndim: int) -> None:
     """Load what has been compiled for images of `ndim` dimensions: beside other work, while a file is read."""
+    if not kernels.compiles():
+        return
     for job in jobs(ndim):
         job()
 
 
-def _mark(ndim: int) -> Path:
-    """A file that stands beside what Numba keeps, and goes with it."""
-    from learngn.kernels._cpu_sampling import warp_linear
+def _mark(ndim: int) -> str:
+    """Name of a file that stands beside the compiled kernels, and goes with them."""
+    return f"compiled_{ndim}d_{__version__}_{platform.machine()}"
 
-    folder = Path(warp_linear.compiled.stats.cache_path)  # type: ignore[attr-defined]
-    return folder / f"compiled_{ndim}d_{__version__}_{platform.machine()}"
+
+def _marks(ndim: int) -> list[Path]:
+    """Where that file may be."""
+    from learngn.kernels._cpu_cache import places
+
+    return [folder / _mark(ndim) for folder in places().readable]
 
 
 def _tensor(channels: int, shape: Sequence[int]) -> Tensor:
