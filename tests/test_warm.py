@@ -1,14 +1,13 @@
 """Compiling ahead: it covers what a registration uses."""
 
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from learngn.grid import Grid
 from learngn.image import Image
-from learngn.kernels import warm
+from learngn.kernels import _cpu_cache, warm
 from learngn.kernels._cpu_threads import Loop
 from learngn.registration import register
 from learngn.settings import default_settings
@@ -48,7 +47,10 @@ def test_shares_cover_all_jobs_once(monkeypatch):
 
 
 def test_marked_when_done(monkeypatch, tmp_path):
-    monkeypatch.setattr(warm, "_mark", lambda ndim: Path(tmp_path / f"{ndim}"))
+    here, elsewhere = tmp_path / "here", tmp_path / "shipped"
+    here.mkdir()
+    elsewhere.mkdir()
+    monkeypatch.setattr(_cpu_cache, "places", lambda: _cpu_cache.Places(here, (here, elsewhere), None))
     monkeypatch.setattr(warm.subprocess, "Popen", lambda *_, **__: Finished(0))
     assert warm.is_cold(2)
     warm.compile_all(2, 2)
@@ -57,6 +59,15 @@ def test_marked_when_done(monkeypatch, tmp_path):
     monkeypatch.setattr(warm.subprocess, "Popen", lambda *_, **__: Finished(1))
     warm.compile_all(3, 2)
     assert warm.is_cold(3)
+    (elsewhere / warm._mark(3)).touch()  # in a folder that cannot be written
+    assert not warm.is_cold(3)
+
+
+def test_no_process_compiles_what_cannot_be_kept(monkeypatch, tmp_path):
+    monkeypatch.setattr(_cpu_cache, "places", lambda: _cpu_cache.Places(None, (tmp_path,), "nothing can be written"))
+    monkeypatch.setattr(warm.subprocess, "Popen", lambda *_, **__: pytest.fail("started"))
+    warm.compile_all(2, 2)
+    assert warm.is_cold(2)
 
 
 class Finished:

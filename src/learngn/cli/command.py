@@ -15,9 +15,10 @@ class Command(TyperCommand):
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         # typer prints help texts as Rich's markup, for which a unit in brackets is a style.
-        for owner in (self, *self.params):
+        shown: list[Any] = [self, *self.params]
+        for owner in shown:
             if text := getattr(owner, "help", None):
-                owner.help = escape(text)  # type: ignore[union-attr]
+                owner.help = escape(text)
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command."""

@@ -32,7 +32,7 @@ from numba.core.caching import (
 )
 
 _LOG = logging.getLogger("learngn")
-ROOM = 100_000_000  # bytes that must be free: several times what is kept
+ROOM = 50_000_000  # bytes that must be free: several times what is kept
 
 
 @dataclass(frozen=True)
@@ -57,8 +57,8 @@ class Places:
 @lru_cache(maxsize=1)
 def places() -> Places:
     """Folders of compiled kernels: of ``NUMBA_CACHE_DIR``, beside the source, of the user, or a temporary one."""
-    locators = [InTreeCacheLocator, UserWideCacheLocator]
-    if config.CACHE_DIR:
+    locators: list[Any] = [InTreeCacheLocator, UserWideCacheLocator]
+    if getattr(config, "CACHE_DIR", None):
         locators.insert(0, UserProvidedCacheLocator)
     usual = [Path(locator(places.__wrapped__, __file__).get_cache_path()) for locator in locators]
     problems = []
@@ -138,7 +138,7 @@ class _Locator(UserProvidedCacheLocator):
 
 
 class _Files(CompileResultCacheImpl):
-    _locator_classes = (_Locator,)
+    _locator_classes = [_Locator]  # noqa: RUF012
 
 
 class _KernelCache(FunctionCache):
