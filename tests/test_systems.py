@@ -97,7 +97,7 @@ def test_the_commands(elsewhere, tmp_path):
     done = elsewhere("-m", "learngn", "register", *scans, "-o", result, *fast, "--json", "--no-report")
     assert json.loads(done.stdout)["peak_memory_mb"] > 50
     warped = tmp_path / "warped.nii.gz"
-    elsewhere("-m", "learngn", "apply", scans[1], "-t", result / "displacement.nii.gz", "-o", warped)
+    elsewhere("-m", "learngn", "apply", scans[1], "-t", result / "displacement.nii.gz", "-r", scans[0], "-o", warped)
     assert warped.is_file()
     assert not list(tmp_path.rglob(".learngn*"))
 
