@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from learngn.prealign import _upright_grid, prealign
 from scipy.spatial.transform import Rotation
 
 from learngn import sampling
@@ -15,7 +16,6 @@ from learngn.image import Image
 from learngn.optimise import FAMILIES, PoseSearch
 from learngn.optimise.extents import Surroundings, around, check_extents
 from learngn.phantom import abdomen
-from learngn.prealign import _upright_grid, prealign
 
 
 def whole(shape, side):
