@@ -10,6 +10,7 @@ from learngn.grid import Grid
 from learngn.io.files import named, read_file, suffix_of, write_file
 from learngn.io.itk_transforms import ITK_SUFFIXES, field_from_sitk, field_to_sitk, parts_of, read_itk, write_itk
 from learngn.io.learn2reg import read_learn2reg, write_learn2reg
+from learngn.io.matrices import read_text_transform, text_format
 from learngn.transform import DisplacementField, Transform
 
 FIELD_SUFFIXES = (".nii.gz", ".nii", ".mha", ".mhd", ".nrrd")
@@ -25,7 +26,9 @@ def read_transform(path: str | Path, *, fixed: Grid | None = None, moving: Grid 
     path : Path
         - ``.nii.gz``, ``.nii``, ``.mha``, ``.mhd``, ``.nrrd``: a displacement in LPS mm, as ITK, ANTs and Slicer have
           it. NIfTI must say so by its intent, 1007 (LPS) or 1006 (RAS).
-        - ``.h5``, ``.hdf5``, ``.tfm``, ``.txt``, ``.mat``: ITK transforms.
+        - ``.h5``, ``.hdf5``, ``.tfm``, ``.txt``, ``.mat``: ITK transforms, ANTs' among them.
+        - Text of FreeSurfer (``.lta``, RAS to RAS) and elastix (parameters of linear transforms), whatever the suffix.
+          Matrices of greedy and FSL cannot be told from each other: :func:`read_matrix` reads them.
         - ``.npz``: a displacement of Learn2Reg. Its ``.nii.gz`` files cannot be told from other stacks of volumes:
           :func:`read_learn2reg` reads them.
     fixed : Grid, optional
@@ -40,6 +43,9 @@ def read_transform(path: str | Path, *, fixed: Grid | None = None, moving: Grid 
     """
     path = Path(path)
     suffix = suffix_of(path)
+    kind = None if suffix in (*FIELD_SUFFIXES, ".npz") else text_format(path)
+    if kind is not None:
+        return read_text_transform(path, kind)
     if suffix in ITK_SUFFIXES:
         return read_itk(path, fixed)
     if suffix in FIELD_SUFFIXES:
@@ -53,7 +59,7 @@ def read_transform(path: str | Path, *, fixed: Grid | None = None, moving: Grid 
         raise TransformError(
             f"transform {path}",
             f"the suffix {suffix!r}",
-            f"one of {', '.join(_SUFFIXES)}",
+            f"one of {', '.join(_SUFFIXES)}, or text of FreeSurfer or elastix",
             "convert or rename the file",
         )
     if fixed is None:
