@@ -29,8 +29,7 @@ class LearnGNError(Exception):
         self.what, self.got, self.expected, self.remedy = what, got, expected, remedy
         shown = got if len(got) <= _LONGEST else f"{got[:_LONGEST]}..."
         message = f"{what}: got {shown}, expected {expected}; {remedy}"
-        line = " ".join(message.split())
-        super().__init__("".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line))
+        super().__init__(_one_line(message))
 
     def __reduce__(self) -> tuple[type[LearnGNError], tuple[str, str, str, str]]:
         """Let errors travel between processes."""
@@ -87,3 +86,24 @@ class TrainingError(LearnGNError):
 
 class ClusterError(LearnGNError):
     """Workers cannot be started or reached, or their scheduler is lost."""
+
+
+class HeaderWarning(UserWarning):
+    """What an image's header says is contradictory, incomplete or rounded; the image is read all the same.
+
+    Parameters
+    ----------
+    what : str
+        The image, in the user's terms.
+    said : str
+        What its header says, and what is made of it.
+    """
+
+    def __init__(self, what: str, said: str) -> None:
+        super().__init__(_one_line(f"{what}: {said}"))
+
+
+def _one_line(message: str) -> str:
+    """A message on one line, with what a terminal would obey escaped."""
+    line = " ".join(message.split())
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line)

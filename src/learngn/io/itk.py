@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 import threading
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from typing import Any
@@ -13,7 +15,7 @@ import SimpleITK as sitk
 import torch
 from numpy.typing import NDArray
 
-from learngn.errors import GeometryError, ImageError, LabelError, ShapeError
+from learngn.errors import GeometryError, HeaderWarning, ImageError, LabelError, ShapeError
 from learngn.grid import FloatArray, Grid
 from learngn.image import Image
 
@@ -23,6 +25,8 @@ AnyArray = NDArray[Any]
 ITK_FAILURES = (RuntimeError, MemoryError, UnicodeError)
 
 _STDERR = 2
+_POINTER = re.compile(r"\w+ ?\(0x[0-9a-f]+\): ?")  # "NiftiImageIO (0x55c9e8a0): ", an address that tells a user nothing
+_LUMINANCE = (0.299, 0.587, 0.114)  # weights of red, green and blue, ITU-R BT.601
 # What may be a scan [mm]: from molecules to landscapes. Beyond that arithmetic ends.
 _FINEST, _COARSEST, _FARTHEST = 1e-7, 1e6, 1e9
 
@@ -76,15 +80,18 @@ def put_on_grid(image: Any, grid: Grid) -> None:
     image.SetDirection(direction.ravel().tolist())
 
 
-def from_sitk(image: Any, labels: bool = False) -> Image:
+def from_sitk(image: Any, labels: bool = False, what: str = "image") -> Image:
     """Turn a SimpleITK image into ours.
 
     Parameters
     ----------
     image : SimpleITK.Image
-        2D or 3D, one value a voxel. Further axes of length 1 are left out; colour is taken if it is grey.
+        2D or 3D, one value a voxel. Further axes of length 1 are left out; of colours the luminance is taken, with a
+        :class:`HeaderWarning`.
     labels : bool
         Whether the values name classes.
+    what : str
+        Name of it in warnings.
 
     Returns
     -------
@@ -94,7 +101,7 @@ def from_sitk(image: Any, labels: bool = False) -> Image:
     Raises
     ------
     ImageError
-        If it has colours, vectors, complex values, or more than three dimensions.
+        If it has vectors, complex values, colours where labels are asked for, or more than three dimensions.
     LabelError
         If a label map holds something else than whole numbers.
     """
@@ -106,7 +113,7 @@ def from_sitk(image: Any, labels: bool = False) -> Image:
         )
     values = np.asarray(sitk.GetArrayViewFromImage(image))
     if image.GetNumberOfComponentsPerPixel() > 1:
-        values = _grey(values)
+        values = _grey(values, labels, what)
     if np.iscomplexobj(values):
         raise ImageError("image", "complex values", "real ones", "take the magnitude first")
     values = values.T
@@ -137,6 +144,37 @@ def to_sitk(image: Image) -> Any:
     result = sitk.GetImageFromArray(np.ascontiguousarray(array.T))
     put_on_grid(result, image.grid)
     return result
+
+
+def stored_type(image: Any) -> str | None:
+    """Integer type of a SimpleITK image's values, such as ``"int16"``; None for floating point, colours and others.
+
+    Types of 64 bits are given as the type of 32 bits: values are held as float32.
+    """
+    if image.GetNumberOfComponentsPerPixel() != 1:
+        return None
+    kind = np.asarray(sitk.GetArrayViewFromImage(image)).dtype
+    if kind.kind not in "iu":
+        return None
+    return kind.name.replace("64", "32")
+
+
+def to_file(image: Image) -> Any:
+    """Turn an image of ours into a SimpleITK image as files hold it: a scan in the integer type of its file, rounded.
+
+    Values beyond what this type can hold become the nearest that it can. Raises as :func:`to_sitk` does.
+    """
+    result = to_sitk(image)
+    if image.labels or image.stored is None:
+        return result
+    values, limits = sitk.GetArrayViewFromImage(result), np.iinfo(image.stored)
+    # Float32 has every value of 16 bits; the largest ones of 32 bits it would round up, out of their type.
+    whole = values.astype(np.float32 if limits.bits <= 16 else np.float64)
+    np.rint(whole, out=whole)
+    np.nan_to_num(whole, copy=False, nan=0.0)
+    rounded = sitk.GetImageFromArray(whole.clip(limits.min, limits.max, out=whole).astype(image.stored))
+    rounded.CopyInformation(result)
+    return rounded
 
 
 def label_values(values: AnyArray) -> AnyArray:
@@ -201,15 +239,28 @@ def reason(error: Exception) -> str:
     if isinstance(error, UnicodeError):
         return "content that is no text"
     said = str(error).strip().splitlines() or ["not enough memory"]
-    return said[-1].rpartition("ERROR: ")[2].strip()
+    return _POINTER.sub("", said[-1].rpartition("ERROR: ")[2].strip())
 
 
-def _grey(values: AnyArray) -> AnyArray:
-    """The one channel of a grey picture stored as colour, shape (..., C) to (...); transparency is left out."""
-    colours = values[..., :3] if values.shape[-1] > 2 else values[..., :1]
+def luminance(colours: AnyArray) -> NDArray[np.float32]:
+    """Grey of colours, shape (..., 3 or 4) to (...): the luminance of ITU-R BT.601; transparency is left out.
+
+    Colours whose channels are equal keep their value exactly.
+    """
+    red, green, blue = (colours[..., channel].astype(np.float64) for channel in range(3))
+    return np.asarray(green + _LUMINANCE[0] * (red - green) + _LUMINANCE[2] * (blue - green), dtype=np.float32)
+
+
+def _grey(values: AnyArray, labels: bool, what: str) -> AnyArray:
+    """One value a voxel of a picture, shape (..., C) to (...)."""
     is_picture = values.dtype in (np.uint8, np.uint16) and values.shape[-1] <= 4
-    if not is_picture or not (colours == colours[..., :1]).all():
+    colours = values[..., :3] if values.shape[-1] > 2 else values[..., :1]
+    is_grey = is_picture and bool((colours == colours[..., :1]).all())
+    if not is_picture or (labels and not is_grey):
         raise ImageError(
             "image", f"{values.shape[-1]} values a voxel", "one", "convert it to grey, or write each channel to a file"
         )
-    return np.asarray(colours[..., 0])
+    if is_grey:
+        return np.asarray(colours[..., 0])
+    warnings.warn(HeaderWarning(what, "colours, of which the luminance is taken"), stacklevel=3)
+    return luminance(colours)

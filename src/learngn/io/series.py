@@ -12,7 +12,7 @@ import SimpleITK as sitk
 from learngn.errors import ImageError, LearnGNError, OutputError
 from learngn.image import Image
 from learngn.io.files import named, read_file, read_header, suffix_of, write_file
-from learngn.io.itk import from_sitk, to_sitk
+from learngn.io.itk import from_sitk, stored_type, to_file
 
 _SUFFIXES = (".nii.gz", ".nii")
 
@@ -66,7 +66,7 @@ def read_frames(path: str | Path, labels: bool = False) -> Iterator[Image]:
             last = index if frame.GetDimension() == 4 else 0
             frame = frame[(slice(None),) * (frame.GetDimension() - 1) + (last,)]
         try:
-            yield replace(from_sitk(frame, labels), path=path)
+            yield replace(from_sitk(frame, labels), path=path, stored=None if labels else stored_type(frame))
         except LearnGNError as error:
             raise named(error, path) from None
 
@@ -96,7 +96,7 @@ def write_frames(images: Iterable[Image], path: str | Path, step: float | None =
             "one of .nii.gz, .nii for a series",
             "rename the output",
         )
-    frames: list[Any] = [to_sitk(image) for image in images]
+    frames: list[Any] = [to_file(image) for image in images]
     if not frames or len({frame.GetSize() for frame in frames}) != 1 or frames[0].GetDimension() != 3:
         raise OutputError(
             f"output {path}", f"{len(frames)} volumes", "at least one, in 3D and on one grid", "check the series"
