@@ -56,7 +56,7 @@ def test_channels_round_trip(name, dtype, count, tmp_path):
 
 
 def test_what_is_no_picture(tmp_path):
-    grid = Grid.from_spacing((4, 3), 1.0)
+    grid = Grid.from_spacing((4, 3), 1.0, (0, 0), -np.eye(2))
     one = Image(torch.zeros((1, 1, 4, 3)), grid, stored="uint8")
     with pytest.raises(OutputError, match="2 channels, expected 3 or 4"):
         write_colour([one, one], tmp_path / "a.png")
