@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from learngn.errors import LabelError, LandmarkError
+from learngn.errors import LandmarkError
 from learngn.evaluation.batch import Progress, find_field, score_all
 from learngn.evaluation.learn2reg import score
 from learngn.evaluation.scores import PairScores
 from learngn.grid import FloatArray, Grid
 from learngn.image import Image
-from learngn.io import Dataset, Pair, Subject, read_grid, read_image, read_landmarks, read_learn2reg
+from learngn.io import Dataset, Pair, Subject, labels_on, read_grid, read_image, read_landmarks, read_learn2reg
 from learngn.transform import Transform
 
 
@@ -95,12 +95,7 @@ def _score_file(pair: Pair, folder: Path) -> PairScores:
 def _on_grid(path: Path | None, grid: Grid, what: str) -> Image | None:
     if path is None:
         return None
-    image = read_image(path, labels=True)
-    if not image.grid.same_space(grid):
-        raise LabelError(
-            f"{what}, {path}", f"a grid of {image.grid}", f"the scan's, {grid}", "resample the labels to their scan"
-        )
-    return image
+    return labels_on(read_image(path, labels=True), grid, what)
 
 
 def _landmarks(fixed: Subject, moving: Subject, grids: tuple[Grid, Grid]) -> tuple[FloatArray, FloatArray] | None:

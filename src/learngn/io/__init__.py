@@ -13,6 +13,7 @@ from learngn.io.documents import parse_json
 from learngn.io.images import read_grid, read_image, write_image
 from learngn.io.itk import from_sitk, to_sitk
 from learngn.io.itk_transforms import to_itk
+from learngn.io.labels_on import labels_on
 from learngn.io.landmarks import Landmarks, is_landmarks, read_landmarks, write_landmarks
 from learngn.io.learn2reg import read_learn2reg, read_voxels, write_learn2reg, write_voxels
 from learngn.io.matrices import read_matrix
@@ -38,6 +39,7 @@ __all__ = [
     "from_sitk",
     "is_colour",
     "is_landmarks",
+    "labels_on",
     "parse_json",
     "read_channels",
     "read_colour",
