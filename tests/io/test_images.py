@@ -107,10 +107,10 @@ def test_a_series_of_one_volume_is_a_volume(tmp_path):
     assert from_sitk(sitk.Image([4, 5, 6, 1], sitk.sitkUInt8)).grid.shape == (4, 5, 6)
 
 
-def test_the_grid_of_several_volumes(tmp_path):
+def test_several_volumes_are_not_one_scan(tmp_path):
     nibabel.save(nibabel.Nifti1Image(np.ones((4, 5, 6, 2), np.float32), np.eye(4)), tmp_path / "a.nii")
     with pytest.raises(ImageError, match=r"a\.nii.*4 dimensions"):
-        read_grid(tmp_path / "a.nii")
+        read_image(tmp_path / "a.nii")
 
 
 def test_a_volume_of_one_slice_stays_a_volume(tmp_path):

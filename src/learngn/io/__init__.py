@@ -17,6 +17,7 @@ from learngn.io.learn2reg import read_learn2reg, read_voxels, write_learn2reg, w
 from learngn.io.modules import read_module
 from learngn.io.pairs import choose_pairs, subjects
 from learngn.io.scores import Scores, find_scores, read_channels, read_scores
+from learngn.io.series import frame_count, frame_step, read_frames, write_frames
 from learngn.io.transforms import read_transform, write_transform
 
 __all__ = [
@@ -30,10 +31,13 @@ __all__ = [
     "choose_pairs",
     "find_scores",
     "find_subject",
+    "frame_count",
+    "frame_step",
     "from_sitk",
     "parse_json",
     "read_channels",
     "read_dataset",
+    "read_frames",
     "read_grid",
     "read_image",
     "read_label_names",
@@ -48,6 +52,7 @@ __all__ = [
     "temporary_folder",
     "to_itk",
     "to_sitk",
+    "write_frames",
     "write_image",
     "write_json",
     "write_landmarks",

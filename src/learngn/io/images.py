@@ -52,7 +52,10 @@ def read_image(path: str | Path, *, labels: bool = False) -> Image:
 
 
 def read_grid(path: str | Path) -> Grid:
-    """Read where an image lies: of a file the header alone. Raises as :func:`read_image` does."""
+    """Read where an image lies: of a file the header alone. Raises as :func:`read_image` does.
+
+    Of a series of volumes (4D) it is the grid that all of them share.
+    """
     path = Path(path)
     check_exists(path, "image", ImageError)
     if path.is_dir():
@@ -60,7 +63,7 @@ def read_grid(path: str | Path) -> Grid:
     header = read_header(path)
     check_size(path, header, "image", ImageError)  # whoever asks for a grid will fill it
     try:
-        return grid_of(header)
+        return grid_of(header, series=True)
     except LearnGNError as error:
         raise named(error, path) from None
 

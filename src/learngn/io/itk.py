@@ -32,7 +32,7 @@ def lps(ndim: int) -> FloatArray:
     return np.diag([-1.0, -1.0, 1.0][:ndim])
 
 
-def grid_of(header: Any) -> Grid:
+def grid_of(header: Any, *, series: bool = False) -> Grid:
     """Grid of a SimpleITK image, or of a reader that has read a header.
 
     Raises
@@ -43,7 +43,7 @@ def grid_of(header: Any) -> Grid:
         If it has more than three dimensions; further axes of length 1 are left out.
     """
     size = header.GetSize()
-    if any(n != 1 for n in size[3:]):
+    if any(n != 1 for n in size[4 if series else 3 :]):
         raise ImageError("image", f"{len(size)} dimensions, {size}", "a 2D or 3D scan", "extract one volume")
     ndim = min(len(size), 3)
     direction = np.asarray(header.GetDirection()).reshape(len(size), len(size))[:ndim, :ndim]
