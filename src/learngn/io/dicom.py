@@ -9,8 +9,8 @@ import numpy as np
 import SimpleITK as sitk
 
 from learngn.errors import ImageError
-from learngn.io.itk import ITK_FAILURES, quietly, reason
-from learngn.io.limits import check_memory, size_of
+from learngn.io.itk import ITK_FAILURES, quietly, reason, size_of
+from learngn.io.limits import check_memory
 
 _POSITION, _SERIES_NUMBER, _DESCRIPTION = "0020|0032", "0020|0011", "0008|103e"
 

@@ -12,9 +12,20 @@ import SimpleITK as sitk
 from learngn.errors import ImageError, LearnGNError
 from learngn.grid import Grid
 from learngn.image import Image
-from learngn.io.files import check_exists, named, read_file, read_header, suffix_of, write_file
-from learngn.io.itk import from_sitk, grid_of, to_sitk
-from learngn.io.limits import check_size
+from learngn.io.atomic import atomic_path
+from learngn.io.files import (
+    NIFTI_SUFFIXES,
+    check_exists,
+    check_output,
+    named,
+    read_file,
+    read_header,
+    suffix_of,
+    write_file,
+)
+from learngn.io.itk import to_sitk
+from learngn.io.nifti_writer import write_nifti
+from learngn.io.source import values_to_write
 
 
 def read_image(path: str | Path, *, labels: bool = False) -> Image:
@@ -23,8 +34,8 @@ def read_image(path: str | Path, *, labels: bool = False) -> Image:
     Parameters
     ----------
     path : Path
-        NIfTI, MetaImage, NRRD, TIFF, PNG or DICOM file, or a folder that holds one series of DICOM slices. Where a file
-        has no voxel size, it is 1 mm.
+        NIfTI, MGH, MetaImage, NRRD, TIFF, PNG or DICOM file, or a folder that holds one series of DICOM slices. Where
+        a file has no voxel size, it is 1 mm.
     labels : bool
         Whether the values name classes.
 
@@ -42,11 +53,17 @@ def read_image(path: str | Path, *, labels: bool = False) -> Image:
         If a label map holds something else than whole numbers.
     GeometryError
         If its header makes no sense.
+
+    Warns
+    -----
+    HeaderWarning
+        Where the header contradicts itself (sform and qform), does not say where the image lies, or has axes that are
+        noticeably rounded.
     """
     path = Path(path)
     source = read_file(path)
     try:
-        return replace(from_sitk(source, labels), path=path)
+        return replace(source.image(labels), path=path)
     except LearnGNError as error:
         raise named(error, path) from None
 
@@ -61,9 +78,9 @@ def read_grid(path: str | Path) -> Grid:
     if path.is_dir():
         return read_image(path).grid
     header = read_header(path)
-    check_size(path, header, "image", ImageError)  # whoever asks for a grid will fill it
     try:
-        return grid_of(header, series=True)
+        header.check_series()
+        return header.grid
     except LearnGNError as error:
         raise named(error, path) from None
 
@@ -84,6 +101,12 @@ def write_image(image: Image, path: str | Path) -> None:
         If the format is unknown or does not keep the image's position, or the file cannot be written.
     """
     path = Path(path)
+    check_output(path)
+    if suffix_of(path) in NIFTI_SUFFIXES:
+        values = values_to_write(image)
+        with atomic_path(path) as temporary:
+            write_nifti(temporary, image.grid.shape, values.dtype, image.grid, [values])
+        return
     result = to_sitk(image)
     write_file(_rounded(result) if suffix_of(path) == ".png" else result, path)
 
