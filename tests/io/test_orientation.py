@@ -11,7 +11,7 @@ import torch
 from learngn import Affine, DisplacementField, Grid, Image
 from learngn.errors import GeometryError, ImageError, header_warnings
 from learngn.interop import as_image
-from learngn.io import read_grid, read_image, read_transform, write_transform
+from learngn.io import field_suffix, read_grid, read_image, read_transform, write_transform
 
 DATA = np.arange(20 * 24 * 16, dtype=np.float32).reshape(20, 24, 16)
 SCANNER = np.array([[2.0, 0, 0, -20], [0, 2, 0, -30], [0, 0, 3, 10], [0, 0, 0, 1]])
@@ -180,6 +180,19 @@ def test_every_grid_can_be_written(kind, suffix, tmp_path, rng):
     again = read_transform(tmp_path / f"b{suffix}")
     assert again.grid.same_space(grid, tolerance=1e-3)
     torch.testing.assert_close(again.data, field.data, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("kind", GRIDS)
+def test_itk_reads_the_field_of_every_grid_under_its_suffix(kind, tmp_path, rng):
+    grid = GRIDS[kind]
+    field = DisplacementField(torch.from_numpy(rng.normal(size=(1, grid.ndim, *grid.shape)).astype(np.float32)), grid)
+    path = tmp_path / f"a{field_suffix(grid)}"
+    write_transform(field, path)
+    theirs = sitk.DisplacementFieldTransform(sitk.ReadImage(str(path), sitk.sitkVectorFloat64))
+    flip = np.array([-1, -1, 1])[: grid.ndim]
+    point = grid.index_to_world([n // 2 for n in grid.shape])
+    moved = np.array(theirs.TransformPoint((point * flip).tolist())) * flip
+    np.testing.assert_allclose(moved, field.map_points(point[None])[0], atol=1e-4)
 
 
 def test_a_volume_that_is_sheared_is_warped_where_nibabel_has_it(tmp_path):

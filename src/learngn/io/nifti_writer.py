@@ -17,7 +17,7 @@ from learngn.grid import Grid
 from learngn.io.geometry import is_sheared, volume_affine
 from learngn.io.gzip_stream import BLOCK
 
-_LARGEST = 2**15 - 1  # voxels along an axis of NIfTI-1
+LARGEST = 2**15 - 1  # voxels along an axis of NIfTI-1
 _SCANNER = 1
 
 
@@ -100,7 +100,7 @@ def _write_header(
     step: float | None = None,
 ) -> None:
     nibabel: Any = import_module("nibabel")
-    kind = nibabel.Nifti1Header if max(shape) <= _LARGEST else nibabel.Nifti2Header
+    kind = nibabel.Nifti1Header if max(shape) <= LARGEST else nibabel.Nifti2Header
     header = kind()
     header.set_data_dtype(dtype)
     header.set_data_shape(tuple(int(n) for n in shape))

@@ -10,6 +10,7 @@ from learngn.errors import LearnGNError, OutputError, TransformError
 from learngn.grid import Grid
 from learngn.io.atomic import atomic_path
 from learngn.io.files import NIFTI_SUFFIXES, check_output, named, read_file, suffix_of, write_file
+from learngn.io.geometry import is_sheared
 from learngn.io.itk_transforms import (
     ITK_SUFFIXES,
     field_from_vectors,
@@ -21,7 +22,7 @@ from learngn.io.itk_transforms import (
 )
 from learngn.io.learn2reg import read_learn2reg, write_learn2reg
 from learngn.io.nifti import RAS_VECTOR, VECTOR
-from learngn.io.nifti_writer import write_nifti
+from learngn.io.nifti_writer import LARGEST, write_nifti
 from learngn.io.source import Source
 from learngn.transform import DisplacementField, Transform
 
@@ -103,7 +104,8 @@ def write_transform(
 
     Notes
     -----
-    ITK's displacements are zero outside their grid; all voxels of the reference are inside.
+    ITK's displacements are zero outside their grid; all voxels of the reference are inside. Of one slice or on sheared
+    axes, ITK does not read NIfTI as it is meant: :func:`field_suffix` names a format that all programs read.
     """
     path = Path(path)
     suffix = suffix_of(path)
@@ -126,6 +128,17 @@ def write_transform(
         raise OutputError(
             f"output {path}", f"the suffix {suffix!r}", f"one of {', '.join(_SUFFIXES)}", "rename the output"
         )
+
+
+def field_suffix(grid: Grid) -> str:
+    """Return the suffix under which a displacement on a grid is read alike by every program: NIfTI's where it can be.
+
+    ITK takes a NIfTI field of one slice for a 2D image, refuses sheared axes in NIfTI, and reads no NIfTI-2, which has
+    room for longer axes; MetaImage keeps all of them.
+    :func:`write_transform` writes NIfTI for such grids too, which nibabel and :func:`read_transform` read.
+    """
+    one_slice = grid.ndim == 3 and grid.shape[2] == 1
+    return ".mha" if one_slice or is_sheared(grid) or max(grid.shape) > LARGEST else ".nii.gz"
 
 
 def _own_grid(transform: Transform, path: Path) -> Grid:
