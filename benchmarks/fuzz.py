@@ -16,6 +16,7 @@ import sys
 import tempfile
 import time
 import traceback
+import warnings
 from collections import Counter
 from collections.abc import Callable
 from multiprocessing.connection import Connection
@@ -25,7 +26,7 @@ from typing import Any
 import numpy as np
 from malformed import GRID, Spoiler, spoilers, write_samples
 
-from learngn.errors import LearnGNError
+from learngn.errors import HeaderWarning, LearnGNError
 
 SLOW = 20.0  # [s]
 MEMORY = 8 << 30  # [bytes] of addresses that a reader may take, libraries included
@@ -57,7 +58,8 @@ def readers() -> dict[str, tuple[tuple[str, ...], Callable[[Path, Path], Any]]]:
     from learngn.settings import read_settings
 
     volumes = tuple(f"{kind}{suffix}" for kind in ("scan", "labels") for suffix in (".nii", ".nii.gz", ".mha", ".nrrd"))
-    images = (*volumes, *volumes, "scan.mhd", "scan.raw", "plane.png", "plane.tif", "slice.dcm")
+    others = ("second.nii", "pair.hdr", "scan.mgh", "scan.mgz", "series.nii.gz")
+    images = (*volumes, *volumes, *others, "scan.mhd", "scan.raw", "plane.png", "plane.tif", "slice.dcm")
     fields = tuple(f"field{suffix}" for suffix in (".nii", ".nii.gz", ".mha", ".nrrd"))
     transforms = (*fields, "chain.h5", *(f"affine{suffix}" for suffix in (".tfm", ".txt", ".mat")))
 
@@ -77,6 +79,7 @@ def readers() -> dict[str, tuple[tuple[str, ...], Callable[[Path, Path], Any]]]:
         "read_image": (images, lambda path, good: io.read_image(image_of(path))),
         "read_image labels": (images, lambda path, good: io.read_image(image_of(path), labels=True)),
         "read_grid": (images, lambda path, good: io.read_grid(image_of(path))),
+        "read_frames": (("series.nii.gz", "scan.mgz", "scan.nrrd"), lambda path, good: list(io.read_frames(path))),
         "read_image folder": (("slice.dcm",), series),
         "read_transform": (transforms, lambda path, good: io.read_transform(path, fixed=GRID)),
         "read_learn2reg": ((f"{DISP}.nii.gz", f"{DISP}.npz"), lambda path, good: io.read_learn2reg(path, GRID, GRID)),
@@ -187,7 +190,13 @@ def judge(number: int, good: Path, scratch: Path, word: str) -> tuple[str, str, 
     case, source, spoil, read, rng = draw(number, good, word)
     folder = Path(tempfile.mkdtemp(dir=scratch))
     path = folder / source.name
-    partners = {".mhd": [".raw"], ".raw": [".mhd"], ".json": ["weights.safetensors"], ".safetensors": ["model.json"]}
+    partners = {
+        ".hdr": [".img"],
+        ".mhd": [".raw"],
+        ".raw": [".mhd"],
+        ".json": ["weights.safetensors"],
+        ".safetensors": ["model.json"],
+    }
     for partner in partners.get(source.suffix, []):
         other = source.with_suffix(partner) if partner.startswith(".") else source.with_name(partner)
         if other.is_file():
@@ -221,6 +230,7 @@ def work(numbers: Connection, good: Path, scratch: Path, word: str) -> None:
     """Judge what comes, in a process of its own."""
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    warnings.simplefilter("ignore", HeaderWarning)
     while (number := numbers.recv()) is not None:
         numbers.send(judge(number, good, scratch, word))
 

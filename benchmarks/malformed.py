@@ -8,12 +8,13 @@ import struct
 from collections.abc import Callable
 from pathlib import Path
 
+import nibabel
 import numpy as np
 import SimpleITK as sitk
 import torch
 
 from learngn import Affine, Composite, DisplacementField, Grid, Image
-from learngn.io import write_image, write_learn2reg, write_transform
+from learngn.io import write_frames, write_image, write_learn2reg, write_transform
 from learngn.learning.checkpoint import Checkpoint, write_checkpoint
 from learngn.model import LineariserConfig, Model, ModelConfig, write_model
 from learngn.settings import Settings, default_settings, write_settings
@@ -141,9 +142,9 @@ TEXT: tuple[Spoiler, ...] = (*COMMON, word, word, word)
 
 def spoilers(path: Path) -> tuple[Spoiler, ...]:
     """Ways to spoil a file."""
-    if path.name.endswith(".nii.gz"):
+    if path.name.endswith((".nii.gz", ".mgz")):
         return GZIP
-    if path.suffix in (".nii",):
+    if path.suffix in (".nii", ".mgh", ".hdr"):
         return NIFTI
     return TEXT if path.suffix not in (".png", ".tif", ".dcm", ".pt", ".npz", ".mat", ".h5", ".safetensors") else COMMON
 
@@ -160,6 +161,11 @@ def write_samples(folder: Path) -> None:
     for suffix in (".nii", ".nii.gz", ".mha", ".mhd", ".nrrd"):
         write_image(image, folder / f"scan{suffix}")
         write_image(labels, folder / f"labels{suffix}")
+    nibabel.save(nibabel.Nifti2Image(scan, GRID.affine), folder / "second.nii")
+    nibabel.save(nibabel.Nifti1Pair(scan, GRID.affine), folder / "pair.hdr")
+    for suffix in (".mgh", ".mgz"):
+        nibabel.save(nibabel.MGHImage(scan, GRID.affine), folder / f"scan{suffix}")
+    write_frames([image, image, image], folder / "series.nii.gz", 2.0)
     for suffix in (".png", ".tif"):
         write_image(plane, folder / f"plane{suffix}")
     sitk.WriteImage(sitk.GetImageFromArray(scan[:, :, 8].astype(np.int16)), str(folder / "slice.dcm"))

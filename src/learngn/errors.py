@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
 _LONGEST = 1000  # characters that a message quotes
 
 
@@ -101,6 +106,44 @@ class HeaderWarning(UserWarning):
 
     def __init__(self, what: str, said: str) -> None:
         super().__init__(_one_line(f"{what}: {said}"))
+
+
+@contextmanager
+def header_warnings(show: Callable[[str], None] | None = None) -> Iterator[list[str]]:
+    """Collect what is warned of about headers while the block runs, each message once.
+
+    Parameters
+    ----------
+    show : callable, optional
+        Takes each message when it comes. Without it, warnings are shown as they would be without the block.
+
+    Yields
+    ------
+    list of str
+        The messages so far.
+
+    Notes
+    -----
+    As :func:`warnings.catch_warnings`, which it uses, it changes the state of the process for as long as the block
+    takes.
+    """
+    messages: list[str] = []
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", HeaderWarning)
+        before = warnings.showwarning
+
+        def collect(message: Warning | str, category: type[Warning], *place: Any) -> None:
+            if not issubclass(category, HeaderWarning):
+                before(message, category, *place)
+            elif str(message) not in messages:
+                messages.append(str(message))
+                if show is None:
+                    before(message, category, *place)
+                else:
+                    show(str(message))
+
+        warnings.showwarning = collect  # type: ignore[assignment]
+        yield messages
 
 
 def _one_line(message: str) -> str:

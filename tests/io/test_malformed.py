@@ -17,7 +17,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from learngn import Affine, Grid, Image
-from learngn.errors import DatasetError, ImageError, LandmarkError, LearnGNError, SettingsError, TransformError
+from learngn.errors import (
+    DatasetError,
+    HeaderWarning,
+    ImageError,
+    LandmarkError,
+    LearnGNError,
+    SettingsError,
+    TransformError,
+)
 from learngn.io import (
     limits,
     read_dataset,
@@ -32,6 +40,9 @@ from learngn.io import (
 )
 from learngn.learning.files import read_config
 from learngn.settings import read_settings
+
+# Many of these headers can be read, with a warning.
+pytestmark = pytest.mark.filterwarnings("ignore::learngn.errors.HeaderWarning")
 
 GRID = Grid.from_spacing((6, 5, 4), (2.0, 1.0, 3.0))
 FEW = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
@@ -119,11 +130,8 @@ FIELDS = [
     ("huge sizes", 42, "<3h", (32767, 32767, 32767), "of"),
     ("no sizes", 40, "<h", (0,), "scan.nii"),
     ("eight axes", 40, "<h", (8,), "scan.nii"),
-    ("NaN voxel", 80, "<f", (float("nan"),), "pixdim"),
-    ("endless voxel", 80, "<f", (float("inf"),), "pixdim"),
     ("NaN axes", 280, "<f", (float("nan"),), "sform"),
     ("endless axes", 312, "<2f", (1e38, float("inf")), "sform"),
-    ("far away", 268, "<f", (1e30,), "qform"),
     ("wider values", 70, "<h", (64,), "bytes"),
     ("unknown values", 70, "<h", (9999,), "cannot read"),
     ("vectors of colours", 68, "<2h", (1007, 128), "vectors"),
@@ -133,6 +141,24 @@ FIELDS = [
     ("voxels behind the file", 108, "<f", (1e6,), "bytes"),
     ("another magic", 344, "4s", (b"abc\0",), "scan.nii"),
 ]
+
+
+QFORMS = [(80, float("nan")), (80, float("inf")), (80, -1.0), (268, 1e30), (256, 1e30), (260, float("nan"))]
+
+
+@pytest.mark.parametrize(("offset", "value"), QFORMS)
+@pytest.mark.parametrize("sform", [True, False])
+def test_a_qform_of_no_sense_counts_where_there_is_no_sform(sform, offset, value, good, tmp_path):
+    content = bytearray((good / "scan.nii").read_bytes())
+    struct.pack_into("<f", content, offset, value)
+    struct.pack_into("<h", content, 254, int(sform))
+    (tmp_path / "a.nii").write_bytes(content)
+    if sform:
+        with pytest.warns(HeaderWarning, match=r"a\.nii.*qform"):
+            assert read_image(tmp_path / "a.nii").grid == GRID
+    else:
+        with pytest.raises(ImageError, match=r"a\.nii.*qform"):
+            read_image(tmp_path / "a.nii")
 
 
 @pytest.mark.parametrize("suffix", [".nii", ".nii.gz"])

@@ -8,6 +8,7 @@ import typer
 from typer.core import TyperGroup
 
 from learngn._version import __version__
+from learngn.cli import console
 from learngn.cli.apply import apply
 from learngn.cli.benchmark import benchmark
 from learngn.cli.cohort import cohort
@@ -24,15 +25,25 @@ from learngn.cli.tune import tune
 from learngn.errors import LearnGNError
 
 MENDABLE, INTERRUPTED = 2, 130
+_QUIET = "learngn.quiet"
 
 
 class Program(TyperGroup):
-    """Commands whose users' errors are one line and status 2; everything else is a bug, with its traceback."""
+    """Commands whose users' errors are one line and status 2; everything else is a bug, with its traceback.
+
+    What is odd about the headers of images is one line as well, ``warning: ...`` on stderr.
+    """
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Keep whether the command is told to be quiet, which is the command's own option, for :meth:`invoke`."""
+        ctx.meta[_QUIET] = not {"-q", "--quiet"}.isdisjoint(args)
+        return super().parse_args(ctx, args)
 
     def invoke(self, ctx: Any) -> Any:
         """Run a command."""
         try:
-            return super().invoke(ctx)
+            with console.header_warnings(quiet=ctx.meta.get(_QUIET, False)):
+                return super().invoke(ctx)
         except LearnGNError as error:
             raise _end(f"error: {error}", MENDABLE) from None
         except BrokenPipeError:  # the reader of our output has gone: typer ends quietly

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from learngn import errors
+
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress
@@ -71,3 +73,14 @@ def warn(messages: list[str], quiet: bool) -> None:
     if not quiet:
         for message in messages:
             typer.echo(f"warning: {message}", err=True)
+
+
+@contextmanager
+def header_warnings(quiet: bool) -> Iterator[list[str]]:
+    """Print what is odd about the headers of images as it is found, each message once, unless quiet.
+
+    A command that writes its warnings to a file collects them with a block of its own,
+    :func:`learngn.errors.header_warnings`; they are printed all the same.
+    """
+    with errors.header_warnings(lambda message: warn([message], quiet)) as messages:
+        yield messages

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
@@ -11,10 +12,10 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from learngn.errors import ImageError, ShapeError
-from learngn.grid import FloatArray, Grid
+from learngn.errors import HeaderWarning, ImageError, ShapeError
 from learngn.image import Image
-from learngn.io.itk import label_values
+from learngn.io.geometry import flat_affine, placed
+from learngn.io.source import label_values
 
 
 def from_array(array: ArrayLike | Tensor, affine: ArrayLike, *, labels: bool = False) -> Image:
@@ -51,37 +52,10 @@ def from_array(array: ArrayLike | Tensor, affine: ArrayLike, *, labels: bool = F
     data = values.to(torch.float32) if whole is None else whole.to(values.device)
     matrix = np.asarray(affine.cpu() if isinstance(affine, Tensor) else affine, dtype=np.float64)
     data = data.clone() if isinstance(array, Tensor) and data.data_ptr() == array.data_ptr() else data
-    return Image(data.contiguous()[None, None], Grid(tuple(values.shape), flat_affine(matrix, values.ndim)), labels)
-
-
-def flat_affine(matrix: FloatArray, ndim: int) -> FloatArray:
-    """Affine of a 2D image, (3, 3), from that of a volume of one slice, (4, 4); others as they are.
-
-    Raises
-    ------
-    ImageError
-        If the slice does not lie in the world's x and y.
-    """
-    if ndim != 2 or matrix.shape != (4, 4):
-        return matrix
-    if not np.allclose(matrix[:2, 2], 0, atol=1e-6) or not np.allclose(matrix[2, :2], 0, atol=1e-6):
-        raise ImageError(
-            "2D image",
-            "a slice that is not axial",
-            "a slice in the world's x and y",
-            "pass it as a volume of one slice",
-        )
-    keep = [0, 1, 3]
-    return np.asarray(matrix[np.ix_(keep, keep)])
-
-
-def volume_affine(grid: Grid) -> FloatArray:
-    """Affine of the volume, (4, 4), as the libraries have it that know no other; 2D lies at z = 0, 1 mm thick."""
-    if grid.ndim == 3:
-        return np.array(grid.affine)
-    matrix, keep = np.eye(4), [0, 1, 3]
-    matrix[np.ix_(keep, keep)] = grid.affine
-    return matrix
+    grid, note = placed(values.shape, flat_affine(matrix, values.ndim))
+    if note:
+        warnings.warn(HeaderWarning("image", note), stacklevel=2)
+    return Image(data.contiguous()[None, None], grid, labels)
 
 
 def one_channel(image: Image) -> Tensor:

@@ -11,7 +11,8 @@ from torch import Tensor
 from learngn.errors import ImageError, TransformError
 from learngn.grid import Grid
 from learngn.image import Image
-from learngn.interop.arrays import flat_affine, from_array, library, one_channel, volume_affine
+from learngn.interop.arrays import from_array, library, one_channel
+from learngn.io.geometry import flat_affine, volume_affine
 from learngn.io.itk import lps
 from learngn.transform import Affine, Composite, DisplacementField, Transform
 

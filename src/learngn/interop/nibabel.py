@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
 
-from learngn.errors import ImageError
+from learngn.errors import HeaderWarning, ImageError
 from learngn.image import Image
-from learngn.interop.arrays import from_array, library, one_channel, volume_affine
-from learngn.io.itk import label_values
+from learngn.interop.arrays import from_array, library, one_channel
+from learngn.io.geometry import volume_affine
+from learngn.io.orientation import in_millimetres, length_of_unit, notes_of
+from learngn.io.source import label_values
 
 
 def from_nibabel(image: Any, *, labels: bool = False) -> Image:
@@ -18,7 +21,8 @@ def from_nibabel(image: Any, *, labels: bool = False) -> Image:
     Parameters
     ----------
     image : nibabel.spatialimages.SpatialImage
-        2D or 3D; further axes of length 1 are left out. Its values are scaled as its header says.
+        2D or 3D; further axes of length 1 are left out. Its values are scaled as its header says, and its affine to mm
+        where the header of a NIfTI image counts in metres or micrometres.
     labels : bool
         Whether the values name classes.
 
@@ -28,6 +32,11 @@ def from_nibabel(image: Any, *, labels: bool = False) -> Image:
         If it has more dimensions, or colours.
     LearnGNError
         As :func:`from_array` does.
+
+    Warns
+    -----
+    HeaderWarning
+        As for files, see :func:`learngn.io.read_image`.
     """
     values = np.asanyarray(image.dataobj)
     if values.dtype.fields is not None:
@@ -36,7 +45,12 @@ def from_nibabel(image: Any, *, labels: bool = False) -> Image:
         values = values[..., 0]
     if image.affine is None:
         raise ImageError("image of nibabel", "no affine", "an image with its place", "give it an affine")
-    return from_array(values, image.affine, labels=labels)
+    affine, header = np.asarray(image.affine, dtype=np.float64), image.header
+    if hasattr(header, "get_xyzt_units"):
+        affine = in_millimetres(affine, length_of_unit(header))
+        for note in notes_of(header):
+            warnings.warn(HeaderWarning("image of nibabel", note), stacklevel=2)
+    return from_array(values, affine, labels=labels)
 
 
 def to_nibabel(image: Image) -> Any:

@@ -6,7 +6,8 @@ from typing import Any
 
 from learngn.errors import ImageError
 from learngn.image import Image
-from learngn.interop.arrays import from_array, library, one_channel, volume_affine
+from learngn.interop.arrays import from_array, library, one_channel
+from learngn.io.geometry import volume_affine
 
 
 def from_torchio(image: Any) -> Image:

@@ -21,7 +21,7 @@ from learngn.io.modules import read_module
 from learngn.io.pairs import choose_pairs, subjects
 from learngn.io.scores import Scores, find_scores, read_channels, read_scores
 from learngn.io.series import frame_count, frame_step, read_frames, write_frames
-from learngn.io.transforms import read_transform, write_transform
+from learngn.io.transforms import field_suffix, read_transform, write_transform
 
 __all__ = [
     "Dataset",
@@ -32,6 +32,7 @@ __all__ = [
     "atomic_path",
     "check_writable",
     "choose_pairs",
+    "field_suffix",
     "find_scores",
     "find_subject",
     "frame_count",

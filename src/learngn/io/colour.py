@@ -6,14 +6,18 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import SimpleITK as sitk
 
 from learngn.errors import ImageError, LearnGNError, OutputError
 from learngn.image import Image
-from learngn.io.files import named, read_file, read_header, write_file
-from learngn.io.itk import from_sitk, stored_type, to_file
+from learngn.io.atomic import atomic_path
+from learngn.io.files import NIFTI_SUFFIXES, check_output, named, read_file, read_header, suffix_of, write_file
+from learngn.io.itk import put_on_grid
+from learngn.io.nifti_writer import write_nifti
+from learngn.io.source import Header, image_of, values_to_write
 
-_WIDTHS = (sitk.sitkVectorUInt8, sitk.sitkVectorUInt16)
+_TYPES = (np.uint8, np.uint16)
 _COLOURS = (3, 4)  # red, green, blue, and perhaps transparency
 
 
@@ -22,8 +26,7 @@ def is_colour(path: str | Path) -> bool:
     path = Path(path)
     if path.is_dir():
         return False
-    header = read_header(path)
-    return header.GetNumberOfComponents() in _COLOURS and header.GetPixelID() in _WIDTHS
+    return _is_colour(read_header(path))
 
 
 def read_colour(path: str | Path) -> Iterator[Image]:
@@ -45,19 +48,18 @@ def read_colour(path: str | Path) -> Iterator[Image]:
     """
     path = Path(path)
     source = read_file(path)
-    if source.GetNumberOfComponentsPerPixel() not in _COLOURS:
+    header = replace(source.header, components=1)
+    if not _is_colour(source.header):
         raise ImageError(
-            f"image {path}",
-            f"{source.GetNumberOfComponentsPerPixel()} values a voxel",
-            "a colour picture",
-            "name another",
+            f"image {path}", f"{source.header.components} values a voxel", "a colour picture", "name another"
         )
-    for channel in range(source.GetNumberOfComponentsPerPixel()):
-        part = sitk.VectorIndexSelectionCast(source, channel)
-        try:
-            yield replace(from_sitk(part), path=path, stored=stored_type(part))
-        except LearnGNError as error:
-            raise named(error, path) from None
+    try:
+        header.check_single()
+        values = source.values.reshape((*header.space, source.header.components))
+        for channel in range(source.header.components):
+            yield replace(image_of(values[..., channel], header, labels=False), path=path)
+    except LearnGNError as error:
+        raise named(error, path) from None
 
 
 def write_colour(channels: Iterable[Image], path: str | Path) -> None:
@@ -75,10 +77,29 @@ def write_colour(channels: Iterable[Image], path: str | Path) -> None:
     OutputError
         If the channels do not make a picture, or the file cannot be written.
     """
-    path = Path(path)
-    parts = [to_file(channel) for channel in channels]
-    if len(parts) not in _COLOURS or len({(part.GetSize(), part.GetPixelID()) for part in parts}) != 1:
+    path, images = Path(path), list(channels)
+    check_output(path)
+    parts = [values_to_write(image) for image in images]
+    if len(parts) not in _COLOURS or len({(part.shape, part.dtype) for part in parts}) != 1:
         raise OutputError(
             f"output {path}", f"{len(parts)} channels", "3 or 4 of one size and type", "write each to its own file"
         )
-    write_file(sitk.Compose(parts), path)
+    grid = images[0].grid
+    if suffix_of(path) not in NIFTI_SUFFIXES:
+        result = sitk.GetImageFromArray(np.stack([part.T for part in parts], axis=-1), isVector=True)
+        put_on_grid(result, grid)
+        write_file(result, path)
+        return
+    if parts[0].dtype != np.uint8:
+        raise OutputError(
+            f"output {path}", f"colours of type {parts[0].dtype}", "NIfTI's, which are of 8 bits", "write .nrrd instead"
+        )
+    packed = np.empty(grid.shape, [(name, np.uint8) for name in "RGBA"[: len(parts)]])
+    for name, part in zip("RGBA", parts, strict=False):
+        packed[name] = part
+    with atomic_path(path) as temporary:
+        write_nifti(temporary, grid.shape, packed.dtype, grid, [packed])
+
+
+def _is_colour(header: Header) -> bool:
+    return header.components in _COLOURS and header.dtype in _TYPES

@@ -13,8 +13,8 @@ import SimpleITK as sitk
 
 from learngn.errors import ImageError
 from learngn.io.dicom_slices import Slice, in_order, read_slice, volumes_of, without_copies
-from learngn.io.itk import ITK_FAILURES, quietly, reason
-from learngn.io.limits import check_memory, size_of
+from learngn.io.itk import ITK_FAILURES, quietly, reason, size_of
+from learngn.io.limits import check_memory
 
 _LISTED = 20  # series or volumes that a message names
 _UNEQUAL = 0.1  # of a slice's distance: how far a slice may lie from its place

@@ -1,24 +1,27 @@
-"""Image files on the disk, as SimpleITK reads and writes them, with what it leaves undone: truncated files, gzip."""
+"""Image files on the disk: NIfTI, Analyze and MGH as nibabel understands them, everything else as SimpleITK does."""
 
 from __future__ import annotations
 
-import shutil
+import warnings
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import SimpleITK as sitk
-from isal import igzip
 
-from learngn.errors import ImageError, LearnGNError, OutputError
-from learngn.io import dicom
+from learngn.errors import HeaderWarning, ImageError, LearnGNError, OutputError
+from learngn.io import dicom, nifti, nifti_values
 from learngn.io.atomic import atomic_path
-from learngn.io.itk import ITK_FAILURES, quietly, reason
+from learngn.io.itk import ITK_FAILURES, header_of, quietly, reason, source_of
 from learngn.io.limits import check_size, check_text_header
-from learngn.io.nifti import check_complete, check_gzip, check_header, restore_not_finite
+from learngn.io.orientation import in_millimetres
+from learngn.io.source import Header, Source
 
-IMAGE_SUFFIXES = (".nii.gz", ".nii", ".mha", ".mhd", ".nrrd", ".tif", ".tiff", ".png")
-_BLOCK = 1 << 20
+NIFTI_SUFFIXES = (".nii.gz", ".nii")  # those that are written
+IMAGE_SUFFIXES = (*NIFTI_SUFFIXES, ".mha", ".mhd", ".nrrd", ".tif", ".tiff", ".png")
 
 
 def suffix_of(path: Path) -> str:
@@ -57,7 +60,7 @@ def check_name(path: Path, what: str, error: type[LearnGNError]) -> None:
         raise error(f"{what} {shown}", "a name that is not in UTF-8", "one that is", "rename it")
 
 
-def read_file(path: Path, *, what: str = "image", error: type[LearnGNError] = ImageError) -> Any:
+def read_file(path: Path, *, what: str = "image", error: type[LearnGNError] = ImageError) -> Source:
     """Read an image file or a folder of DICOM slices.
 
     Parameters
@@ -70,31 +73,83 @@ def read_file(path: Path, *, what: str = "image", error: type[LearnGNError] = Im
 
     Returns
     -------
-    SimpleITK.Image
-        Of the dimension and pixel type of the file.
+    Source
+        With the dimensions and the type of the file.
+
+    Warns
+    -----
+    HeaderWarning
+        Where the header contradicts itself or leaves out where the image lies.
     """
     check_exists(path, what, error)
     if path.is_dir():
-        return dicom.read_series(path)
-    reader = read_header(path, what=what, error=error)
-    check_size(path, reader, what, error)
-    check_complete(path, reader, what, error)
+        return source_of(dicom.read_series(path))
+    if nifti.reads(path):
+        stored = nifti.read_stored(path, what, error)
+        _warn(path, what, stored.header)
+        return nifti_values.read_source(stored, f"{what} {path}", error)
+    reader, header = _read_by_itk(path, what, error)
+    check_size(path, header, what, error)
+    _warn(path, what, header)
     try:
         with quietly():
-            image = reader.Execute()
+            source = source_of(reader.Execute())
     except ITK_FAILURES as failure:
         raise _unreadable(path, what, error, reason(failure)) from failure
-    return restore_not_finite(image, path, reader)
+    return replace(source, header=header)
 
 
-def read_header(path: Path, *, what: str = "image", error: type[LearnGNError] = ImageError) -> Any:
-    """Read an image file's header; returns a SimpleITK.ImageFileReader, which has it."""
+def read_header(path: Path, *, what: str = "image", error: type[LearnGNError] = ImageError) -> Header:
+    """Read an image file's header; that the file can hold what it promises is checked. Warns as :func:`read_file`."""
     check_exists(path, what, error)
     if path.is_dir():
         raise error(f"{what} {path}", "a folder", "a file", "name the file itself")
-    check_gzip(path, what, error)
-    check_header(path, what, error)
-    check_text_header(path, what, error)
+    if nifti.reads(path):
+        stored = nifti.read_stored(path, what, error)
+        nifti_values.check(stored, f"{what} {path}", error)
+        header = stored.header
+    else:
+        _, header = _read_by_itk(path, what, error)
+        check_size(path, header, what, error)
+    _warn(path, what, header)
+    return header
+
+
+def write_file(image: Any, path: Path) -> None:
+    """Write a SimpleITK image, whole or not at all, in the format that the suffix names; NIfTI is not ITK's to write.
+
+    Raises
+    ------
+    OutputError
+        If the format is unknown or does not hold such an image or its position, or the file cannot be written.
+    """
+    check_output(path)
+    with atomic_path(path) as temporary:
+        try:
+            with quietly():
+                sitk.WriteImage(image, str(temporary), useCompression=False)
+        except RuntimeError as failure:
+            raise OutputError(
+                f"output {path}",
+                f"'{reason(failure)}' from SimpleITK",
+                f"an image that {suffix_of(path)} can hold, and room on the disk",
+                "write .nii.gz instead, or free some space",
+            ) from failure
+        _check_position(image, _read_by_itk(temporary, "output", OutputError)[0], path)
+
+
+def check_output(path: Path, suffixes: Sequence[str] = IMAGE_SUFFIXES) -> None:
+    """Raise :class:`OutputError` where a path has no name that can be written, or none of these suffixes."""
+    check_name(path, "output", OutputError)
+    if suffix_of(path) not in suffixes:
+        raise OutputError(
+            f"output {path}", f"the suffix {suffix_of(path)!r}", f"one of {', '.join(suffixes)}", "rename the output"
+        )
+
+
+def _read_by_itk(path: Path, what: str, error: type[LearnGNError]) -> tuple[Any, Header]:
+    """A reader of SimpleITK that has read the file's header, and the header."""
+    unit = check_text_header(path, what, error)
     reader = sitk.ImageFileReader()
     reader.SetFileName(str(path))
     try:
@@ -102,58 +157,22 @@ def read_header(path: Path, *, what: str = "image", error: type[LearnGNError] = 
             reader.ReadImageInformation()
     except ITK_FAILURES as failure:
         raise _unreadable(path, what, error, reason(failure)) from failure
-    return reader
+    header = header_of(reader)
+    return reader, replace(header, affine=in_millimetres(header.affine, unit))
 
 
-def write_file(image: Any, path: Path) -> None:
-    """Write a SimpleITK image, whole or not at all, in the format that the suffix names.
-
-    ``.nii.gz`` is compressed by ISA-L, about ten times as fast as by zlib and as small; the same image gives the same
-    bytes. Other formats are not compressed.
-
-    Raises
-    ------
-    OutputError
-        If the format is unknown or does not hold such an image or its position, or the file cannot be written.
-    """
-    check_name(path, "output", OutputError)
-    suffix = suffix_of(path)
-    if suffix not in IMAGE_SUFFIXES:
-        raise OutputError(
-            f"output {path}", f"the suffix {suffix!r}", f"one of {', '.join(IMAGE_SUFFIXES)}", "rename the output"
-        )
-    with atomic_path(path) as temporary:
-        plain = temporary.with_suffix("") if suffix == ".nii.gz" else temporary
-        try:
-            with quietly():
-                sitk.WriteImage(image, str(plain), useCompression=False)
-        except RuntimeError as failure:
-            raise OutputError(
-                f"output {path}",
-                f"'{reason(failure)}' from SimpleITK",
-                f"an image that {suffix} can hold, and room on the disk",
-                "write .nii.gz instead, or free some space",
-            ) from failure
-        header = read_header(plain, what="output", error=OutputError)
-        check_complete(plain, header, "output", OutputError)
-        _check_position(image, header, path)
-        if plain != temporary:
-            _compress(plain, temporary)
-
-
-def _compress(source: Path, target: Path) -> None:
-    with (
-        source.open("rb") as plain,
-        target.open("wb") as raw,
-        # Neither name nor time in the gzip header: the same image, the same bytes.
-        igzip.IGzipFile(filename="", mode="wb", compresslevel=1, fileobj=raw, mtime=0) as packed,  # type: ignore[no-untyped-call]
-    ):
-        shutil.copyfileobj(plain, packed, _BLOCK)
-    source.unlink()
+def _warn(path: Path, what: str, header: Header) -> None:
+    notes = header.notes
+    if not notes:
+        with suppress(LearnGNError):  # who asks for the grid hears of it
+            said = header.place()[1]
+            notes = (said,) if said else ()
+    for note in notes:
+        warnings.warn(HeaderWarning(f"{what} {path}", note), stacklevel=4)
 
 
 def _check_position(image: Any, header: Any, path: Path) -> None:
-    """Raise where the format has not kept the voxels' place (PNG, TIFF: slices, origin, axes; NIfTI: sheared axes)."""
+    """Raise where the format has not kept the voxels' place, or not all of them (PNG, TIFF)."""
     kept = header.GetSize() == image.GetSize() and (
         np.allclose(header.GetSpacing(), image.GetSpacing(), rtol=1e-5)
         and np.allclose(header.GetDirection(), image.GetDirection(), atol=1e-5)
@@ -164,7 +183,7 @@ def _check_position(image: Any, header: Any, path: Path) -> None:
             f"output {path}",
             "an image whose slices, origin or axes this format does not keep",
             "a format that does",
-            "write .mha instead",
+            "write .nii.gz instead",
         )
 
 
@@ -178,6 +197,6 @@ def _unreadable(path: Path, what: str, error: type[LearnGNError], why: str) -> L
     return error(
         f"{what} {path}",
         f"a file that SimpleITK cannot read ('{why}')",
-        "NIfTI-1, MetaImage, NRRD, TIFF, PNG or DICOM",
+        "NIfTI, MGH, MetaImage, NRRD, TIFF, PNG or DICOM",
         "check that it is such a file and complete, or convert it",
     )

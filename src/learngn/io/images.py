@@ -12,9 +12,20 @@ import SimpleITK as sitk
 from learngn.errors import ImageError, LearnGNError
 from learngn.grid import Grid
 from learngn.image import Image
-from learngn.io.files import check_exists, named, read_file, read_header, suffix_of, write_file
-from learngn.io.itk import from_sitk, grid_of, stored_type, to_file
-from learngn.io.limits import check_size
+from learngn.io.atomic import atomic_path
+from learngn.io.files import (
+    NIFTI_SUFFIXES,
+    check_exists,
+    check_output,
+    named,
+    read_file,
+    read_header,
+    suffix_of,
+    write_file,
+)
+from learngn.io.itk import to_sitk
+from learngn.io.nifti_writer import write_nifti
+from learngn.io.source import values_to_write
 
 
 def read_image(path: str | Path, *, labels: bool = False) -> Image:
@@ -23,7 +34,7 @@ def read_image(path: str | Path, *, labels: bool = False) -> Image:
     Parameters
     ----------
     path : Path
-        NIfTI, MetaImage, NRRD, TIFF, PNG, JPEG or DICOM file, or a folder that holds one series of DICOM slices.
+        NIfTI, MGH, MetaImage, NRRD, TIFF, PNG, JPEG or DICOM file, or a folder that holds one series of DICOM slices.
         Where a file has no voxel size, it is 1 mm.
     labels : bool
         Whether the values name classes.
@@ -31,9 +42,9 @@ def read_image(path: str | Path, *, labels: bool = False) -> Image:
     Returns
     -------
     Image
-        (1, 1, *S) on its grid: float32, of colours the luminance, with a warning; label maps uint8, int16 or, where
-        that does not suffice, int32. The file decides between 2D and 3D: a volume of one slice stays a volume, because
-        a slice has a place in space.
+        (1, 1, *S) on its grid: float32, of colours the luminance; label maps uint8, int16 or, where that does not
+        suffice, int32. The file decides between 2D and 3D: a volume of one slice stays a volume, because a slice has a
+        place in space.
 
     Raises
     ------
@@ -43,13 +54,17 @@ def read_image(path: str | Path, *, labels: bool = False) -> Image:
         If a label map holds something else than whole numbers.
     GeometryError
         If its header makes no sense.
+
+    Warns
+    -----
+    HeaderWarning
+        Where the header contradicts itself (sform and qform), does not say where the image lies, or has axes that are
+        noticeably rounded; where colours are made grey.
     """
     path = Path(path)
     source = read_file(path)
     try:
-        return replace(
-            from_sitk(source, labels, f"image {path}"), path=path, stored=None if labels else stored_type(source)
-        )
+        return replace(source.image(labels, f"image {path}"), path=path)
     except LearnGNError as error:
         raise named(error, path) from None
 
@@ -64,9 +79,9 @@ def read_grid(path: str | Path) -> Grid:
     if path.is_dir():
         return read_image(path).grid
     header = read_header(path)
-    check_size(path, header, "image", ImageError)  # whoever asks for a grid will fill it
     try:
-        return grid_of(header, series=True)
+        header.check_series()
+        return header.grid
     except LearnGNError as error:
         raise named(error, path) from None
 
@@ -89,7 +104,13 @@ def write_image(image: Image, path: str | Path) -> None:
         If the format is unknown or does not keep the image's position, or the file cannot be written.
     """
     path = Path(path)
-    result = to_file(image)
+    check_output(path)
+    if suffix_of(path) in NIFTI_SUFFIXES:
+        values = values_to_write(image)
+        with atomic_path(path) as temporary:
+            write_nifti(temporary, image.grid.shape, values.dtype, image.grid, [values])
+        return
+    result = to_sitk(image, stored=True)
     write_file(_rounded(result) if suffix_of(path) == ".png" else result, path)
 
 

@@ -5,30 +5,23 @@ from __future__ import annotations
 import os
 import re
 import threading
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import SimpleITK as sitk
-import torch
-from numpy.typing import NDArray
 
-from learngn.errors import GeometryError, HeaderWarning, ImageError, LabelError, ShapeError
 from learngn.grid import FloatArray, Grid
 from learngn.image import Image
-
-AnyArray = NDArray[Any]
+from learngn.io.source import Header, Source, values_to_write
 
 # What SimpleITK raises where ITK fails; UnicodeError where ITK quotes what it could not read.
 ITK_FAILURES = (RuntimeError, MemoryError, UnicodeError)
 
 _STDERR = 2
 _POINTER = re.compile(r"\w+ ?\(0x[0-9a-f]+\): ?")  # "NiftiImageIO (0x55c9e8a0): ", an address that tells a user nothing
-_LUMINANCE = (0.299, 0.587, 0.114)  # weights of red, green and blue, ITU-R BT.601
-# What may be a scan [mm]: from molecules to landscapes. Beyond that arithmetic ends.
-_FINEST, _COARSEST, _FARTHEST = 1e-7, 1e6, 1e9
 
 
 def lps(ndim: int) -> FloatArray:
@@ -36,34 +29,46 @@ def lps(ndim: int) -> FloatArray:
     return np.diag([-1.0, -1.0, 1.0][:ndim])
 
 
-def grid_of(header: Any, *, series: bool = False) -> Grid:
-    """Grid of a SimpleITK image, or of a reader that has read a header.
-
-    Raises
-    ------
-    GeometryError
-        If the header makes no sense.
-    ImageError
-        If it has more than three dimensions; further axes of length 1 are left out.
-    """
-    size = header.GetSize()
-    if any(n != 1 for n in size[4 if series else 3 :]):
-        raise ImageError("image", f"{len(size)} dimensions, {size}", "a 2D or 3D scan", "extract one volume")
+def header_of(header: Any) -> Header:
+    """What SimpleITK says of an image, or of a file whose header a reader of its has read."""
+    size = tuple(int(n) for n in header.GetSize())
     ndim = min(len(size), 3)
     direction = np.asarray(header.GetDirection()).reshape(len(size), len(size))[:ndim, :ndim]
-    spacing, origin = np.asarray(header.GetSpacing()[:ndim]), np.asarray(header.GetOrigin()[:ndim])
-    # NaN fails.
-    if not ((spacing > _FINEST) & (spacing < _COARSEST)).all() or not (np.abs(origin) < _FARTHEST).all():
-        raise GeometryError(
-            "image header",
-            f"voxels of {' x '.join(f'{v:g}' for v in spacing)} mm at {', '.join(f'{v:g}' for v in origin)}",
-            f"sizes from {_FINEST:g} to {_COARSEST:g} mm, within {_FARTHEST:g} mm",
-            "repair the header (spacing, origin), or fetch the file again",
-        )
     affine = np.eye(ndim + 1)
-    affine[:-1, :-1] = lps(ndim) @ direction * spacing
-    affine[:-1, -1] = lps(ndim) @ origin
-    return Grid(tuple(size[:ndim]), affine + 0.0)  # + 0.0: no negative zeros
+    affine[:-1, :-1] = lps(ndim) @ direction * np.asarray(header.GetSpacing()[:ndim])
+    affine[:-1, -1] = lps(ndim) @ np.asarray(header.GetOrigin()[:ndim])
+    step = float(header.GetSpacing()[3]) if len(size) > 3 and size[3] > 1 else 0.0
+    is_image = isinstance(header, sitk.Image)
+    components = header.GetNumberOfComponentsPerPixel() if is_image else header.GetNumberOfComponents()
+    return Header(size, affine, _type_of(header), max(1, int(components)), step=step if 0 < step < np.inf else None)
+
+
+def source_of(image: Any) -> Source:
+    """What a SimpleITK image holds; the values are a view of its memory."""
+    values, header = np.asarray(_Memory(image)), header_of(image)
+    axes = range(len(header.shape) - 1, -1, -1)
+    return Source(header, values.transpose(*axes, *range(len(header.shape), values.ndim)))
+
+
+class _Memory:
+    """The values of a SimpleITK image as NumPy takes them; arrays of it keep the image alive, as its views do not."""
+
+    def __init__(self, image: Any) -> None:
+        self._image = image
+        self.__array_interface__ = sitk.GetArrayViewFromImage(image).__array_interface__
+
+
+def size_of(header: Any) -> int:
+    """Bytes that reading an image takes whose header a reader of SimpleITK has read."""
+    return header_of(header).bytes
+
+
+def _type_of(header: Any) -> np.dtype[Any]:
+    try:
+        kind = sitk.Image([1, 1], header.GetPixelID(), 0)
+    except RuntimeError:  # unknown to SimpleITK, which will refuse it
+        return np.dtype(np.uint8)
+    return np.asarray(_Memory(kind)).dtype
 
 
 def place_of(grid: Grid) -> tuple[FloatArray, FloatArray, FloatArray]:
@@ -80,18 +85,16 @@ def put_on_grid(image: Any, grid: Grid) -> None:
     image.SetDirection(direction.ravel().tolist())
 
 
-def from_sitk(image: Any, labels: bool = False, what: str = "image") -> Image:
+def from_sitk(image: Any, labels: bool = False) -> Image:
     """Turn a SimpleITK image into ours.
 
     Parameters
     ----------
     image : SimpleITK.Image
         2D or 3D, one value a voxel. Further axes of length 1 are left out; of colours the luminance is taken, with a
-        :class:`HeaderWarning`.
+        :class:`~learngn.errors.HeaderWarning`.
     labels : bool
         Whether the values name classes.
-    what : str
-        Name of it in warnings.
 
     Returns
     -------
@@ -105,25 +108,17 @@ def from_sitk(image: Any, labels: bool = False, what: str = "image") -> Image:
     LabelError
         If a label map holds something else than whole numbers.
     """
-    while image.GetDimension() > 3 and image.GetSize()[-1] == 1:
-        image = image[(slice(None),) * (image.GetDimension() - 1) + (0,)]
-    if image.GetDimension() > 3:
-        raise ImageError(
-            "image", f"{image.GetDimension()} dimensions, {image.GetSize()}", "a 2D or 3D scan", "extract one volume"
-        )
-    values = np.asarray(sitk.GetArrayViewFromImage(image))
-    if image.GetNumberOfComponentsPerPixel() > 1:
-        values = _grey(values, labels, what)
-    if np.iscomplexobj(values):
-        raise ImageError("image", "complex values", "real ones", "take the magnitude first")
-    values = values.T
-    # A copy, and no more than one: the view is of the memory of ITK.
-    data = torch.tensor(label_values(values)) if labels else torch.from_numpy(np.array(values, np.float32, order="C"))
-    return Image(data[None, None], grid_of(image), labels)
+    return source_of(image).image(labels)
 
 
-def to_sitk(image: Image) -> Any:
+def to_sitk(image: Image, *, stored: bool = False) -> Any:
     """Turn an image of ours, (1, 1, *S), into a SimpleITK image: scans float32, label maps of an integer type.
+
+    Parameters
+    ----------
+    image : Image
+    stored : bool
+        Round a scan that comes from a file of integers to their type, as when it is written.
 
     Raises
     ------
@@ -132,73 +127,10 @@ def to_sitk(image: Image) -> Any:
     LabelError
         If a label map holds something else than whole numbers.
     """
-    if tuple(image.data.shape[:2]) != (1, 1):
-        raise ShapeError(
-            "image to write",
-            f"{image.data.shape[0]} samples of {image.data.shape[1]} channels",
-            "one of each",
-            "write each channel to its own file",
-        )
-    values = image.data[0, 0].detach().cpu()
-    array = label_values(values.numpy()) if image.labels else values.to(torch.float32).numpy()
-    result = sitk.GetImageFromArray(np.ascontiguousarray(array.T))
+    values = values_to_write(image if stored else replace(image, stored=None))
+    result = sitk.GetImageFromArray(np.ascontiguousarray(values.T))
     put_on_grid(result, image.grid)
     return result
-
-
-def stored_type(image: Any) -> str | None:
-    """Integer type of a SimpleITK image's values, such as ``"int16"``; None for floating point, colours and others.
-
-    Types of 64 bits are given as the type of 32 bits: values are held as float32.
-    """
-    if image.GetNumberOfComponentsPerPixel() != 1:
-        return None
-    kind = np.asarray(sitk.GetArrayViewFromImage(image)).dtype
-    if kind.kind not in "iu":
-        return None
-    return kind.name.replace("64", "32")
-
-
-def to_file(image: Image) -> Any:
-    """Turn an image of ours into a SimpleITK image as files hold it: a scan in the integer type of its file, rounded.
-
-    Values beyond what this type can hold become the nearest that it can. Raises as :func:`to_sitk` does.
-    """
-    result = to_sitk(image)
-    if image.labels or image.stored is None:
-        return result
-    values, limits = sitk.GetArrayViewFromImage(result), np.iinfo(image.stored)
-    # Float32 has every value of 16 bits; the largest ones of 32 bits it would round up, out of their type.
-    whole = values.astype(np.float32 if limits.bits <= 16 else np.float64)
-    np.rint(whole, out=whole)
-    np.nan_to_num(whole, copy=False, nan=0.0)
-    rounded = sitk.GetImageFromArray(whole.clip(limits.min, limits.max, out=whole).astype(image.stored))
-    rounded.CopyInformation(result)
-    return rounded
-
-
-def label_values(values: AnyArray) -> AnyArray:
-    """Whole numbers as they are (uint8, int16), or in the smaller of int16 and int32 that holds them.
-
-    Raises
-    ------
-    LabelError
-        If there are others.
-    """
-    if values.dtype in (np.uint8, np.int16):
-        return np.ascontiguousarray(values)
-    with np.errstate(invalid="ignore"):
-        whole = np.isfinite(values) & (values == np.rint(values)) if values.dtype.kind == "f" else np.True_
-    if not whole.all():
-        wrong = values[~whole].flat[0]
-        raise LabelError(
-            "label map", f"the value {wrong:g}", "whole numbers", "pass a segmentation, resampled to the nearest voxel"
-        )
-    low, high = int(values.min()), int(values.max())
-    for dtype in (np.int16, np.int32):
-        if np.iinfo(dtype).min <= low and high <= np.iinfo(dtype).max:
-            return np.ascontiguousarray(values, dtype=dtype)
-    raise LabelError("label map", f"values from {low} to {high}", "labels of 32 bits", "number the labels anew")
 
 
 @contextmanager
@@ -240,27 +172,3 @@ def reason(error: Exception) -> str:
         return "content that is no text"
     said = str(error).strip().splitlines() or ["not enough memory"]
     return _POINTER.sub("", said[-1].rpartition("ERROR: ")[2].strip())
-
-
-def luminance(colours: AnyArray) -> NDArray[np.float32]:
-    """Grey of colours, shape (..., 3 or 4) to (...): the luminance of ITU-R BT.601; transparency is left out.
-
-    Colours whose channels are equal keep their value exactly.
-    """
-    red, green, blue = (colours[..., channel].astype(np.float64) for channel in range(3))
-    return np.asarray(green + _LUMINANCE[0] * (red - green) + _LUMINANCE[2] * (blue - green), dtype=np.float32)
-
-
-def _grey(values: AnyArray, labels: bool, what: str) -> AnyArray:
-    """One value a voxel of a picture, shape (..., C) to (...)."""
-    is_picture = values.dtype in (np.uint8, np.uint16) and values.shape[-1] <= 4
-    colours = values[..., :3] if values.shape[-1] > 2 else values[..., :1]
-    is_grey = is_picture and bool((colours == colours[..., :1]).all())
-    if not is_picture or (labels and not is_grey):
-        raise ImageError(
-            "image", f"{values.shape[-1]} values a voxel", "one", "convert it to grey, or write each channel to a file"
-        )
-    if is_grey:
-        return np.asarray(colours[..., 0])
-    warnings.warn(HeaderWarning(what, "colours, of which the luminance is taken"), stacklevel=3)
-    return luminance(colours)

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import SimpleITK as sitk
 import torch
-from numpy.typing import DTypeLike
+from numpy.typing import DTypeLike, NDArray
 
 from learngn.errors import LearnGNError, OutputError, TransformError
 from learngn.grid import FloatArray, Grid
 from learngn.io.atomic import atomic_path
 from learngn.io.files import check_exists, check_name, named, suffix_of
-from learngn.io.itk import ITK_FAILURES, grid_of, lps, place_of, put_on_grid, quietly, reason
+from learngn.io.itk import ITK_FAILURES, lps, place_of, put_on_grid, quietly, reason, source_of
 from learngn.transform import Affine, Composite, DisplacementField, Transform, as_homogeneous
 
 ITK_SUFFIXES = (".h5", ".hdf5", ".tfm", ".txt", ".mat")
@@ -91,7 +92,7 @@ def from_itk(transform: Any, fixed: Grid | None = None) -> Transform:
             "transform", f"a {transform.GetDimension()}D one", f"a {fixed.ndim}D one", "check the file"
         )
     spacing, origin, direction = (value.ravel().tolist() for value in place_of(fixed))
-    return field_from_sitk(
+    return _field_from_image(
         sitk.TransformToDisplacementField(transform, sitk.sitkVectorFloat64, fixed.shape, origin, spacing, direction)
     )
 
@@ -103,13 +104,20 @@ def to_itk(transform: Transform) -> Any:
     return parts[0] if len(parts) == 1 else sitk.CompositeTransform(parts[::-1])
 
 
-def field_from_sitk(image: Any) -> DisplacementField:
-    """Turn a SimpleITK vector image [LPS mm] into a displacement field [voxel]."""
-    grid = grid_of(image)
-    vectors = sitk.GetArrayViewFromImage(image).T.reshape(grid.ndim, -1)
+def field_from_vectors(vectors: NDArray[Any], grid: Grid, *, ras: bool = False) -> DisplacementField:
+    """Turn vectors, shape (*S, D) [LPS or RAS mm], into a displacement field [voxel]."""
+    matrix = grid.affine[:-1, :-1] if ras else _voxel_to_lps(grid)
+    flat = np.moveaxis(vectors, -1, 0).reshape(grid.ndim, -1)
     with np.errstate(over="ignore", invalid="ignore"):  # the field is checked to be finite
-        voxels = np.linalg.inv(_voxel_to_lps(grid)).astype(vectors.dtype) @ vectors
+        voxels = np.linalg.inv(matrix).astype(flat.dtype if flat.dtype.kind == "f" else np.float64) @ flat
     return DisplacementField(torch.tensor(voxels.reshape(1, grid.ndim, *grid.shape), dtype=torch.float32), grid)
+
+
+def field_to_vectors(field: DisplacementField) -> Iterator[NDArray[np.float32]]:
+    """Turn a displacement field [voxel] into its components [LPS mm], one after the other, shape (*S) each, float32."""
+    voxels = field.data[0].detach().cpu().numpy().astype(np.float32, copy=False)
+    for row in _voxel_to_lps(field.grid).astype(np.float32):
+        yield np.tensordot(row, voxels, axes=1)
 
 
 def field_to_sitk(field: DisplacementField, dtype: DTypeLike = np.float32) -> Any:
@@ -159,7 +167,12 @@ def linear_from_itk(transform: Any) -> Affine:
 
 
 def _field_from_itk(transform: Any) -> DisplacementField:
-    return field_from_sitk(sitk.DisplacementFieldTransform(transform).GetDisplacementField())
+    return _field_from_image(sitk.DisplacementFieldTransform(transform).GetDisplacementField())
+
+
+def _field_from_image(image: Any) -> DisplacementField:
+    source = source_of(image)
+    return field_from_vectors(source.values, source.header.grid)
 
 
 def _affine_to_itk(affine: Affine) -> Any:

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import SimpleITK as sitk
 import torch
 from numpy.typing import NDArray
 
@@ -17,11 +16,12 @@ from learngn.errors import OutputError, TransformError
 from learngn.grid import Grid
 from learngn.io.atomic import atomic_path
 from learngn.io.documents import read_archive
-from learngn.io.files import check_exists, read_file, suffix_of, write_file
-from learngn.io.itk import place_of
-from learngn.transform import Affine, Composite, DisplacementField, Transform, as_homogeneous
+from learngn.io.files import check_exists, read_file, suffix_of
+from learngn.io.nifti_writer import write_nifti
+from learngn.transform import Affine, Composite, DisplacementField, Transform
 
 _SUFFIXES = (".nii.gz", ".nii", ".npz")
+_NOTES = "Learn2Reg: voxels, index in moving minus index in fixed image"
 
 
 def read_learn2reg(path: str | Path, fixed: Grid, moving: Grid) -> Transform:
@@ -125,26 +125,21 @@ def write_voxels(values: NDArray[Any], path: str | Path, fixed: Grid) -> None:
             np.savez(temporary, np.ascontiguousarray(values))
         return
     values = np.asarray(values, dtype=np.float32)
-    image = sitk.GetImageFromArray(np.ascontiguousarray(values.T), isVector=False)
     # The components are one more axis, as the challenge has it; where the voxels lie is for viewers alone.
-    spacing, origin, direction = place_of(fixed)
-    image.SetSpacing([*spacing, 1.0])
-    image.SetOrigin([*origin, 0.0])
-    image.SetDirection(as_homogeneous(direction, np.zeros(fixed.ndim)).ravel().tolist())
-    image.SetMetaData("ITK_FileNotes", "Learn2Reg: voxels, index in moving minus index in fixed image")
-    write_file(image, path)
+    with atomic_path(path) as temporary:
+        write_nifti(temporary, values.shape, np.float32, fixed, np.moveaxis(values, -1, 0), notes=_NOTES)
 
 
 def _read_nifti(path: Path) -> NDArray[Any]:
-    image = read_file(path, what="displacement", error=TransformError)
-    if image.GetNumberOfComponentsPerPixel() > 1:
+    source = read_file(path, what="displacement", error=TransformError)
+    if source.header.components > 1:
         raise TransformError(
             f"displacement {path}",
             "a vector image, in mm as ITK has it",
             "voxels in an array (*S, D), as Learn2Reg has it",
             "read it as a displacement of ITK (learngn.io.read_transform)",
         )
-    return np.asarray(sitk.GetArrayViewFromImage(image)).T.copy()
+    return source.values
 
 
 def _read_npz(path: Path) -> NDArray[Any]:

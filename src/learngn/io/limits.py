@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
-
-import SimpleITK as sitk
 
 from learngn.errors import LearnGNError
+from learngn.io.source import Header
 
 _TEXT_HEADERS = (".mha", ".mhd", ".nrrd", ".nhdr")
 _LINE = 1000  # bytes of a header's line: the parsers of MetaImage and NRRD copy words into buffers of a fixed size
 _HEADER = 1 << 20  # bytes
 _AXES = 9  # MetaImage's parser has room for ten
 _DEFLATE = 1032  # bytes that one byte of a compressed file can stand for, at most
-_WORK = 4  # bytes a voxel that reading needs beside the file's own: the values as float32
+_UNITS = {
+    "m": 1e3, "meter": 1e3, "meters": 1e3, "metre": 1e3, "metres": 1e3, "cm": 10.0, "um": 1e-3, "µm": 1e-3, "μm": 1e-3,
+    "micron": 1e-3, "microns": 1e-3, "micrometer": 1e-3, "micrometers": 1e-3, "micrometre": 1e-3, "micrometres": 1e-3,
+    "nm": 1e-6,
+}  # fmt: skip
 _CGROUP = Path("/sys/fs/cgroup/memory.max")
 
 
@@ -41,39 +44,37 @@ def check_memory(needed: int, what: str, error: type[LearnGNError]) -> None:
         )
 
 
-def check_size(path: Path, header: Any, what: str, error: type[LearnGNError]) -> None:
-    """Raise `error` where an image's header promises more than its file can hold, or memory.
+def check_size(path: Path, header: Header, what: str, error: type[LearnGNError]) -> None:
+    """Raise `error` where the header of a file that ITK reads promises more than the file can hold, or memory."""
+    if _holds_all(path):
+        needed = math.prod(header.shape) * header.dtype.itemsize * header.components
+        check_promise(header.shape, needed, path.stat().st_size, f"{what} {path}", error)
+    check_memory(header.bytes, f"{what} {path}", error)
 
-    Parameters
-    ----------
-    path : Path
-    header : SimpleITK.ImageFileReader
-        That has read the file's header.
-    what : str
-        Name of the image in messages.
-    error : type of LearnGNError
-    """
-    shape, size = "x".join(map(str, header.GetSize())), math.prod(header.GetSize()) * _bytes_of_voxel(header)
-    holds = path.stat().st_size * _DEFLATE
-    if size > holds and _holds_all(path):
+
+def check_promise(shape: Sequence[int], needed: int, size: int, name: str, error: type[LearnGNError]) -> None:
+    """Raise `error` where values of `needed` bytes cannot come out of a file of `size` bytes, compressed or not."""
+    if needed > size * _DEFLATE:
         raise error(
-            f"{what} {path}",
-            f"a header of {shape} voxels, {size} bytes, in a file that holds {holds} at most",
+            name,
+            f"a header of {'x'.join(map(str, shape))} voxels, {needed} bytes, in a file that holds {size * _DEFLATE} "
+            "at most",
             "the voxels that the header promises",
             "fetch the file again: it is damaged or cut short",
         )
-    check_memory(size_of(header), f"{what} {path}", error)
 
 
-def size_of(header: Any) -> int:
-    """Bytes that reading an image takes, the file's values and ours together."""
-    return int(math.prod(header.GetSize()) * (_bytes_of_voxel(header) + _WORK))
+def check_text_header(path: Path, what: str, error: type[LearnGNError]) -> float:
+    """Raise `error` where a MetaImage or NRRD header would overrun ITK's parsers, which would end the process.
 
-
-def check_text_header(path: Path, what: str, error: type[LearnGNError]) -> None:
-    """Raise `error` where a MetaImage or NRRD header would overrun ITK's parsers, which would end the process."""
+    Returns
+    -------
+    float
+        Length of the unit of an NRRD file's coordinates [mm], which ITK does not look at; 1 where it names none.
+    """
+    unit = 1.0
     if path.suffix.lower() not in _TEXT_HEADERS:
-        return
+        return unit
     left = _HEADER
     with path.open("rb") as file:
         while left > 0 and (line := file.readline(left)).strip():
@@ -81,6 +82,8 @@ def check_text_header(path: Path, what: str, error: type[LearnGNError]) -> None:
             name, _, value = (part.strip() for part in line.partition(b":" if b":" in line else b"="))
             if name == b"ElementDataFile":
                 break
+            if name.lower() == b"space units":
+                unit = _unit(value, f"{what} {path}", error)
             wrong = name in (b"NDims", b"dimension") and not (value.isdigit() and int(value[:9]) <= _AXES)
             if wrong or (len(line) > _LINE and b":=" not in line and not line.startswith(b"#")):
                 raise error(
@@ -89,15 +92,16 @@ def check_text_header(path: Path, what: str, error: type[LearnGNError]) -> None:
                     f"lines of at most {_LINE} characters, and at most {_AXES} axes",
                     "fetch the file again: it is damaged",
                 )
+    return unit
 
 
-def _bytes_of_voxel(header: Any) -> int:
-    try:
-        kind = sitk.Image([1, 1], header.GetPixelID(), 0)
-    except RuntimeError:  # unknown to SimpleITK, which will refuse it
-        return 1
-    scale = 2 if "complex" in kind.GetPixelIDTypeAsString() else 1
-    return int(kind.GetSizeOfPixelComponent()) * scale * max(1, int(header.GetNumberOfComponents()))
+def _unit(named: bytes, name: str, error: type[LearnGNError]) -> float:
+    """Length of the units that an NRRD header names for its axes, which must be one and the same [mm]."""
+    words = {word.strip().lower() for word in named.decode("utf-8", "replace").split('"') if word.strip()}
+    lengths = {_UNITS.get(word, 1.0) for word in words} or {1.0}
+    if len(lengths) != 1:
+        raise error(name, f"units {', '.join(sorted(words))}", "one for all axes", "write the file anew, in mm")
+    return lengths.pop()
 
 
 def _holds_all(path: Path) -> bool:
@@ -111,4 +115,4 @@ def _holds_all(path: Path) -> bool:
             if suffix == ".mha"
             else not any(word in head for word in (b"data file", b"datafile", b"bz"))
         )
-    return path.name.lower().endswith((".nii", ".nii.gz", ".png"))
+    return suffix == ".png"

@@ -1,229 +1,282 @@
-"""What ITK leaves undone with NIfTI files: it fills what is missing with zeros, and reads NaN and infinity as zero."""
+"""Headers of NIfTI-1, NIfTI-2, Analyze and FreeSurfer's MGH, as nibabel understands them, checked before use.
+
+Headers come from anybody: whatever they say ends in a :class:`Stored` whose numbers are finite and in range, or in one
+clear error. nibabel's own checks write to a log and let most of it pass.
+"""
 
 from __future__ import annotations
 
 import math
-import struct
-from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import Any
 
 import numpy as np
-import SimpleITK as sitk
-from isal import igzip, isal_zlib
 from numpy.typing import NDArray
 
 from learngn.errors import LearnGNError
+from learngn.grid import FloatArray
+from learngn.io.gzip_stream import DAMAGED, GZIP, open_binary
+from learngn.io.orientation import place_of_nifti
+from learngn.io.source import Header
 
-_BLOCK = 1 << 20
-_BEYOND = 1 << 26  # bytes read behind the voxels, to come to the checksum; a file may go on for gigabytes
-_GZIP = b"\x1f\x8b"
-_DAMAGED = cast("type[Exception]", isal_zlib.error)
-# NIfTI-1, field `datatype`: bytes of a value, and NumPy's name of those that may be not finite.
-_BYTES = {2: 1, 4: 2, 8: 4, 16: 4, 32: 8, 64: 8, 128: 3, 256: 1, 512: 2, 768: 4, 1024: 8, 1280: 8, 1536: 16, 1792: 16,
-          2048: 32, 2304: 4}  # fmt: skip
-_FLOATS = {"16": "f4", "64": "f8"}
-_PARTS = (32, 128, 1792, 2048, 2304)  # complex numbers and colours: values of several parts
-_VECTORS = (
-    1006,
-    1007,
-)  # intents by which ITK makes the fifth axis a vector; of values of parts it then writes too many
-_HEADER = 348
-_FARTHEST = 1e9  # [mm]
+_SINGLE, _PAIR, _MGH = (".nii", ".nii.gz"), (".hdr", ".img", ".hdr.gz", ".img.gz"), (".mgh", ".mgz", ".mgh.gz")
+NIFTI_SUFFIXES = (*_SINGLE, *_PAIR, *_MGH)
+_LONGEST = 540  # bytes: the header of NIfTI-2
+# Intents: displacements in RAS, which ITK converts, and vectors whose components are stored as they are, LPS.
+RAS_VECTOR, VECTOR, _SYMMETRIC_MATRIX = 1006, 1007, 1005
+_VECTORS = (_SYMMETRIC_MATRIX, RAS_VECTOR, VECTOR)
+_MAGIC = {b"n+1\0": 1, b"ni1\0": 1, b"n+2\0": 2, b"ni2\0": 2}
+_SECONDS = {0: 1.0, 8: 1.0, 16: 1e-3, 24: 1e-6}  # NIfTI's units of time
+_ANALYZE = "Analyze 7.5, which has no orientation: left and right may be exchanged; it is taken as nibabel takes it"
 
 
-def check_complete(path: Path, header: Any, what: str, error: type[LearnGNError]) -> None:
-    """Raise `error` where a NIfTI file is cut short, or compressed and damaged; nothing for other files.
-
-    It does not notice either when the disk fills up while it writes such a file.
+@dataclass(frozen=True, eq=False)
+class Stored:
+    """How the voxels of a file are stored.
 
     Parameters
     ----------
+    header : Header
     path : Path
-    header : SimpleITK.ImageFileReader
-        That has read the file's header.
-    what : str
-        Name of the image in messages.
-    error : type of LearnGNError
+        File that has the voxels.
+    offset : int
+        Where they begin, behind decompression.
+    dtype : dtype
+        Of a stored value, or of one component of it.
+    dims : tuple of int
+        Sizes of all axes as stored, the fastest first, components included.
+    slope, inter : float
+        Of the scaling to the true values; 1 and 0 where there is none.
     """
-    if not header.HasMetaDataKey("vox_offset"):
-        return
-    _, data = _pair(path)
-    expected = int(float(header.GetMetaData("vox_offset"))) + _count(header) * _width(header)
-    found, trouble = (data.stat().st_size if data.exists() else 0), ""
-    if data.suffix.lower() == ".gz":
-        found, trouble = _unpacked(data, expected)
-    if found < expected or trouble:
-        raise error(
-            f"{what} {path}",
-            f"{min(found, expected)} of {expected} bytes{trouble and ', ' + trouble}",
-            "the whole file",
-            "fetch it again, or free some space",
-        )
+
+    header: Header
+    path: Path
+    offset: int
+    dtype: np.dtype[Any]
+    dims: tuple[int, ...]
+    slope: float = 1.0
+    inter: float = 0.0
+
+    @property
+    def count(self) -> int:
+        """Number of stored values."""
+        return math.prod(self.dims)
+
+    @property
+    def end(self) -> int:
+        """Bytes until the last voxel's end, behind decompression."""
+        return self.offset + self.count * self.dtype.itemsize
+
+    def arranged(self, values: NDArray[Any], frames: int | None = None) -> NDArray[Any]:
+        """Values in their stored order, of all frames or of so many, as (*shape) or (*shape, components)."""
+        shape = self.header.shape if frames is None else self.header.space
+        if self.header.components == 1:
+            return values.reshape(shape, order="F")
+        if self.header.intent not in _VECTORS:  # colours lie side by side
+            return np.moveaxis(values.reshape((self.header.components, *shape), order="F"), 0, -1)
+        return values.reshape((*shape, self.header.components), order="F")
 
 
-def restore_not_finite(image: Any, path: Path, header: Any) -> Any:
-    """Give an image that ITK has read from a NIfTI file the values that are not finite back.
+def reads(path: Path) -> bool:
+    """Whether a file is named as those that are read here."""
+    return path.name.lower().endswith(NIFTI_SUFFIXES)
 
-    Parameters
-    ----------
-    image : SimpleITK.Image
-        As read.
-    path : Path
-        Its file, complete.
-    header : SimpleITK.ImageFileReader
-        That has read the file's header.
 
-    Returns
-    -------
-    SimpleITK.Image
-        The image itself, unless the file has such values.
+def read_stored(path: Path, what: str, error: type[LearnGNError]) -> Stored:
+    """Read and check a header.
+
+    Raises
+    ------
+    LearnGNError
+        Of the type `error`, if it is damaged or of another kind.
     """
-    if not header.HasMetaDataKey("vox_offset") or header.GetMetaData("datatype") not in _FLOATS:
-        return image
-    values = _stored(path, header)
-    wrong = ~np.isfinite(values)
-    if not wrong.any():
-        return image
-    components = image.GetNumberOfComponentsPerPixel()
-    array = sitk.GetArrayFromImage(image)
-    # The file has the components of vectors one after the other, ITK's array side by side.
-    flat = array.reshape(-1, components)
-    places = wrong.reshape(components, -1).T
-    flat[places] = values.reshape(components, -1).T[places]
-    restored = sitk.GetImageFromArray(flat.reshape(array.shape), isVector=components > 1)
-    restored.CopyInformation(image)
-    for key in image.GetMetaDataKeys():
-        restored.SetMetaData(key, image.GetMetaData(key))
-    return restored
-
-
-def check_gzip(path: Path, what: str, error: type[LearnGNError]) -> None:
-    """Raise `error` where a file is compressed and its name does not say so, or the other way round."""
-    name = path.name.lower()
-    if not name.endswith((".nii", ".nii.gz")):
-        return
-    with path.open("rb") as file:
-        packed = file.read(2) == _GZIP
-    if packed != name.endswith(".gz"):
-        suffixes = (".nii.gz", ".nii") if packed else (".nii", ".nii.gz")
-        raise error(
-            f"{what} {path}",
-            "a file compressed by gzip" if packed else "a file that is not compressed by gzip",
-            f"what its suffix {suffixes[1]} says",
-            f"name it {suffixes[0]} if it is NIfTI, or fetch it again",
-        )
-
-
-def check_header(path: Path, what: str, error: type[LearnGNError]) -> None:
-    """Raise `error` where a NIfTI header makes no sense; matrices that are not finite ITK would decompose for ever."""
-    if not path.name.lower().endswith((".nii", ".nii.gz", ".hdr", ".img", ".hdr.gz", ".img.gz")):
-        return
+    name = f"{what} {path}"
+    _check_gzip(path, name, error)
+    head, data = _files(path)
+    if not data.exists() or not head.exists():
+        missing = data if head.exists() else head
+        raise error(name, f"no such file as {missing.name}", "header and voxels side by side", "fetch both files")
     try:
-        with _open(_pair(path)[0]) as file:
-            raw = file.read(_HEADER)
-    except (OSError, EOFError, _DAMAGED):
-        return  # ITK says what is wrong
-    named, known = path.name.lower().endswith((".nii", ".nii.gz")), raw[344:348] in (b"n+1\0", b"ni1\0")
-    if len(raw) < _HEADER or raw[4:7] == b"n+2" or not (named or known):  # NIfTI-2, Analyze
-        return
-    order = _order(raw)
-    if not known:
-        raise error(
-            f"{what} {path}",
-            f"the magic word {raw[344:348]!r}, which we cannot read",
-            "NIfTI-1's, n+1 or ni1",
-            "fetch the file again",
-        )
-    (axes,), (kind,) = struct.unpack_from(f"{order}h", raw, 40), struct.unpack_from(f"{order}h", raw, 70)
-    # ITK's library writes to the terminal about these.
-    if not 1 <= axes <= 7:
-        raise error(f"{what} {path}", f"a header of {axes} axes", "1 to 7", "fetch the file again")
-    if kind not in _BYTES:
-        known_kinds = ", ".join(str(known) for known in _BYTES)
-        raise error(
-            f"{what} {path}", f"values of type {kind}, which we cannot read", f"one of NIfTI's types {known_kinds}",
-            "fetch the file again",
-        )  # fmt: skip
-    (intent,) = struct.unpack_from(f"{order}h", raw, 68)
-    if intent in _VECTORS and kind in _PARTS:
-        raise error(
-            f"{what} {path}", f"vectors whose components are of type {kind}, which we cannot read",
-            "vectors of numbers", "fetch the file again",
-        )  # fmt: skip
-    (start,) = struct.unpack_from(f"{order}f", raw, 108)
-    if not 0 <= start < 2**31:  # NaN fails
-        raise error(f"{what} {path}", f"voxels that begin at byte {start:g}", "a place in the file", "fetch it again")
-    qform, sform = struct.unpack_from(f"{order}2h", raw, 252)
-    fields = {
-        "pixdim": (struct.unpack_from(f"{order}4f", raw, 76), True),
-        "qform": (struct.unpack_from(f"{order}6f", raw, 256), qform > 0),
-        "sform": (struct.unpack_from(f"{order}12f", raw, 280), sform > 0),
-    }
-    for name, (values, used) in fields.items():
-        if used and not all(abs(value) < _FARTHEST for value in values):  # NaN fails
+        with open_binary(head) as file:
+            raw = file.read(_LONGEST)
+    except (OSError, EOFError, DAMAGED) as failure:
+        raise unreadable(name, f"'{failure}'", error) from failure
+    if path.name.lower().endswith(_MGH):
+        return _mgh(raw, path, name, error)
+    version = _MAGIC.get(raw[4:8] if raw[4:7] in (b"n+2", b"ni2") else raw[344:348], 0)
+    if len(raw) < (_LONGEST if version == 2 else 348):
+        raise unreadable(name, f"{len(raw)} bytes", error)
+    if not version and head == data:
+        raise unreadable(name, f"the magic word {raw[344:348]!r}", error)
+    return _nifti(raw, data, version, name, error, single=head == data)
+
+
+def unreadable(name: str, got: str, error: type[LearnGNError]) -> LearnGNError:
+    """What is raised where a file is of another format than its name says."""
+    return error(
+        name,
+        f"a file that we cannot read ({got})",
+        "NIfTI-1, NIfTI-2, Analyze or MGH, as its name says",
+        "check that it is such a file and complete, or fetch it again",
+    )
+
+
+def _nifti(raw: bytes, data: Path, version: int, name: str, error: type[LearnGNError], *, single: bool) -> Stored:
+    nibabel: Any = import_module("nibabel")  # half as long to import as NumPy; it has types for few of its functions
+    if version == 0:
+        kind = nibabel.spm2analyze.Spm2AnalyzeHeader
+        if not kind.may_contain_header(raw[:348]):
+            raise unreadable(name, f"the magic word {raw[344:348]!r}", error)
+    else:
+        kind = nibabel.Nifti2Header if version == 2 else nibabel.Nifti1Header
+    header = kind(raw[: kind.sizeof_hdr], check=False)
+    fields = header.structarr
+    dims = _dims(fields["dim"], name, error)
+    dtype, components = _type(header, name, error)
+    intent = int(fields["intent_code"]) if version else 0
+    shape = dims
+    if intent in _VECTORS and len(dims) >= 5 and dims[4] > 1:
+        if components > 1 or dtype.kind == "c":
             raise error(
-                f"{what} {path}", f"a header whose {name} has {', '.join(f'{v:g}' for v in values)}",
-                "finite voxel sizes and axes [mm]", "repair the header, or fetch the file again",
+                name, f"vectors whose components are of type {int(fields['datatype'])}, which we cannot read",
+                "vectors of numbers", "fetch the file again",
             )  # fmt: skip
+        components, shape = dims[4], _without_components(dims)
+    elif components > 1:
+        dims = (components, *dims)
+    offset = _offset(float(fields["vox_offset"]), kind.sizeof_hdr if single else 0, name, error)
+    slope, inter = _scaling(header)
+    affine, notes = place_of_nifti(header, name, error) if version else _place_of_analyze(header, name, error)
+    units = int(fields["xyzt_units"]) & 0x38 if version else 0
+    step = float(fields["pixdim"][4]) * _SECONDS.get(units, math.nan)
+    # Writers that know of no time leave a step of 1 without a unit.
+    known = len(shape) > 3 and shape[3] > 1 and 0 < step < math.inf and (units != 0 or step != 1)
+    return Stored(
+        Header(
+            shape, affine, _scaled_type(dtype, slope, inter), components, intent, step if known else None, tuple(notes)
+        ),
+        data, offset, dtype, dims, slope, inter,
+    )  # fmt: skip
 
 
-def _pair(path: Path) -> tuple[Path, Path]:
-    """The files that hold header and voxels: the same one, or ``.hdr`` and ``.img``."""
-    for suffix in (".hdr", ".img"):
-        stem, found, gzip = path.name.rpartition(suffix)
-        if found and gzip in ("", ".gz"):
-            return path.with_name(f"{stem}.hdr{gzip}"), path.with_name(f"{stem}.img{gzip}")
-    return path, path
-
-
-def _width(header: Any) -> int:
-    """Bytes of a value; what the field `bitpix` says of it is of no account to ITK."""
-    return _BYTES.get(int(header.GetMetaData("datatype")), int(header.GetMetaData("bitpix")) // 8)
-
-
-def _count(header: Any) -> int:
-    """Number of values; sizes of axes that an image does not have count for nothing, whatever they are."""
-    axes = int(header.GetMetaData("dim[0]"))
-    return math.prod(max(1, int(header.GetMetaData(f"dim[{axis}]"))) for axis in range(1, axes + 1))
-
-
-def _unpacked(path: Path, expected: int) -> tuple[int, str]:
-    """Bytes that a gzip file holds, or that can still be read of it, and what is wrong with it, if anything is."""
-    size = 0
+def _mgh(raw: bytes, path: Path, name: str, error: type[LearnGNError]) -> Stored:
+    mgh: Any = import_module("nibabel.freesurfer.mghformat")
+    if len(raw) < mgh.DATA_OFFSET or raw[:4] != b"\0\0\0\1":
+        raise unreadable(name, "no header of MGH", error)
+    # What follows the voxels (echo time and the like) is of no account here.
+    header = mgh.MGHHeader(raw[: mgh.DATA_OFFSET], check=False)
+    fields = header.structarr
+    sizes = [int(n) for n in fields["dims"]]
+    if min(sizes) < 1:
+        raise error(name, f"axes of {sizes}", "positive sizes", "fetch the file again")
     try:
-        with _open(path) as packed:
-            for block in _blocks(packed, expected + _BEYOND):
-                size += len(block)
-    except (OSError, EOFError, _DAMAGED) as failure:
-        # Behind the last member some programs leave bytes of no meaning, as gunzip knows.
-        if size < expected or not str(failure).startswith("Not a gzipped file"):
-            return size, f"'{failure}'"
-    return size, ""
+        dtype = np.dtype(header.get_data_dtype())
+    except KeyError:
+        raise error(
+            name, f"values of type {int(fields['type'])}, which we cannot read", "one of MGH's types",
+            "convert it by FreeSurfer's mri_convert to .nii.gz, or fetch it again",
+        ) from None  # fmt: skip
+    with np.errstate(all="ignore"):
+        affine = np.asarray(header.get_affine(), dtype=np.float64)
+    dims = tuple(sizes if sizes[3] > 1 else sizes[:3])
+    notes = () if fields["goodRASFlag"] else ("no orientation in the header: FreeSurfer's default, LIA, is taken",)
+    return Stored(Header(dims, affine, dtype.newbyteorder("="), notes=notes), path, mgh.DATA_OFFSET, dtype, dims)
 
 
-def _blocks(file: IO[bytes], limit: int) -> Iterator[bytes]:
-    while limit > 0 and (block := file.read(min(_BLOCK, limit))):
-        limit -= len(block)
-        yield block
+def _dims(stored: NDArray[Any], name: str, error: type[LearnGNError]) -> tuple[int, ...]:
+    """Sizes of the axes; of those that are not there, and of empty ones behind the first, nothing is asked."""
+    axes = int(stored[0])
+    if not 1 <= axes <= 7:
+        raise error(name, f"a header of {axes} axes", "1 to 7", "fetch the file again")
+    if stored[1] < 1:
+        raise error(name, f"{int(stored[1])} voxels along the first axis", "at least 1", "fetch the file again")
+    return tuple(max(1, int(n)) for n in stored[1 : axes + 1])
 
 
-def _stored(path: Path, header: Any) -> NDArray[Any]:
-    """Values as the file has them, flat."""
-    start, count = int(float(header.GetMetaData("vox_offset"))), _count(header)
-    head, data = _pair(path)
-    with _open(head) as file:
-        order = _order(file.read(_HEADER))
-    kind = np.dtype(order + _FLOATS[header.GetMetaData("datatype")])
-    with _open(data) as file:
-        raw = file.read(start + count * kind.itemsize)
-    return np.frombuffer(raw, dtype=kind, count=count, offset=start)
+def _type(header: Any, name: str, error: type[LearnGNError]) -> tuple[np.dtype[Any], int]:
+    """Type of a stored value, and how many of them make a voxel: three or four bytes for colours."""
+    code = int(header.structarr["datatype"])
+    try:
+        dtype = np.dtype(header.get_data_dtype())
+    except (KeyError, ValueError, LookupError, header_errors()):
+        dtype = np.dtype("V")
+    if dtype.fields is not None:
+        return np.dtype(np.uint8), len(dtype.fields)
+    # Analyze's single bits, and numbers of 128 bits, which NumPy has on few machines.
+    if dtype.kind not in "iufc" or dtype.itemsize > (16 if dtype.kind == "c" else 8):
+        raise error(
+            name, f"values of type {code}, which we cannot read", "integers or real numbers of at most 64 bits",
+            "convert it to 32 bits, or fetch the file again",
+        )  # fmt: skip
+    return dtype, 1
 
 
-def _order(raw: bytes) -> str:
-    """Byte order of a header, told by the number of axes, as in ITK's library."""
-    return "<" if 1 <= int.from_bytes(raw[40:42], "little", signed=True) <= 7 else ">"
+def _without_components(dims: tuple[int, ...]) -> tuple[int, ...]:
+    """Axes of the voxels of a vector image (i, j, k, t, components); of two components, in 2D."""
+    space = dims[:2] if dims[4] == 2 and dims[2] == 1 else dims[:3]
+    return space if dims[3] == 1 else (*dims[:3], dims[3])
 
 
-def _open(path: Path) -> Any:
-    return igzip.open(path) if path.suffix.lower() == ".gz" else path.open("rb")  # type: ignore[no-untyped-call]
+def _offset(stored: float, least: int, name: str, error: type[LearnGNError]) -> int:
+    if stored == 0 and least:
+        return least + 4  # where nothing is said, behind the header and the four bytes for its extensions
+    if not least <= stored < 2**62:  # NaN fails
+        raise error(name, f"voxels that begin at byte {stored:g}", "a place in the file", "fetch it again")
+    return int(stored)
+
+
+def _scaling(header: Any) -> tuple[float, float]:
+    try:
+        slope, inter = header.get_slope_inter()
+    except header_errors():  # a slope without an intercept that is finite
+        return 1.0, 0.0
+    return (1.0, 0.0) if slope is None else (float(slope), float(inter or 0.0))
+
+
+def _scaled_type(dtype: np.dtype[Any], slope: float, inter: float) -> np.dtype[Any]:
+    """Type of the true values: as stored, unless they are scaled; then float32 if it suffices."""
+    native = dtype.newbyteorder("=")
+    if (slope, inter) == (1.0, 0.0) or dtype.kind == "c":
+        return native
+    return np.dtype(np.float32 if dtype.itemsize <= 2 or dtype == np.float32 else np.float64)
+
+
+def _place_of_analyze(header: Any, name: str, error: type[LearnGNError]) -> tuple[FloatArray, list[str]]:
+    affine = np.asarray(header.get_best_affine(), dtype=np.float64)
+    if not np.isfinite(affine).all():
+        raise error(name, "a header whose pixdim is not finite", "voxel sizes [mm]", "repair the header")
+    return affine, [_ANALYZE]
+
+
+def header_errors() -> type[Exception]:
+    """What nibabel raises about headers."""
+    from nibabel.spatialimages import HeaderDataError
+
+    return HeaderDataError
+
+
+def _files(path: Path) -> tuple[Path, Path]:
+    """The files that hold header and voxels: the same one, or ``.hdr`` and ``.img``."""
+    name = path.name
+    stem, gzip = (name[:-3], name[-3:]) if name.lower().endswith(".gz") else (name, "")
+    stem, suffix = stem[:-4], stem[-4:]
+    if suffix.lower() not in (".hdr", ".img"):
+        return path, path
+    head, data = (".HDR", ".IMG") if suffix.isupper() else (".hdr", ".img")
+    return path.with_name(f"{stem}{head}{gzip}"), path.with_name(f"{stem}{data}{gzip}")
+
+
+def _check_gzip(path: Path, name: str, error: type[LearnGNError]) -> None:
+    """Raise where a file is compressed and its name does not say so, or the other way round."""
+    with path.open("rb") as file:
+        packed = file.read(2) == GZIP
+    said = path.name.lower().endswith((".gz", ".mgz"))
+    if packed != said:
+        raise error(
+            name,
+            "a file compressed by gzip" if packed else "a file that is not compressed by gzip",
+            f"what its suffix {path.suffix} says",
+            "rename it, or fetch it again",
+        )

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import SimpleITK as sitk
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
@@ -21,10 +20,10 @@ from torch import Tensor
 from learngn.errors import FeatureError, ImageError, LearnGNError
 from learngn.grid import Grid
 from learngn.image import Image
-from learngn.io.files import IMAGE_SUFFIXES, named, read_file, suffix_of
+from learngn.io.files import IMAGE_SUFFIXES, named, read_file, read_header, suffix_of
 from learngn.io.images import read_image
-from learngn.io.itk import grid_of
 from learngn.io.nnunet import read_nnunet
+from learngn.io.source import Source
 
 _HERE = "{}"  # in the name of a folder: that of the scan
 _PROBE = 200_000  # voxels looked at to tell what an array holds
@@ -134,9 +133,9 @@ def read_channels(path: Path, grid: Grid) -> Scores:
 
     Parameters and errors are those of :func:`read_scores`; values may be any finite number.
     """
-    image = read_file(path)
+    source = read_file(path)
     try:
-        values, place = _stacked(image, grid.ndim, path)
+        values, place = _stacked(source, grid.ndim, path)
     except LearnGNError as error:
         raise named(error, path) from None
     _check_grid(place, grid, path)
@@ -150,29 +149,21 @@ def _channel(values: NDArray[Any], index: int) -> Tensor:
 
 
 def _is_stack(path: Path, grid: Grid) -> bool:
-    image = read_file(path)
-    extra = [n for n in image.GetSize()[grid.ndim :] if n > 1]
-    return bool(extra) or image.GetNumberOfComponentsPerPixel() > 1
+    header = read_header(path)
+    return any(n > 1 for n in header.shape[grid.ndim :]) or header.components > 1
 
 
-def _stacked(image: Any, ndim: int, path: Path) -> tuple[NDArray[Any], Grid]:
-    """Channels first, (C, *S), and the grid of an ITK image with vectors or with further axes."""
-    values = np.asarray(sitk.GetArrayFromImage(image))
-    if image.GetNumberOfComponentsPerPixel() > 1:
-        values = np.moveaxis(values, -1, 0)
-        values = values.transpose(0, *range(values.ndim - 1, 0, -1))
-        channels = values.shape[:1]
-    else:
-        values = values.T
-        channels = values.shape[ndim:]
-        values = np.moveaxis(values.reshape(*values.shape[:ndim], -1), -1, 0)
-    if values.ndim != ndim + 1 or sum(n > 1 for n in channels) > 1:
+def _stacked(source: Source, ndim: int, path: Path) -> tuple[NDArray[Any], Grid]:
+    """Channels first, (C, *S), and the grid of an image with vectors or with further axes."""
+    header, values = source.header, source.values
+    further = header.shape[ndim:]
+    channels = further if header.components == 1 else (*further, header.components)
+    if len(header.shape) < ndim or sum(n > 1 for n in channels) > 1:
         raise ImageError(
-            f"channels {path}", f"an array of {image.GetSize()}", f"{ndim} axes and one of channels", "rearrange it"
+            f"channels {path}", f"an array of {header.shape}", f"{ndim} axes and one of channels", "rearrange it"
         )
-    while image.GetDimension() > ndim:
-        image = image[(slice(None),) * (image.GetDimension() - 1) + (0,)]
-    return values, grid_of(image)
+    values = np.moveaxis(values.reshape(*header.shape[:ndim], -1), -1, 0)
+    return values, header.place(ndim)[0]
 
 
 def _masks(files: Sequence[Path], folder: Path, grid: Grid) -> Scores:

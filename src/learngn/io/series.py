@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
-import SimpleITK as sitk
+import numpy as np
+from numpy.typing import NDArray
 
 from learngn.errors import ImageError, LearnGNError, OutputError
 from learngn.image import Image
-from learngn.io.files import named, read_file, read_header, suffix_of, write_file
-from learngn.io.itk import from_sitk, stored_type, to_file
-
-_SUFFIXES = (".nii.gz", ".nii")
+from learngn.io import nifti, nifti_values
+from learngn.io.atomic import atomic_path
+from learngn.io.files import NIFTI_SUFFIXES, check_exists, check_output, named, read_file, read_header
+from learngn.io.nifti_writer import write_series
+from learngn.io.source import Header, Source, image_of, values_to_write
 
 
 def frame_count(path: str | Path) -> int:
@@ -26,16 +30,13 @@ def frame_count(path: str | Path) -> int:
         If there is no such file, it is no image, or has more than four axes.
     """
     path = Path(path)
-    return 1 if path.is_dir() else _count(read_header(path).GetSize(), path)
+    return 1 if path.is_dir() else _series_header(path).frames
 
 
 def frame_step(path: str | Path) -> float | None:
     """Return the time from one volume of a series to the next [s]; None where the file is no series or does not say."""
     path = Path(path)
-    if frame_count(path) == 1:
-        return None
-    step = float(read_header(path).GetSpacing()[3])
-    return step if step > 0 else None
+    return None if path.is_dir() else _series_header(path).step
 
 
 def read_frames(path: str | Path, labels: bool = False) -> Iterator[Image]:
@@ -58,17 +59,18 @@ def read_frames(path: str | Path, labels: bool = False) -> Iterator[Image]:
         As :func:`learngn.io.read_image` does.
     """
     path = Path(path)
-    source = read_file(path)
-    count = _count(source.GetSize(), path)
-    for index in range(count):
-        frame = source
-        while frame.GetDimension() > 3:
-            last = index if frame.GetDimension() == 4 else 0
-            frame = frame[(slice(None),) * (frame.GetDimension() - 1) + (last,)]
-        try:
-            yield replace(from_sitk(frame, labels), path=path, stored=None if labels else stored_type(frame))
-        except LearnGNError as error:
-            raise named(error, path) from None
+    check_exists(path, "image", ImageError)
+    if path.is_dir() or not nifti.reads(path):
+        source = read_file(path)
+        header, blocks = source.header, _of_source(source)
+    else:
+        header, blocks = _of_nifti(path)
+    try:
+        header.check_series()
+        for values in blocks:
+            yield replace(image_of(values, header, labels), path=path)
+    except LearnGNError as error:
+        raise named(error, path) from None
 
 
 def write_frames(images: Iterable[Image], path: str | Path, step: float | None = None) -> None:
@@ -89,24 +91,57 @@ def write_frames(images: Iterable[Image], path: str | Path, step: float | None =
         If the suffix is another, there is no image, they do not lie on one 3D grid, or the file cannot be written.
     """
     path = Path(path)
-    if suffix_of(path) not in _SUFFIXES:
-        raise OutputError(
-            f"output {path}",
-            f"the suffix {suffix_of(path)!r}",
-            "one of .nii.gz, .nii for a series",
-            "rename the output",
-        )
-    frames: list[Any] = [to_file(image) for image in images]
-    if not frames or len({frame.GetSize() for frame in frames}) != 1 or frames[0].GetDimension() != 3:
-        raise OutputError(
-            f"output {path}", f"{len(frames)} volumes", "at least one, in 3D and on one grid", "check the series"
-        )
-    write_file(sitk.JoinSeries(frames, 0.0, step or 1.0), path)
+    check_output(path, NIFTI_SUFFIXES)
+    frames = iter(images)
+    first = next(frames, None)
+    if first is None or first.grid.ndim != 3:
+        got = "no volume" if first is None else "a 2D image"
+        raise OutputError(f"output {path}", got, "volumes", "check the series")
+    dtype = values_to_write(first).dtype
+    if first.labels:  # those of later frames may be larger
+        dtype = np.dtype(np.int32) if dtype.itemsize > 1 else dtype
+    with atomic_path(path) as temporary:
+        write_series(temporary, first.grid, dtype, _checked(chain([first], frames), first, dtype, path), step)
 
 
-def _count(size: tuple[int, ...], path: Path) -> int:
-    if any(n != 1 for n in size[4:]):
-        raise ImageError(
-            f"image {path}", f"{len(size)} dimensions, {size}", "a series of volumes, at most 4 axes", "split the file"
-        )
-    return int(size[3]) if len(size) > 3 else 1
+def _checked(images: Iterable[Image], first: Image, dtype: np.dtype[Any], path: Path) -> Iterator[NDArray[Any]]:
+    for number, image in enumerate(images):
+        if image.grid != first.grid or image.labels != first.labels:
+            raise OutputError(
+                f"output {path}", f"frame {number} on another grid or of another kind ({image.grid})",
+                f"frames like the first ({first.grid})", "bring all onto one grid first",
+            )  # fmt: skip
+        values = values_to_write(image)
+        if not np.can_cast(values.dtype, dtype) and (values.min() < 0 or values.max() > np.iinfo(dtype).max):
+            raise OutputError(
+                f"output {path}", f"labels from {values.min()} to {values.max()} in frame {number}",
+                f"labels that {dtype} holds, as those of the first frame do", "number the labels anew",
+            )  # fmt: skip
+        yield values
+
+
+def _series_header(path: Path) -> Header:
+    header = read_header(path)
+    try:
+        header.check_series()
+    except LearnGNError as error:
+        raise named(error, path) from None
+    return header
+
+
+def _of_source(source: Source) -> Iterator[NDArray[Any]]:
+    header = source.header
+    frames = source.values.reshape((*header.space, header.frames, *source.values.shape[len(header.shape) :]))
+    for index in range(header.frames):
+        yield frames[(slice(None),) * len(header.space) + (index,)]
+
+
+def _of_nifti(path: Path) -> tuple[Header, Iterator[NDArray[Any]]]:
+    """Frames as the file is decompressed: no more than one of them is in memory."""
+    header = read_header(path)  # warns, once
+    stored = nifti.read_stored(path, "image", ImageError)
+    if header.components > 1:  # the components of vectors lie behind the last frame
+        return header, _of_source(nifti_values.read_source(stored, f"image {path}", ImageError))
+    counts = [math.prod(header.space)] * header.frames
+    blocks = nifti_values.read_blocks(stored, counts, f"image {path}", ImageError)
+    return header, (stored.arranged(values, frames=1) for values in blocks)

@@ -3,14 +3,28 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+
+import numpy as np
 
 from learngn.errors import LearnGNError, OutputError, TransformError
 from learngn.grid import Grid
-from learngn.io.files import named, read_file, suffix_of, write_file
-from learngn.io.itk_transforms import ITK_SUFFIXES, field_from_sitk, field_to_sitk, parts_of, read_itk, write_itk
+from learngn.io.atomic import atomic_path
+from learngn.io.files import NIFTI_SUFFIXES, check_output, named, read_file, suffix_of, write_file
+from learngn.io.geometry import is_sheared
+from learngn.io.itk_transforms import (
+    ITK_SUFFIXES,
+    field_from_vectors,
+    field_to_sitk,
+    field_to_vectors,
+    parts_of,
+    read_itk,
+    write_itk,
+)
 from learngn.io.learn2reg import read_learn2reg, write_learn2reg
 from learngn.io.matrices import read_text_transform, text_format
+from learngn.io.nifti import RAS_VECTOR, VECTOR
+from learngn.io.nifti_writer import LARGEST, write_nifti
+from learngn.io.source import Source
 from learngn.transform import DisplacementField, Transform
 
 FIELD_SUFFIXES = (".nii.gz", ".nii", ".mha", ".mhd", ".nrrd")
@@ -49,10 +63,9 @@ def read_transform(path: str | Path, *, fixed: Grid | None = None, moving: Grid 
     if suffix in ITK_SUFFIXES:
         return read_itk(path, fixed)
     if suffix in FIELD_SUFFIXES:
-        image = read_file(path, what="transform", error=TransformError)
-        _check_vectors(image, path)
+        source = read_file(path, what="transform", error=TransformError)
         try:
-            return field_from_sitk(image)
+            return _field(source, path)
         except LearnGNError as error:
             raise named(error, path) from None
     if suffix != ".npz":
@@ -97,7 +110,8 @@ def write_transform(
 
     Notes
     -----
-    ITK's displacements are zero outside their grid; all voxels of the reference are inside.
+    ITK's displacements are zero outside their grid; all voxels of the reference are inside. Of one slice or on sheared
+    axes, ITK does not read NIfTI as it is meant: :func:`field_suffix` names a format that all programs read.
     """
     path = Path(path)
     suffix = suffix_of(path)
@@ -105,9 +119,14 @@ def write_transform(
         write_itk(transform, path)
     elif suffix in FIELD_SUFFIXES:
         grid = reference or _own_grid(transform, path)
-        image = field_to_sitk(DisplacementField(transform.on(grid).displacement(), grid))
-        image.SetMetaData("ITK_FileNotes", _NOTES)
-        write_file(image, path)
+        check_output(path)
+        field = DisplacementField(transform.on(grid).displacement(), grid)
+        if suffix in NIFTI_SUFFIXES:
+            shape = (*grid.shape, *[1] * (4 - grid.ndim), grid.ndim)
+            with atomic_path(path) as temporary:
+                write_nifti(temporary, shape, np.float32, grid, field_to_vectors(field), intent=VECTOR, notes=_NOTES)
+        else:
+            write_file(field_to_sitk(field), path)
     elif suffix == ".npz":
         grid = reference or _own_grid(transform, path)
         write_learn2reg(transform, path, grid, moving or grid)
@@ -115,6 +134,17 @@ def write_transform(
         raise OutputError(
             f"output {path}", f"the suffix {suffix!r}", f"one of {', '.join(_SUFFIXES)}", "rename the output"
         )
+
+
+def field_suffix(grid: Grid) -> str:
+    """Return the suffix under which a displacement on a grid is read alike by every program: NIfTI's where it can be.
+
+    ITK takes a NIfTI field of one slice for a 2D image, refuses sheared axes in NIfTI, and reads no NIfTI-2, which has
+    room for longer axes; MetaImage keeps all of them.
+    :func:`write_transform` writes NIfTI for such grids too, which nibabel and :func:`read_transform` read.
+    """
+    one_slice = grid.ndim == 3 and grid.shape[2] == 1
+    return ".mha" if one_slice or is_sheared(grid) or max(grid.shape) > LARGEST else ".nii.gz"
 
 
 def _own_grid(transform: Transform, path: Path) -> Grid:
@@ -131,18 +161,22 @@ def _own_grid(transform: Transform, path: Path) -> Grid:
     )
 
 
-def _check_vectors(image: Any, path: Path) -> None:
-    components, ndim = image.GetNumberOfComponentsPerPixel(), image.GetDimension()
-    if components == ndim and ndim in (2, 3):
-        return
-    intent = f" of intent {image.GetMetaData('intent_code')}" if image.HasMetaDataKey("intent_code") else ""
+def _field(source: Source, path: Path) -> DisplacementField:
+    """The displacement that a file of vectors holds."""
+    header = source.header
+    components = header.components
     if components == 1:
+        intent = f" of intent {header.intent}" if header.intent else ""
         raise TransformError(
             f"transform {path}",
-            f"an image{intent} of size {image.GetSize()} without vectors",
+            f"an image{intent} of size {header.shape} without vectors",
             "displacement vectors in mm (NIfTI: intent 1007 or 1006)",
             "if it is a field of Learn2Reg, say so: learngn convert --from learn2reg --reference FIXED --moving MOVING",
         )
-    raise TransformError(
-        f"transform {path}", f"{components} components in {ndim}D", "as many as dimensions", "check the file"
-    )
+    if components != len(header.space) or header.frames != 1:
+        raise TransformError(
+            f"transform {path}", f"{components} components in {len(header.shape)}D", "as many as dimensions",
+            "check the file",
+        )  # fmt: skip
+    vectors = source.values.reshape((*header.space, components))
+    return field_from_vectors(vectors, header.grid, ras=header.intent == RAS_VECTOR)

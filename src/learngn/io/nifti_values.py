@@ -1,0 +1,101 @@
+"""Voxels of NIfTI, Analyze and MGH files: one decompression, noticed where it ends early or in damage."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from learngn.errors import LearnGNError
+from learngn.io.gzip_stream import BLOCK, DAMAGED, is_packed, open_binary, read_to_the_end
+from learngn.io.limits import check_memory, check_promise
+from learngn.io.nifti import Stored
+from learngn.io.source import Source
+
+_SLAB = 1 << 16  # values scaled at a time, in 64 bits
+
+
+def read_source(stored: Stored, name: str, error: type[LearnGNError]) -> Source:
+    """Read all voxels of a file.
+
+    Parameters
+    ----------
+    stored : Stored
+        Its header.
+    name : str
+        Of the image in messages.
+    error : type of LearnGNError
+        Raised where the file is cut short or damaged, or asks for more memory than there is.
+    """
+    check(stored, name, error)
+    (values,) = read_blocks(stored, [stored.count], name, error)
+    return Source(stored.header, stored.arranged(values))
+
+
+def check(stored: Stored, name: str, error: type[LearnGNError]) -> None:
+    """Raise `error` where a header promises more than its file can hold, or memory."""
+    size = stored.path.stat().st_size
+    if is_packed(stored.path):
+        check_promise(stored.header.shape, stored.end, size, name, error)
+    elif size < stored.end:
+        raise _incomplete(stored, size, "", name, error)
+    check_memory(stored.header.bytes, name, error)
+
+
+def read_blocks(stored: Stored, counts: Iterable[int], name: str, error: type[LearnGNError]) -> Iterator[NDArray[Any]]:
+    """Read values in their stored order, scaled, in blocks of so many values which together are the whole file.
+
+    The last block is given when the file's end has been seen to be sound, not before.
+    """
+    place, left = 0, stored.count
+    try:
+        with open_binary(stored.path) as file:
+            if is_packed(stored.path):
+                while place < stored.offset and (skipped := file.read(min(BLOCK, stored.offset - place))):
+                    place += len(skipped)
+            else:
+                file.seek(stored.offset)
+                place = stored.offset
+            for count in counts:
+                raw = np.empty(count * stored.dtype.itemsize, np.uint8)
+                view, filled = raw.data, 0
+                while filled < len(raw) and (block := file.read(min(BLOCK, len(raw) - filled))):
+                    view[filled : filled + len(block)] = block
+                    filled, place = filled + len(block), place + len(block)
+                if filled < len(raw):
+                    raise _incomplete(stored, place, "", name, error)
+                left -= count
+                if left == 0 and is_packed(stored.path):
+                    read_to_the_end(file)
+                values = raw.view(stored.dtype)
+                del raw, view
+                yield _scaled(values, stored)
+                del values
+    except (OSError, EOFError, DAMAGED) as failure:
+        raise _incomplete(stored, place, f", '{failure}'", name, error) from failure
+
+
+def _scaled(values: NDArray[Any], stored: Stored) -> NDArray[Any]:
+    """The true values: in 64 bits, rounded once."""
+    kind = stored.header.dtype
+    if kind == stored.dtype.newbyteorder("=") and (stored.slope, stored.inter) == (1.0, 0.0):
+        return values
+    if values.dtype.kind == "c":  # refused later, with a better message
+        return values
+    result = np.empty(values.shape, kind)
+    with np.errstate(all="ignore"):
+        for start in range(0, len(values), _SLAB):
+            slab = slice(start, start + _SLAB)
+            result[slab] = values[slab] * np.float64(stored.slope) + stored.inter
+    return result
+
+
+def _incomplete(stored: Stored, found: int, trouble: str, name: str, error: type[LearnGNError]) -> LearnGNError:
+    return error(
+        name,
+        f"{min(found, stored.end)} of {stored.end} bytes{trouble}",
+        f"the whole file, of {'x'.join(map(str, stored.header.shape))} voxels",
+        "fetch it again, or free some space",
+    )

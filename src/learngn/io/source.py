@@ -1,0 +1,231 @@
+"""What an image file holds, whatever library reads it: a header in our conventions, and values as they are stored."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from learngn.errors import HeaderWarning, ImageError, LabelError, ShapeError
+from learngn.grid import FloatArray, Grid
+from learngn.image import Image
+from learngn.io.geometry import flat_affine, placed
+
+AnyArray = NDArray[Any]
+_LUMINANCE = (0.299, 0.587, 0.114)  # weights of red, green and blue, ITU-R BT.601
+_WORK = 4  # bytes a voxel that reading needs beside the file's own: the values as float32
+
+
+@dataclass(frozen=True, eq=False)
+class Header:
+    """What a file says of an image before its voxels are read.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Sizes of all axes in array order: i, j[, k], then frames and whatever follows.
+    affine : array, shape (D+1, D+1)
+        Index of the spatial axes to RAS mm; (4, 4) also for a 2D image of NIfTI.
+    dtype : dtype
+        Of the values as they are returned.
+    components : int
+        Values a voxel: 1, or more for vectors and colours.
+    intent : int
+        NIfTI's intent code; 1006 has vectors in RAS, all others in LPS.
+    step : float, optional
+        Time from one frame to the next [s].
+    notes : tuple of str
+        What a user should know about the header.
+    """
+
+    shape: tuple[int, ...]
+    affine: FloatArray
+    dtype: np.dtype[Any]
+    components: int = 1
+    intent: int = 0
+    step: float | None = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def space(self) -> tuple[int, ...]:
+        """Sizes of the spatial axes."""
+        return self.shape[: min(3, len(self.shape))]
+
+    @property
+    def bytes(self) -> int:
+        """Memory that reading the image takes, the file's values and ours together."""
+        return math.prod(self.shape) * (self.dtype.itemsize * self.components + _WORK)
+
+    @property
+    def frames(self) -> int:
+        """Number of volumes."""
+        return math.prod(self.shape[3:])
+
+    def place(self, ndim: int | None = None) -> tuple[Grid, str | None]:
+        """Return the grid of the spatial axes, of the first `ndim` of them, and what to warn about."""
+        count = len(self.space) if ndim is None else ndim
+        if count not in (2, 3):
+            raise ImageError("image", f"{count} axes, {self.shape}", "a 2D or 3D scan", "check the file")
+        return placed(self.shape[:count], flat_affine(np.asarray(self.affine, dtype=np.float64), count))
+
+    @property
+    def grid(self) -> Grid:
+        """Grid of the spatial axes."""
+        return self.place()[0]
+
+    def check_series(self) -> None:
+        """Raise :class:`ImageError` where there are axes beyond that of the frames."""
+        if any(n != 1 for n in self.shape[4:]):
+            raise self._too_many("a series of volumes, of at most 4 axes", "split the file")
+
+    def check_single(self) -> None:
+        """Raise :class:`ImageError` where a file holds several volumes."""
+        if any(n != 1 for n in self.shape[3:]):
+            raise self._too_many(
+                "a 2D or 3D scan",
+                "write one of its volumes to a file, in Python: next(learngn.io.read_frames(FILE)).save('one.nii.gz')",
+            )
+
+    def _too_many(self, expected: str, remedy: str) -> ImageError:
+        return ImageError("image", f"{len(self.shape)} dimensions, {self.shape}", expected, remedy)
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """An image as its file has it.
+
+    Parameters
+    ----------
+    header : Header
+    values : array, shape (*header.shape) or (*header.shape, components)
+        Of any type and order in memory; integers stay integers unless the file scales them.
+    """
+
+    header: Header
+    values: AnyArray
+
+    def image(self, labels: bool = False, what: str = "image") -> Image:
+        """Make an image of the single volume; of colours the luminance is taken, with a :class:`HeaderWarning`.
+
+        Parameters
+        ----------
+        labels : bool
+            Whether the values name classes.
+        what : str
+            Name of it in warnings.
+
+        Raises
+        ------
+        ImageError
+            If it has vectors, complex values, colours where labels are asked for, or more than three dimensions.
+        LabelError
+            If a label map holds something else than whole numbers.
+        GeometryError
+            If the header makes no sense.
+        """
+        self.header.check_single()
+        values = self.values.reshape((*self.header.space, *self.values.shape[len(self.header.shape) :]))
+        return image_of(values, self.header, labels, what)
+
+
+def image_of(values: AnyArray, header: Header, labels: bool, what: str = "image") -> Image:
+    """Make an image of the values of one volume, shape (*S) or (*S, components); see :meth:`Source.image`."""
+    if header.components > 1:
+        values = _grey(values, labels, what)
+    if np.iscomplexobj(values):
+        raise ImageError("image", "complex values", "real ones", "take the magnitude first")
+    # A copy, and no more than one: the memory may be that of an image of SimpleITK, which others may change.
+    data = torch.tensor(label_values(values)) if labels else torch.from_numpy(np.array(values, np.float32, order="C"))
+    return Image(data[None, None], header.grid, labels, stored=None if labels else _stored(values.dtype))
+
+
+def values_to_write(image: Image) -> AnyArray:
+    """Values of an image as files hold them, shape S: integers for label maps, :attr:`Image.stored` or float32 for scans.
+
+    Raises
+    ------
+    ShapeError
+        If it has more than one sample or channel.
+    LabelError
+        If a label map holds something else than whole numbers.
+    """
+    if tuple(image.data.shape[:2]) != (1, 1):
+        raise ShapeError(
+            "image to write",
+            f"{image.data.shape[0]} samples of {image.data.shape[1]} channels",
+            "one of each",
+            "write each channel to its own file",
+        )
+    values = image.data[0, 0].detach().cpu()
+    if image.labels:
+        return label_values(values.numpy())
+    scan = values.to(torch.float32).numpy()
+    return scan if image.stored is None else _rounded(scan, image.stored)
+
+
+def label_values(values: AnyArray) -> AnyArray:
+    """Whole numbers as they are (uint8, int16), or in the smaller of int16 and int32 that holds them.
+
+    Raises
+    ------
+    LabelError
+        If there are others.
+    """
+    if values.dtype in (np.uint8, np.int16):
+        return np.ascontiguousarray(values, dtype=values.dtype.newbyteorder("="))
+    with np.errstate(invalid="ignore"):
+        whole = np.isfinite(values) & (values == np.rint(values)) if values.dtype.kind == "f" else np.True_
+    if not whole.all():
+        wrong = values[~whole].flat[0]
+        raise LabelError(
+            "label map", f"the value {wrong:g}", "whole numbers", "pass a segmentation, resampled to the nearest voxel"
+        )
+    low, high = int(values.min()), int(values.max())
+    for dtype in (np.int16, np.int32):
+        if np.iinfo(dtype).min <= low and high <= np.iinfo(dtype).max:
+            return np.ascontiguousarray(values, dtype=dtype)
+    raise LabelError("label map", f"values from {low} to {high}", "labels of 32 bits", "number the labels anew")
+
+
+def luminance(colours: AnyArray) -> NDArray[np.float32]:
+    """Grey of colours, shape (..., 3 or 4) to (...): the luminance of ITU-R BT.601; transparency is left out.
+
+    Colours whose channels are equal keep their value exactly.
+    """
+    red, green, blue = (colours[..., channel].astype(np.float64) for channel in range(3))
+    return np.asarray(green + _LUMINANCE[0] * (red - green) + _LUMINANCE[2] * (blue - green), dtype=np.float32)
+
+
+def _grey(values: AnyArray, labels: bool, what: str) -> AnyArray:
+    """One value a voxel of a picture, shape (..., C) to (...)."""
+    is_picture = values.dtype in (np.uint8, np.uint16) and values.shape[-1] <= 4
+    colours = values[..., :3] if values.shape[-1] > 2 else values[..., :1]
+    is_grey = is_picture and bool((colours == colours[..., :1]).all())
+    if not is_picture or (labels and not is_grey):
+        raise ImageError(
+            "image", f"{values.shape[-1]} values a voxel", "one", "convert it to grey, or write each channel to a file"
+        )
+    if is_grey:
+        return np.asarray(colours[..., 0])
+    warnings.warn(HeaderWarning(what, "colours, of which the luminance is taken"), stacklevel=4)
+    return luminance(colours)
+
+
+def _stored(dtype: np.dtype[Any]) -> str | None:
+    """Integer type in which a scan is written again; of 64 bits, which float32 does not hold, that of 32."""
+    return dtype.newbyteorder("=").name.replace("64", "32") if dtype.kind in "iu" else None
+
+
+def _rounded(values: AnyArray, dtype: str) -> AnyArray:
+    """Whole numbers of a type; what it cannot hold becomes the nearest that it can."""
+    limits = np.iinfo(dtype)
+    # Float32 has every value of 16 bits; the largest ones of 32 bits it would round up, out of their type.
+    whole = values.astype(np.float32 if limits.bits <= 16 else np.float64)
+    np.rint(whole, out=whole)
+    np.nan_to_num(whole, copy=False, nan=0.0)
+    return np.asarray(whole.clip(limits.min, limits.max, out=whole).astype(dtype))
