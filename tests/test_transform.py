@@ -122,7 +122,7 @@ def test_images_are_warped_as_in_itk(names, grid, rng):
     itk = place(sitk.GetImageFromArray(np.ascontiguousarray(scan.data[0, 0].numpy().T)), moving_grid)
     reference = place(sitk.Image(grid.shape, sitk.sitkFloat64), grid)
     theirs = sitk.GetArrayFromImage(sitk.Resample(itk, reference, in_itk(transform), sitk.sitkLinear, -9.0)).T
-    ours = transform.warp(scan, grid, outside=-9.0)
+    ours = transform.warp(scan, grid, background=-9.0)
     assert ours.grid == grid
     assert (theirs != -9).mean() > 0.3
     np.testing.assert_allclose(ours.data[0, 0].numpy(), theirs, atol=1e-9)
@@ -166,7 +166,7 @@ def test_a_ramp_stays_a_ramp(names, grid):
     expected = transform.map_points(places.reshape(-1, grid.ndim)).reshape(places.shape)
     for axis in range(grid.ndim):
         ramp = Image(torch.as_tensor(world[None, None, ..., axis]), moving)
-        warped = transform.warp(ramp, grid, outside=None).data[0, 0].numpy()
+        warped = transform.warp(ramp, grid, background="border").data[0, 0].numpy()
         np.testing.assert_allclose(warped[core], expected[..., axis], atol=1e-9)
 
 

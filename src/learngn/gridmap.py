@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from learngn import kernels, sampling
+from learngn import bspline, kernels, sampling
+from learngn.background import background_of
+from learngn.errors import LabelError, SettingsError
 from learngn.grid import FloatArray, Grid
 from learngn.image import Image
+
+Interpolation = Literal["linear", "nearest", "bspline"]
+INTERPOLATIONS: tuple[str, ...] = get_args(Interpolation)
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,25 +39,49 @@ class GridMap:
     field: Tensor | None
     world: FloatArray
 
-    def warp(self, image: Image, *, nearest: bool | None = None, outside: float | None = 0.0) -> Image:
+    def warp(
+        self,
+        image: Image,
+        *,
+        interpolation: Interpolation | None = None,
+        background: float | Literal["border"] | None = None,
+    ) -> Image:
         """Resample an image onto the grid.
 
         Parameters
         ----------
         image : Image
             Moving image; its grid may differ from the map's.
-        nearest : bool, optional
-            Take the nearest voxel instead of interpolating linearly; by default for label maps alone.
-        outside : float, optional
-            Value outside the image; None repeats the border (linear interpolation only).
+        interpolation : {"linear", "nearest", "bspline"}, optional
+            ``"bspline"`` is cubic, on the CPU. By default linear; for label maps nearest, which is the only one that
+            they allow.
+        background : float or "border", optional
+            Value outside the image. By default the image's own background (:func:`learngn.background.background_of`): 0
+            for label maps, air for CT. ``"border"`` repeats the outermost voxels (linear interpolation only).
+
+        Returns
+        -------
+        Image, (N, C, *S)
+
+        Raises
+        ------
+        LabelError
+            If a label map would be interpolated.
+        SettingsError
+            If the interpolation is unknown, or repeats no border.
         """
-        matrix = self.grid.index_map(image.grid, self.world)
-        if image.labels if nearest is None else nearest:
-            data = sampling.warp_nearest(image.data, self.field, matrix, self.grid.shape, outside=outside or 0.0)
+        chosen = _interpolation(image, interpolation, background)
+        matrix, shape = self.grid.index_map(image.grid, self.world), self.grid.shape
+        outside = None if background == "border" else background_of(image) if background is None else float(background)
+        if chosen == "nearest":
+            data = sampling.warp_nearest(image.data, self.field, matrix, shape, outside=outside or 0.0)
         else:
             source = image.data if image.data.is_floating_point() else image.data.to(torch.float32)
-            data = sampling.warp(source, self.field, matrix, self.grid.shape, outside=outside)
-        return Image(data.contiguous(), self.grid, image.labels)
+            if chosen == "linear":
+                data = sampling.warp(source, self.field, matrix, shape, outside=outside)
+            else:
+                data = bspline.warp(source, self.field, matrix, shape, outside=outside or 0.0)
+        return Image(data.contiguous(), self.grid, image.labels, stored=_stored(image.stored, outside))
 
     def displacement(self, moving: Grid | None = None) -> Tensor:
         """Whole displacement, affine included, shape (1, D, *S).
@@ -81,3 +111,32 @@ class GridMap:
         if self.field is None:
             return torch.full((1, *self.grid.shape), determinant)
         return kernels.best(self.field).determinant(self.field) * determinant
+
+
+def _interpolation(image: Image, wanted: str | None, background: object) -> str:
+    """The interpolation to use, once it is known to suit the image."""
+    chosen = wanted or ("nearest" if image.labels else "linear")
+    if chosen not in INTERPOLATIONS:
+        raise SettingsError("interpolation", repr(chosen), f"one of {', '.join(INTERPOLATIONS)}", "choose one of these")
+    if image.labels and chosen != "nearest":
+        raise LabelError(
+            f"label map {image.name}",
+            f"the interpolation {chosen}, which makes labels that no structure has",
+            "nearest",
+            "leave the interpolation of label maps to the default",
+        )
+    if background == "border" and chosen != "linear":
+        raise SettingsError(
+            "background", f"'border' with the interpolation {chosen}", "linear interpolation", "name a value instead"
+        )
+    return chosen
+
+
+def _stored(kind: str | None, outside: float | None) -> str | None:
+    """Integer type for values of a type and a background: a wider one where the background needs it."""
+    if kind is None or outside is None:
+        return kind
+    if not outside.is_integer():  # NaN included
+        return None
+    wider = np.result_type(np.dtype(kind), np.min_scalar_type(int(outside)))
+    return wider.name if wider.kind in "iu" else None

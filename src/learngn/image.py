@@ -26,6 +26,9 @@ class Image:
         Whether the values name classes (0 is background): such an image is never interpolated linearly.
     path : Path, optional
         File it was read from, for messages and provenance.
+    stored : str, optional
+        Integer type of the values in that file, such as ``"int16"``: a scan that has one is written rounded, in this
+        type. None for floating point and for images made in memory.
 
     Raises
     ------
@@ -37,6 +40,7 @@ class Image:
     grid: Grid
     labels: bool = False
     path: Path | None = None
+    stored: str | None = None
 
     def __post_init__(self) -> None:
         if self.data.ndim != self.grid.ndim + 2 or tuple(self.data.shape[2:]) != self.grid.shape:

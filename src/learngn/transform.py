@@ -9,6 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -18,7 +19,7 @@ from torch import Tensor
 from learngn import sampling
 from learngn.errors import TransformError
 from learngn.grid import FloatArray, Grid, apply_affine
-from learngn.gridmap import GridMap
+from learngn.gridmap import GridMap, Interpolation
 from learngn.image import Image
 
 _NO_INVERSE = 0.5  # mean error [voxel] from which on an inverse is none
@@ -61,9 +62,16 @@ class Transform(ABC):
             )
         return self.after(GridMap(grid, None, np.eye(grid.ndim + 1)))
 
-    def warp(self, image: Image, reference: Grid, *, nearest: bool | None = None, outside: float | None = 0.0) -> Image:
+    def warp(
+        self,
+        image: Image,
+        reference: Grid,
+        *,
+        interpolation: Interpolation | None = None,
+        background: float | Literal["border"] | None = None,
+    ) -> Image:
         """Resample a moving image onto a reference grid with one interpolation; see :meth:`GridMap.warp`."""
-        return self.on(reference).warp(image, nearest=nearest, outside=outside)
+        return self.on(reference).warp(image, interpolation=interpolation, background=background)
 
     def then(self, following: Transform) -> Composite:
         """This transform, then `following`: ``p -> following(self(p))``."""

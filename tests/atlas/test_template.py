@@ -24,7 +24,7 @@ def moved(image, shift):
     """The image with its content moved by a shift [mm]."""
     matrix = np.eye(3)
     matrix[:-1, -1] = -np.asarray(shift)
-    return Affine(matrix).warp(image, image.grid, outside=None)
+    return Affine(matrix).warp(image, image.grid, background="border")
 
 
 def rms(image):

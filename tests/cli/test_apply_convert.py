@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import SimpleITK as sitk
 import torch
 
 from learngn.grid import Grid
@@ -131,3 +132,133 @@ def test_plane(learngn, tmp_path):
     result = learngn("apply", paths[0], "-t", tmp_path / "identity.tfm", "-r", paths[0], "-o", paths[1])
     assert result.exit_code == 0
     torch.testing.assert_close(read_image(paths[0]).data, read_image(paths[1]).data)
+
+
+@pytest.fixture
+def shift(tmp_path):
+    """A shift by 6 mm along x, as a file."""
+    matrix = np.eye(4)
+    matrix[0, 3] = 6.0
+    write_transform(Affine(matrix), tmp_path / "shift.tfm")
+    return tmp_path / "shift.tfm"
+
+
+def integers(path, dtype, low, high, shape=(24, 20, 16)):
+    """A scan of integers, a ball in air."""
+    x = np.stack(np.meshgrid(*[np.linspace(-1, 1, n) for n in shape], indexing="ij"))
+    values = np.where((x**2).sum(axis=0) < 0.6, high, low).astype(dtype)
+    image = sitk.GetImageFromArray(values.T)
+    image.SetSpacing((2.0, 2.0, 3.0))
+    sitk.WriteImage(image, path)
+    return path
+
+
+@pytest.mark.parametrize(("dtype", "low", "high"), [("int16", -1024, 60), ("uint8", 0, 250), ("uint16", 7, 60000)])
+@pytest.mark.parametrize("interpolation", ["linear", "nearest", "bspline"])
+def test_integers_stay_integers_and_the_background_is_the_scans(
+    dtype, low, high, interpolation, learngn, shift, tmp_path
+):
+    source, out = integers(tmp_path / "a.nii.gz", dtype, low, high), tmp_path / "out.nii.gz"
+    result = learngn("apply", source, "-t", shift, "-r", source, "-o", out, "--interpolation", interpolation)
+    assert (result.exit_code, result.stderr) == (0, "")
+    found = sitk.GetArrayFromImage(sitk.ReadImage(out))
+    assert found.dtype == dtype
+    outside = found[:, :, :3] if (found[:, :, :3] == found[0, 0, 0]).all() else found[:, :, -3:]
+    assert (outside == low).all()
+    kinds = {"linear": sitk.sitkLinear, "nearest": sitk.sitkNearestNeighbor, "bspline": sitk.sitkBSpline}
+    moving = sitk.ReadImage(source, sitk.sitkFloat64)
+    expected = sitk.Resample(moving, moving, sitk.ReadTransform(shift), kinds[interpolation], float(low))
+    limits = np.iinfo(dtype)
+    expected = np.rint(sitk.GetArrayFromImage(expected)).clip(limits.min, limits.max)
+    assert np.abs(found - expected).max() <= (2 if interpolation == "bspline" else 1)
+
+
+def test_background_of_ones_own(learngn, shift, tmp_path):
+    source, out = integers(tmp_path / "a.nii.gz", "uint8", 0, 250), tmp_path / "out.nii.gz"
+    arguments = ("apply", source, "-t", shift, "-r", source, "-o", out)
+    for value, dtype in (("9", np.uint8), ("-1000", np.int16), ("0.5", np.float32), ("nan", np.float32)):
+        assert learngn(*arguments, f"--background={value}").exit_code == 0
+        found = sitk.GetArrayFromImage(sitk.ReadImage(out))
+        assert found.dtype == dtype
+        if value != "nan":
+            assert (found == float(value)).sum() > 900
+    result = learngn(*arguments, "--labels", "--interpolation", "linear")
+    assert result.exit_code == 2
+    assert "expected nearest" in result.stderr
+
+
+def test_series_frame_by_frame(learngn, shift, tmp_path):
+    frames = [sitk.ReadImage(integers(tmp_path / f"{n}.nii.gz", "int16", -1000, 40 * n)) for n in range(3)]
+    series = sitk.JoinSeries(frames, 0.0, 2.5)
+    sitk.WriteImage(series, tmp_path / "series.nii.gz")
+    for reference in ("0.nii.gz", "series.nii.gz"):
+        result = learngn(
+            "apply", tmp_path / "series.nii.gz", "-t", shift, "-r", tmp_path / reference, "-o", tmp_path / "out.nii.gz"
+        )
+        assert (result.exit_code, result.stderr) == (0, "")
+        found = sitk.ReadImage(tmp_path / "out.nii.gz")
+        assert (found.GetSize(), found.GetSpacing()[3]) == (series.GetSize(), 2.5)
+        for n, frame in enumerate(frames):
+            expected = sitk.Resample(frame, frame, sitk.ReadTransform(shift), sitk.sitkLinear, -1000.0)
+            difference = sitk.GetArrayFromImage(found)[n].astype(int) - sitk.GetArrayFromImage(expected)
+            assert np.abs(difference).max() <= 1
+    result = learngn("apply", tmp_path / "series.nii.gz", "-t", shift, "-r", tmp_path / "0.nii.gz", "-o", "out.mha")
+    assert result.exit_code == 2
+    assert ".nii.gz" in result.stderr
+
+
+@pytest.mark.parametrize("name", ["out.png", "out.tif"])
+def test_colour_channel_by_channel(name, learngn, tmp_path):
+    x, y = np.meshgrid(np.arange(30), np.arange(24), indexing="ij")
+    colour = np.stack([240 - 3 * x, 230 - 2 * y, 255 - x - y], axis=-1).astype(np.uint8)
+    picture = sitk.GetImageFromArray(np.ascontiguousarray(colour.swapaxes(0, 1)), isVector=True)
+    sitk.WriteImage(picture, tmp_path / "a.png")
+    matrix = np.eye(3)
+    matrix[0, 2] = -2.0  # RAS: two pixels along the first axis
+    write_transform(Affine(matrix), tmp_path / "shift.tfm")
+    image, out = tmp_path / "a.png", tmp_path / name
+    result = learngn("apply", image, "-t", tmp_path / "shift.tfm", "-r", image, "-o", out)
+    assert (result.exit_code, result.stderr) == (0, "")
+    found = sitk.GetArrayFromImage(sitk.ReadImage(out)).swapaxes(0, 1)
+    assert found.dtype == np.uint8
+    np.testing.assert_array_equal(found[:-2], colour[2:])
+
+
+def test_identity_resamples(learngn, tmp_path):
+    source = integers(tmp_path / "a.nii.gz", "int16", -1000, 40)
+    grid = Grid.from_spacing((30, 20, 20), 2.5, (-60.0, -50, 3))
+    Image.from_array(np.zeros(grid.shape), grid).save(tmp_path / "onto.nii.gz")
+    arguments = ("apply", source, "-r", tmp_path / "onto.nii.gz", "-o", tmp_path / "out.nii.gz")
+    assert learngn(*arguments, "--identity").exit_code == 0
+    found, moving = sitk.ReadImage(tmp_path / "out.nii.gz"), sitk.ReadImage(source)
+    expected = sitk.Resample(moving, found, sitk.Transform(3, sitk.sitkIdentity), sitk.sitkLinear, -1000.0)
+    close = np.abs(sitk.GetArrayFromImage(found).astype(int) - sitk.GetArrayFromImage(expected)) <= 1
+    assert close.mean() > 0.995  # where rounding does not decide what is outside
+    for wrong, told in (((), "--identity"), (("--identity", "-t", tmp_path / "x.tfm"), "leave one of them out")):
+        result = learngn(*arguments, *wrong)
+        assert result.exit_code == 2
+        assert told in result.stderr
+
+
+@pytest.mark.parametrize("name", ["out.fcsv", "out.mrk.json", "out.pts", "out.csv"])
+def test_points_in_files_of_other_programs(name, learngn, scans, shift, tmp_path):
+    grid = read_image(scans["fixed"]).grid
+    points = grid.index_to_world([[4, 5, 6], [10, 9, 8]])
+    (tmp_path / "in.pts").write_text("point\n2\n" + "".join(f"{-x} {-y} {z}\n" for x, y, z in points))
+    result = learngn("apply", tmp_path / "in.pts", "-t", shift, "-r", scans["fixed"], "-o", tmp_path / name)
+    assert (result.exit_code, result.stderr) == (0, "")
+    np.testing.assert_allclose(read_landmarks(tmp_path / name, grid).points, points + np.array([6, 0, 0]), atol=1e-6)
+
+
+def test_matrices_of_other_programs(learngn, scans, tmp_path):
+    matrix = np.eye(4)
+    matrix[:3, 3] = 1, 2, 3
+    np.savetxt(tmp_path / "a.mat", matrix)
+    result = learngn("convert", tmp_path / "a.mat", tmp_path / "a.tfm")
+    assert result.exit_code == 2
+    assert "--from greedy" in result.stderr
+    assert learngn("convert", tmp_path / "a.mat", tmp_path / "a.tfm", "--from", "greedy").exit_code == 0
+    np.testing.assert_allclose(read_transform(tmp_path / "a.tfm").matrix, matrix)
+    grids = ("-r", scans["fixed"], "--moving", scans["moving"])
+    assert learngn("convert", tmp_path / "a.mat", tmp_path / "a.tfm", "--from", "fsl", *grids).exit_code == 0
+    np.testing.assert_allclose(read_transform(tmp_path / "a.tfm").matrix[:3, 3], [1, -2, -3])  # to fixed; x reversed

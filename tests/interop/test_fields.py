@@ -38,14 +38,14 @@ def test_warp_of_monai(fixed, moving, transform):
     with pytest.warns(UserWarning, match="native grid_sample"):
         warp = blocks.Warp(mode="bilinear", padding_mode="border")
     theirs = warp(to_monai(moving)[None], field[None]).as_tensor()
-    ours = transform.warp(moving, fixed.grid, outside=None)
+    ours = transform.warp(moving, fixed.grid, background="border")
     torch.testing.assert_close(theirs, ours.data, atol=5e-3, rtol=0)
     np.testing.assert_allclose(field.affine, fixed.grid.affine)
 
     back = field_from_monai(field, fixed.grid, moving.grid)
     points = fixed.grid.index_to_world(np.random.default_rng(0).uniform(2, 12, (50, 3)))
     np.testing.assert_allclose(back.map_points(points), transform.map_points(points), atol=1e-3)
-    torch.testing.assert_close(back.warp(moving, fixed.grid, outside=None).data, ours.data, atol=5e-3, rtol=0)
+    torch.testing.assert_close(back.warp(moving, fixed.grid, background="border").data, ours.data, atol=5e-3, rtol=0)
 
 
 def test_warp_of_monai_knows_one_shape_alone(fixed, transform):

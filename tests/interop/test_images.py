@@ -82,7 +82,7 @@ def test_nibabel_and_itk_agree_where_the_voxels_lie(kind, request, tmp_path):
 def test_nibabel_resamples_as_we_do(fixed, moving):
     processing = pytest.importorskip("nibabel.processing")
     theirs = processing.resample_from_to(to_nibabel(moving), to_nibabel(fixed), order=1, mode="nearest")
-    ours = Affine.identity(3).warp(moving, fixed.grid, outside=None)
+    ours = Affine.identity(3).warp(moving, fixed.grid, background="border")
     np.testing.assert_allclose(theirs.get_fdata(), ours.data[0, 0], atol=2e-3)
 
 
@@ -152,7 +152,7 @@ def test_a_2d_slice_that_is_not_axial(plane):
 def test_register_takes_them(fixed, moving, transform):
     """Whatever the two are given as, the registration is the same one."""
     settings = learngn.Settings("intensity", False, (4,), (2,))
-    warped = transform.warp(moving, fixed.grid, outside=None)
+    warped = transform.warp(moving, fixed.grid, background="border")
     expected = learngn.register(fixed, warped, settings=settings, affine=False).displacement.data
     assert float(expected.abs().max()) > 0.1
     for there, _ in LIBRARIES.values():

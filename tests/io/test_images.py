@@ -141,10 +141,6 @@ def test_grey_stored_as_colour_is_read(tmp_path):
     np.testing.assert_array_equal(read_image(tmp_path / "a.png").data[0, 0].numpy(), grey.T)
 
 
-def _colour(path):
-    sitk.WriteImage(sitk.GetImageFromArray(np.arange(36, dtype=np.uint8).reshape(3, 4, 3), isVector=True), path)
-
-
 def _field(path):
     sitk.WriteImage(sitk.GetImageFromArray(np.zeros((3, 4, 2), np.float32), isVector=True), path)
 
@@ -166,7 +162,6 @@ def _complex(path):
         ("text.nii", lambda path: path.write_text("hello " * 100), "cannot read"),
         ("text.txt", lambda path: path.write_text("hello"), "cannot read"),
         ("folder", lambda path: path.mkdir(), "without a DICOM series"),
-        ("colour.png", _colour, "3 values a voxel"),
         ("field.mha", _field, "2 values a voxel"),
         ("four.nii", _four, "4 dimensions"),
         ("complex.nii", _complex, "complex"),

@@ -1,11 +1,13 @@
 """Landmarks: the header names the space; a wrong line is named."""
 
+import json
+
 import numpy as np
 import pytest
 
 from learngn import Grid
 from learngn.errors import LandmarkError
-from learngn.io import Landmarks, read_landmarks, write_landmarks
+from learngn.io import Landmarks, is_landmarks, read_landmarks, write_landmarks
 
 GRID = Grid.from_spacing((40, 50, 20), (1.0, 2.0, 3.0), (-20, -50, 100), np.diag([-1.0, 1, 1]))
 
@@ -40,6 +42,13 @@ def test_another_space_than_that_of_the_file(tmp_path):
         "K,I,J\n3,1,2\n",
         "x_ras,y_ras,z_ras\n-21,-46,109\n",
         "name,x_lps,y_lps,z_lps,comment\ncarina,21,46,109,good\n",
+        "label,l,p,s,defined,selected\ncarina,21,46,109,1,1\n",
+        "x,y,z,t,label\n21,46,109,0,1\n",
+        "x_ras;y_ras;z_ras\n-21,0;-46,0;109,0\n",
+        "1;2;3\n",
+        "1,0;2,0;3,0\n",
+        "point\n1\n21 46 109\n",
+        "index\r\n1\r\n1 2 3\r\n",
     ],
 )
 def test_all_these_are_the_same_point(text, tmp_path):
@@ -71,7 +80,7 @@ def test_two_dimensions(tmp_path):
         ("i,j,k,x_ras\n1,2,3,4\n", None),
         ("i,j,k,weight\n1,2,3,heavy\n", "line 2: got 'heavy' as weight"),
         ("500,500,500\n-80,2,3\n", "no point in the image"),
-        ("1;2;3\n", "header '1;2;3'"),
+        ("1|2|3\n", "header '1\\|2\\|3'"),
     ],
 )
 def test_wrong_files(text, message, tmp_path):
@@ -104,3 +113,98 @@ def test_no_file_and_no_text(tmp_path):
 def test_points_that_are_none(arguments):
     with pytest.raises(LandmarkError):
         Landmarks(*arguments)
+
+
+POINTS = np.array([[-30.5, -20.25, 130.0], [-42.0, 8.0, 144.5], [-23.0, 3.0, 103.0]])  # RAS
+LPS = POINTS * (-1, -1, 1)
+
+
+def fcsv(points, system):
+    lines = [f"vtkMRMLMarkupsFiducialNode_{n},{x},{y},{z},0,0,0,1,1,1,0,F-{n},," for n, (x, y, z) in enumerate(points)]
+    return "\n".join(
+        ["# Markups fiducial file version = 4.10", *([f"# CoordinateSystem = {system}"] if system else []),
+         "# columns = id,x,y,z,ow,ox,oy,oz,vis,sel,lock,label,desc,associatedNodeID", *lines, ""]
+    )  # fmt: skip
+
+
+def markups(points, system="LPS", **more):
+    controls = [{"id": str(n), "label": f"F-{n}", "position": list(p), **more} for n, p in enumerate(points)]
+    return json.dumps({"markups": [{"type": "Fiducial", "coordinateSystem": system, "controlPoints": controls}]})
+
+
+FOREIGN = {
+    "lps.fcsv": (fcsv(LPS, "LPS"), "lps"),
+    "one.fcsv": (fcsv(LPS, "1"), "lps"),
+    "ras.fcsv": (fcsv(POINTS, "RAS"), "ras"),
+    "zero.fcsv": (fcsv(POINTS, "0"), "ras"),
+    "old.fcsv": (fcsv(POINTS, None), "ras"),
+    "lps.mrk.json": (markups(LPS), "lps"),
+    "ras.mrk.json": (markups(POINTS, "RAS"), "ras"),
+}
+
+
+@pytest.mark.parametrize("name", FOREIGN)
+def test_points_of_slicer(name, tmp_path):
+    text, space = FOREIGN[name]
+    (tmp_path / name).write_text(text)
+    assert is_landmarks(tmp_path / name)
+    landmarks = read_landmarks(tmp_path / name, GRID)
+    np.testing.assert_allclose(landmarks.points, POINTS)
+    assert (landmarks.space, landmarks.names) == (space, ("F-0", "F-1", "F-2"))
+
+
+@pytest.mark.parametrize("name", ["a.fcsv", "a.mrk.json", "a.pts"])
+@pytest.mark.parametrize("names", [None, ("tip, left", "b", "c")])
+def test_files_of_other_programs_round_trip(name, names, tmp_path):
+    write_landmarks(Landmarks(POINTS, "voxel", names), tmp_path / name, grid=GRID)
+    back = read_landmarks(tmp_path / name, GRID)
+    np.testing.assert_allclose(back.points, POINTS, atol=1e-6)
+    assert back.space == "lps"
+    if names and name != "a.pts":
+        assert back.names == names
+
+
+def test_points_of_elastix_are_known_by_their_beginning(tmp_path):
+    (tmp_path / "a.txt").write_text("index\n2\n1 2 3\n4 5 6\n")
+    (tmp_path / "b.txt").write_text("Transform: AffineTransform_double_3_3\n")
+    assert is_landmarks(tmp_path / "a.txt")
+    assert not is_landmarks(tmp_path / "b.txt")
+    assert not is_landmarks(tmp_path / "c.txt")
+    landmarks = read_landmarks(tmp_path / "a.txt", GRID)
+    np.testing.assert_allclose(GRID.world_to_index(landmarks.points), [[1, 2, 3], [4, 5, 6]])
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("a.fcsv", fcsv(LPS, "IJK"), "coordinate system 'ijk'"),
+        ("a.fcsv", fcsv([("1", "x", "2")], "LPS"), "'x' in line 4"),
+        ("a.fcsv", "# CoordinateSystem = LPS\n1,2\n", "2 columns in line 2"),
+        ("a.fcsv", "# CoordinateSystem = LPS\n", "no points"),
+        ("a.mrk.json", "{", "no markups"),
+        ("a.mrk.json", "[]", "no markups"),
+        ("a.mrk.json", '{"markups": [3]}', "no markups"),
+        ("a.mrk.json", '{"markups": []}', "no points"),
+        ("a.mrk.json", markups(LPS, positionStatus="undefined"), "'F-0' without a position"),
+        ("a.mrk.json", markups([[1, None, 3]]), "None in the point 'F-0'"),
+        ("a.mrk.json", markups(LPS, "IJK"), "coordinate system 'IJK'"),
+        ("a.mrk.json", markups(LPS).replace('"type"', '"coordinateUnits": "um", "type"'), 'unit "um", expected mm'),
+        ("a.pts", "1 2 3\n", "'point' \\(LPS mm\\) or 'index'"),
+        ("a.pts", "point\n3\n1 2 3\n", "1 points, expected 3"),
+        ("a.pts", "point\n2\n1 2 3\n1 2\n", "different dimensions"),
+        ("a.pts", "point\n1\n1 2\n", "points in 2D"),
+    ],
+)
+def test_wrong_files_of_other_programs(name, text, message, tmp_path):
+    (tmp_path / name).write_text(text)
+    with pytest.raises(LandmarkError, match=message) as raised:
+        read_landmarks(tmp_path / name, GRID)
+    assert name in str(raised.value)
+
+
+def test_planes_have_no_files_of_slicer(tmp_path):
+    grid = Grid.from_spacing((40, 50), 1.0, (0, 0))
+    with pytest.raises(LandmarkError, match="points in 2D"):
+        write_landmarks(Landmarks([[1.0, 2.0]]), tmp_path / "a.fcsv", grid=grid)
+    write_landmarks(Landmarks([[1.0, 2.0]]), tmp_path / "a.pts", grid=grid)
+    np.testing.assert_allclose(read_landmarks(tmp_path / "a.pts", grid).points, [[1, 2]])

@@ -15,7 +15,7 @@ SETTINGS = learngn.Settings("intensity", True, (4, 2), (3, 3))
 @pytest.fixture
 def files(fixed, moving, labels, transform, tmp_path):
     """The fixed scan is the moving one warped, so that there is something to find."""
-    made = {"fixed": transform.warp(moving, fixed.grid, outside=None), "moving": moving, "organs": labels}
+    made = {"fixed": transform.warp(moving, fixed.grid, background="border"), "moving": moving, "organs": labels}
     for name, image in made.items():
         image.save(tmp_path / f"{name}.nii.gz")
     return {name: tmp_path / f"{name}.nii.gz" for name in made}

@@ -103,7 +103,7 @@ class _Fusion:
             moving, moving_labels = read_image(atlas.image), read_image(_labels(atlas), labels=True)
             field = self.directory / _FIELDS / Pair(target, atlas).field_name
             on_target = read_learn2reg(field, scan.grid, moving.grid).on(scan.grid)
-            warped.append(on_target.warp(moving, outside=None))
+            warped.append(on_target.warp(moving, background="border"))
             labels.append(on_target.warp(moving_labels))
         fused = VOTING[self.voting](scan, warped, labels)
         write_image(fused, self.directory / target.image.name)

@@ -153,7 +153,7 @@ def average_in_mean_shape(
     total, squares, scales = torch.zeros((1, 1, *grid.shape)), 0.0, _scales(scans)
     for scan, field, scale in zip(scans, fields, scales, strict=True):
         whole = back + sampling.warp(field, back, sampling.identity_map(grid.ndim), grid.shape)
-        warped = GridMap(grid, whole, np.eye(grid.ndim + 1)).warp(scan, outside=None)
+        warped = GridMap(grid, whole, np.eye(grid.ndim + 1)).warp(scan, background="border")
         total += scale * warped.data / len(scans)
         squares += _length(whole, grid) ** 2 / len(scans)
     return Image(total, grid), _length(mean, grid), squares**0.5

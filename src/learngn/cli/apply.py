@@ -2,62 +2,140 @@
 
 from __future__ import annotations
 
+import itertools
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from learngn.cli import console
+from learngn.cli.resampling import BackgroundOption, Interpolation, InterpolationOption, name_of
 from learngn.cli.transforms import check_inputs_kept, grid_of, read_chain
-from learngn.errors import GeometryError, LandmarkError
+from learngn.errors import GeometryError, LandmarkError, TransformError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from learngn.grid import Grid
+    from learngn.gridmap import GridMap
+    from learngn.image import Image
     from learngn.transform import Transform
 
 _INEXACT = 0.1  # mean error of an inverse that is worth a warning [voxel]
 
 
 def apply(
-    image: Annotated[Path, typer.Argument(help="Scan, label map, or points (.csv).", show_default=False)],
-    transforms: Annotated[
-        list[Path],
-        typer.Option(
-            "--transform", "-t", help="Transform; several are applied in the order given, to a point of FIXED."
+    image: Annotated[
+        Path,
+        typer.Argument(
+            help="Scan, series of scans (4D), colour picture, label map, or points (.csv, .fcsv, .mrk.json, .pts).",
+            show_default=False,
         ),
     ],
     output: Annotated[Path, typer.Option("--output", "-o", help="File to write.")],
+    transforms: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--transform", "-t", help="Transform; several are applied in the order given, to a point of FIXED."
+        ),
+    ] = None,
+    identity: Annotated[
+        bool, typer.Option("--identity", help="No transform: IMAGE is resampled where it lies.")
+    ] = False,
     reference: Annotated[
         Path | None, typer.Option("--reference", "-r", help="Scan whose grid the result gets; for points: FIXED.")
     ] = None,
     moving: Annotated[Path | None, typer.Option(help="For points: MOVING, if they are voxels.")] = None,
     labels: Annotated[bool, typer.Option("--labels", help="IMAGE is a label map: take the nearest voxel.")] = False,
     inverse: Annotated[bool, typer.Option("--inverse", help="Go from MOVING to FIXED.")] = False,
+    interpolation: InterpolationOption = None,
+    background: BackgroundOption = None,
     quiet: console.Quiet = False,
 ) -> None:
-    """Bring an image or points through transforms, with one interpolation.
+    """Bring an image or points through transforms, with one interpolation; series frame by frame.
 
     Example:  learngn apply moving.nii.gz -t result/displacement.nii.gz -r fixed.nii.gz -o warped.nii.gz
     """
-    check_inputs_kept(output, image, reference, moving, *transforms)
-    if image.suffix.lower() == ".csv":
-        _apply_to_points(image, transforms, output, reference, moving, inverse=inverse, quiet=quiet)
-    else:
-        _apply_to_image(image, transforms, output, reference, labels=labels, inverse=inverse, quiet=quiet)
+    from learngn.io import is_landmarks
 
-
-def _apply_to_image(
-    path: Path, files: list[Path], output: Path, reference: Path | None, *, labels: bool, inverse: bool, quiet: bool
-) -> None:
-    from learngn.io import read_image, write_image
-
+    files = transforms or []
+    check_inputs_kept(output, image, reference, moving, *files)
+    if bool(files) == identity:
+        raise TransformError(
+            "transforms",
+            "--transform as well as --identity" if identity else "none",
+            "one or more, or --identity to resample alone",
+            "name them with --transform" if not identity else "leave one of them out",
+        )
+    if is_landmarks(image):
+        _apply_to_points(image, files, output, reference, moving, inverse=inverse, quiet=quiet)
+        return
     grid = grid_of(reference)
     if grid is None:
         raise GeometryError("output grid", "none", "the scan onto which to resample", "name it with --reference")
-    image = read_image(path, labels=labels)
-    fixed, moving = (image.grid, grid) if inverse else (grid, image.grid)
-    chain = read_chain(files, fixed, moving)
-    warped = (_inverted(chain, quiet) if inverse else chain).warp(image, grid)
-    write_image(warped, output)
+    onto = _Onto(grid, files, interpolation, background, labels, inverse, quiet)
+    _apply_to_image(image, output, onto)
+
+
+@dataclass(frozen=True)
+class _Onto:
+    """What is done to every image of a file."""
+
+    grid: Grid
+    files: list[Path]
+    interpolation: Interpolation | None
+    background: float | None
+    labels: bool
+    inverse: bool
+    quiet: bool
+
+    def warp(self, images: Iterable[Image], *, alike: bool) -> Iterator[Image]:
+        """Warp images that share a grid; those that are alike, frames of a series, get the first one's background."""
+        from learngn.background import background_of
+
+        images = iter(images)
+        first = next(images)
+        on_grid, background = self._on_grid(first.grid), self.background  # made once for all
+        kind = name_of(self.interpolation)
+        if background is None and alike:
+            background = background_of(first)
+        for image in itertools.chain([first], images):
+            yield on_grid.warp(image, interpolation=kind, background=background)
+
+    def _on_grid(self, source: Grid) -> GridMap:
+        fixed, moving = (source, self.grid) if self.inverse else (self.grid, source)
+        chain = _chain(self.files, fixed, moving, self.grid.ndim)
+        return (_inverted(chain, self.quiet) if self.inverse else chain).on(self.grid)
+
+
+def _apply_to_image(path: Path, output: Path, onto: _Onto) -> None:
+    from learngn.io import (
+        frame_count,
+        frame_step,
+        is_colour,
+        read_colour,
+        read_frames,
+        read_image,
+        write_colour,
+        write_frames,
+        write_image,
+    )
+
+    if not onto.labels and is_colour(path):
+        write_colour(onto.warp(read_colour(path), alike=False), output)
+    elif frame_count(path) > 1:
+        write_frames(onto.warp(read_frames(path, onto.labels), alike=True), output, frame_step(path))
+    else:
+        (warped,) = onto.warp([read_image(path, labels=onto.labels)], alike=True)
+        write_image(warped, output)
+
+
+def _chain(files: list[Path], fixed: Grid | None, moving: Grid | None, ndim: int) -> Transform:
+    """The transforms of the files, or the identity where there are none."""
+    from learngn.transform import Affine
+
+    return read_chain(files, fixed, moving) if files else Affine.identity(ndim)
 
 
 def _apply_to_points(
@@ -84,7 +162,7 @@ def _apply_to_points(
         raise LandmarkError(
             f"landmarks {path}", "voxels", "the scan whose voxels they become", f"name it with {names[1]}"
         )
-    chain = read_chain(files, fixed_grid, moving_grid)
+    chain = _chain(files, fixed_grid, moving_grid, source.ndim)
     mapped = (_inverted(chain, quiet) if inverse else chain).map_points(landmarks.points)
     write_landmarks(
         Landmarks(mapped, landmarks.space, landmarks.names, landmarks.weights), output, grid=target or source

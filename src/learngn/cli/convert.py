@@ -4,45 +4,69 @@ from __future__ import annotations
 
 from enum import Enum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from learngn.cli.transforms import check_inputs_kept, grid_of, is_learn2reg, read
 from learngn.errors import TransformError
 
+if TYPE_CHECKING:
+    from learngn.transform import Transform
 
-class Format(str, Enum):
-    """Formats that a file's suffix does not tell apart."""
+
+class Target(str, Enum):
+    """Formats to write that a file's suffix does not tell apart."""
 
     ITK = "itk"
     LEARN2REG = "learn2reg"
+
+
+class Source(str, Enum):
+    """Formats to read that a file's suffix does not tell apart."""
+
+    ITK = "itk"
+    LEARN2REG = "learn2reg"
+    GREEDY = "greedy"
+    FSL = "fsl"
 
 
 def convert(
     source: Annotated[Path, typer.Argument(metavar="IN", help="Transform to read.", show_default=False)],
     target: Annotated[Path, typer.Argument(metavar="OUT", help="File to write.", show_default=False)],
     source_format: Annotated[
-        Format | None,
-        typer.Option("--from", help="Format of IN; by default as its name says: disp_*, .npz: learn2reg."),
+        Source | None,
+        typer.Option(
+            "--from",
+            help="Format of IN; by default as name and content say (disp_*, .npz: learn2reg). Matrices in text do "
+            "not: greedy (also c3d, NiftyReg) or fsl (flirt).",
+        ),
     ] = None,
     target_format: Annotated[
-        Format | None, typer.Option("--to", help="Format of OUT; by default as its name says.")
+        Target | None, typer.Option("--to", help="Format of OUT; by default as its name says.")
     ] = None,
     reference: Annotated[Path | None, typer.Option("--reference", "-r", help="The fixed scan.")] = None,
-    moving: Annotated[Path | None, typer.Option(help="The moving scan; needed for Learn2Reg.")] = None,
+    moving: Annotated[Path | None, typer.Option(help="The moving scan; needed for Learn2Reg and FSL.")] = None,
 ) -> None:
     """Translate a transform between ITK/ANTs (NIfTI, MHA, NRRD, .h5, .tfm) and Learn2Reg.
 
+    Linear transforms of elastix, FreeSurfer (.lta), greedy, c3d, NiftyReg and FSL are read, too.
+
     Example:  learngn convert result/displacement.nii.gz disp_0001_0002.nii.gz -r fixed.nii.gz --moving moving.nii.gz
     """
-    from learngn.io import write_learn2reg, write_transform
+    from learngn.io import read_matrix, write_learn2reg, write_transform
 
     check_inputs_kept(target, source, reference, moving)
     fixed_grid, moving_grid = grid_of(reference), grid_of(moving)
-    from_learn2reg = is_learn2reg(source) if source_format is None else source_format is Format.LEARN2REG
-    to_learn2reg = is_learn2reg(target) if target_format is None else target_format is Format.LEARN2REG
-    transform = read(source, fixed_grid, moving_grid, learn2reg=from_learn2reg)
+    from_learn2reg = is_learn2reg(source) if source_format is None else source_format is Source.LEARN2REG
+    to_learn2reg = is_learn2reg(target) if target_format is None else target_format is Target.LEARN2REG
+    transform: Transform
+    if source_format is Source.FSL:
+        transform = read_matrix(source, "fsl", fixed_grid, moving_grid)
+    elif source_format is Source.GREEDY:
+        transform = read_matrix(source, "greedy")
+    else:
+        transform = read(source, fixed_grid, moving_grid, learn2reg=from_learn2reg)
     if not to_learn2reg:
         write_transform(transform, target, reference=fixed_grid, moving=moving_grid)
         return

@@ -7,13 +7,16 @@ one convention, of :mod:`learngn.grid` and :mod:`learngn.transform`.
 from __future__ import annotations
 
 from learngn.io.atomic import atomic_path, check_writable, temporary_folder, write_json, write_text
+from learngn.io.colour import is_colour, read_colour, write_colour
 from learngn.io.dataset import Dataset, Pair, Subject, find_subject, read_dataset, read_label_names, scan_numbers
 from learngn.io.documents import parse_json
 from learngn.io.images import read_grid, read_image, write_image
 from learngn.io.itk import from_sitk, to_sitk
 from learngn.io.itk_transforms import to_itk
-from learngn.io.landmarks import Landmarks, read_landmarks, write_landmarks
+from learngn.io.labels_on import labels_on
+from learngn.io.landmarks import Landmarks, is_landmarks, read_landmarks, write_landmarks
 from learngn.io.learn2reg import read_learn2reg, read_voxels, write_learn2reg, write_voxels
+from learngn.io.matrices import read_matrix
 from learngn.io.modules import read_module
 from learngn.io.pairs import choose_pairs, subjects
 from learngn.io.scores import Scores, find_scores, read_channels, read_scores
@@ -35,8 +38,12 @@ __all__ = [
     "frame_count",
     "frame_step",
     "from_sitk",
+    "is_colour",
+    "is_landmarks",
+    "labels_on",
     "parse_json",
     "read_channels",
+    "read_colour",
     "read_dataset",
     "read_frames",
     "read_grid",
@@ -44,6 +51,7 @@ __all__ = [
     "read_label_names",
     "read_landmarks",
     "read_learn2reg",
+    "read_matrix",
     "read_module",
     "read_scores",
     "read_transform",
@@ -53,6 +61,7 @@ __all__ = [
     "temporary_folder",
     "to_itk",
     "to_sitk",
+    "write_colour",
     "write_frames",
     "write_image",
     "write_json",

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from collections import defaultdict
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,103 +12,168 @@ import numpy as np
 import SimpleITK as sitk
 
 from learngn.errors import ImageError
+from learngn.io.dicom_slices import Slice, in_order, read_slice, volumes_of, without_copies
 from learngn.io.itk import ITK_FAILURES, quietly, reason, size_of
 from learngn.io.limits import check_memory
 
-_POSITION, _SERIES_NUMBER, _DESCRIPTION = "0020|0032", "0020|0011", "0008|103e"
+_LISTED = 20  # series or volumes that a message names
+_UNEQUAL = 0.1  # of a slice's distance: how far a slice may lie from its place
 
 
 def read_series(folder: Path) -> Any:
     """Read the one series of slices in a folder, in the order of their positions.
 
+    Where the folder itself holds none, its subfolders are searched. Files that are no images, and copies of a slice,
+    are left out.
+
     Returns
     -------
     SimpleITK.Image
-        3D, rescaled as the slices say (HU for CT).
+        3D, rescaled as each slice says (HU for CT).
 
     Raises
     ------
     ImageError
-        If the folder holds no series or several (which the message lists), or if slices are missing or tilted.
+        If the folder holds no series or several, or the series several volumes (the message lists them), or if slices
+        are missing or tilted.
     """
+    what = f"DICOM folder {folder}"
     with quietly():
-        series = sitk.ImageSeriesReader.GetGDCMSeriesIDs(str(folder))
+        series = _series_of(folder)
         if len(series) != 1:
             raise _wrong_number(folder, series)
-        names = sitk.ImageSeriesReader.GetGDCMSeriesFileNames(str(folder), series[0])
-        _check_memory(folder, names)
-        reader = sitk.ImageSeriesReader()
-        reader.SetFileNames(names)
-        reader.MetaDataDictionaryArrayUpdateOn()
-        try:
-            image = reader.Execute()
-        except ITK_FAILURES as failure:
+        (slices,) = series.values()
+        volumes = volumes_of(slices)
+        if len(volumes) > 1:
             raise ImageError(
-                f"DICOM folder {folder}",
-                f"slices that SimpleITK cannot read ('{reason(failure)}')",
-                "one series of equal slices",
-                "check the files, or convert the series to NIfTI",
-            ) from failure
-    _check_slices(folder, image, reader, len(names))
+                what,
+                f"a series of {len(volumes)} volumes ({slices[0].title}): {_listed(volumes)}",
+                "one volume",
+                "move the slices of the volume you want to a folder of their own, or convert the series with dcm2niix",
+            )
+        slices = in_order(slices)
+        _check_memory(what, slices)
+        image = _read(what, slices)
+    _check_slices(what, image, slices)
     return image
 
 
-def _check_memory(folder: Path, names: tuple[str, ...]) -> None:
+def _series_of(folder: Path) -> dict[str, list[Slice]]:
+    """Slices of every series of a folder, or else of its subfolders, by the series' number of the world (UID)."""
+    found = _series_in(folder)
+    if found:
+        return found
+    merged: dict[str, list[Slice]] = defaultdict(list)
+    for place, folders, _ in os.walk(folder):
+        folders.sort()
+        if Path(place) != folder:
+            for uid, slices in _series_in(Path(place)).items():
+                merged[uid] += slices
+    return {uid: without_copies(slices) for uid, slices in merged.items()}
+
+
+def _series_in(folder: Path) -> dict[str, list[Slice]]:
+    found = {}
+    for uid in sitk.ImageSeriesReader.GetGDCMSeriesIDs(str(folder)):
+        names = sitk.ImageSeriesReader.GetGDCMSeriesFileNames(str(folder), uid)
+        read = [(name, read_slice(name)) for name in names]
+        slices = [slice_ for _, slice_ in read if slice_ is not None]
+        if not slices:
+            continue  # reports, structures, presentation states
+        for name, slice_ in read:
+            if slice_ is None:
+                raise _unreadable(f"DICOM folder {folder}", f"the slice {Path(name).name}, which SimpleITK cannot read")
+        found[uid] = without_copies(slices)
+    return found
+
+
+def _read(what: str, slices: Sequence[Slice]) -> Any:
+    reader: Any
+    if len(slices) == 1:
+        reader = sitk.ImageFileReader()
+        reader.SetFileName(slices[0].path)
+    else:
+        reader = sitk.ImageSeriesReader()
+        reader.SetFileNames([slice_.path for slice_ in slices])
+        if len({slice_.scaling for slice_ in slices}) > 1:
+            # Else all slices are cast to the type that fits the first one's values.
+            reader.SetOutputPixelType(sitk.sitkFloat32)
+    try:
+        image = reader.Execute()
+    except ITK_FAILURES as failure:
+        raise _unreadable(what, f"slices that SimpleITK cannot read ('{reason(failure)}')") from failure
+    axes = slices[0].axes
+    if len(slices) == 1 and image.GetDimension() == 3 and image.GetSize()[2] == 1 and axes is not None:
+        # A distance between slices that is negative, as some scanners write it, would turn the third axis round.
+        image.SetDirection(np.stack([*axes, np.cross(*axes)], axis=1).ravel().tolist())
+    return image
+
+
+def _check_memory(what: str, slices: Sequence[Slice]) -> None:
     """Raise where the first slice's header, times the slices, asks for more memory than there is."""
     first = sitk.ImageFileReader()
-    first.SetFileName(names[0])
-    try:
-        first.ReadImageInformation()
-    except ITK_FAILURES:
-        return  # the reader of the series says what is wrong
-    check_memory(size_of(first) * len(names), f"DICOM folder {folder}", ImageError)
+    first.SetFileName(slices[0].path)
+    first.ReadImageInformation()
+    check_memory(size_of(first) * len(slices), what, ImageError)
 
 
-def _check_slices(folder: Path, image: Any, reader: Any, count: int) -> None:
+def _check_slices(what: str, image: Any, slices: Sequence[Slice]) -> None:
     """Raise where slices do not lie at equal distances along the normal, as a grid's do."""
-    if image.GetDimension() != 3 or not all(reader.HasMetaDataKey(n, _POSITION) for n in range(count)):
+    known = [slice_.position for slice_ in slices if slice_.position is not None]
+    if image.GetDimension() != 3 or len(slices) == 1 or not known:
         return
-    try:
-        found = np.array([[float(x) for x in reader.GetMetaData(n, _POSITION).split("\\")] for n in range(count)])
-    except (ValueError, IndexError):
-        found = np.empty(0)
-    if found.shape != (count, 3) or not np.isfinite(found).all():
-        raise ImageError(
-            f"DICOM folder {folder}", "positions that are not three numbers", "those of DICOM", "check the files"
-        )
+    if len(known) != len(slices):
+        raise ImageError(what, "positions that are not three numbers", "those of DICOM", "check the files")
+    found = np.array(known)
     step = np.asarray(image.GetDirection()).reshape(3, 3)[:, 2] * image.GetSpacing()[2]
-    expected = found[0] + np.arange(count)[:, None] * step
+    expected = found[0] + np.arange(len(slices))[:, None] * step
     deviation = float(np.linalg.norm(found - expected, axis=1).max())
-    if deviation > 0.1 * image.GetSpacing()[2]:
+    if deviation > _UNEQUAL * image.GetSpacing()[2]:
         raise ImageError(
-            f"DICOM folder {folder}",
+            what,
             f"slices up to {deviation:.2f} mm from where equal distances would have them",
             "equal distances along the normal",
             "look for missing slices or a tilted gantry, or resample the series first",
         )
 
 
-def _wrong_number(folder: Path, series: tuple[str, ...]) -> ImageError:
+def _wrong_number(folder: Path, series: dict[str, list[Slice]]) -> ImageError:
     if not series:
         return ImageError(
-            f"image {folder}", "a folder without a DICOM series", "a file, or a folder of DICOM slices", "name the file"
+            f"image {folder}",
+            "a folder without a DICOM series, in its subfolders too",
+            "a file, or a folder of DICOM slices",
+            "name the file",
         )
-    described = "; ".join(_describe(folder, uid) for uid in series)
+    places = {uid: Path(slices[0].path).parent for uid, slices in series.items()}
+    apart = len(set(places.values())) == len(series)
+    named = {
+        f"{slices[0].title or 'series'}, {os.path.relpath(places[uid], folder) if apart else uid}": slices
+        for uid, slices in series.items()
+    }
     return ImageError(
         f"DICOM folder {folder}",
-        f"{len(series)} series: {described}",
+        f"{len(series)} series: {_listed(named)}",
         "one",
-        "move the slices of the series you want to a folder of their own",
+        "name the folder of the series you want"
+        if apart
+        else "move the slices of the series you want to a folder of their own",
     )
 
 
-def _describe(folder: Path, uid: str) -> str:
-    names = sitk.ImageSeriesReader.GetGDCMSeriesFileNames(str(folder), uid)
-    reader = sitk.ImageFileReader()
-    reader.SetFileName(names[0])
-    try:
-        reader.ReadImageInformation()
-    except ITK_FAILURES:
-        return f"{uid} ({len(names)} files, first {Path(names[0]).name})"
-    tags = [reader.GetMetaData(key).strip() for key in (_SERIES_NUMBER, _DESCRIPTION) if reader.HasMetaDataKey(key)]
-    return f"{' '.join(tags) or uid} ({len(names)} files, first {Path(names[0]).name})"
+def _listed(groups: dict[str, list[Slice]]) -> str:
+    """Names of groups and how many slices each has."""
+    parts = [_described(name, slices) for name, slices in list(groups.items())[:_LISTED]]
+    more = len(groups) - len(parts)
+    return "; ".join([*parts, *([f"and {more} more"] if more else [])])
+
+
+def _described(name: str, slices: Sequence[Slice]) -> str:
+    count = sum(slice_.frames for slice_ in slices)
+    return f"{name} ({count} slice{'' if count == 1 else 's'}, first {Path(slices[0].path).name})"
+
+
+def _unreadable(what: str, got: str) -> ImageError:
+    return ImageError(
+        what, got, "one series of equal slices", "check the files, or convert the series to NIfTI with dcm2niix"
+    )

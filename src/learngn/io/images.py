@@ -34,21 +34,22 @@ def read_image(path: str | Path, *, labels: bool = False) -> Image:
     Parameters
     ----------
     path : Path
-        NIfTI, MGH, MetaImage, NRRD, TIFF, PNG or DICOM file, or a folder that holds one series of DICOM slices. Where
-        a file has no voxel size, it is 1 mm.
+        NIfTI, MGH, MetaImage, NRRD, TIFF, PNG, JPEG or DICOM file, or a folder that holds one series of DICOM slices.
+        Where a file has no voxel size, it is 1 mm.
     labels : bool
         Whether the values name classes.
 
     Returns
     -------
     Image
-        (1, 1, *S) on its grid: float32; label maps uint8, int16 or, where that does not suffice, int32. The file
-        decides between 2D and 3D: a volume of one slice stays a volume, because a slice has a place in space.
+        (1, 1, *S) on its grid: float32, of colours the luminance; label maps uint8, int16 or, where that does not
+        suffice, int32. The file decides between 2D and 3D: a volume of one slice stays a volume, because a slice has a
+        place in space.
 
     Raises
     ------
     ImageError
-        If there is no such file, it is no image, is cut short, or holds vectors, colours or several volumes.
+        If there is no such file, it is no image, is cut short, or holds vectors or several volumes.
     LabelError
         If a label map holds something else than whole numbers.
     GeometryError
@@ -58,12 +59,12 @@ def read_image(path: str | Path, *, labels: bool = False) -> Image:
     -----
     HeaderWarning
         Where the header contradicts itself (sform and qform), does not say where the image lies, or has axes that are
-        noticeably rounded.
+        noticeably rounded; where colours are made grey.
     """
     path = Path(path)
     source = read_file(path)
     try:
-        return replace(source.image(labels), path=path)
+        return replace(source.image(labels, f"image {path}"), path=path)
     except LearnGNError as error:
         raise named(error, path) from None
 
@@ -86,11 +87,13 @@ def read_grid(path: str | Path) -> Grid:
 
 
 def write_image(image: Image, path: str | Path) -> None:
-    """Write a scan (float32) or a label map (integers) in the format that the suffix names, whole or not at all.
+    """Write a scan or a label map (integers) in the format that the suffix names, whole or not at all.
 
     Parameters
     ----------
     image : Image, (1, 1, *S)
+        A scan that was read from a file of integers, or warped from one, is rounded to its type (:attr:`Image.stored`);
+        others are written as float32.
     path : Path
         ``.nii.gz``, ``.nii``, ``.mha``, ``.mhd``, ``.nrrd``; in 2D also ``.tif``, ``.tiff`` and ``.png``, which keep
         the voxel size but neither origin nor axes. PNG holds whole numbers from 0 to 65535: scans are rounded.
@@ -107,13 +110,13 @@ def write_image(image: Image, path: str | Path) -> None:
         with atomic_path(path) as temporary:
             write_nifti(temporary, image.grid.shape, values.dtype, image.grid, [values])
         return
-    result = to_sitk(image)
+    result = to_sitk(image, stored=True)
     write_file(_rounded(result) if suffix_of(path) == ".png" else result, path)
 
 
 def _rounded(image: Any) -> Any:
     """Values that a PNG can hold."""
-    values = np.rint(sitk.GetArrayViewFromImage(image)).clip(0, np.iinfo(np.uint16).max)
+    values = np.rint(sitk.GetArrayFromImage(image).astype(np.float64)).clip(0, np.iinfo(np.uint16).max)
     result = sitk.GetImageFromArray(values.astype(np.uint8 if values.max() <= np.iinfo(np.uint8).max else np.uint16))
     result.CopyInformation(image)
     return result

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -19,6 +21,7 @@ from learngn.io.source import Header, Source, values_to_write
 ITK_FAILURES = (RuntimeError, MemoryError, UnicodeError)
 
 _STDERR = 2
+_POINTER = re.compile(r"\w+ ?\(0x[0-9a-f]+\): ?")  # "NiftiImageIO (0x55c9e8a0): ", an address that tells a user nothing
 
 
 def lps(ndim: int) -> FloatArray:
@@ -88,7 +91,8 @@ def from_sitk(image: Any, labels: bool = False) -> Image:
     Parameters
     ----------
     image : SimpleITK.Image
-        2D or 3D, one value a voxel. Further axes of length 1 are left out; colour is taken if it is grey.
+        2D or 3D, one value a voxel. Further axes of length 1 are left out; of colours the luminance is taken, with a
+        :class:`~learngn.errors.HeaderWarning`.
     labels : bool
         Whether the values name classes.
 
@@ -100,15 +104,21 @@ def from_sitk(image: Any, labels: bool = False) -> Image:
     Raises
     ------
     ImageError
-        If it has colours, vectors, complex values, or more than three dimensions.
+        If it has vectors, complex values, colours where labels are asked for, or more than three dimensions.
     LabelError
         If a label map holds something else than whole numbers.
     """
     return source_of(image).image(labels)
 
 
-def to_sitk(image: Image) -> Any:
+def to_sitk(image: Image, *, stored: bool = False) -> Any:
     """Turn an image of ours, (1, 1, *S), into a SimpleITK image: scans float32, label maps of an integer type.
+
+    Parameters
+    ----------
+    image : Image
+    stored : bool
+        Round a scan that comes from a file of integers to their type, as when it is written.
 
     Raises
     ------
@@ -117,7 +127,8 @@ def to_sitk(image: Image) -> Any:
     LabelError
         If a label map holds something else than whole numbers.
     """
-    result = sitk.GetImageFromArray(np.ascontiguousarray(values_to_write(image).T))
+    values = values_to_write(image if stored else replace(image, stored=None))
+    result = sitk.GetImageFromArray(np.ascontiguousarray(values.T))
     put_on_grid(result, image.grid)
     return result
 
@@ -160,4 +171,4 @@ def reason(error: Exception) -> str:
     if isinstance(error, UnicodeError):
         return "content that is no text"
     said = str(error).strip().splitlines() or ["not enough memory"]
-    return said[-1].rpartition("ERROR: ")[2].strip()
+    return _POINTER.sub("", said[-1].rpartition("ERROR: ")[2].strip())

@@ -48,7 +48,7 @@ def write_itk(transform: Transform, path: Path) -> None:
             f"output {path}", "a displacement field", f"affine maps in {suffix} files", "write .h5 instead"
         )
     # A chain of affine maps is one matrix, which every reader of the other formats understands.
-    itk = to_itk(transform) if suffix in _HDF5 else _affine_to_itk(_linear_from_itk(to_itk(transform)))
+    itk = to_itk(transform) if suffix in _HDF5 else _affine_to_itk(linear_from_itk(to_itk(transform)))
     with atomic_path(path) as temporary:
         try:
             with quietly():
@@ -77,7 +77,7 @@ def from_itk(transform: Any, fixed: Grid | None = None) -> Transform:
     """
     parts = _itk_parts(transform)
     if all(part.IsLinear() or part.GetTransformEnum() == sitk.sitkDisplacementField for part in parts):
-        ours = [_linear_from_itk(p) if p.IsLinear() else _field_from_itk(p) for p in parts]
+        ours = [linear_from_itk(p) if p.IsLinear() else _field_from_itk(p) for p in parts]
         return ours[0] if len(ours) == 1 else Composite(tuple(ours))
     if fixed is None:
         names = ", ".join(sorted({part.GetName() for part in parts}))
@@ -158,7 +158,7 @@ def _itk_parts(transform: Any) -> list[Any]:
     return [part for member in members for part in _itk_parts(member)]
 
 
-def _linear_from_itk(transform: Any) -> Affine:
+def linear_from_itk(transform: Any) -> Affine:
     """Any linear transform, of whatever parameters and centre, is known by its images of 0 and of the unit vectors."""
     ndim = transform.GetDimension()
     shift = np.asarray(transform.TransformPoint([0.0] * ndim))

@@ -1,4 +1,4 @@
-"""Landmarks: CSV files to points in the world and back."""
+"""Landmarks: files to points in the world and back."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 
@@ -17,14 +16,32 @@ from learngn.grid import FloatArray, Grid
 from learngn.io.atomic import write_text
 from learngn.io.files import check_exists
 from learngn.io.itk import lps
+from learngn.io.point_files import (
+    POINT_SUFFIXES,
+    RawPoints,
+    Space,
+    format_elastix,
+    format_fcsv,
+    format_markups,
+    is_elastix,
+    parse_elastix,
+    parse_fcsv,
+    parse_markups,
+)
 
-Space = Literal["voxel", "lps", "ras"]
+LANDMARK_SUFFIXES = (".csv", *POINT_SUFFIXES)
 
 _COLUMNS: dict[Space, tuple[str, ...]] = {
     "voxel": ("i", "j", "k"),
     "lps": ("x_lps", "y_lps", "z_lps"),
     "ras": ("x_ras", "y_ras", "z_ras"),
 }
+# Columns of other programs: 3D Slicer's tables of markups, ANTs' points.
+_FOREIGN: dict[Space, tuple[tuple[str, ...], ...]] = {
+    "lps": (("l", "p", "s"), ("x", "y", "z", "t")),
+    "ras": (("r", "a", "s"),),
+}
+_NAMES = ("name", "label")
 _HEADERS = "i,j,k or x_lps,y_lps,z_lps or x_ras,y_ras,z_ras (without the third in 2D)"
 
 
@@ -58,15 +75,31 @@ class Landmarks:
         object.__setattr__(self, "points", points)
 
 
+def is_landmarks(path: str | Path) -> bool:
+    """Return whether a file's suffix, or else its beginning, says that it holds points."""
+    path = Path(path)
+    if path.name.lower().endswith(LANDMARK_SUFFIXES):
+        return True
+    try:
+        with path.open("rb") as file:
+            return is_elastix(file.read(64).decode("utf-8", "replace"))
+    except OSError:  # whoever reads the file says what is wrong
+        return False
+
+
 def read_landmarks(path: str | Path, grid: Grid) -> Landmarks:
-    """Read landmarks from a CSV file, one point a line.
+    """Read landmarks, in the order of the file.
 
     Parameters
     ----------
     path : Path
-        The header says what the columns are: ``i,j,k`` (voxel), ``x_lps,y_lps,z_lps`` or ``x_ras,y_ras,z_ras`` (mm), in
-        any order and without the third in 2D, perhaps with ``name`` and ``weight``; other columns are left out.
-        Without a header they are voxels i, j[, k], as in Learn2Reg.
+        - CSV, one point a line. The header says what the columns are: ``i,j,k`` (voxel), ``x_lps,y_lps,z_lps`` or
+          ``x_ras,y_ras,z_ras`` (mm), in any order and without the third in 2D, perhaps with ``name`` and ``weight``;
+          ``l,p,s`` or ``r,a,s`` as in 3D Slicer's tables, ``x,y,z,t`` (LPS mm) as in ANTs; other columns are left out.
+          Without a header they are voxels i, j[, k], as in Learn2Reg. Semicolons between the columns, with commas or
+          points in the numbers, are taken too.
+        - ``.fcsv`` and ``.mrk.json`` of 3D Slicer, in the coordinate system that they name.
+        - Points of elastix (``.pts``, or any text that begins so): ``point`` (LPS mm) or ``index`` (voxel).
     grid : Grid
         Grid of the image to which they belong.
 
@@ -76,38 +109,53 @@ def read_landmarks(path: str | Path, grid: Grid) -> Landmarks:
         If the file cannot be read, a line is wrong (which the message names), or no point lies in the image.
     """
     path = Path(path)
-    rows = _rows(path)
-    header = list(_COLUMNS["voxel"][: grid.ndim])
-    if all(_number(cell) is None for cell in rows[0][1]):
-        header = [cell.lower() for cell in rows.pop(0)[1]]
-    space = _space(path, header, grid.ndim)
-    for line, cells in rows:
-        if len(cells) != len(header):
-            raise _wrong_line(path, line, f"{len(cells)} columns", f"{len(header)}: {','.join(header)}")
-    points = np.array([_column(path, rows, header, name) for name in _COLUMNS[space][: grid.ndim]]).T
-    if not len(points):
+    text, name = _text(path), path.name.lower()
+    weights = None
+    if name.endswith(".fcsv"):
+        raw = parse_fcsv(text, path)
+    elif name.endswith(".json"):
+        raw = parse_markups(text, path)
+    elif name.endswith(".pts") or is_elastix(text):
+        raw = parse_elastix(text, path)
+    else:
+        raw, weights = _parse_csv(text, path, grid.ndim)
+    if not len(raw.values):
         raise LandmarkError(f"landmarks {path}", "no points", "one point a line", "check the file")
+    if raw.values.shape[1] < grid.ndim:
+        raise LandmarkError(
+            f"landmarks {path}", f"points in {raw.values.shape[1]}D", f"{grid.ndim}D, as their image", "check the file"
+        )
+    points, space = raw.values[:, : grid.ndim], raw.space
     world = grid.index_to_world(points) if space == "voxel" else points @ lps(grid.ndim) if space == "lps" else points
     _check_inside(path, world, grid, space)
-    names = tuple(cells[header.index("name")] for _, cells in rows) if "name" in header else None
-    weights = np.array(_column(path, rows, header, "weight")) if "weight" in header else None
-    return Landmarks(world, space, names, weights)
+    return Landmarks(world, space, raw.names, weights)
 
 
 def write_landmarks(landmarks: Landmarks, path: str | Path, *, grid: Grid, space: Space | None = None) -> None:
-    """Write landmarks as CSV, whole or not at all; the header says in what space.
+    """Write landmarks, whole or not at all.
 
     Parameters
     ----------
     landmarks : Landmarks
     path : Path
+        ``.fcsv`` and ``.mrk.json`` for 3D Slicer (3D, LPS mm), ``.pts`` for elastix (LPS mm); anything else is CSV,
+        whose header says in what space.
     grid : Grid
         Grid of the image to which they belong.
     space : {"voxel", "lps", "ras"}, optional
         Voxels of `grid`, or mm; by default as they were read.
     """
-    points, space = landmarks.points, space or landmarks.space
-    ndim = points.shape[1]
+    path, points, space = Path(path), landmarks.points, space or landmarks.space
+    ndim, name = points.shape[1], path.name.lower()
+    if name.endswith((".fcsv", ".json")):
+        if ndim != 3:
+            raise LandmarkError(f"output {path}", "points in 2D", "points in 3D", "write .csv instead")
+        text_of = format_fcsv if name.endswith(".fcsv") else format_markups
+        write_text(text_of(points @ lps(3) + 0.0, landmarks.names), path)
+        return
+    if name.endswith(".pts"):  # not as indices: elastix rounds them
+        write_text(format_elastix(points @ lps(ndim)), path)
+        return
     if space == "voxel":
         points = grid.world_to_index(points)
     elif space == "lps":
@@ -126,26 +174,71 @@ def write_landmarks(landmarks: Landmarks, path: str | Path, *, grid: Grid, space
     write_text(text.getvalue(), path)
 
 
-def _rows(path: Path) -> list[tuple[int, list[str]]]:
-    """Numbers and cells of the lines that are not empty; at least one."""
+def _text(path: Path) -> str:
     check_exists(path, "landmarks", LandmarkError)
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.reader(file, skipinitialspace=True)
-            rows = [(reader.line_num, [cell.strip() for cell in cells]) for cells in reader]
-    except (OSError, UnicodeDecodeError, csv.Error) as failure:
+        return path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as failure:
+        raise LandmarkError(f"landmarks {path}", str(failure), "a text file in UTF-8", "check the file") from failure
+
+
+def _parse_csv(text: str, path: Path, ndim: int) -> tuple[RawPoints, FloatArray | None]:
+    """Points and weights of a CSV file."""
+    rows = _rows(text, path)
+    header = list(_COLUMNS["voxel"][:ndim])
+    if all(_number(cell) is None for cell in rows[0][1]):
+        header = [cell.lower() for cell in rows.pop(0)[1]]
+    space, columns = _space(path, header, ndim)
+    for line, cells in rows:
+        if len(cells) != len(header):
+            raise _wrong_line(path, line, f"{len(cells)} columns", f"{len(header)}: {','.join(header)}")
+    points = np.array([_column(path, rows, header, name) for name in columns]).T
+    title = next((name for name in _NAMES if name in header), None)
+    names = tuple(cells[header.index(title)] for _, cells in rows) if title else None
+    weights = np.array(_column(path, rows, header, "weight")) if "weight" in header else None
+    return RawPoints(points, space, names), weights
+
+
+def _rows(text: str, path: Path) -> list[tuple[int, list[str]]]:
+    """Numbers and cells of the lines that are not empty; at least one."""
+    first = next((line for line in text.splitlines() if line.strip()), "")
+    # As spreadsheets write where the comma separates decimals.
+    semicolons = ";" in first and ("," not in first or first.count(";") + 1 in (2, 3))
+    try:
+        reader = csv.reader(io.StringIO(text, newline=""), delimiter=";" if semicolons else ",", skipinitialspace=True)
+        rows = [(reader.line_num, [cell.strip() for cell in cells]) for cells in reader]
+    except csv.Error as failure:
         raise LandmarkError(f"landmarks {path}", str(failure), "a CSV file in UTF-8", "check the file") from failure
+    if semicolons:
+        rows = [(line, [_with_point(cell) for cell in cells]) for line, cells in rows]
     rows = [row for row in rows if any(row[1])]
     if not rows:
         raise LandmarkError(f"landmarks {path}", "no points", "one point a line", "check the file")
     return rows
 
 
-def _space(path: Path, header: Sequence[str], ndim: int) -> Space:
-    for space, names in _COLUMNS.items():
-        if set(names) & set(header) == set(names[:ndim]) and len(set(header)) == len(header):
-            return space
-    raise LandmarkError(f"landmarks {path}", f"the header {','.join(header)!r}", _HEADERS, "name the columns so")
+def _with_point(cell: str) -> str:
+    """A number with a decimal point where it has a comma; other text as it is."""
+    changed = cell.replace(",", ".", 1)
+    return changed if _number(cell) is None and _number(changed) is not None else cell
+
+
+def _space(path: Path, header: Sequence[str], ndim: int) -> tuple[Space, tuple[str, ...]]:
+    """What the columns hold, and the names of those that do."""
+    if len(set(header)) == len(header):
+        for space, names in _COLUMNS.items():
+            if set(names) & set(header) == set(names[:ndim]):
+                return space, names[:ndim]
+        for space, alternatives in _FOREIGN.items():
+            for names in alternatives:
+                if set(names) <= set(header):
+                    return space, names[:ndim]
+    raise LandmarkError(
+        f"landmarks {path}",
+        f"the header {','.join(header)!r}",
+        f"{_HEADERS}; or columns of 3D Slicer (l,p,s) or ANTs (x,y,z,t)",
+        "name the columns so",
+    )
 
 
 def _column(path: Path, rows: Sequence[tuple[int, list[str]]], header: Sequence[str], name: str) -> list[float]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,12 +11,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from learngn.errors import ImageError, LabelError, ShapeError
+from learngn.errors import HeaderWarning, ImageError, LabelError, ShapeError
 from learngn.grid import FloatArray, Grid
 from learngn.image import Image
 from learngn.io.geometry import flat_affine, placed
 
 AnyArray = NDArray[Any]
+_LUMINANCE = (0.299, 0.587, 0.114)  # weights of red, green and blue, ITU-R BT.601
 _WORK = 4  # bytes a voxel that reading needs beside the file's own: the values as float32
 
 
@@ -107,13 +109,20 @@ class Source:
     header: Header
     values: AnyArray
 
-    def image(self, labels: bool = False) -> Image:
-        """Make an image of the single volume.
+    def image(self, labels: bool = False, what: str = "image") -> Image:
+        """Make an image of the single volume; of colours the luminance is taken, with a :class:`HeaderWarning`.
+
+        Parameters
+        ----------
+        labels : bool
+            Whether the values name classes.
+        what : str
+            Name of it in warnings.
 
         Raises
         ------
         ImageError
-            If it has colours, vectors, complex values, or more than three dimensions.
+            If it has vectors, complex values, colours where labels are asked for, or more than three dimensions.
         LabelError
             If a label map holds something else than whole numbers.
         GeometryError
@@ -121,22 +130,22 @@ class Source:
         """
         self.header.check_single()
         values = self.values.reshape((*self.header.space, *self.values.shape[len(self.header.shape) :]))
-        return image_of(values, self.header, labels)
+        return image_of(values, self.header, labels, what)
 
 
-def image_of(values: AnyArray, header: Header, labels: bool) -> Image:
+def image_of(values: AnyArray, header: Header, labels: bool, what: str = "image") -> Image:
     """Make an image of the values of one volume, shape (*S) or (*S, components); see :meth:`Source.image`."""
     if header.components > 1:
-        values = _grey(values)
+        values = _grey(values, labels, what)
     if np.iscomplexobj(values):
         raise ImageError("image", "complex values", "real ones", "take the magnitude first")
     # A copy, and no more than one: the memory may be that of an image of SimpleITK, which others may change.
     data = torch.tensor(label_values(values)) if labels else torch.from_numpy(np.array(values, np.float32, order="C"))
-    return Image(data[None, None], header.grid, labels)
+    return Image(data[None, None], header.grid, labels, stored=None if labels else _stored(values.dtype))
 
 
 def values_to_write(image: Image) -> AnyArray:
-    """Values of an image as files hold them, shape S: scans float32, label maps of an integer type.
+    """Values of an image as files hold them, shape S: integers for label maps, :attr:`Image.stored` or float32 for scans.
 
     Raises
     ------
@@ -153,7 +162,10 @@ def values_to_write(image: Image) -> AnyArray:
             "write each channel to its own file",
         )
     values = image.data[0, 0].detach().cpu()
-    return label_values(values.numpy()) if image.labels else values.to(torch.float32).numpy()
+    if image.labels:
+        return label_values(values.numpy())
+    scan = values.to(torch.float32).numpy()
+    return scan if image.stored is None else _rounded(scan, image.stored)
 
 
 def label_values(values: AnyArray) -> AnyArray:
@@ -180,12 +192,40 @@ def label_values(values: AnyArray) -> AnyArray:
     raise LabelError("label map", f"values from {low} to {high}", "labels of 32 bits", "number the labels anew")
 
 
-def _grey(values: AnyArray) -> AnyArray:
-    """The one channel of a grey picture stored as colour, shape (..., C) to (...); transparency is left out."""
-    colours = values[..., :3] if values.shape[-1] > 2 else values[..., :1]
+def luminance(colours: AnyArray) -> NDArray[np.float32]:
+    """Grey of colours, shape (..., 3 or 4) to (...): the luminance of ITU-R BT.601; transparency is left out.
+
+    Colours whose channels are equal keep their value exactly.
+    """
+    red, green, blue = (colours[..., channel].astype(np.float64) for channel in range(3))
+    return np.asarray(green + _LUMINANCE[0] * (red - green) + _LUMINANCE[2] * (blue - green), dtype=np.float32)
+
+
+def _grey(values: AnyArray, labels: bool, what: str) -> AnyArray:
+    """One value a voxel of a picture, shape (..., C) to (...)."""
     is_picture = values.dtype in (np.uint8, np.uint16) and values.shape[-1] <= 4
-    if not is_picture or not (colours == colours[..., :1]).all():
+    colours = values[..., :3] if values.shape[-1] > 2 else values[..., :1]
+    is_grey = is_picture and bool((colours == colours[..., :1]).all())
+    if not is_picture or (labels and not is_grey):
         raise ImageError(
             "image", f"{values.shape[-1]} values a voxel", "one", "convert it to grey, or write each channel to a file"
         )
-    return np.asarray(colours[..., 0])
+    if is_grey:
+        return np.asarray(colours[..., 0])
+    warnings.warn(HeaderWarning(what, "colours, of which the luminance is taken"), stacklevel=4)
+    return luminance(colours)
+
+
+def _stored(dtype: np.dtype[Any]) -> str | None:
+    """Integer type in which a scan is written again; of 64 bits, which float32 does not hold, that of 32."""
+    return dtype.newbyteorder("=").name.replace("64", "32") if dtype.kind in "iu" else None
+
+
+def _rounded(values: AnyArray, dtype: str) -> AnyArray:
+    """Whole numbers of a type; what it cannot hold becomes the nearest that it can."""
+    limits = np.iinfo(dtype)
+    # Float32 has every value of 16 bits; the largest ones of 32 bits it would round up, out of their type.
+    whole = values.astype(np.float32 if limits.bits <= 16 else np.float64)
+    np.rint(whole, out=whole)
+    np.nan_to_num(whole, copy=False, nan=0.0)
+    return np.asarray(whole.clip(limits.min, limits.max, out=whole).astype(dtype))

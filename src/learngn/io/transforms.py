@@ -21,6 +21,7 @@ from learngn.io.itk_transforms import (
     write_itk,
 )
 from learngn.io.learn2reg import read_learn2reg, write_learn2reg
+from learngn.io.matrices import read_text_transform, text_format
 from learngn.io.nifti import RAS_VECTOR, VECTOR
 from learngn.io.nifti_writer import LARGEST, write_nifti
 from learngn.io.source import Source
@@ -39,7 +40,9 @@ def read_transform(path: str | Path, *, fixed: Grid | None = None, moving: Grid 
     path : Path
         - ``.nii.gz``, ``.nii``, ``.mha``, ``.mhd``, ``.nrrd``: a displacement in LPS mm, as ITK, ANTs and Slicer have
           it. NIfTI must say so by its intent, 1007 (LPS) or 1006 (RAS).
-        - ``.h5``, ``.hdf5``, ``.tfm``, ``.txt``, ``.mat``: ITK transforms.
+        - ``.h5``, ``.hdf5``, ``.tfm``, ``.txt``, ``.mat``: ITK transforms, ANTs' among them.
+        - Text of FreeSurfer (``.lta``, RAS to RAS) and elastix (parameters of linear transforms), whatever the suffix.
+          Matrices of greedy and FSL cannot be told from each other: :func:`read_matrix` reads them.
         - ``.npz``: a displacement of Learn2Reg. Its ``.nii.gz`` files cannot be told from other stacks of volumes:
           :func:`read_learn2reg` reads them.
     fixed : Grid, optional
@@ -54,6 +57,9 @@ def read_transform(path: str | Path, *, fixed: Grid | None = None, moving: Grid 
     """
     path = Path(path)
     suffix = suffix_of(path)
+    kind = None if suffix in (*FIELD_SUFFIXES, ".npz") else text_format(path)
+    if kind is not None:
+        return read_text_transform(path, kind)
     if suffix in ITK_SUFFIXES:
         return read_itk(path, fixed)
     if suffix in FIELD_SUFFIXES:
@@ -66,7 +72,7 @@ def read_transform(path: str | Path, *, fixed: Grid | None = None, moving: Grid 
         raise TransformError(
             f"transform {path}",
             f"the suffix {suffix!r}",
-            f"one of {', '.join(_SUFFIXES)}",
+            f"one of {', '.join(_SUFFIXES)}, or text of FreeSurfer or elastix",
             "convert or rename the file",
         )
     if fixed is None:

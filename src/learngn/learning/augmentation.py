@@ -92,7 +92,7 @@ def augmented(
     labels = None
     if example.labels is not None:
         field = None if drawn.field is None else sampling.resize_field(drawn.field, label_grid.shape)
-        warped = GridMap(label_grid, field, drawn.world).warp(example.labels, nearest=True).data
+        warped = GridMap(label_grid, field, drawn.world).warp(example.labels, interpolation="nearest").data
         labels = torch.cat([(warped == value).to(torch.float32) for value in (0, *organs)], dim=1)
         labels[:, :1] = 1 - labels[:, 1:].sum(1, keepdim=True)  # what is none of the organs is background
     landmarks = None

@@ -23,5 +23,5 @@ def masked(features: FeatureImage, mask: Image | None) -> FeatureImage:
         return features
     # Averaged like the features: a small mask would slip through between the voxels of a coarse grid.
     coarse = working_image(mask, float(features.grid.spacing.min()))
-    weight = Affine.identity(mask.grid.ndim).warp(coarse, features.grid).data.to(features.data)
+    weight = Affine.identity(mask.grid.ndim).warp(coarse, features.grid, background=0.0).data.to(features.data)
     return replace(features, weight=weight if features.weight is None else weight * features.weight)

@@ -13,7 +13,7 @@ from learngn.errors import ImageError, LabelError, LandmarkError
 from learngn.grid import FloatArray, Grid
 from learngn.image import Image
 from learngn.interop import ImageLike, as_image
-from learngn.io import Pair, Subject, read_grid, read_image, read_landmarks
+from learngn.io import Pair, Subject, labels_on, read_grid, read_image, read_landmarks
 from learngn.optimise import LandmarkPairs
 
 _MOST_LABELS = 1000
@@ -246,12 +246,7 @@ def _side(subject: Subject, what: str, label_map: bool, scan: bool, guided: bool
 
 
 def _on_grid(path: Path, grid: Grid, what: str) -> Image:
-    image = read_image(path, labels=True)
-    if not image.grid.same_space(grid):
-        raise LabelError(
-            f"{what}, {path}", f"a grid of {image.grid}", f"the scan's, {grid}", "resample the labels to their scan"
-        )
-    return image
+    return labels_on(read_image(path, labels=True), grid, what)
 
 
 def read_mask(source: ImageLike | None, grid: Grid, what: str) -> Image | None:

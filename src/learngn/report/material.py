@@ -94,8 +94,8 @@ def material_of(directory: Path, registration: Registration | None = None) -> Ma
         warped = reader.read(lambda: read_image(directory / "warped.nii.gz", labels=label_maps))
         transform = reader.read(lambda: read_transform(directory / "displacement.nii.gz"))
     if moving is not None and warped is not None and transform is not None and not label_maps:
-        # Beyond the moving scan its darkest value, air, and not the zero of the file, which is tissue in CT.
-        warped = transform.warp(moving, warped.grid, outside=float(moving.data.min()))
+        # Beyond the moving scan its background, whatever the file has there.
+        warped = transform.warp(moving, warped.grid)
     grids = [image.grid for image in (fixed, warped) if image is not None]
     if isinstance(transform, DisplacementField):
         grids.append(transform.grid)

@@ -56,14 +56,12 @@ def thumbnail(
     scans = (("fixed", fixed), ("moving", moving))
     view, axis, index = _slice(fixed.grid, fixed_labels or (fixed if label_maps else None))
     grid = fixed.grid if axis is None else _cut_grid(fixed.grid, axis, index)
-    # Beyond the scan its darkest value: air, not the zero that is tissue in CT.
-    outside = 0.0 if label_maps else float(moving.data.min())
     material = Material(
         metrics={"label_names": {str(label): name for label, name in names.items()}},
         label_maps=label_maps,
         fixed=_cut(fixed, grid, axis, index),
         moving=moving,
-        warped=transform.warp(moving, grid, outside=outside),
+        warped=transform.warp(moving, grid),
         fixed_labels=None if fixed_labels is None else _cut(fixed_labels, grid, axis, index),
         moving_labels=moving_labels,
         warped_labels=None if moving_labels is None else transform.warp(moving_labels, grid),

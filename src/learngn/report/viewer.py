@@ -101,9 +101,7 @@ def _shown(image: Image, display: Grid) -> NDArray[Any]:
     if image.grid.resized(display.shape).same_space(display):
         array = image.data[0, 0].numpy()
         return volumes.picked(array, display.shape) if image.labels else volumes.pooled(array, display.shape)
-    # Beyond the image its darkest value: air, not the zero that is tissue in CT.
-    outside = 0.0 if image.labels else float(image.data.min())
-    moved = Affine.identity(display.ndim).warp(image, display, outside=outside)
+    moved = Affine.identity(display.ndim).warp(image, display)
     shown: NDArray[Any] = moved.data[0, 0].numpy()
     return shown
 

@@ -1,0 +1,105 @@
+"""Colour pictures: their channels, one by one, and grey made of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import SimpleITK as sitk
+
+from learngn.errors import ImageError, LearnGNError, OutputError
+from learngn.image import Image
+from learngn.io.atomic import atomic_path
+from learngn.io.files import NIFTI_SUFFIXES, check_output, named, read_file, read_header, suffix_of, write_file
+from learngn.io.itk import put_on_grid
+from learngn.io.nifti_writer import write_nifti
+from learngn.io.source import Header, image_of, values_to_write
+
+_TYPES = (np.uint8, np.uint16)
+_COLOURS = (3, 4)  # red, green, blue, and perhaps transparency
+
+
+def is_colour(path: str | Path) -> bool:
+    """Return whether an image file holds colours: 3 or 4 values of 8 or 16 bits a voxel; the header alone is read."""
+    path = Path(path)
+    if path.is_dir():
+        return False
+    return _is_colour(read_header(path))
+
+
+def read_colour(path: str | Path) -> Iterator[Image]:
+    """Read the channels of a colour picture, one after the other: red, green, blue, and transparency if it has one.
+
+    Parameters
+    ----------
+    path : Path
+
+    Yields
+    ------
+    Image
+        (1, 1, *S), float32, all on the same grid.
+
+    Raises
+    ------
+    ImageError
+        If the file cannot be read or holds no colours.
+    """
+    path = Path(path)
+    source = read_file(path)
+    header = replace(source.header, components=1)
+    if not _is_colour(source.header):
+        raise ImageError(
+            f"image {path}", f"{source.header.components} values a voxel", "a colour picture", "name another"
+        )
+    try:
+        header.check_single()
+        values = source.values.reshape((*header.space, source.header.components))
+        for channel in range(source.header.components):
+            yield replace(image_of(values[..., channel], header, labels=False), path=path)
+    except LearnGNError as error:
+        raise named(error, path) from None
+
+
+def write_colour(channels: Iterable[Image], path: str | Path) -> None:
+    """Write channels as one colour picture, whole or not at all, in the format that the suffix names.
+
+    Parameters
+    ----------
+    channels : iterable of Image, (1, 1, *S)
+        Three or four on one grid, in the order of :func:`read_colour`; values are rounded to the integer type of the
+        file that they come from.
+    path : Path
+
+    Raises
+    ------
+    OutputError
+        If the channels do not make a picture, or the file cannot be written.
+    """
+    path, images = Path(path), list(channels)
+    check_output(path)
+    parts = [values_to_write(image) for image in images]
+    if len(parts) not in _COLOURS or len({(part.shape, part.dtype) for part in parts}) != 1:
+        raise OutputError(
+            f"output {path}", f"{len(parts)} channels", "3 or 4 of one size and type", "write each to its own file"
+        )
+    grid = images[0].grid
+    if suffix_of(path) not in NIFTI_SUFFIXES:
+        result = sitk.GetImageFromArray(np.stack([part.T for part in parts], axis=-1), isVector=True)
+        put_on_grid(result, grid)
+        write_file(result, path)
+        return
+    if parts[0].dtype != np.uint8:
+        raise OutputError(
+            f"output {path}", f"colours of type {parts[0].dtype}", "NIfTI's, which are of 8 bits", "write .nrrd instead"
+        )
+    packed = np.empty(grid.shape, [(name, np.uint8) for name in "RGBA"[: len(parts)]])
+    for name, part in zip("RGBA", parts, strict=False):
+        packed[name] = part
+    with atomic_path(path) as temporary:
+        write_nifti(temporary, grid.shape, packed.dtype, grid, [packed])
+
+
+def _is_colour(header: Header) -> bool:
+    return header.components in _COLOURS and header.dtype in _TYPES

@@ -1,0 +1,197 @@
+"""Points as 3D Slicer (.fcsv, .mrk.json) and elastix (.pts) have them."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from learngn.errors import LandmarkError
+from learngn.grid import FloatArray
+from learngn.io.documents import parse_json
+
+Space = Literal["voxel", "lps", "ras"]
+POINT_SUFFIXES = (".fcsv", ".mrk.json", ".json", ".pts")
+
+_SYSTEMS: dict[str, Space] = {"ras": "ras", "0": "ras", "lps": "lps", "1": "lps"}
+_FCSV_COLUMNS = ("id", "x", "y", "z", "ow", "ox", "oy", "oz", "vis", "sel", "lock", "label", "desc", "associatednodeid")
+_ELASTIX: dict[str, Space] = {"point": "lps", "index": "voxel"}
+_SCHEMA = "https://raw.githubusercontent.com/slicer/slicer/master/Modules/Loadable/Markups/Resources/Schema/markups-schema-v1.0.3.json#"
+
+
+@dataclass(frozen=True)
+class RawPoints:
+    """Points as a file has them.
+
+    Attributes
+    ----------
+    values : array, shape (M, D)
+        At least as many columns as dimensions.
+    space : {"voxel", "lps", "ras"}
+        What the values are.
+    names : tuple of str, optional
+    """
+
+    values: FloatArray
+    space: Space
+    names: tuple[str, ...] | None = None
+
+
+def parse_fcsv(text: str, path: Path) -> RawPoints:
+    """Parse 3D Slicer's fiducials (``.fcsv``); the coordinate system is that of the file's comments, RAS by default.
+
+    Raises
+    ------
+    LandmarkError
+        If a line is wrong or the coordinate system unknown.
+    """
+    system, columns = "ras", list(_FCSV_COLUMNS)
+    rows = []
+    for number, line in enumerate(text.splitlines(), start=1):
+        if line.startswith("#"):
+            key, _, value = (part.strip().lower() for part in line[1:].partition("="))
+            if key == "coordinatesystem":
+                system = value
+            elif key == "columns":
+                columns = [name.strip() for name in value.split(",")]
+        elif line.strip():
+            rows.append((number, next(csv.reader([line]))))
+    if not {"x", "y", "z"} <= set(columns):
+        raise _wrong(path, f"the columns {','.join(columns)!r}", "x, y and z among them")
+    places, label = [columns.index(axis) for axis in "xyz"], columns.index("label") if "label" in columns else None
+    points, names = [], []
+    for number, cells in rows:
+        if len(cells) <= max(places):
+            raise _wrong(path, f"{len(cells)} columns in line {number}", f"{len(columns)}: {','.join(columns)}")
+        points.append([_finite(cells[place], path, f"line {number}") for place in places])
+        names.append(cells[label].strip() if label is not None and label < len(cells) else "")
+    return RawPoints(np.array(points).reshape(-1, 3), _system(system, path), _named(names))
+
+
+def parse_markups(text: str, path: Path) -> RawPoints:
+    """Parse 3D Slicer's markups (``.mrk.json``), all control points in their order.
+
+    Raises
+    ------
+    LandmarkError
+        If it is none, a point has no position, or the coordinate system or the unit is unknown.
+    """
+    try:
+        markups = parse_json(text)["markups"]
+        found = [(markup, point) for markup in markups for point in markup.get("controlPoints", ())]
+        systems = {str(markup.get("coordinateSystem", "LPS")) for markup, _ in found}
+        units = {json.dumps(markup.get("coordinateUnits", "mm")) for markup, _ in found}
+        points = [[_finite(value, path, _title(point)) for value in _position(point, path)] for _, point in found]
+        names = [str(point.get("label", "")) for _, point in found]
+    except (ValueError, KeyError, TypeError, AttributeError) as failure:
+        raise _wrong(path, f"no markups ({type(failure).__name__}: {failure})", "those of 3D Slicer") from failure
+    if len(systems) > 1:
+        raise _wrong(path, f"several coordinate systems, {', '.join(sorted(systems))}", "one")
+    if not units <= {'"mm"'}:
+        raise _wrong(path, f"the unit {', '.join(sorted(units))}", "mm")
+    system = systems.pop() if systems else "LPS"
+    return RawPoints(np.array(points).reshape(-1, 3), _system(system, path), _named(names))
+
+
+def is_elastix(text: str) -> bool:
+    """Whether text begins as the points of elastix do: ``point`` or ``index``, then their number."""
+    words = text.split(maxsplit=2)
+    return len(words) > 1 and words[0].lower() in _ELASTIX and words[1].isdigit()
+
+
+def parse_elastix(text: str, path: Path) -> RawPoints:
+    """Parse the points of elastix: ``point`` (LPS mm) or ``index`` (voxels), their number, and one point a line.
+
+    Raises
+    ------
+    LandmarkError
+        If the text is something else or has another number of points than it says.
+    """
+    if not is_elastix(text):
+        raise _wrong(
+            path,
+            f"the beginning {text[:30]!r}",
+            "'point' (LPS mm) or 'index' (voxels) and the number of points, as in elastix",
+        )
+    kind, number, *lines = [line.strip() for line in text.splitlines() if line.strip()]
+    points = [[_finite(word, path, f"point {n}") for word in line.split()] for n, line in enumerate(lines)]
+    if len(points) != int(number):
+        raise _wrong(path, f"{len(points)} points", f"{number}, as its second line says")
+    if len({len(point) for point in points}) > 1:
+        raise _wrong(path, "points of different dimensions", "one dimension")
+    return RawPoints(np.array(points), _ELASTIX[kind.lower()])
+
+
+def format_fcsv(lps: FloatArray, names: Sequence[str] | None) -> str:
+    """Text of an ``.fcsv`` file of points, shape (M, 3) [LPS mm]."""
+    text = io.StringIO()
+    text.write("# Markups fiducial file version = 5.0\n# CoordinateSystem = LPS\n")
+    text.write("# columns = id,x,y,z,ow,ox,oy,oz,vis,sel,lock,label,desc,associatedNodeID\n")
+    rows = [
+        [str(n + 1), *(f"{value:.10g}" for value in point), 0, 0, 0, 1, 1, 1, 0, label, "", ""]
+        for n, (point, label) in enumerate(zip(lps.tolist(), _labels(lps, names), strict=True))
+    ]
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    return text.getvalue()
+
+
+def format_markups(lps: FloatArray, names: Sequence[str] | None) -> str:
+    """Text of a ``.mrk.json`` file of points, shape (M, 3) [LPS mm]."""
+    points = [
+        {"id": str(n + 1), "label": label, "position": point, "positionStatus": "defined"}
+        for n, (point, label) in enumerate(zip(lps.tolist(), _labels(lps, names), strict=True))
+    ]
+    markup = {"type": "Fiducial", "coordinateSystem": "LPS", "coordinateUnits": "mm", "controlPoints": points}
+    return json.dumps({"@schema": _SCHEMA, "markups": [markup]}, indent=1, ensure_ascii=False) + "\n"
+
+
+def format_elastix(lps: FloatArray) -> str:
+    """Text of a ``.pts`` file of points, shape (M, D) [LPS mm]."""
+    lines = [" ".join(f"{value + 0.0:.10g}" for value in point) for point in lps.tolist()]
+    return "\n".join(["point", str(len(lines)), *lines]) + "\n"
+
+
+def _labels(points: FloatArray, names: Sequence[str] | None) -> Sequence[str]:
+    return names if names is not None else [f"F-{n + 1}" for n in range(len(points))]
+
+
+def _position(point: dict[str, Any], path: Path) -> Sequence[Any]:
+    """Three coordinates of a control point."""
+    position = point.get("position")
+    if point.get("positionStatus") in ("undefined", "missing") or not isinstance(position, list) or len(position) != 3:
+        raise _wrong(path, f"{_title(point)} without a position", "one for every point: they correspond by their order")
+    return position
+
+
+def _title(point: dict[str, Any]) -> str:
+    return f"the point {point.get('label') or point.get('id')!r}"
+
+
+def _system(name: str, path: Path) -> Space:
+    if name.lower() not in _SYSTEMS:
+        raise _wrong(path, f"the coordinate system {name!r}", "LPS or RAS")
+    return _SYSTEMS[name.lower()]
+
+
+def _finite(value: Any, path: Path, where: str) -> float:
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        number = np.nan
+    if not np.isfinite(number):
+        raise _wrong(path, f"{value!r} in {where}", "finite numbers")
+    return number
+
+
+def _named(names: Sequence[str]) -> tuple[str, ...] | None:
+    return tuple(names) if any(names) else None
+
+
+def _wrong(path: Path, got: str, expected: str) -> LandmarkError:
+    return LandmarkError(f"landmarks {path}", got, expected, "check the file, or save the points again")
