@@ -44,7 +44,7 @@ class Places:
     folder : Path or None
         The one that is written; None if there is none.
     readable : tuple of Path
-        Those that may hold kernels already, `folder` included.
+        Those that may hold kernels already: `folder`, and before it those that cannot be written.
     problem : str or None
         Why nothing is kept for good, naming the folders that were tried; None if all is well.
     """
@@ -62,10 +62,10 @@ def places() -> Places:
         locators.insert(0, UserProvidedCacheLocator)
     usual = [Path(locator(places.__wrapped__, __file__).get_cache_path()) for locator in locators]
     problems = []
-    for folder in usual:
+    for number, folder in enumerate(usual, start=1):
         problem = unusable(folder)
         if problem is None:
-            return Places(folder, tuple(usual), None)
+            return Places(folder, tuple(usual[:number]), None)
         problems.append(f"{folder}: {problem}")
     problem = "; ".join(problems)
     temporary = Path(tempfile.gettempdir()) / f"learngn-kernels-{os.getuid() if hasattr(os, 'getuid') else 'user'}"
@@ -152,14 +152,16 @@ class _KernelCache(FunctionCache):
         self._files = [IndexDataCacheFile(str(folder), name, stamp) for folder in places().readable]
 
     def _load_overload(self, sig: Any, target_context: Any) -> Any:
-        key = self._index_key(sig, target_context.codegen())
-        for file in self._files:
+        key, found = self._index_key(sig, target_context.codegen()), places()
+        for folder, file in zip(found.readable, self._files, strict=True):
+            if folder == found.folder and found.problem is not None:  # what cannot be written did not have it
+                warn_once(found.problem)
             # Whatever a damaged file raises (pickle names a dozen): it is compiled anew.
             with suppress(Exception):
                 if (data := file.load(key)) is not None:
                     return self._impl.rebuild(target_context, data)
-        if (problem := places().problem) is not None:
-            warn_once(problem)
+        if found.problem is not None:
+            warn_once(found.problem)
         announce()
         return None
 
