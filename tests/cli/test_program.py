@@ -41,9 +41,22 @@ def test_usage_errors(arguments, learngn):
 
 def test_info(learngn):
     found = json.loads(learngn("info", "--json").stdout)
-    assert {"learngn", "python", "torch", "numba", "SimpleITK", "numpy", "devices", "threads", "kernels"} <= set(found)
+    assert {
+        "learngn",
+        "python",
+        "torch",
+        "numba",
+        "SimpleITK",
+        "numpy",
+        "devices",
+        "threads",
+        "kernels",
+        "cache",
+    } <= set(found)
     assert found["devices"][0] == "cpu"
-    assert "kernels    CPU: numba" in learngn("info").stdout
+    shown = learngn("info").stdout
+    assert "kernels    CPU: numba" in shown
+    assert f"cache      {found['cache']}" in shown
 
 
 def test_demo(learngn, tmp_path, monkeypatch, files_in):

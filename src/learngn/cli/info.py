@@ -77,5 +77,5 @@ def _collect() -> dict[str, Any]:
         "devices": devices,
         "threads": torch.get_num_threads(),
         "kernels": ", ".join(f"{kind}: {name}" for kind, name in kernels.in_use().items()),
-        "kernel cache": kernels.cache_folder(),
+        "cache": kernels.cache_folder(),
     }
