@@ -44,7 +44,7 @@ def parse_size(text: str | int) -> int:
     match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]*)\s*", str(text))
     size = float(match[1]) * _UNITS.get(match[2].upper(), 0) if match else 0.0
     if not 1 <= size < 2**63:
-        raise SettingsError("memory", repr(text), "a size such as 4GB or 1500MB", "mend --memory")
+        raise SettingsError("memory", repr(text), "a size such as 4GB or 1500MB", "write it like these")
     return int(size)
 
 

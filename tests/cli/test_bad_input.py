@@ -124,7 +124,7 @@ def model_for_planes(scans, folder):
 
 
 def model_and_features(scans, folder):
-    return {}, ("--model", write_small_model(folder), "--features", "mind"), "--model and --features"
+    return {}, ("--model", write_small_model(folder), "--features", "mind"), "--features: got mind, expected what the model has learned"
 
 
 def model_and_its_schedule(scans, folder):
@@ -199,13 +199,13 @@ def test_an_older_result_survives_a_failure(learngn, scans, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "stage", ["learngn.registration.register", "learngn.results.write_metrics", "learngn.report.write_pair_report"]
+    "stage", ["register_pair", "write_metrics", "write_pair_report"]
 )
 def test_interrupt_leaves_nothing(stage, learngn, scans, tmp_path, fast, monkeypatch):
     def interrupt(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(stage, interrupt)
+    monkeypatch.setattr(f"learngn.workflow.one_pair.{stage}", interrupt)
     result = learngn("register", scans["fixed"], scans["moving"], "-o", tmp_path / "out", *fast)
     assert result.exit_code == 130
     assert result.stderr == "interrupted\n"
@@ -216,7 +216,7 @@ def test_disk_error(learngn, scans, tmp_path, monkeypatch):
     def refuse(*_, **__):
         raise PermissionError(13, "Permission denied", "/secret/scan.nii.gz")
 
-    monkeypatch.setattr("learngn.registration.register", refuse)
+    monkeypatch.setattr("learngn.workflow.one_pair.register_pair", refuse)
     assert_one_line(learngn("register", scans["fixed"], scans["moving"], "-o", tmp_path / "out"), "/secret/scan.nii.gz")
 
 
@@ -224,7 +224,7 @@ def test_bug_is_not_hidden(learngn, scans, tmp_path, monkeypatch):
     def fail(*_, **__):
         raise ZeroDivisionError
 
-    monkeypatch.setattr("learngn.registration.register", fail)
+    monkeypatch.setattr("learngn.workflow.one_pair.register_pair", fail)
     with pytest.raises(ZeroDivisionError):
         learngn("register", scans["fixed"], scans["moving"], "-o", tmp_path / "out")
     assert not (tmp_path / "out").exists()

@@ -47,7 +47,7 @@ def test_output_that_is_a_file(learngn, scans, tmp_path):
 
 
 def test_folders_made_in_vain_are_removed(learngn, scans, tmp_path, monkeypatch):
-    monkeypatch.setattr("learngn.registration.register", _full)
+    monkeypatch.setattr("learngn.workflow.one_pair.register_pair", _full)
     result = learngn("register", scans["fixed"], scans["moving"], "-o", tmp_path / "a" / "b" / "c")
     assert_refused(result, "No space left")
     assert not (tmp_path / "a").exists()

@@ -24,7 +24,7 @@ from learngn.cli.submission import submission
 from learngn.cli.template import template
 from learngn.cli.train import train
 from learngn.cli.tune import tune
-from learngn.errors import LearnGNError, SettingsError
+from learngn.errors import LearnGNError, ModelError, SettingsError
 
 MENDABLE, INTERRUPTED = 2, 130
 _QUIET = "learngn.quiet"
@@ -60,9 +60,9 @@ class Program(TyperGroup):
 
 def _by_option(error: LearnGNError) -> LearnGNError:
     """Name the option of a setting that is wrong: the library knows the setting alone."""
-    if not isinstance(error, SettingsError):
+    if not isinstance(error, SettingsError | ModelError):
         return error
-    return SettingsError(option_of(error.what), error.got, error.expected, error.remedy)
+    return type(error)(option_of(error.what), error.got, error.expected, error.remedy)
 
 
 def _end(message: str, status: int) -> typer.Exit:

@@ -130,7 +130,7 @@ def open_pool(
         yield Serial()
         return
     if scheduler is not None and cluster is not None:
-        raise ClusterError("workers", "a scheduler and a cluster", "one of them", "leave out --cluster or --scheduler")
+        raise ClusterError("workers", "a scheduler and a cluster", "one of them", "leave out either")
     packages = ["distributed", *(["dask_jobqueue"] if cluster else [])]
     require_packages("workers", "cohort", *packages, error=ClusterError, otherwise="or do without workers")
     from distributed import Client
@@ -195,7 +195,7 @@ def _slurm(cluster: str, workers: int, threads: int | None) -> Any:
     import dask
 
     if cluster != "slurm":
-        raise ClusterError("cluster", repr(cluster), "slurm", "start the workers yourself and use --scheduler")
+        raise ClusterError("cluster", repr(cluster), "slurm", "start the workers yourself and name their scheduler")
     if shutil.which("sbatch") is None:
         raise ClusterError("cluster slurm", "no command sbatch", "a node that submits jobs", "run it there")
 

@@ -22,6 +22,7 @@ from learngn.io import Pair, Subject, check_writable
 from learngn.model import Model, write_model
 from learngn.optimise import Iteration
 from learngn.registration import Guidance, Request
+from learngn.registration.resolve import check_model
 from learngn.settings import Settings
 
 _LOCK, _WORK, _LEFTOVERS = ".learngn-cohort.lock", ".learngn-cohort", ".learngn-*"
@@ -101,7 +102,9 @@ def run_cohort(
     Raises
     ------
     SettingsError
-        If the folder holds results of other settings.
+        If the folder holds results that were asked for otherwise.
+    ModelError
+        If something is asked for otherwise than the model has learned it.
     DatasetError
         If two pairs have the same name.
     OutputError
@@ -111,6 +114,8 @@ def run_cohort(
     """
     directory, events = Path(directory).resolve(), events or CohortEvents()
     pool, guidance, request = pool or Serial(), guidance or Guidance(), request or Request()
+    if model is not None:
+        check_model(request, model)
     _check_different(pairs)
     check_writable(directory)
     also = _also(model, guidance, device)

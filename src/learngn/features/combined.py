@@ -153,7 +153,7 @@ def _split(item: str) -> tuple[str, str | None, float]:
     else:
         name, _, weight_text = item.partition(":")
     if name not in (FILE_FEATURES if equals else FEATURES):
-        hint = "mend --features"
+        hint = "correct the name"
         if name in FEATURES:
             hint = f"{name} reads no file: leave out {equals + path!r}"
         elif name in FILE_FEATURES:

@@ -83,5 +83,5 @@ class NetworkFile:
         for axis, size in enumerate(shape):
             out = out.narrow(axis + 2, 0, min(size, out.shape[axis + 2]))
         if not bool(torch.isfinite(out).all()):
-            raise FeatureError(f"network {self.path}", "an output with NaN or infinity", expected, "mend the network")
+            raise FeatureError(f"network {self.path}", "an output with NaN or infinity", expected, "correct the network")
         return out

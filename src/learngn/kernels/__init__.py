@@ -103,7 +103,7 @@ def cache_folder() -> str:
 def _forced() -> str:
     name = os.environ.get(_VARIABLE, "auto")
     if name not in _NAMES:
-        raise SettingsError(f"environment variable {_VARIABLE}", repr(name), " or ".join(_NAMES), "mend or unset it")
+        raise SettingsError(f"environment variable {_VARIABLE}", repr(name), " or ".join(_NAMES), "correct or unset it")
     if name == "triton" and find_spec("triton") is None:
         raise SettingsError(f"environment variable {_VARIABLE}", "triton", "the package triton", "pip install triton")
     return name

@@ -75,6 +75,6 @@ def _load(path: Path) -> dict[str, Any]:
         raise SettingsError(f"training configuration {path}", f"no {kind} ({failure})", kind, "correct it") from failure
     if not isinstance(values, dict):
         raise SettingsError(
-            f"training configuration {path}", f"a {type(values).__name__}", "keys and values", "mend it"
+            f"training configuration {path}", f"a {type(values).__name__}", "keys and values", "correct it"
         )
     return values

@@ -115,7 +115,7 @@ def prealign(fixed: Image, moving: Image, feature: Feature, family: Family, mask
             "fixed and moving image",
             "no start of the affine stage that brings them together",
             "images of the same part of the body",
-            "align them roughly first, or leave the affine stage out with --no-affine",
+            "align them roughly first, or leave the affine stage out",
         )
     return Prealigned(result.matrix, result.start)
 

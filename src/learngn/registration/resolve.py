@@ -174,14 +174,19 @@ def _base(request: Request, pair: RegistrationPair) -> tuple[Settings, Recognise
     return recognised.preset.settings, recognised
 
 
-def _of_model(request: Request, pair: RegistrationPair, model: Model) -> Resolved:
-    """Settings of a model: its levels, λ and features are what was learned."""
+def check_model(request: Request, model: Model) -> None:
+    """Raise :class:`ModelError` if something is asked for otherwise than a model has learned it."""
     given = {"preset": request.preset, **{name: request.changes.get(name) for name in _LEARNED}}
     if request.features != model.settings.features:
-        given["features"] = request.features
+        given["features"] = request.features if request.features is None else _feature(request.features).name
     for name, value in given.items():
         if value is not None:
             raise ModelError(name, str(value), "what the model has learned", f"leave out {name}, or the model")
+
+
+def _of_model(request: Request, pair: RegistrationPair, model: Model) -> Resolved:
+    """Settings of a model: its levels, λ and features are what was learned."""
+    check_model(request, model)
     if model.config.ndim != pair.fixed.grid.ndim:
         raise ModelError(
             "model", f"one for {model.config.ndim}D", f"one for {pair.fixed.grid.ndim}D images", "choose another"
