@@ -34,7 +34,10 @@ def main(path: str, features: str = "distance") -> None:
     feature = parse_features(features, organs=organs)
     spacing = float(read_grid(dataset.training[0].image).spacing.min())
     settings = replace(
-        default_settings(feature.name, feature.labels), affine="none", strides=STRIDES, iterations=ITERATIONS
+        default_settings(feature.name, feature.traits.reads_labels),
+        affine="none",
+        strides=STRIDES,
+        iterations=ITERATIONS,
     )
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     # The features at the finest level that a registration goes to: twice the resolution of the last iteration.

@@ -124,7 +124,11 @@ def model_for_planes(scans, folder):
 
 
 def model_and_features(scans, folder):
-    return {}, ("--model", write_small_model(folder), "--features", "mind"), "--features: got mind, expected what the model has learned"
+    return (
+        {},
+        ("--model", write_small_model(folder), "--features", "mind"),
+        "--features: got mind, expected what the model has learned",
+    )
 
 
 def model_and_its_schedule(scans, folder):
@@ -198,9 +202,7 @@ def test_an_older_result_survives_a_failure(learngn, scans, tmp_path):
     assert (out / "metrics.json").read_text() == "{}"
 
 
-@pytest.mark.parametrize(
-    "stage", ["register_pair", "write_metrics", "write_pair_report"]
-)
+@pytest.mark.parametrize("stage", ["register_pair", "write_metrics", "write_pair_report"])
 def test_interrupt_leaves_nothing(stage, learngn, scans, tmp_path, fast, monkeypatch):
     def interrupt(*_, **__):
         raise KeyboardInterrupt

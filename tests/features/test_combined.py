@@ -1,6 +1,7 @@
 """Features joined: channels side by side, and how much a voxel counts where parts disagree about it."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ import torch
 
 import learngn
 from learngn.errors import FeatureError
-from learngn.features import Combined, FeatureImage, Intensity, Mind, NetworkFeature
+from learngn.features import Combined, FeatureImage, Intensity, Mind, NetworkFeature, Traits
 from learngn.grid import Grid
 from learngn.image import Image
 from learngn.phantom import abdomens
@@ -24,7 +25,7 @@ class Confident:
     weight: object = None
     factor: float = 1.0
     name: str = "confident"
-    labels: bool = False
+    traits: ClassVar[Traits] = Traits()
 
     def __call__(self, fixed: Image, moving: Image, spacing: float) -> tuple[FeatureImage, FeatureImage]:
         ours, theirs = (self._one(image, spacing) for image in (fixed, moving))

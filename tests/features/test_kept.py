@@ -30,7 +30,7 @@ def subjects():
 
 
 def images(subjects, feature):
-    return [subject.labels if feature.labels else subject.scan for subject in subjects]
+    return [subject.labels if feature.traits.reads_labels else subject.scan for subject in subjects]
 
 
 def same(found, expected):
@@ -44,7 +44,7 @@ def same(found, expected):
 def test_same_features_once_an_image(subjects, names):
     feature, store = parse_features(names), Memory()
     looking = kept(feature, store)
-    assert (looking.name, looking.labels) == (feature.name, feature.labels)
+    assert (looking.name, looking.traits) == (feature.name, feature.traits)
     a, b, c = images(subjects, feature)
     for pair in ((a, b), (b, a), (a, c), (c, b), (a, a)):
         same(looking(*pair, SPACING), feature(*pair, SPACING))

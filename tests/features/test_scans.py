@@ -138,7 +138,7 @@ def test_names_survive(name):
     feature = parse_features(name)
     assert isinstance(feature, Combined)
     assert feature.name == name
-    assert feature.labels == (name in LABEL_FEATURES)
+    assert feature.traits.reads_labels == (name in LABEL_FEATURES)
 
 
 @pytest.mark.parametrize(

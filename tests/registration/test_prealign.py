@@ -7,7 +7,7 @@ from scipy.spatial.transform import Rotation
 
 from learngn import register
 from learngn.errors import SettingsError
-from learngn.features import parse_features
+from learngn.features import Combined, Given, parse_features
 from learngn.grid import Grid, apply_affine
 from learngn.image import Image
 from learngn.optimise import FAMILIES
@@ -69,12 +69,16 @@ def test_what_need_not_be_turned_is_left_as_it_is(names, degrees):
     assert seen.grid == grid.coarsened(6.0)
 
 
-def test_files_are_not_asked_for_a_scan_that_is_turned():
-    assert parse_features("mind,intensity:2").directional
-    assert parse_features("ngf").directional
-    assert not parse_features("intensity,vesselness").directional
-    assert not parse_features("mind,scores=somewhere").directional
-    assert not parse_features("organ-distance").directional
+def test_features_of_files_are_not_asked_for_a_rotated_scan():
+    """Channels that lie on the grid of the scan, beside others that look along its axes."""
+    feature, image = parse_features("mind"), scan(GRID)
+    grid = Grid(image.grid.shape, turn(45.0) @ image.grid.affine)
+    moving = Image(image.data, grid)
+    given = Given(image, moving)
+    aligned = Prealigned(np.eye(4), "known")
+    assert aligned.features(feature, image, moving, 6.0, (None, None))[1].grid != grid.coarsened(6.0)
+    both = Combined(((feature, 1.0), (given, 1.0)))
+    assert aligned.features(both, image, moving, 6.0, (None, None))[1].grid == grid.coarsened(6.0)
 
 
 @pytest.mark.parametrize("side", ["fixed_mask", "moving_mask"])

@@ -46,7 +46,7 @@ def test_recognised(fixed, moving, name):
 def test_every_preset_is_one_of_scans():
     for name, known in PRESETS.items():
         assert known.name == name
-        assert not parse_features(known.settings.features).labels
+        assert not parse_features(known.settings.features).traits.reads_labels
         assert known.settings.affine
 
 

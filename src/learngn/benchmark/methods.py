@@ -56,7 +56,7 @@ def paper_methods(features: str, dataset: Dataset, steps: int | None, seed: int)
         Of every training; by default as many as suit each.
     seed : int
     """
-    usual = default_settings(features, parse_features(features).labels)
+    usual = default_settings(features, parse_features(features).traits.reads_labels)
     one = replace(usual, affine="none", strides=STRIDES[-1:], iterations=(25,), update="adam", longest_step=_RATE)
     ten = replace(usual, affine="none", strides=STRIDES, iterations=ITERATIONS)
     ten = replace(ten, lam=_GAUSS_NEWTON.get(features, usual.lam))

@@ -1,6 +1,6 @@
 """Representations φ of a pair of images, one file each."""
 
-from learngn.features.base import Feature, FeatureImage, OneByOne
+from learngn.features.base import Feature, FeatureImage, OneByOne, Traits
 from learngn.features.combined import Combined, parse_features
 from learngn.features.corners import Corners
 from learngn.features.distance import Distance, OrganDistance
@@ -41,6 +41,7 @@ __all__ = [
     "OrganDistance",
     "ScoreDistances",
     "ScoreFiles",
+    "Traits",
     "Vesselness",
     "kept",
     "parse_features",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import ClassVar, Protocol
 
@@ -48,19 +48,49 @@ class FeatureImage:
         return FeatureImage(data, self.grid, self.weight)
 
 
-class Feature(Protocol):
-    """Representation φ of a pair: both sides get the same channels.
+@dataclass(frozen=True)
+class Traits:
+    """Properties of a feature on which the steps of a registration depend, whichever feature it is.
 
-    `name` is what the command line calls it; `labels` says that it reads label maps rather than scans.
+    Attributes
+    ----------
+    reads_labels : bool
+        It reads label maps, not scans.
+    reads_intensities : bool
+        Its channels are intensities, so that the contrast of both scans must agree first.
+    directional : bool
+        Its channels look along the axes of the array, so that those of a rotated scan have other values.
+    tied : bool
+        Its channels are computed elsewhere, on the grid of the scan, which therefore cannot be resampled first.
+    by_organ : bool
+        It has a channel for each organ; which organs these are depends on the pair unless they are given.
     """
+
+    reads_labels: bool = False
+    reads_intensities: bool = False
+    directional: bool = False
+    tied: bool = False
+    by_organ: bool = False
+
+    def __or__(self, other: Traits) -> Traits:
+        """Return the traits of two features side by side: every trait that one of them has."""
+        return Traits(*(getattr(self, f.name) or getattr(other, f.name) for f in fields(Traits)))
+
+    def through_network(self) -> Traits:
+        """Return the traits of a network's output, of whose input these are: its channels are no intensities."""
+        return replace(self, reads_intensities=False)
+
+
+class Feature(Protocol):
+    """Representation φ of a pair: both sides get the same channels."""
 
     @property
     def name(self) -> str:
-        """Name in the register of features."""
+        """Name on the command line and in settings."""
 
     @property
-    def labels(self) -> bool:
-        """Whether it needs label maps."""
+    def traits(self) -> Traits:
+        """Properties on which the steps of a registration depend."""
 
     def __call__(self, fixed: Image, moving: Image, spacing: float) -> tuple[FeatureImage, FeatureImage]:
         """Features of both images, on grids of about `spacing` mm (never finer than the images)."""
@@ -73,17 +103,14 @@ class OneByOne(ABC):
     -----
     What :meth:`of` returns depends on the image, on the feature's own attributes, on the file that :meth:`source` names
     and on ``image.grid.coarsened(spacing)``, on nothing else: :func:`learngn.features.kept` tells by these what it has.
-
-    Attributes
-    ----------
-    directional : bool
-        Whether channels look along the axes of the array, so that those of a scan that is turned say something else.
-    tied : bool
-        Whether channels come from elsewhere, on the grid of the scan: it cannot be resampled first.
     """
 
-    directional: ClassVar[bool] = False
-    tied: ClassVar[bool] = False
+    traits: ClassVar[Traits] = Traits()
+
+    @property
+    @abstractmethod
+    def name(self) -> str:
+        """See :class:`Feature`."""
 
     @abstractmethod
     def of(self, image: Image, spacing: float) -> FeatureImage:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
-from operator import mul
+from operator import mul, or_
 
 import torch
 from torch import Tensor
 
 from learngn.errors import FeatureError
-from learngn.features.base import Feature, FeatureImage
+from learngn.features.base import Feature, FeatureImage, Traits
 from learngn.features.corners import Corners
 from learngn.features.distance import Distance, OrganDistance
 from learngn.features.intensity import Intensity
@@ -69,16 +69,9 @@ class Combined:
         return ",".join(f.name if w == 1 else f"{f.name}:{w:g}" for f, w in self.parts)
 
     @property
-    def labels(self) -> bool:
-        """Whether the parts read label maps."""
-        return self.parts[0][0].labels
-
-    @property
-    def directional(self) -> bool:
-        """Whether a part looks along the axes of the array, and none is tied to the scan's own grid."""
-        parts = [part for part, _ in self.parts]
-        tied = any(getattr(part, "tied", False) for part in parts)
-        return not tied and any(getattr(part, "directional", False) for part in parts)
+    def traits(self) -> Traits:
+        """Every trait that one of the parts has."""
+        return reduce(or_, (feature.traits for feature, _ in self.parts), Traits())
 
     def __call__(self, fixed: Image, moving: Image, spacing: float) -> tuple[FeatureImage, FeatureImage]:
         """See :class:`learngn.features.Feature`.
@@ -176,7 +169,7 @@ def _number(text: str) -> float | None:
 
 
 def _uniform(parts: Sequence[tuple[Feature, float]]) -> Combined:
-    if len({feature.labels for feature, _ in parts}) > 1:
+    if len({feature.traits.reads_labels for feature, _ in parts}) > 1:
         raise FeatureError(
             "features",
             ", ".join(feature.name for feature, _ in parts),

@@ -38,7 +38,6 @@ class Corners(OneByOne):
     sigma: float = 2.0
     tau: float = 1.0
     name: str = "corners"
-    labels: bool = False
 
     def of(self, image: Image, spacing: float) -> FeatureImage:
         """See :meth:`learngn.features.OneByOne.of`."""

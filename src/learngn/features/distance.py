@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import edt
 import numpy as np
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from learngn import sampling
 from learngn.errors import LabelError
-from learngn.features.base import FeatureImage, OneByOne, channels_last
+from learngn.features.base import FeatureImage, OneByOne, Traits, channels_last
 from learngn.grid import bounding_box
 from learngn.image import Image
 
@@ -76,7 +76,7 @@ class Distance(OneByOne):
     """
 
     name: str = "distance"
-    labels: bool = True
+    traits: ClassVar[Traits] = Traits(reads_labels=True)
 
     def of(self, image: Image, spacing: float) -> FeatureImage:
         """See :meth:`learngn.features.OneByOne.of`."""
@@ -108,8 +108,8 @@ class OrganDistance(OneByOne):
 
     reach: float = 16.0
     name: str = "organ-distance"
-    labels: bool = True
     organs: tuple[int, ...] | None = None
+    traits: ClassVar[Traits] = Traits(reads_labels=True, by_organ=True)
 
     def of(self, image: Image, spacing: float) -> FeatureImage:
         """See :meth:`learngn.features.OneByOne.of`: a channel for every label of the image."""

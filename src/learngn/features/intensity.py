@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from learngn.features.base import FeatureImage, OneByOne, working_image
+from learngn.features.base import FeatureImage, OneByOne, Traits, working_image
 from learngn.image import Image
 
 # HU below which no voxel of another modality lies: air in CT.
@@ -31,7 +32,7 @@ class Intensity(OneByOne):
 
     quantiles: tuple[float, float] = (0.005, 0.995)
     name: str = "intensity"
-    labels: bool = False
+    traits: ClassVar[Traits] = Traits(reads_intensities=True)
 
     def of(self, image: Image, spacing: float) -> FeatureImage:
         """See :meth:`learngn.features.OneByOne.of`: what looks like CT is scaled in both ways, one channel each."""

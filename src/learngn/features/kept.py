@@ -12,7 +12,7 @@ import numpy as np
 from torch import Tensor, nn
 
 from learngn._version import __version__
-from learngn.features.base import Feature, FeatureImage, OneByOne
+from learngn.features.base import Feature, FeatureImage, OneByOne, Traits
 from learngn.features.combined import Combined
 from learngn.features.network import NetworkFeature
 from learngn.grid import Grid
@@ -54,35 +54,22 @@ def kept(feature: Feature, store: FeatureStore) -> Feature:
 
 @dataclass(frozen=True, eq=False)
 class _Kept:
-    feature: Any  # a Feature that is OneByOne
+    feature: OneByOne
     store: FeatureStore
 
     @property
     def name(self) -> str:
         """See :class:`learngn.features.Feature`."""
-        return str(self.feature.name)
+        return self.feature.name
 
     @property
-    def labels(self) -> bool:
+    def traits(self) -> Traits:
         """See :class:`learngn.features.Feature`."""
-        return bool(self.feature.labels)
-
-    @property
-    def directional(self) -> bool:
-        """See :class:`learngn.features.OneByOne`."""
-        return bool(self.feature.directional)
-
-    @property
-    def tied(self) -> bool:
-        """See :class:`learngn.features.OneByOne`."""
-        return bool(self.feature.tied)
+        return self.feature.traits
 
     def __call__(self, fixed: Image, moving: Image, spacing: float) -> tuple[FeatureImage, FeatureImage]:
         """See :class:`learngn.features.Feature`."""
-        pair: tuple[FeatureImage, FeatureImage] = self.feature.together(
-            *(self._of(i, spacing) for i in (fixed, moving))
-        )
-        return pair
+        return self.feature.together(self._of(fixed, spacing), self._of(moving, spacing))
 
     def _of(self, image: Image, spacing: float) -> FeatureImage:
         digest = _digest(type(self.feature).__name__, repr(self.feature), image.data, image.grid)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from learngn import kernels, sampling
-from learngn.features.base import FeatureImage, OneByOne, channels_last
+from learngn.features.base import FeatureImage, OneByOne, Traits, channels_last
 from learngn.features.distance import common_labels, label_names
 from learngn.image import Image
 from learngn.kernels import box_taps
@@ -26,7 +27,7 @@ class Labels(OneByOne):
 
     width: int = 5
     name: str = "labels"
-    labels: bool = True
+    traits: ClassVar[Traits] = Traits(reads_labels=True)
 
     def of(self, image: Image, spacing: float) -> FeatureImage:
         """See :meth:`learngn.features.OneByOne.of`: a channel for every label of the image."""

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from learngn.features.base import FeatureImage, OneByOne, channels_last, working_image
+from learngn.features.base import FeatureImage, OneByOne, Traits, channels_last, working_image
 from learngn.features.filters import gaussian, gradient, outer, spread
 from learngn.grid import Grid
 from learngn.image import Image
@@ -40,7 +40,7 @@ class LocalIntensity(OneByOne):
     sigma: float = 8.0
     floor: float = 0.2
     name: str = "local-intensity"
-    labels: bool = False
+    traits: ClassVar[Traits] = Traits(reads_intensities=True)
 
     def of(self, image: Image, spacing: float) -> FeatureImage:
         """See :meth:`learngn.features.OneByOne.of`."""
@@ -85,8 +85,7 @@ class NormalisedGradient(OneByOne):
     sigma: float = 1.0
     floor: float = 1.0
     name: str = "ngf"
-    labels: bool = False
-    directional: ClassVar[bool] = True
+    traits: ClassVar[Traits] = Traits(directional=True)
 
     def of(self, image: Image, spacing: float) -> FeatureImage:
         """See :meth:`learngn.features.OneByOne.of`."""
@@ -120,7 +119,6 @@ class EdgeStrength(OneByOne):
     sigma: float = 1.0
     floor: float = 1.0
     name: str = "edges"
-    labels: bool = False
 
     def of(self, image: Image, spacing: float) -> FeatureImage:
         """See :meth:`learngn.features.OneByOne.of`."""

@@ -10,7 +10,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from learngn.features.base import FeatureImage, OneByOne, channels_last, working_image
+from learngn.features.base import FeatureImage, OneByOne, Traits, channels_last, working_image
 from learngn.features.labels import box_filter
 from learngn.grid import Grid
 from learngn.image import Image
@@ -40,8 +40,7 @@ class Mind(OneByOne):
     radius: int = 1
     dilation: int = 2
     name: str = "mind"
-    labels: bool = False
-    directional: ClassVar[bool] = True
+    traits: ClassVar[Traits] = Traits(directional=True)
 
     def of(self, image: Image, spacing: float) -> FeatureImage:
         """See :meth:`learngn.features.OneByOne.of`."""
@@ -64,8 +63,7 @@ class MindScales(OneByOne):
 
     scales: tuple[tuple[int, int], ...] = ((1, 1), (1, 2), (1, 3))
     name: str = "mind-multi"
-    labels: bool = False
-    directional: ClassVar[bool] = True
+    traits: ClassVar[Traits] = Traits(directional=True)
 
     def of(self, image: Image, spacing: float) -> FeatureImage:
         """See :meth:`learngn.features.OneByOne.of`."""
@@ -94,8 +92,7 @@ class MindCentre(OneByOne):
     radius: int = 1
     dilation: int = 1
     name: str = "mind-centre"
-    labels: bool = False
-    directional: ClassVar[bool] = True
+    traits: ClassVar[Traits] = Traits(directional=True)
 
     def of(self, image: Image, spacing: float) -> FeatureImage:
         """See :meth:`learngn.features.OneByOne.of`."""

@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from itertools import pairwise
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from learngn.errors import FeatureError
-from learngn.features.base import Feature, FeatureImage, channels_last
+from learngn.features.base import Feature, FeatureImage, Traits, channels_last
 from learngn.image import Image
 
 
@@ -91,7 +92,14 @@ class ChannelProfiles(nn.Module):
         2 or 3.
     height, width : float
         h and t before training [feature].
+
+    Attributes
+    ----------
+    factor_parameters : tuple of str
+        Parameters that are one number a channel: training moves them at the rate of factors.
     """
+
+    factor_parameters: ClassVar[tuple[str, ...]] = ("height", "log_width")
 
     def __init__(self, channels: int, ndim: int, *, height: float = 0.3, width: float = 0.3) -> None:
         super().__init__()
@@ -177,14 +185,9 @@ class NetworkFeature:
         self.base, self.network, self.name = base, network, name
 
     @property
-    def labels(self) -> bool:
-        """Whether the base reads label maps."""
-        return self.base.labels
-
-    @property
-    def directional(self) -> bool:
-        """Whether the base looks along the axes of the array."""
-        return bool(getattr(self.base, "directional", False))
+    def traits(self) -> Traits:
+        """Those of the base, seen through a network."""
+        return self.base.traits.through_network()
 
     def __call__(self, fixed: Image, moving: Image, spacing: float) -> tuple[FeatureImage, FeatureImage]:
         """See :class:`learngn.features.Feature`.

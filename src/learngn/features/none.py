@@ -15,7 +15,6 @@ class Nothing(OneByOne):
     """One channel that is zero throughout: what does not pull is left to landmarks and regulariser."""
 
     name: str = "none"
-    labels: bool = False
 
     def of(self, image: Image, spacing: float) -> FeatureImage:
         """See :meth:`learngn.features.OneByOne.of`."""

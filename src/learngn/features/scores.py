@@ -12,7 +12,7 @@ from torch import Tensor
 
 from learngn import sampling
 from learngn.errors import FeatureError
-from learngn.features.base import FeatureImage, OneByOne, channels_last
+from learngn.features.base import FeatureImage, OneByOne, Traits, channels_last
 from learngn.features.distance import signed_root_distances
 from learngn.features.filters import gaussian
 from learngn.grid import Grid
@@ -37,8 +37,7 @@ class ScoreFiles(OneByOne):
 
     folder: str
     blur: float = 1.5
-    labels: bool = False
-    tied: ClassVar[bool] = True
+    traits: ClassVar[Traits] = Traits(tied=True)
 
     @property
     def name(self) -> str:
@@ -90,8 +89,7 @@ class ScoreDistances(OneByOne):
 
     folder: str
     reach: float = 16.0
-    labels: bool = False
-    tied: ClassVar[bool] = True
+    traits: ClassVar[Traits] = Traits(tied=True)
 
     @property
     def name(self) -> str:
@@ -153,8 +151,7 @@ class ChannelFiles(OneByOne):
     """
 
     folder: str
-    labels: bool = False
-    tied: ClassVar[bool] = True
+    traits: ClassVar[Traits] = Traits(tied=True)
 
     @property
     def name(self) -> str:
@@ -196,13 +193,19 @@ class Given:
     ----------
     fixed, moving : Image
         (1, C, *S) with the same C, each on the grid of its scan. Values are taken as they are.
+    reads_labels : bool
+        Whether the images that are registered are label maps.
     """
 
     fixed: Image
     moving: Image
     name: str = "given"
-    labels: bool = False
-    tied: ClassVar[bool] = True
+    reads_labels: bool = False
+
+    @property
+    def traits(self) -> Traits:
+        """See :class:`learngn.features.Feature`."""
+        return Traits(reads_labels=self.reads_labels, tied=True)
 
     def __call__(self, fixed: Image, moving: Image, spacing: float) -> tuple[FeatureImage, FeatureImage]:
         """See :class:`learngn.features.Feature`.

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from learngn.errors import FeatureError
-from learngn.features.base import Feature, FeatureImage
+from learngn.features.base import Feature, FeatureImage, Traits
 from learngn.features.intensity import Intensity
 from learngn.features.network import NetworkFeature
 from learngn.features.scores import of_unit_size
@@ -41,9 +41,9 @@ class NetworkFile:
     multiple: int = 32
 
     @property
-    def labels(self) -> bool:
-        """Whether the base reads label maps."""
-        return self.base.labels
+    def traits(self) -> Traits:
+        """Those of the base, seen through a network."""
+        return self.base.traits.through_network()
 
     @property
     def name(self) -> str:
@@ -83,5 +83,5 @@ class NetworkFile:
         for axis, size in enumerate(shape):
             out = out.narrow(axis + 2, 0, min(size, out.shape[axis + 2]))
         if not bool(torch.isfinite(out).all()):
-            raise FeatureError(f"network {self.path}", "an output with NaN or infinity", expected, "correct the network")
+            raise FeatureError(f"network {self.path}", "an output with NaN or infinity", expected, "correct it")
         return out

@@ -45,7 +45,6 @@ class Vesselness(OneByOne):
     alpha: float = 0.5
     beta: float = 0.5
     name: str = "vesselness"
-    labels: bool = False
 
     def of(self, image: Image, spacing: float) -> FeatureImage:
         """See :meth:`learngn.features.OneByOne.of`."""

@@ -53,7 +53,10 @@ def _read_pairs(path: Path, dataset: Dataset) -> tuple[Pair, ...]:
         rows = list(csv.reader(path.read_text(encoding="utf-8-sig").splitlines(), skipinitialspace=True))
     except (OSError, ValueError, csv.Error) as failure:
         raise DatasetError(
-            f"pairs {path}", f"'{failure}'", "val, train, all, test, or a CSV file of pairs", "check the name of the file"
+            f"pairs {path}",
+            f"'{failure}'",
+            "val, train, all, test, or a CSV file of pairs",
+            "check the path",
         ) from None
     if not rows or tuple(cell.strip().lower() for cell in rows[0]) != _COLUMNS:
         raise DatasetError(f"pairs {path}", f"the header {rows[:1]}", "fixed,moving", "write it as the first line")

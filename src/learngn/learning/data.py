@@ -63,8 +63,8 @@ def read_example(
     LearnGNError
         If a file cannot be read, or the scan and its labels do not fit together.
     """
-    image = read_image(subject.image, labels=feature.labels)
-    if not feature.labels:
+    image = read_image(subject.image, labels=feature.traits.reads_labels)
+    if not feature.traits.reads_labels:
         check_scan(image, f"scan {subject.image.name}")
     labels = None
     if subject.labels is not None:

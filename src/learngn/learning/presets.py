@@ -35,7 +35,8 @@ def config_for(dataset: Dataset, path: Path | None = None, **given: Any) -> Trai
 
 def _suited(dataset: Dataset, features: str) -> dict[str, Any]:
     """Values that differ from the defaults of :class:`TrainingConfig`."""
-    flat, scans = dataset.ndim == 2, not parse_features(features).labels
+    feature = parse_features(features)
+    flat, scans = dataset.ndim == 2, not feature.traits.reads_labels
     suited: dict[str, Any] = {
         "features": features,
         "network": {
@@ -43,7 +44,7 @@ def _suited(dataset: Dataset, features: str) -> dict[str, Any]:
             "depth": 4 if flat else 3,
             "widest": 64 if flat else 96,
             # Distances of the foreground pull organs onto their neighbours; those of organs are good as they are.
-            "keep_input": features.startswith("organ-distance"),
+            "keep_input": feature.parts[0][0].traits.by_organ,
         },
         "batch": 3 if flat else 1,
         "steps": 1600 if flat else 700,

@@ -164,7 +164,7 @@ def _architecture(
         settings=replace(settings, lam=config.lam or suited),
         spacing=spacing,
         channels=len(values),
-        organs=organs if "organ-distance" in feature.name else None,
+        organs=organs if feature.traits.by_organ else None,
         scale=scale,
         network=config.network,
         lineariser=config.lineariser,

@@ -223,19 +223,17 @@ class _Loop:
         self.fabric.barrier()
 
 
-# What has one number a channel or a level.
-_FACTORS = {"log_gain", "log_lam", "height", "log_width"}
-
-
 def _groups(step: TrainingStep, config: TrainingConfig) -> list[dict[str, Any]]:
-    """Parameters by their rate."""
+    """Group the parameters by their learning rate.
+
+    A module names those of its parameters that are one number a channel or a level in `factor_parameters`.
+    """
+    factors = {
+        id(getattr(module, name)) for module in step.modules() for name in getattr(module, "factor_parameters", ())
+    }
     groups: list[dict[str, Any]] = []
-    for highest, factors in ((config.rate, False), (config.factor_rate or config.rate, True)):
-        chosen = [
-            parameter
-            for name, parameter in step.named_parameters()
-            if parameter.requires_grad and (name.rpartition(".")[2] in _FACTORS) == factors
-        ]
+    for highest, are_factors in ((config.rate, False), (config.factor_rate or config.rate, True)):
+        chosen = [p for p in step.parameters() if p.requires_grad and (id(p) in factors) == are_factors]
         if chosen:
             groups.append({"params": chosen, "highest": highest})
     return groups

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Sequence
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -35,7 +36,14 @@ class Encoder(nn.Module):
         Factor by which the input is averaged before the network.
     gain : float, optional
         Factor of the input's channels before training; None does not let them pass.
+
+    Attributes
+    ----------
+    factor_parameters : tuple of str
+        Parameters that are one number a channel: training moves them at the rate of factors.
     """
+
+    factor_parameters: ClassVar[tuple[str, ...]] = ("log_gain",)
 
     def __init__(
         self, channels: int, scale: float, network: nn.Module | None, *, pool: int = 1, gain: float | None = 1.0

@@ -71,11 +71,13 @@ class DiscreteStart:
             )
         if not self.radii or min(self.radii) < 1 or self.cell < 1 or self.memory < 1:
             got = f"radii {self.radii}, cell {self.cell}, memory {self.memory}"
-            raise SettingsError("discrete start", got, "one radius at least, and whole numbers above zero", "correct them")
+            raise SettingsError(
+                "discrete start", got, "one radius at least, and whole numbers above zero", "correct it"
+            )
         rising = all(a <= b for a, b in pairwise(self.coupling))
         if not self.coupling or not rising or not 0 < self.coupling[0] < math.inf or not 0 < self.lam < math.inf:
             got = f"coupling {self.coupling}, λ {self.lam}"
-            raise SettingsError("discrete start", got, "positive couplings that rise, and λ > 0", "correct them")
+            raise SettingsError("discrete start", got, "positive couplings that rise, and λ > 0", "correct it")
 
     @torch.no_grad()
     def __call__(

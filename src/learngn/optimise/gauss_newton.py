@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import torch
 from torch import Tensor, nn
@@ -103,6 +103,11 @@ class GaussNewton(nn.Module):
     SettingsError
         If there is not one factor of λ for each level.
 
+    Attributes
+    ----------
+    factor_parameters : tuple of str
+        Parameters that are one number a level: training moves them at the rate of factors.
+
     Notes
     -----
     Every step solves ``(JᵀWJ + λ R + μ I) δ = -(JᵀWf + λ R u)`` with the full D x D block of every voxel.
@@ -111,6 +116,8 @@ class GaussNewton(nn.Module):
     ----------
     M. P. Heinrich, "Learning Registration Models with Differentiable Gauss-Newton Optimisation", MIDL 2022.
     """
+
+    factor_parameters: ClassVar[tuple[str, ...]] = ("log_lam",)
 
     def __init__(
         self,

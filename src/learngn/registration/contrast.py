@@ -9,7 +9,7 @@ import scipy  # its parts are imported when they are used
 import torch
 
 from learngn import sampling
-from learngn.features import Combined, Feature, Intensity, LocalIntensity
+from learngn.features import Feature, Intensity
 from learngn.grid import FloatArray
 from learngn.image import Image
 from learngn.optimise import AffineGaussNewton, AffineResult, translation_starts
@@ -48,7 +48,7 @@ def comparable(fixed: Image, moving: Image, feature: Feature, spacing: float) ->
     Image
         `moving`, or another on its grid: to compute features from.
     """
-    if not _reads_intensities(feature) or fixed.labels or moving.labels or _both_ct(fixed, moving):
+    if not feature.traits.reads_intensities or fixed.labels or moving.labels or _both_ct(fixed, moving):
         return moving
     data = moving.data.to(torch.float32)
     negative = replace(moving, data=data.amax() + data.amin() - data)
@@ -59,11 +59,6 @@ def comparable(fixed: Image, moving: Image, feature: Feature, spacing: float) ->
     shift, centre = np.eye(fixed.grid.ndim + 1), fixed.grid.centre
     shift[:-1, -1] = found.matrix[:-1] @ [*centre, 1] - centre
     return _brightened(seen, _exponent(fixed, seen, shift, spacing))
-
-
-def _reads_intensities(feature: Feature) -> bool:
-    parts = [part for part, _ in feature.parts] if isinstance(feature, Combined) else [feature]
-    return any(isinstance(part, (Intensity, LocalIntensity)) for part in parts)
 
 
 def _both_ct(fixed: Image, moving: Image) -> bool:

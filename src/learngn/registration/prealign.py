@@ -61,7 +61,8 @@ class Prealigned:
             Where each counts.
         """
         rotation = _rotation(self.matrix)
-        if not getattr(feature, "directional", False) or _tilt(fixed.grid, moving.grid, rotation) < _TURNED:
+        upright = feature.traits.directional and not feature.traits.tied
+        if not upright or _tilt(fixed.grid, moving.grid, rotation) < _TURNED:
             ours, theirs = feature(fixed, moving, spacing)
         else:
             ours, theirs = feature(fixed, _upright(moving, fixed.grid, rotation), spacing)

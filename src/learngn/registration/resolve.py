@@ -70,12 +70,14 @@ class Request:
     def label_maps(self, model: Model | None = None) -> bool | None:
         """Whether the features that are asked for compare label maps; None if the images decide."""
         if model is not None:
-            return model.feature.labels
+            return model.feature.traits.reads_labels
         if self.features is not None:
-            return _feature(self.features).labels
+            return _feature(self.features).traits.reads_labels
         if self.settings is not None:
-            return parse_features(self.settings.features).labels
-        return None if self.preset is None else parse_features(preset(self.preset).settings.features).labels
+            return parse_features(self.settings.features).traits.reads_labels
+        return (
+            None if self.preset is None else parse_features(preset(self.preset).settings.features).traits.reads_labels
+        )
 
     def as_dict(self) -> dict[str, Any]:
         """Return values for JSON: what tells two requests apart."""
@@ -167,7 +169,7 @@ def _base(request: Request, pair: RegistrationPair) -> tuple[Settings, Recognise
         return preset(request.preset).settings, None
     if request.features is not None:
         feature = _feature(request.features)
-        return default_settings(feature.name, feature.labels), None
+        return default_settings(feature.name, feature.traits.reads_labels), None
     if pair.fixed.scan.labels:
         return default_settings(LABEL_FEATURES, labels=True), None
     recognised = recognise(pair.fixed.scan, pair.moving.scan)
@@ -262,7 +264,7 @@ def check_suits(feature: Feature, pair: RegistrationPair) -> None:
 
 
 def _check(feature: Feature, side: Side, image: Image, what: str) -> None:
-    if not feature.labels:
+    if not feature.traits.reads_labels:
         check_scan(image, what)
         return
     if not image.labels:

@@ -169,6 +169,6 @@ class _Reader:
 def reads_label_maps(features: str) -> bool:
     """Whether features of this description are taken of label maps."""
     try:
-        return parse_features(features).labels
+        return parse_features(features).traits.reads_labels
     except FeatureError:  # a feature of the user's own: its images are drawn as scans
         return False

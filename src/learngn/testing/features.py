@@ -19,8 +19,8 @@ _SPACINGS = (1.0, 2.0, 0.1)  # [mm]: of voxels of 1 mm as they are, coarser, fin
 def check_feature(feature: Feature, *, device: torch.device | str = "cpu", varies: bool = True) -> None:
     """Check that a feature fulfils the contract of :class:`learngn.features.Feature`.
 
-    Small images are given to it, of scans or, where ``feature.labels``, of label maps: 2D and 3D, stored in several
-    orientations, of thick slices, one voxel thick, constant, of other units and types.
+    Small images are given to it, of scans or, where ``feature.traits.reads_labels``, of label maps: 2D and 3D, stored
+    in several orientations, of thick slices, one voxel thick, constant, of other units and types.
 
     Parameters
     ----------
@@ -53,7 +53,7 @@ def _image(
     seed: int = 0,
 ) -> Image:
     """Scan or label map, whichever the feature reads."""
-    return (label_map if feature.labels else smooth_scan)(shape, spacing, seed).to(device)
+    return (label_map if feature.traits.reads_labels else smooth_scan)(shape, spacing, seed).to(device)
 
 
 def grid_and_layout(feature: Feature, device: torch.device, varies: bool) -> None:
@@ -142,7 +142,7 @@ def awkward_shapes(feature: Feature, device: torch.device, varies: bool) -> None
 
 def constant_image(feature: Feature, device: torch.device, varies: bool) -> None:
     """An image without structure has features without structure, whatever its value: rounding is none."""
-    if feature.labels:
+    if feature.traits.reads_labels:
         return
     for shape in _SHAPES:
         for value in (0.0, -1000.0, 1e6, 1e-6):
@@ -157,7 +157,7 @@ def constant_image(feature: Feature, device: torch.device, varies: bool) -> None
 
 def units(feature: Feature, device: torch.device, varies: bool) -> None:
     """A scan in other units of intensity has the same features."""
-    if feature.labels:
+    if feature.traits.reads_labels:
         return
     image = _image(feature, (14, 12, 13), device)
     for factor in (1e-6, 1e6):
@@ -178,9 +178,9 @@ def determinism(feature: Feature, device: torch.device, varies: bool) -> None:
 def types(feature: Feature, device: torch.device, varies: bool) -> None:
     """Images of integers and of doubles have the features of the same values in float32."""
     image = _image(feature, (14, 12, 13), device)
-    whole = image.data if feature.labels else image.data.round()
+    whole = image.data if feature.traits.reads_labels else image.data.round()
     plain, _ = feature(Image(whole, image.grid, image.labels), image, 1.0)
-    for dtype in (torch.int16,) if feature.labels else (torch.int16, torch.float64):
+    for dtype in (torch.int16,) if feature.traits.reads_labels else (torch.int16, torch.float64):
         found, _ = feature(Image(whole.to(dtype), image.grid, image.labels), image, 1.0)
         what = f"feature {feature.name!r} of the same values as {dtype}"
         require_close(found.data, plain.data, what, rtol=1.3e-6, atol=1e-5)
