@@ -12,7 +12,7 @@ import torch
 
 from learngn import sampling
 from learngn.errors import GeometryError
-from learngn.features import Combined, Feature, FeatureImage, Mind
+from learngn.features import Feature, FeatureImage, Mind
 from learngn.features.base import working_image
 from learngn.grid import FloatArray, Grid, index_range
 from learngn.image import Image
@@ -128,8 +128,7 @@ def affine_spacing(fixed: Grid, moving: Grid | None = None) -> float:
 
 def _divisible(feature: Feature) -> bool:
     """Whether a feature of a part of a scan is the part of its feature: not if it reads files, or sees organs whole."""
-    parts = [part for part, _ in feature.parts] if isinstance(feature, Combined) else [feature]
-    return not any(part.labels or getattr(part, "tied", False) for part in parts)
+    return not (feature.traits.reads_labels or feature.traits.tied)
 
 
 def _rotation(matrix: FloatArray) -> FloatArray:
