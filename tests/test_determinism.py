@@ -54,6 +54,7 @@ def test_threads_change_less_than_a_thousandth_of_a_voxel(field):
     np.testing.assert_allclose(field(2, "mind", False), field(1, "mind", False), rtol=0, atol=1e-3)
 
 
+@pytest.mark.slow
 def test_symmetric_and_discrete_are_the_same_twice(field):
     options = {"affine": False, "symmetric": True, "discrete": True}
     np.testing.assert_array_equal(field(2, "mind", **options), field(2, "mind", **options))

@@ -207,6 +207,7 @@ def hippocampi(tmp_path_factory):
 
 @pytest.mark.data
 @pytest.mark.parametrize("method", ["soft", "stiff"])
+@pytest.mark.slow
 def test_every_number_of_real_fields(hippocampi, method):
     root, description, folders = hippocampi
     assert largest_difference(root, description, folders[method]) < 1e-6

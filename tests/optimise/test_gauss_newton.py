@@ -230,6 +230,7 @@ def test_samples_of_a_batch():
 class TestPublished:
     """The variant of the published code."""
 
+    @pytest.mark.slow
     def test_differs_and_works(self, known_pair, inner_error):
         fixed, moving, u = known_pair((48, 40), sinusoid)
         levels = schedule((4, 2, 1), (6, 6, 6), (1.0, 0.2))  # softer, it has nothing to keep it from running away

@@ -18,6 +18,7 @@ def test_gradcheck(shape, preconditioner, coupled, random_system):
 
 @pytest.mark.parametrize("kind", ["adaptive", "curvature"])
 @pytest.mark.parametrize("shape", [(4, 3), (3, 2, 3), (1, 4)], ids=str)
+@pytest.mark.slow
 def test_gradcheck_of_other_regularisers(shape, kind, random_system):
     check_gradients(*random_system(shape, kind=kind), NormalSolver(**EXACT))
 

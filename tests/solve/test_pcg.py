@@ -69,6 +69,7 @@ def test_other_regularisers_need_few_iterations(kind, spacing):
 
 @pytest.mark.data
 @pytest.mark.parametrize("stride", [16, 8, 4, 2])
+@pytest.mark.slow
 def test_multigrid_on_a_real_pair(data_root, stride):
     from learngn.features import Distance
     from learngn.io import read_image
