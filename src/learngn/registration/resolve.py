@@ -73,11 +73,8 @@ class Request:
             return model.feature.traits.reads_labels
         if self.features is not None:
             return _feature(self.features).traits.reads_labels
-        if self.settings is not None:
-            return parse_features(self.settings.features).traits.reads_labels
-        return (
-            None if self.preset is None else parse_features(preset(self.preset).settings.features).traits.reads_labels
-        )
+        settings = self.settings if self.preset is None else preset(self.preset).settings
+        return None if settings is None else _feature(settings.features).traits.reads_labels
 
     def as_dict(self) -> dict[str, Any]:
         """Return values for JSON: what tells two requests apart."""
