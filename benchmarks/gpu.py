@@ -16,7 +16,7 @@ from dataclasses import replace
 
 import torch
 
-from learngn.image import Image
+from learngn.geometry.image import Image
 from learngn.phantom import abdomens
 from learngn.registration import RegistrationPair, Request, Side, prepare, resolve
 from learngn.settings import default_settings

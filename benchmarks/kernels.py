@@ -19,7 +19,7 @@ import numpy as np
 import torch
 
 from learngn import __version__
-from learngn.grid import Grid
+from learngn.geometry.grid import Grid
 from learngn.kernels import Coarsening, area_taps
 from learngn.kernels.compiled import COMPILED
 from learngn.regularise import Diffusion

@@ -21,8 +21,8 @@ from scipy.spatial.transform import Rotation
 
 import learngn
 from learngn.evaluation.quick import quick_scores
-from learngn.grid import Grid
-from learngn.image import Image
+from learngn.geometry.grid import Grid
+from learngn.geometry.image import Image
 from learngn.io import Pair, Subject, read_dataset, read_image
 
 _ANGLE = 25.0  # [degrees]

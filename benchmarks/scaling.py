@@ -19,7 +19,7 @@ import numpy as np
 import torch
 
 from learngn.features import FeatureImage
-from learngn.grid import Grid
+from learngn.geometry.grid import Grid
 from learngn.optimise import GaussNewton, StepControl
 from learngn.settings import schedule
 

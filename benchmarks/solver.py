@@ -9,8 +9,8 @@ import sys
 import time
 from pathlib import Path
 
-from learngn import sampling
 from learngn.features import Distance
+from learngn.geometry import sampling
 from learngn.io import read_image
 from learngn.linearise import Analytic
 from learngn.regularise import Diffusion

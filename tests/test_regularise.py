@@ -6,8 +6,8 @@ import scipy.sparse as sp
 import torch
 
 from learngn.errors import ImageError, SettingsError
-from learngn.grid import Grid
-from learngn.image import Image
+from learngn.geometry.grid import Grid
+from learngn.geometry.image import Image
 from learngn.regularise import Adaptive, Curvature, Diffusion, apply_regulariser
 from learngn.solve import NormalSolver
 from learngn.testing import REGULARISER_RULES

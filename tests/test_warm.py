@@ -5,8 +5,8 @@ import sys
 import numpy as np
 import pytest
 
-from learngn.grid import Grid
-from learngn.image import Image
+from learngn.geometry.grid import Grid
+from learngn.geometry.image import Image
 from learngn.kernels import _cpu_cache, warm
 from learngn.kernels._cpu_threads import Loop
 from learngn.registration import register

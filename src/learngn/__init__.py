@@ -9,22 +9,22 @@ from learngn._version import __version__
 from learngn.errors import LearnGNError
 
 if TYPE_CHECKING:
-    from learngn.grid import Grid
-    from learngn.image import Image
+    from learngn.geometry.grid import Grid
+    from learngn.geometry.image import Image
+    from learngn.geometry.transform import Affine, Composite, DisplacementField, Transform
     from learngn.registration import Registration, register
     from learngn.settings import Settings
-    from learngn.transform import Affine, Composite, DisplacementField, Transform
 
 # What needs NumPy or torch is imported when first used: `import learngn` and `learngn --help` stay fast.
 _LAZY = {
-    "Affine": "learngn.transform",
-    "Composite": "learngn.transform",
-    "DisplacementField": "learngn.transform",
-    "Grid": "learngn.grid",
-    "Image": "learngn.image",
+    "Affine": "learngn.geometry.transform",
+    "Composite": "learngn.geometry.transform",
+    "DisplacementField": "learngn.geometry.transform",
+    "Grid": "learngn.geometry.grid",
+    "Image": "learngn.geometry.image",
     "Registration": "learngn.registration",
     "Settings": "learngn.settings",
-    "Transform": "learngn.transform",
+    "Transform": "learngn.geometry.transform",
     "register": "learngn.registration",
 }
 

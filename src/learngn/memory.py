@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from learngn.errors import SettingsError
-from learngn.grid import Grid
+from learngn.geometry.grid import Grid
 
 # Bytes, measured and rounded up (docs/speed.md).
 _LIBRARIES = 550_000_000

@@ -7,8 +7,8 @@ import torch
 
 from learngn.atlas import joint, majority
 from learngn.errors import ShapeError
-from learngn.grid import Grid
-from learngn.image import Image
+from learngn.geometry.grid import Grid
+from learngn.geometry.image import Image
 
 SHAPE = (24, 20, 16)
 GRID = Grid.from_spacing(SHAPE, (1.0, 1.0, 1.5))

@@ -8,13 +8,13 @@ import torch
 
 from learngn.atlas import average_in_mean_shape, build_template
 from learngn.errors import DatasetError, FeatureError, SettingsError
-from learngn.grid import Grid
-from learngn.image import Image
+from learngn.geometry.grid import Grid
+from learngn.geometry.image import Image
+from learngn.geometry.transform import Affine, DisplacementField
 from learngn.io import Subject, read_image
 from learngn.phantom import abdomen
 from learngn.registration import Request
 from learngn.settings import Settings
-from learngn.transform import Affine, DisplacementField
 
 SHIFTS = np.array([[0.0, 0.0], [12.0, 4.0], [6.0, -10.0]])  # [mm]
 SETTINGS = Settings("intensity", affine=True, strides=(8, 4, 2), iterations=(8, 8, 8), lam=(0.3, 0.03))

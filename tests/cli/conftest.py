@@ -9,8 +9,8 @@ import torch
 from typer.testing import CliRunner
 
 from learngn.cli import app
-from learngn.grid import Grid
-from learngn.image import Image
+from learngn.geometry.grid import Grid
+from learngn.geometry.image import Image
 from learngn.model import LineariserConfig, Model, ModelConfig, Provenance, write_model
 from learngn.settings import Settings
 

@@ -5,10 +5,10 @@ import pytest
 import SimpleITK as sitk
 import torch
 
-from learngn.grid import Grid
-from learngn.image import Image
+from learngn.geometry.grid import Grid
+from learngn.geometry.image import Image
+from learngn.geometry.transform import Affine, Composite, DisplacementField
 from learngn.io import read_image, read_landmarks, read_transform, write_transform
-from learngn.transform import Affine, Composite, DisplacementField
 
 
 @pytest.fixture

@@ -6,8 +6,8 @@ import shutil
 import numpy as np
 import pytest
 
-from learngn.grid import Grid
-from learngn.image import Image
+from learngn.geometry.grid import Grid
+from learngn.geometry.image import Image
 from learngn.model import Model, ModelConfig, write_model
 from learngn.settings import Settings
 

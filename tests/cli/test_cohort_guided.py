@@ -5,8 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from learngn.grid import Grid
-from learngn.image import Image
+from learngn.geometry.grid import Grid
+from learngn.geometry.image import Image
 
 _SHIFT = {1: 0.0, 2: 0.05, 3: -0.05}  # of the subjects' anatomy, fractions of the grid
 

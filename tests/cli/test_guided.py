@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from learngn.grid import Grid
-from learngn.image import Image
+from learngn.geometry.grid import Grid
+from learngn.geometry.image import Image
 from learngn.io import read_image
 
 WITH_INVERSE = ["displacement.nii.gz", "inverse_displacement.nii.gz", "metrics.json", "warped.nii.gz"]

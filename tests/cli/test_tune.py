@@ -5,7 +5,7 @@ import json
 import pytest
 import torch
 
-from learngn.image import Image
+from learngn.geometry.image import Image
 from learngn.io import read_image
 
 

@@ -10,7 +10,7 @@ from learngn.cohort import FolderStore
 from learngn.errors import OutputError
 from learngn.features import FeatureImage
 from learngn.features.base import channels_last
-from learngn.grid import Grid
+from learngn.geometry.grid import Grid
 
 GRID = Grid.from_spacing((6, 5, 4), (2.0, 1.0, 3.0), origin=(1 / 3, 0.1, 7.0))
 

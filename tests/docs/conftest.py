@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from learngn.grid import Grid
+from learngn.geometry.grid import Grid
+from learngn.geometry.transform import Affine
 from learngn.io import read_dataset, read_grid, read_image, write_learn2reg, write_transform
 from learngn.phantom import ORGANS, abdomens
-from learngn.transform import Affine
 
 SHAPE = (32, 28, 24)
 SUBJECTS = 6

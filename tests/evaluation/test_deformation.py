@@ -6,8 +6,8 @@ import torch
 
 from learngn.errors import ShapeError
 from learngn.evaluation.deformation import folds_percent, sdlogj, std_log_jacobian
-from learngn.grid import Grid
-from learngn.transform import Affine, DisplacementField
+from learngn.geometry.grid import Grid
+from learngn.geometry.transform import Affine, DisplacementField
 
 
 def slow_sdlogj(displacement: np.ndarray, mask: np.ndarray | None = None) -> float:

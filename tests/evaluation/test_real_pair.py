@@ -8,9 +8,9 @@ import torch
 from scipy.ndimage import correlate1d, gaussian_filter, map_coordinates
 
 from learngn.evaluation.learn2reg import score
-from learngn.grid import Grid
-from learngn.image import Image
-from learngn.transform import DisplacementField
+from learngn.geometry.grid import Grid
+from learngn.geometry.image import Image
+from learngn.geometry.transform import DisplacementField
 
 pytestmark = pytest.mark.data
 

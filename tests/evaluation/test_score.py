@@ -7,14 +7,14 @@ import pytest
 import torch
 from scipy.ndimage import gaussian_filter, map_coordinates
 
-from learngn import sampling
 from learngn.errors import LabelError
 from learngn.evaluation.deformation import sdlogj
 from learngn.evaluation.learn2reg import score, warp_labels
 from learngn.evaluation.surface import hd95
-from learngn.grid import Grid, apply_affine
-from learngn.image import Image
-from learngn.transform import Affine, DisplacementField
+from learngn.geometry import sampling
+from learngn.geometry.grid import Grid, apply_affine
+from learngn.geometry.image import Image
+from learngn.geometry.transform import Affine, DisplacementField
 
 SHAPES = [(24, 20), (18, 16, 14)]
 

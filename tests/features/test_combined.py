@@ -10,8 +10,8 @@ import torch
 import learngn
 from learngn.errors import FeatureError
 from learngn.features import Combined, FeatureImage, Intensity, Mind, NetworkFeature, Traits
-from learngn.grid import Grid
-from learngn.image import Image
+from learngn.geometry.grid import Grid
+from learngn.geometry.image import Image
 from learngn.phantom import abdomens
 from learngn.settings import Settings
 

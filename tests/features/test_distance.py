@@ -6,8 +6,8 @@ import torch
 
 from learngn.errors import LabelError
 from learngn.features import Distance, Labels, OrganDistance
-from learngn.grid import Grid
-from learngn.image import Image
+from learngn.geometry.grid import Grid
+from learngn.geometry.image import Image
 
 
 def label_map(array, spacing=1.0):

@@ -20,8 +20,8 @@ from learngn.features import (
 )
 from learngn.features.corners import distinctiveness
 from learngn.features.filters import eigenvalues, gaussian, gradient, hessian
-from learngn.grid import Grid
-from learngn.image import Image
+from learngn.geometry.grid import Grid
+from learngn.geometry.image import Image
 from learngn.kernels.reference import full_blocks
 
 

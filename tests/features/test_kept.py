@@ -8,8 +8,8 @@ import torch
 from learngn.errors import LabelError
 from learngn.features import EncoderDecoder, NetworkFeature, OrganDistance, ScoreDistances, kept, parse_features
 from learngn.features.combined import FEATURES
-from learngn.grid import Grid
-from learngn.image import Image
+from learngn.geometry.grid import Grid
+from learngn.geometry.image import Image
 from learngn.phantom import abdomens
 
 SPACING = 8.0

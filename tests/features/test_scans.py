@@ -8,8 +8,8 @@ import torch
 
 from learngn.errors import FeatureError
 from learngn.features import Combined, Intensity, Mind, parse_features
-from learngn.grid import Grid
-from learngn.image import Image
+from learngn.geometry.grid import Grid
+from learngn.geometry.image import Image
 
 FEATURES = ["mind", "intensity", "mind,intensity:0.5"]
 LABEL_FEATURES = ["distance", "organ-distance", "labels"]

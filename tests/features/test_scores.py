@@ -10,8 +10,8 @@ from torch import nn
 import learngn
 from learngn.errors import FeatureError
 from learngn.features import ChannelFiles, Given, NetworkFile, ScoreDistances, ScoreFiles, parse_features
-from learngn.grid import Grid
-from learngn.image import Image
+from learngn.geometry.grid import Grid
+from learngn.geometry.image import Image
 from learngn.io import read_image, write_image
 from learngn.phantom import abdomens
 from learngn.settings import Settings

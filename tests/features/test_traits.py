@@ -14,8 +14,8 @@ from learngn.features import (
     kept,
     parse_features,
 )
-from learngn.grid import Grid
-from learngn.image import Image
+from learngn.geometry.grid import Grid
+from learngn.geometry.image import Image
 
 LABELS = Traits(reads_labels=True)
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 import learngn
-from learngn.image import Image
+from learngn.geometry.image import Image
 from learngn.phantom import abdomens
 from learngn.settings import Settings
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from learngn import kernels
-from learngn.grid import Grid
+from learngn.geometry.grid import Grid
 from learngn.kernels.gpu import TritonKernels
 from learngn.regularise import Diffusion
 from learngn.solve import NormalSolver

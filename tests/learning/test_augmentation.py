@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from learngn import sampling
 from learngn.features import FeatureImage, parse_features
-from learngn.grid import Grid
-from learngn.image import Image
+from learngn.geometry import sampling
+from learngn.geometry.grid import Grid
+from learngn.geometry.image import Image
 from learngn.learning import AugmentationConfig
 from learngn.learning.augmentation import augmented
 from learngn.learning.data import Example, read_example

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from learngn.features import FeatureImage
-from learngn.grid import Grid
+from learngn.geometry.grid import Grid
 from learngn.learning import LossConfig
 from learngn.learning.data import Batch, Side
 from learngn.learning.losses import LabelLoss, RegistrationLoss, distance_loss, weighted_squares

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 
 from learngn.errors import ShapeError
 from learngn.features import FeatureImage
-from learngn.grid import Grid
+from learngn.geometry.grid import Grid
 from learngn.kernels.reference import block_index, difference
 from learngn.linearise import Analytic, LearnedLinearisation, PublishedLinearisation
 from learngn.optimise import GaussNewton

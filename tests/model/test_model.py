@@ -6,8 +6,8 @@ import pytest
 import torch
 
 import learngn
-from learngn import sampling
 from learngn.errors import ModelError
+from learngn.geometry import sampling
 from learngn.model import Encoder, LineariserConfig, Model, NetworkConfig, pooled_shape
 
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from learngn.features import FeatureImage
-from learngn.grid import Grid
+from learngn.geometry.grid import Grid
 
 
 def _texture(shape):

@@ -8,7 +8,7 @@ import torch
 
 from learngn.errors import SettingsError
 from learngn.features import FeatureImage
-from learngn.grid import Grid
+from learngn.geometry.grid import Grid
 from learngn.linearise import Analytic
 from learngn.optimise import AdamDisplacement, Additive, GaussNewton, StepControl, StopReason
 from learngn.optimise.levels import levels_of_pair

@@ -7,7 +7,7 @@ import pytest
 import torch
 from scipy.spatial.transform import Rotation
 
-from learngn.grid import Grid, apply_affine
+from learngn.geometry.grid import Grid, apply_affine
 from learngn.optimise import (
     FAMILIES,
     RIGID,

@@ -86,21 +86,5 @@ def imported(path):
             yield node.module.removeprefix("learngn.optimise").removeprefix(".") or "__init__"
 
 
-def test_files_import_one_way():
-    left = {path.stem: set(imported(path)) for path in SOURCE.glob("*.py")}
-    while left:
-        free = {name for name, targets in left.items() if not targets & set(left)}
-        assert free, f"a circle of imports among {sorted(left)}"
-        left = {name: targets for name, targets in left.items() if name not in free}
-
-
 def test_the_energy_knows_no_method():
     assert not {"gauss_newton", "descent", "step", "history"} & set(imported(SOURCE / "energy.py"))
-
-
-@pytest.mark.parametrize("path", sorted(SOURCE.glob("*.py")), ids=lambda path: path.name)
-def test_no_function_has_many_parameters(path):
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            given = node.args
-            assert len([*given.posonlyargs, *given.args, *given.kwonlyargs]) <= 12, node.name

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from learngn import sampling
 from learngn.errors import SettingsError, ShapeError
 from learngn.features import FeatureImage
-from learngn.grid import Grid
+from learngn.geometry import sampling
+from learngn.geometry.grid import Grid
 from learngn.optimise import GaussNewton
 from learngn.optimise.discrete import DiscreteStart
 from learngn.optimise.matching import CellCosts, on_border, sampled, window
@@ -335,7 +335,7 @@ def test_real_scans(data_root):
     """Two hippocampi: the start alone brings the labels closer."""
     from learngn.evaluation import dice, labels_in_both, mean_over_labels
     from learngn.features import parse_features
-    from learngn.gridmap import GridMap
+    from learngn.geometry.grid_map import GridMap
     from learngn.io import read_dataset, read_image
 
     subjects = read_dataset(data_root / "HippocampusMR" / "HippocampusMR_dataset.json").training

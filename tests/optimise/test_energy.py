@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from learngn.features import FeatureImage
-from learngn.grid import Grid
+from learngn.geometry.grid import Grid
 from learngn.linearise import Linearisation
 from learngn.optimise import Additive, Descent, Energy, StepControl, StopReason, Symmetric
 from learngn.optimise.levels import levels_of_pair

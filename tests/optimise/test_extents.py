@@ -8,11 +8,11 @@ import torch
 from learngn.prealign import _upright_grid, prealign
 from scipy.spatial.transform import Rotation
 
-from learngn import sampling
 from learngn.errors import GeometryError
 from learngn.features import FeatureImage, parse_features
-from learngn.grid import Grid, apply_affine, index_range
-from learngn.image import Image
+from learngn.geometry import sampling
+from learngn.geometry.grid import Grid, apply_affine, index_range
+from learngn.geometry.image import Image
 from learngn.optimise import FAMILIES, PoseSearch
 from learngn.optimise.extents import Surroundings, around, check_extents
 from learngn.phantom import abdomen

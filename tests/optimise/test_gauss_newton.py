@@ -6,7 +6,7 @@ import torch
 from scipy.ndimage import map_coordinates
 
 from learngn.features import FeatureImage
-from learngn.grid import Grid
+from learngn.geometry.grid import Grid
 from learngn.kernels.reference import difference
 from learngn.linearise import Analytic
 from learngn.optimise import Additive, GaussNewton, StepControl, StopReason, published_gauss_newton

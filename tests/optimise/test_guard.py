@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import pytest
 import torch
 
-from learngn import sampling
+from learngn.geometry import sampling
 from learngn.optimise.step import StepControl
 from learngn.optimise.update import Compositional, Symmetric
 

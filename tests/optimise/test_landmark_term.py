@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from learngn import sampling
 from learngn.errors import LandmarkError
 from learngn.features import FeatureImage
-from learngn.grid import Grid, apply_affine
+from learngn.geometry import sampling
+from learngn.geometry.grid import Grid, apply_affine
 from learngn.kernels.reference import full_blocks
 from learngn.linearise import NormalEquations
 from learngn.optimise import AdamDisplacement, Exponential, GaussNewton, LandmarkPairs, Symmetric, at_full_resolution

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from learngn import sampling
 from learngn.features import FeatureImage
-from learngn.grid import Grid
+from learngn.geometry import sampling
+from learngn.geometry.grid import Grid
 from learngn.optimise import (
     Additive,
     Compositional,

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from learngn import sampling
+from learngn.geometry import sampling
 from learngn.optimise import inverse_error, unfolded
 from learngn.optimise.unfold import smallest_determinant
 

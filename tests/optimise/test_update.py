@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from learngn import sampling
+from learngn.geometry import sampling
 from learngn.optimise import Additive, Compositional, Exponential, Symmetric
 from learngn.testing import UPDATE_RULES
 from learngn.testing.updates import inner_field

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from learngn import sampling
 from learngn.features import FeatureImage
-from learngn.grid import Grid
+from learngn.geometry import sampling
+from learngn.geometry.grid import Grid
 from learngn.linearise import Analytic, GemanMcClure
 from learngn.optimise import AdamDisplacement, Compositional, Energy, Exponential, GaussNewton, LandmarkPairs, Symmetric
 from learngn.optimise.landmarks import LandmarkTerm

@@ -6,8 +6,8 @@ import torch
 
 from learngn.evaluation.quick import quick_scores
 from learngn.features import Intensity, parse_features
-from learngn.grid import Grid
-from learngn.image import Image
+from learngn.geometry.grid import Grid
+from learngn.geometry.image import Image
 from learngn.io import read_dataset, read_image
 from learngn.registration import register
 from learngn.registration.contrast import comparable

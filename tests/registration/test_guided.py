@@ -8,8 +8,8 @@ import torch
 
 from learngn.errors import ImageError, LandmarkError, SettingsError
 from learngn.features import FeatureImage
-from learngn.grid import Grid
-from learngn.image import Image
+from learngn.geometry.grid import Grid
+from learngn.geometry.image import Image
 from learngn.optimise import LandmarkPairs
 from learngn.optimise.unfold import smallest_determinant
 from learngn.registration import register

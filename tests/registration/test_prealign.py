@@ -8,8 +8,8 @@ from scipy.spatial.transform import Rotation
 from learngn import register
 from learngn.errors import SettingsError
 from learngn.features import Combined, Given, parse_features
-from learngn.grid import Grid, apply_affine
-from learngn.image import Image
+from learngn.geometry.grid import Grid, apply_affine
+from learngn.geometry.image import Image
 from learngn.optimise import FAMILIES
 from learngn.optimise.linear_problem import LinearLimits, LinearProblem
 from learngn.registration.prealign import Prealigned, prealign

@@ -5,8 +5,8 @@ import pytest
 
 from learngn.errors import SettingsError
 from learngn.features import parse_features
-from learngn.grid import Grid
-from learngn.image import Image
+from learngn.geometry.grid import Grid
+from learngn.geometry.image import Image
 from learngn.io import read_dataset, read_image
 from learngn.registration import RegistrationPair, Request, Side, recognise, resolve
 from learngn.settings import PRESETS, preset

@@ -8,13 +8,13 @@ import torch
 
 from learngn.errors import FeatureError, GeometryError, ImageError, LabelError, SettingsError
 from learngn.features import Mind
-from learngn.grid import Grid
-from learngn.image import Image
+from learngn.geometry.grid import Grid
+from learngn.geometry.image import Image
+from learngn.geometry.transform import Affine, DisplacementField
 from learngn.optimise import Iteration, LandmarkPairs, StopReason
 from learngn.registration import Registration, recognise, register
 from learngn.settings import Settings
 from learngn.settings.levels import fitted
-from learngn.transform import Affine, DisplacementField
 
 SHAPE = (32, 28, 24)
 QUICK = Settings("mind", affine=False, strides=(4, 2), iterations=(4, 4), lam=(0.3, 0.1))

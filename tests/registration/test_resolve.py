@@ -10,8 +10,8 @@ from learngn.cli import app
 from learngn.cohort import read_records, run_cohort
 from learngn.errors import SettingsError
 from learngn.features.combined import FEATURES
-from learngn.grid import Grid
-from learngn.image import Image
+from learngn.geometry.grid import Grid
+from learngn.geometry.image import Image
 from learngn.io import read_dataset
 from learngn.registration import RegistrationPair, Request, Side, recognise, register_pair, resolve
 from learngn.settings import PRESETS, Settings

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from learngn.grid import Grid
-from learngn.image import Image
-from learngn.transform import DisplacementField
+from learngn.geometry.grid import Grid
+from learngn.geometry.image import Image
+from learngn.geometry.transform import DisplacementField
 
 HISTORY = [
     {

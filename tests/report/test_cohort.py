@@ -11,14 +11,14 @@ from PIL import Image as Picture
 
 from learngn.cohort import run_cohort
 from learngn.evaluation import PairScores, summarise
-from learngn.grid import Grid
-from learngn.image import Image
+from learngn.geometry.grid import Grid
+from learngn.geometry.image import Image
+from learngn.geometry.transform import DisplacementField
 from learngn.io import Pair, Subject, choose_pairs, read_dataset, write_learn2reg
 from learngn.registration import Request
 from learngn.report import write_cohort_report
 from learngn.report.thumbnails import thumbnail
 from learngn.settings import Settings
-from learngn.transform import DisplacementField
 
 SETTINGS = Settings("organ-distance", affine=False, strides=(8, 4), iterations=(3, 3), lam=(3.0, 0.5))
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from learngn.grid import Grid
+from learngn.geometry.grid import Grid
 from learngn.report.orientation import VIEWS, Orientation
 
 LETTERS = {"R": (0, 1), "L": (0, -1), "A": (1, 1), "P": (1, -1), "S": (2, 1), "I": (2, -1)}

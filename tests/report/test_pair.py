@@ -5,9 +5,9 @@ import pytest
 import torch
 
 from learngn.errors import DatasetError
-from learngn.grid import Grid
+from learngn.geometry.grid import Grid
+from learngn.geometry.transform import DisplacementField
 from learngn.report import write_pair_report
-from learngn.transform import DisplacementField
 
 FLAT = Grid.from_spacing((40, 30), (1.0, 1.5))
 VOID = {"meta", "br", "input", "wbr"}

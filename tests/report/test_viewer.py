@@ -8,10 +8,10 @@ import pytest
 import torch
 from PIL import Image as Picture
 
-from learngn.grid import Grid
-from learngn.image import Image
+from learngn.geometry.grid import Grid
+from learngn.geometry.image import Image
+from learngn.geometry.transform import DisplacementField
 from learngn.report import write_pair_report
-from learngn.transform import DisplacementField
 
 pytestmark = pytest.mark.browser
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image as Picture
 
-from learngn.grid import Grid
+from learngn.geometry.grid import Grid
 from learngn.report import volumes
 from learngn.report.material import material_of
 from learngn.report.orientation import Orientation

@@ -5,9 +5,9 @@ from dataclasses import replace
 import pytest
 import torch
 
-from learngn import sampling
-from learngn.grid import Grid
-from learngn.image import Image
+from learngn.geometry import sampling
+from learngn.geometry.grid import Grid
+from learngn.geometry.image import Image
 from learngn.linearise import Analytic
 from learngn.regularise import Adaptive, Curvature, Diffusion
 from learngn.solve import BlockJacobi, Multigrid, NormalOperator, SolveStatus, conjugate_gradients

@@ -8,9 +8,9 @@ import pytest
 import torch
 
 import learngn.testing
-from learngn import sampling
 from learngn.features import FeatureImage, Intensity
-from learngn.image import Image
+from learngn.geometry import sampling
+from learngn.geometry.image import Image
 from learngn.kernels import ReferenceKernels
 from learngn.optimise import Additive, Compositional, Symmetric
 from learngn.regularise import Curvature, Diffusion, Stiffness

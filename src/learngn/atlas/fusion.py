@@ -11,7 +11,7 @@ from torch import Tensor
 from learngn.errors import ShapeError
 from learngn.features.filters import gaussian
 from learngn.features.local import normalised
-from learngn.image import Image
+from learngn.geometry.image import Image
 
 _FLOOR = 0.05  # of the local deviation, so that noise is not blown up where nothing is
 

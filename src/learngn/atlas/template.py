@@ -12,16 +12,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from learngn import sampling
 from learngn.cohort import CohortEvents, Pool, run_cohort
 from learngn.errors import DatasetError, FeatureError, SettingsError
 from learngn.features.filters import quantile_of
-from learngn.grid import Grid
-from learngn.gridmap import GridMap
-from learngn.image import Image
+from learngn.geometry import sampling
+from learngn.geometry.grid import Grid
+from learngn.geometry.grid_map import GridMap
+from learngn.geometry.image import Image
+from learngn.geometry.transform import DisplacementField, Transform, invert
 from learngn.io import Pair, Subject, check_writable, read_image, read_learn2reg, write_image, write_json
 from learngn.registration import Request
-from learngn.transform import DisplacementField, Transform, invert
 
 TEMPLATE_NAME, _REPORT_NAME = "template.nii.gz", "template.json"
 _FIXED_NAME = "template_0000_0000.nii.gz"  # numbered like every scan of a data set

@@ -17,10 +17,10 @@ from learngn.errors import GeometryError, LandmarkError, TransformError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from learngn.grid import Grid
-    from learngn.gridmap import GridMap
-    from learngn.image import Image
-    from learngn.transform import Transform
+    from learngn.geometry.grid import Grid
+    from learngn.geometry.grid_map import GridMap
+    from learngn.geometry.image import Image
+    from learngn.geometry.transform import Transform
 
 _INEXACT = 0.1  # mean error of an inverse that is worth a warning [voxel]
 
@@ -92,7 +92,7 @@ class _Onto:
 
     def warp(self, images: Iterable[Image], *, alike: bool) -> Iterator[Image]:
         """Warp images that share a grid; those that are alike, frames of a series, get the first one's background."""
-        from learngn.background import background_of
+        from learngn.geometry.background import background_of
 
         images = iter(images)
         first = next(images)
@@ -133,7 +133,7 @@ def _apply_to_image(path: Path, output: Path, onto: _Onto) -> None:
 
 def _chain(files: list[Path], fixed: Grid | None, moving: Grid | None, ndim: int) -> Transform:
     """The transforms of the files, or the identity where there are none."""
-    from learngn.transform import Affine
+    from learngn.geometry.transform import Affine
 
     return read_chain(files, fixed, moving) if files else Affine.identity(ndim)
 
@@ -171,7 +171,7 @@ def _apply_to_points(
 
 def _inverted(chain: Transform, quiet: bool) -> Transform:
     """The inverse, with a warning where it is none: a folded field has no inverse."""
-    from learngn.transform import Composite, DisplacementField, invert
+    from learngn.geometry.transform import Composite, DisplacementField, invert
 
     parts = chain.parts if isinstance(chain, Composite) else (chain,)
     inverses: list[Transform] = []

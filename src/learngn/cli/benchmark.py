@@ -34,8 +34,8 @@ def paper(
     """
     check_installed()
     require_packages("learngn benchmark paper", "plot", "matplotlib")
-    from learngn.benchmark import PaperEvents, run_paper
     from learngn.io import read_dataset
+    from learngn.paper import PaperEvents, run_paper
 
     limit_threads(threads)
     description = read_dataset(dataset)

@@ -12,7 +12,7 @@ from learngn.cli.transforms import check_inputs_kept, grid_of, is_learn2reg, rea
 from learngn.errors import TransformError
 
 if TYPE_CHECKING:
-    from learngn.transform import Transform
+    from learngn.geometry.transform import Transform
 
 
 class Target(str, Enum):

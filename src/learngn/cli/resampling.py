@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from learngn import gridmap
+    from learngn.geometry import grid_map
 
 
 class Interpolation(str, Enum):
@@ -37,6 +37,6 @@ BackgroundOption = Annotated[
 ]
 
 
-def name_of(interpolation: Interpolation | None) -> gridmap.Interpolation | None:
-    """The interpolation as :meth:`learngn.transform.Transform.warp` takes it."""
+def name_of(interpolation: Interpolation | None) -> grid_map.Interpolation | None:
+    """The interpolation as :meth:`learngn.geometry.transform.Transform.warp` takes it."""
     return None if interpolation is None else interpolation.value

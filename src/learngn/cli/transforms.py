@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from learngn.errors import OutputError, TransformError
 
 if TYPE_CHECKING:
-    from learngn.grid import Grid
-    from learngn.transform import Transform
+    from learngn.geometry.grid import Grid
+    from learngn.geometry.transform import Transform
 
 
 def is_learn2reg(path: Path) -> bool:
@@ -19,7 +19,7 @@ def is_learn2reg(path: Path) -> bool:
 
 def read_chain(paths: list[Path], fixed: Grid | None, moving: Grid | None) -> Transform:
     """Read transforms and chain them, the first applied first to a point of the fixed scan."""
-    from learngn.transform import Composite
+    from learngn.geometry.transform import Composite
 
     chain: Transform = Composite(tuple(read(path, fixed, moving) for path in paths))
     return chain

@@ -16,13 +16,13 @@ from learngn.cohort.records import Record, differences, leave_record, left_recor
 from learngn.cohort.store import FolderStore
 from learngn.errors import ClusterError
 from learngn.evaluation import score_pair
+from learngn.geometry.transform import Composite
 from learngn.io import Pair, write_learn2reg
 from learngn.model import Model, read_model
 from learngn.optimise import Iteration
 from learngn.registration import Guidance, Request, read_pair, register_pair
 from learngn.results import outcome
 from learngn.settings import Settings
-from learngn.transform import Composite
 
 
 @dataclass(frozen=True)

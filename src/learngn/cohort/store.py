@@ -11,7 +11,7 @@ import torch
 from learngn.cohort.locks import locked
 from learngn.errors import OutputError
 from learngn.features import FeatureImage
-from learngn.grid import Grid
+from learngn.geometry.grid import Grid
 from learngn.io import atomic_path
 
 _SUFFIX = ".pt"

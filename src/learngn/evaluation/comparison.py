@@ -13,7 +13,7 @@ from learngn.evaluation.ranking import Ranking, Test, rank
 from learngn.evaluation.scores import METRICS, Metric, json_number
 from learngn.evaluation.statistics import Comparison, compare
 from learngn.evaluation.summary import Summary
-from learngn.grid import FloatArray
+from learngn.geometry.grid import FloatArray
 
 
 @dataclass(frozen=True, eq=False)

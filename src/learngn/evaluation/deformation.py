@@ -57,7 +57,7 @@ def folds_percent(determinant: Tensor) -> float:
     Parameters
     ----------
     determinant : Tensor, shape (1, *S)
-        :meth:`learngn.gridmap.GridMap.jacobian_determinant`.
+        :meth:`learngn.geometry.grid_map.GridMap.jacobian_determinant`.
     """
     return float(100 * (determinant <= 0).double().mean())
 
@@ -68,7 +68,7 @@ def std_log_jacobian(determinant: Tensor) -> float:
     Parameters
     ----------
     determinant : Tensor, shape (1, *S)
-        :meth:`learngn.gridmap.GridMap.jacobian_determinant`.
+        :meth:`learngn.geometry.grid_map.GridMap.jacobian_determinant`.
 
     Returns
     -------

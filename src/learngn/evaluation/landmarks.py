@@ -7,7 +7,7 @@ import scipy  # its parts are imported when they are used
 from numpy.typing import ArrayLike, NDArray
 
 from learngn.errors import LandmarkError
-from learngn.grid import FloatArray
+from learngn.geometry.grid import FloatArray
 
 
 def tre(

@@ -15,9 +15,9 @@ from learngn.evaluation.landmarks import distances, tre
 from learngn.evaluation.overlap import LabelArray, dice, labels_in_both
 from learngn.evaluation.scores import PairScores
 from learngn.evaluation.surface import hd95
-from learngn.grid import Grid, apply_affine
-from learngn.image import Image
-from learngn.transform import Affine, Transform
+from learngn.geometry.grid import Grid, apply_affine
+from learngn.geometry.image import Image
+from learngn.geometry.transform import Affine, Transform
 
 _AT_ONCE = 2**16  # voxels that are warped: in the processor's cache
 
@@ -93,9 +93,9 @@ def warp_labels(moving: LabelArray, displacement: NDArray[np.floating]) -> Label
 
     Notes
     -----
-    This is SciPy's ``map_coordinates`` of order 0, a few planes at a time. :func:`learngn.sampling.warp_nearest`, which
-    makes the label maps that users get, ends half a voxel further out, at the voxels' edges instead of their centres,
-    as ITK does.
+    This is SciPy's ``map_coordinates`` of order 0, a few planes at a time. The label maps that users get are made by
+    :func:`learngn.geometry.sampling.warp_nearest`, which ends half a voxel further out, at the voxels' edges instead
+    of their centres, as ITK does.
     """
     shape, values = displacement.shape[1:], np.ascontiguousarray(moving).reshape(-1)
     warped = np.empty(shape, dtype=moving.dtype)

@@ -8,9 +8,9 @@ import numpy as np
 
 from learngn.evaluation.deformation import folds_percent
 from learngn.evaluation.overlap import dice, labels_in_both, mean_over_labels
-from learngn.grid import FloatArray, Grid
-from learngn.image import Image
-from learngn.transform import Transform
+from learngn.geometry.grid import FloatArray, Grid
+from learngn.geometry.image import Image
+from learngn.geometry.transform import Transform
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from learngn.errors import ShapeError
 from learngn.evaluation.scores import PairScores
 from learngn.evaluation.statistics import hardest_entries
-from learngn.grid import FloatArray
+from learngn.geometry.grid import FloatArray
 
 Test = Literal["rank-sum", "signed-rank"]
 

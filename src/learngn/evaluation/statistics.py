@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from learngn.errors import ShapeError
-from learngn.grid import FloatArray
+from learngn.geometry.grid import FloatArray
 
 _HARD_SHARE = 0.3
 

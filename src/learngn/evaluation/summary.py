@@ -16,7 +16,7 @@ from learngn.evaluation.statistics import (
     mean_of_hardest_entries,
     quantile_over_cases,
 )
-from learngn.grid import FloatArray
+from learngn.geometry.grid import FloatArray
 
 LABEL_METRICS = ("dice_before", "dice", "hd95")
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from learngn.errors import ShapeError
 from learngn.evaluation.overlap import LabelArray, check_same_shape
-from learngn.grid import FloatArray, bounding_box
+from learngn.geometry.grid import FloatArray, bounding_box
 
 _PERCENTILE = 0.95
 

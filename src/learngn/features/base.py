@@ -11,9 +11,9 @@ from typing import ClassVar, Protocol
 import torch
 from torch import Tensor
 
-from learngn import sampling
-from learngn.grid import Grid
-from learngn.image import Image
+from learngn.geometry import sampling
+from learngn.geometry.grid import Grid
+from learngn.geometry.image import Image
 
 
 @dataclass(frozen=True, eq=False)

@@ -22,7 +22,7 @@ from learngn.features.none import Nothing
 from learngn.features.scores import ChannelFiles, ScoreDistances, ScoreFiles
 from learngn.features.script import NetworkFile
 from learngn.features.vesselness import Vesselness
-from learngn.image import Image
+from learngn.geometry.image import Image
 
 # A new feature is one file and one line here.
 FEATURES: dict[str, Callable[[], Feature]] = {

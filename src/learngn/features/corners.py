@@ -9,8 +9,8 @@ from torch import Tensor
 
 from learngn.features.base import FeatureImage, OneByOne, channels_last, working_image
 from learngn.features.filters import gaussian, gradient, outer, spread, unit_range
-from learngn.grid import Grid
-from learngn.image import Image
+from learngn.geometry.grid import Grid
+from learngn.geometry.image import Image
 from learngn.kernels.reference import block_index
 
 

@@ -11,11 +11,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from learngn import sampling
 from learngn.errors import LabelError
 from learngn.features.base import FeatureImage, OneByOne, Traits, channels_last
-from learngn.grid import bounding_box
-from learngn.image import Image
+from learngn.geometry import sampling
+from learngn.geometry.grid import bounding_box
+from learngn.geometry.image import Image
 
 
 def signed_root_distances(

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from learngn import kernels
-from learngn.grid import Grid
+from learngn.geometry.grid import Grid
 from learngn.kernels import Taps
 from learngn.kernels.reference import block_index, difference
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from learngn.features.base import FeatureImage, OneByOne, Traits, working_image
-from learngn.image import Image
+from learngn.geometry.image import Image
 
 # HU below which no voxel of another modality lies: air in CT.
 _AIR = -500.0

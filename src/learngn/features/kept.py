@@ -15,8 +15,8 @@ from learngn._version import __version__
 from learngn.features.base import Feature, FeatureImage, OneByOne, Traits
 from learngn.features.combined import Combined
 from learngn.features.network import NetworkFeature
-from learngn.grid import Grid
-from learngn.image import Image
+from learngn.geometry.grid import Grid
+from learngn.geometry.image import Image
 
 
 class FeatureStore(Protocol):

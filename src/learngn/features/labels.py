@@ -8,10 +8,11 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from learngn import kernels, sampling
+from learngn import kernels
 from learngn.features.base import FeatureImage, OneByOne, Traits, channels_last
 from learngn.features.distance import common_labels, label_names
-from learngn.image import Image
+from learngn.geometry import sampling
+from learngn.geometry.image import Image
 from learngn.kernels import box_taps
 
 

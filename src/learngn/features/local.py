@@ -11,8 +11,8 @@ from torch import Tensor
 
 from learngn.features.base import FeatureImage, OneByOne, Traits, channels_last, working_image
 from learngn.features.filters import gaussian, gradient, outer, spread
-from learngn.grid import Grid
-from learngn.image import Image
+from learngn.geometry.grid import Grid
+from learngn.geometry.image import Image
 from learngn.kernels.reference import block_index
 
 

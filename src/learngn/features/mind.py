@@ -12,8 +12,8 @@ from torch import Tensor
 
 from learngn.features.base import FeatureImage, OneByOne, Traits, channels_last, working_image
 from learngn.features.labels import box_filter
-from learngn.grid import Grid
-from learngn.image import Image
+from learngn.geometry.grid import Grid
+from learngn.geometry.image import Image
 
 _LETTERS = ("RL", "AP", "SI")
 

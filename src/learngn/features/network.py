@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from learngn.errors import FeatureError
 from learngn.features.base import Feature, FeatureImage, Traits, channels_last
-from learngn.image import Image
+from learngn.geometry.image import Image
 
 
 class EncoderDecoder(nn.Module):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 
 from learngn.features.base import FeatureImage, OneByOne, channels_last
-from learngn.image import Image
+from learngn.geometry.image import Image
 
 
 @dataclass(frozen=True)

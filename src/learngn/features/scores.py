@@ -10,13 +10,13 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from learngn import sampling
 from learngn.errors import FeatureError
 from learngn.features.base import FeatureImage, OneByOne, Traits, channels_last
 from learngn.features.distance import signed_root_distances
 from learngn.features.filters import gaussian
-from learngn.grid import Grid
-from learngn.image import Image
+from learngn.geometry import sampling
+from learngn.geometry.grid import Grid
+from learngn.geometry.image import Image
 from learngn.io import Scores, find_scores, read_channels, read_scores
 
 

@@ -15,7 +15,7 @@ from learngn.features.base import Feature, FeatureImage, Traits
 from learngn.features.intensity import Intensity
 from learngn.features.network import NetworkFeature
 from learngn.features.scores import of_unit_size
-from learngn.image import Image
+from learngn.geometry.image import Image
 from learngn.io import read_module
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from learngn.errors import ImageError
-from learngn.image import Image
+from learngn.geometry.image import Image
 from learngn.interop.arrays import from_array
 from learngn.interop.monai import from_monai
 from learngn.interop.nibabel import from_nibabel

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from learngn.errors import HeaderWarning, ImageError, ShapeError
-from learngn.image import Image
+from learngn.geometry.image import Image
 from learngn.io.geometry import flat_affine, placed
 from learngn.io.source import label_values
 

@@ -9,12 +9,12 @@ import torch
 from torch import Tensor
 
 from learngn.errors import ImageError, TransformError
-from learngn.grid import Grid
-from learngn.image import Image
+from learngn.geometry.grid import Grid
+from learngn.geometry.image import Image
+from learngn.geometry.transform import Affine, Composite, DisplacementField, Transform
 from learngn.interop.arrays import from_array, library, one_channel
 from learngn.io.geometry import flat_affine, volume_affine
 from learngn.io.itk import lps
-from learngn.transform import Affine, Composite, DisplacementField, Transform
 
 
 def from_monai(image: Any, *, labels: bool = False) -> Image:

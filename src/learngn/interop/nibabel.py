@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from learngn.errors import HeaderWarning, ImageError
-from learngn.image import Image
+from learngn.geometry.image import Image
 from learngn.interop.arrays import from_array, library, one_channel
 from learngn.io.geometry import volume_affine
 from learngn.io.orientation import in_millimetres, length_of_unit, notes_of

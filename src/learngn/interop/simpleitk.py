@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from learngn.grid import Grid
-from learngn.image import Image
+from learngn.geometry.grid import Grid
+from learngn.geometry.image import Image
+from learngn.geometry.transform import DisplacementField, Transform
 from learngn.io import from_sitk, to_itk, to_sitk
-from learngn.transform import DisplacementField, Transform
 
 
 def from_simpleitk(image: Any, *, labels: bool = False) -> Image:

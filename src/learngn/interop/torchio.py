@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from learngn.errors import ImageError
-from learngn.image import Image
+from learngn.geometry.image import Image
 from learngn.interop.arrays import from_array, library, one_channel
 from learngn.io.geometry import volume_affine
 

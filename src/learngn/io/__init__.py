@@ -1,7 +1,7 @@
 """Reading and writing: every foreign convention ends here.
 
 ITK's world is LPS and its arrays are (k, j, i); Learn2Reg counts voxels and knows no world. Inside the program there is
-one convention, of :mod:`learngn.grid` and :mod:`learngn.transform`.
+one convention, of :mod:`learngn.geometry.grid` and :mod:`learngn.geometry.transform`.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from learngn.errors import ImageError, LearnGNError, OutputError
-from learngn.image import Image
+from learngn.geometry.image import Image
 from learngn.io.atomic import atomic_path
 from learngn.io.files import NIFTI_SUFFIXES, check_output, named, read_file, read_header, suffix_of, write_file
 from learngn.io.itk import put_on_grid

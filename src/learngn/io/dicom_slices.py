@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 
-from learngn.grid import FloatArray
+from learngn.geometry.grid import FloatArray
 from learngn.io.itk import ITK_FAILURES
 
 _INSTANCE, _POSITION, _ORIENTATION = "0008|0018", "0020|0032", "0020|0037"

@@ -8,7 +8,7 @@ from itertools import product
 import numpy as np
 
 from learngn.errors import GeometryError, ImageError
-from learngn.grid import FloatArray, Grid
+from learngn.geometry.grid import FloatArray, Grid
 
 # What may be a scan [mm]: from molecules to landscapes. Beyond that arithmetic ends.
 _FINEST, _COARSEST, _FARTHEST = 1e-7, 1e6, 1e9

@@ -10,8 +10,8 @@ import numpy as np
 import SimpleITK as sitk
 
 from learngn.errors import ImageError, LearnGNError
-from learngn.grid import Grid
-from learngn.image import Image
+from learngn.geometry.grid import Grid
+from learngn.geometry.image import Image
 from learngn.io.atomic import atomic_path
 from learngn.io.files import (
     NIFTI_SUFFIXES,

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import SimpleITK as sitk
 
-from learngn.grid import FloatArray, Grid
-from learngn.image import Image
+from learngn.geometry.grid import FloatArray, Grid
+from learngn.geometry.image import Image
 from learngn.io.source import Header, Source, values_to_write
 
 # What SimpleITK raises where ITK fails; UnicodeError where ITK quotes what it could not read.

@@ -12,11 +12,11 @@ import torch
 from numpy.typing import DTypeLike, NDArray
 
 from learngn.errors import LearnGNError, OutputError, TransformError
-from learngn.grid import FloatArray, Grid
+from learngn.geometry.grid import FloatArray, Grid
+from learngn.geometry.transform import Affine, Composite, DisplacementField, Transform, as_homogeneous
 from learngn.io.atomic import atomic_path
 from learngn.io.files import check_exists, check_name, named, suffix_of
 from learngn.io.itk import ITK_FAILURES, lps, place_of, put_on_grid, quietly, reason, source_of
-from learngn.transform import Affine, Composite, DisplacementField, Transform, as_homogeneous
 
 ITK_SUFFIXES = (".h5", ".hdf5", ".tfm", ".txt", ".mat")
 _HDF5 = (".h5", ".hdf5")

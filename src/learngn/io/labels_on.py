@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from learngn.errors import HeaderWarning, LabelError
-from learngn.grid import FloatArray, Grid, apply_affine
-from learngn.image import Image
+from learngn.geometry.grid import FloatArray, Grid, apply_affine
+from learngn.geometry.image import Image
 
 _ROUNDED = 0.1  # voxel: headers of one grid, rounded, differ by less
 _COINCIDE = 0.02  # voxel: what a shift by whole voxels may be off; it could be chance

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from learngn.errors import LandmarkError
-from learngn.grid import FloatArray, Grid
+from learngn.geometry.grid import FloatArray, Grid
 from learngn.io.atomic import write_text
 from learngn.io.files import check_exists
 from learngn.io.itk import lps

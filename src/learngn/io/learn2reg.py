@@ -13,12 +13,12 @@ import torch
 from numpy.typing import NDArray
 
 from learngn.errors import OutputError, TransformError
-from learngn.grid import Grid
+from learngn.geometry.grid import Grid
+from learngn.geometry.transform import Affine, Composite, DisplacementField, Transform
 from learngn.io.atomic import atomic_path
 from learngn.io.documents import read_archive
 from learngn.io.files import check_exists, read_file, suffix_of
 from learngn.io.nifti_writer import write_nifti
-from learngn.transform import Affine, Composite, DisplacementField, Transform
 
 _SUFFIXES = (".nii.gz", ".nii", ".npz")
 _NOTES = "Learn2Reg: voxels, index in moving minus index in fixed image"

@@ -10,10 +10,10 @@ import numpy as np
 import SimpleITK as sitk
 
 from learngn.errors import TransformError
-from learngn.grid import FloatArray, Grid
+from learngn.geometry.grid import FloatArray, Grid
+from learngn.geometry.transform import Affine
 from learngn.io.files import check_exists
 from learngn.io.itk_transforms import linear_from_itk
-from learngn.transform import Affine
 
 MatrixFormat = Literal["greedy", "fsl"]
 TextFormat = Literal["matrix", "elastix", "freesurfer", "minc", "afni"]

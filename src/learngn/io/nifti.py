@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from learngn.errors import LearnGNError
-from learngn.grid import FloatArray
+from learngn.geometry.grid import FloatArray
 from learngn.io.gzip_stream import DAMAGED, GZIP, open_binary
 from learngn.io.orientation import place_of_nifti
 from learngn.io.source import Header

@@ -13,7 +13,7 @@ import numpy as np
 from isal import igzip
 from numpy.typing import DTypeLike, NDArray
 
-from learngn.grid import Grid
+from learngn.geometry.grid import Grid
 from learngn.io.geometry import is_sheared, volume_affine
 from learngn.io.gzip_stream import BLOCK
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from learngn.errors import FeatureError, ImageError
-from learngn.grid import Grid
+from learngn.geometry.grid import Grid
 from learngn.io.documents import parse_json, read_archive
 
 _WORLD, _POSITIVE = ("RL", "AP", "SI"), "RAS"

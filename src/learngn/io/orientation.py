@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from learngn.errors import LearnGNError
-from learngn.grid import FloatArray
+from learngn.geometry.grid import FloatArray
 
 _FARTHEST = 1e9
 _MILLIMETRES = {1: 1000.0, 2: 1.0, 3: 1e-3}  # NIfTI's units of length: metres, millimetres, micrometres

@@ -13,7 +13,7 @@ from typing import Any, Literal
 import numpy as np
 
 from learngn.errors import LandmarkError
-from learngn.grid import FloatArray
+from learngn.geometry.grid import FloatArray
 from learngn.io.documents import parse_json
 
 Space = Literal["voxel", "lps", "ras"]

@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from learngn.errors import FeatureError, ImageError, LearnGNError
-from learngn.grid import Grid
-from learngn.image import Image
+from learngn.geometry.grid import Grid
+from learngn.geometry.image import Image
 from learngn.io.files import IMAGE_SUFFIXES, named, read_file, read_header, suffix_of
 from learngn.io.images import read_image
 from learngn.io.nnunet import read_nnunet

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from learngn.errors import ImageError, LearnGNError, OutputError
-from learngn.image import Image
+from learngn.geometry.image import Image
 from learngn.io import nifti, nifti_values
 from learngn.io.atomic import atomic_path
 from learngn.io.files import NIFTI_SUFFIXES, check_exists, check_output, named, read_file, read_header

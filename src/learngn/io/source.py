@@ -12,8 +12,8 @@ import torch
 from numpy.typing import NDArray
 
 from learngn.errors import HeaderWarning, ImageError, LabelError, ShapeError
-from learngn.grid import FloatArray, Grid
-from learngn.image import Image
+from learngn.geometry.grid import FloatArray, Grid
+from learngn.geometry.image import Image
 from learngn.io.geometry import flat_affine, placed
 
 AnyArray = NDArray[Any]

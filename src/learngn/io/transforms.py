@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from learngn.errors import LearnGNError, OutputError, TransformError
-from learngn.grid import Grid
+from learngn.geometry.grid import Grid
+from learngn.geometry.transform import DisplacementField, Transform
 from learngn.io.atomic import atomic_path
 from learngn.io.files import NIFTI_SUFFIXES, check_output, named, read_file, suffix_of, write_file
 from learngn.io.geometry import is_sheared
@@ -25,7 +26,6 @@ from learngn.io.matrices import read_text_transform, text_format
 from learngn.io.nifti import RAS_VECTOR, VECTOR
 from learngn.io.nifti_writer import LARGEST, write_nifti
 from learngn.io.source import Source
-from learngn.transform import DisplacementField, Transform
 
 FIELD_SUFFIXES = (".nii.gz", ".nii", ".mha", ".mhd", ".nrrd")
 _SUFFIXES = (*FIELD_SUFFIXES, *ITK_SUFFIXES, ".npz")

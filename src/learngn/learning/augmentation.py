@@ -8,14 +8,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from learngn import sampling
 from learngn.features import FeatureImage
 from learngn.features.base import channels_last
-from learngn.grid import FloatArray, Grid
-from learngn.gridmap import GridMap
+from learngn.geometry import sampling
+from learngn.geometry.grid import FloatArray, Grid
+from learngn.geometry.grid_map import GridMap
+from learngn.geometry.transform import Affine, DisplacementField, invert
 from learngn.learning.config import AugmentationConfig
 from learngn.learning.data import Example, Side
-from learngn.transform import Affine, DisplacementField, invert
 
 
 def random_map(grid: Grid, config: AugmentationConfig, random: np.random.Generator) -> GridMap:

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from learngn.errors import TrainingError
 from learngn.features import Feature, FeatureImage, OrganDistance
-from learngn.grid import FloatArray, Grid
-from learngn.image import Image, check_scan
+from learngn.geometry.grid import FloatArray, Grid
+from learngn.geometry.image import Image, check_scan
 from learngn.io import Subject, read_image, read_landmarks
 from learngn.model import pooled_shape
 

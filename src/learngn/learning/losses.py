@@ -7,8 +7,8 @@ import torch
 from monai.losses.dice import DiceLoss
 from torch import Tensor
 
-from learngn import sampling
-from learngn.grid import FloatArray, Grid
+from learngn.geometry import sampling
+from learngn.geometry.grid import FloatArray, Grid
 from learngn.learning.config import LossConfig
 from learngn.learning.data import Batch
 from learngn.regularise import Diffusion, apply_regulariser

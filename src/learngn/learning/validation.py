@@ -8,14 +8,14 @@ from dataclasses import asdict, dataclass
 import numpy as np
 import torch
 
-from learngn import sampling
 from learngn.evaluation.quick import quick_scores
 from learngn.features import FeatureImage
-from learngn.grid import FloatArray
+from learngn.geometry import sampling
+from learngn.geometry.grid import FloatArray
+from learngn.geometry.transform import DisplacementField
 from learngn.learning.data import Example, share_channels
 from learngn.model import Model
 from learngn.settings import Settings
-from learngn.transform import DisplacementField
 
 
 @dataclass(frozen=True)

@@ -10,10 +10,10 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from learngn import sampling
 from learngn.errors import ModelError
 from learngn.features import ChannelProfiles, EncoderDecoder, Feature, NetworkFeature, parse_features
-from learngn.image import Image
+from learngn.geometry import sampling
+from learngn.geometry.image import Image
 from learngn.linearise import Analytic, LearnedLinearisation, Lineariser, PublishedLinearisation
 from learngn.model.config import ModelConfig, NetworkConfig
 from learngn.model.voxelmorph import VoxelMorphRegistration

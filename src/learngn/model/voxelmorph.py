@@ -10,10 +10,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from learngn import sampling
 from learngn.errors import ModelError, require_packages
 from learngn.features import FeatureImage
-from learngn.grid import FloatArray, Grid
+from learngn.geometry import sampling
+from learngn.geometry.grid import FloatArray, Grid
 from learngn.optimise import Iteration, LandmarkPairs, Optimised, StopReason, refuse_landmarks
 from learngn.settings import Level
 

@@ -8,10 +8,11 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
-from learngn import kernels, sampling
+from learngn import kernels
 from learngn.errors import SettingsError
 from learngn.features import FeatureImage
-from learngn.grid import FloatArray
+from learngn.geometry import sampling
+from learngn.geometry.grid import FloatArray
 from learngn.optimise.gauss_newton import Optimised
 from learngn.optimise.history import Iteration, StopReason
 from learngn.optimise.landmarks import LandmarkPairs, refuse_landmarks

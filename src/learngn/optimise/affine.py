@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from learngn.features import FeatureImage
-from learngn.grid import FloatArray, Grid
+from learngn.geometry.grid import FloatArray, Grid
 from learngn.optimise.families import AFFINE, RIGID, Family
 from learngn.optimise.levels import on_grids
 from learngn.optimise.linear_problem import LinearLimits, LinearProblem

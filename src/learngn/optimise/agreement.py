@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from learngn.grid import FloatArray
+from learngn.geometry.grid import FloatArray
 
 # Of the variance of the whole images: where both are flat they agree, which says nothing.
 _FLAT = 0.1

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import torch
 
-from learngn.image import Image
+from learngn.geometry.image import Image
 from learngn.linearise import GemanMcClure, Huber, RobustLoss
 from learngn.optimise.adam import AdamDisplacement
 from learngn.optimise.gauss_newton import GaussNewton

@@ -11,10 +11,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from learngn import sampling
 from learngn.errors import SettingsError, ShapeError
 from learngn.features import FeatureImage
-from learngn.grid import FloatArray, Grid
+from learngn.geometry import sampling
+from learngn.geometry.grid import FloatArray, Grid
 from learngn.optimise.matching import CellCosts, sampled, window
 
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from learngn.errors import GeometryError
-from learngn.grid import FloatArray, Grid, index_range
-from learngn.image import Image
+from learngn.geometry.grid import FloatArray, Grid, index_range
+from learngn.geometry.image import Image
 from learngn.memory import SIMILAR, linear_spacing
 
 _DISTINCT = 4  # from this ratio of the longest sides on, the smaller scan has to span

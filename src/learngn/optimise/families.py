@@ -8,7 +8,7 @@ from itertools import combinations, product
 
 import numpy as np
 
-from learngn.grid import FloatArray, Grid
+from learngn.geometry.grid import FloatArray, Grid
 
 _STEP = 0.1  # of the longest side: what a translation's parameter of one means
 

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from learngn import sampling
-from learngn.grid import Grid
+from learngn.geometry import sampling
+from learngn.geometry.grid import Grid
+from learngn.geometry.transform import DisplacementField, invert
 from learngn.optimise.gauss_newton import Optimised
 from learngn.optimise.unfold import inverse_error, unfolded
-from learngn.transform import DisplacementField, invert
 
 
 @dataclass(frozen=True, eq=False)

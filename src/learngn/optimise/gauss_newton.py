@@ -10,10 +10,11 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from learngn import sampling
 from learngn.errors import SettingsError
 from learngn.features import FeatureImage
-from learngn.grid import FloatArray, Grid
+from learngn.geometry import sampling
+from learngn.geometry.grid import FloatArray, Grid
+from learngn.geometry.transform import DisplacementField, invert
 from learngn.linearise import Analytic, Lineariser, Robust, RobustLoss
 from learngn.optimise.descent import Descent
 from learngn.optimise.energy import Energy
@@ -25,7 +26,6 @@ from learngn.optimise.update import Compositional, Update
 from learngn.regularise import Diffusion, Regulariser
 from learngn.settings import Level
 from learngn.solve import NormalSolver
-from learngn.transform import DisplacementField, invert
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from learngn import sampling
 from learngn.errors import LandmarkError
-from learngn.grid import FloatArray, Grid, apply_affine
+from learngn.geometry import sampling
+from learngn.geometry.grid import FloatArray, Grid, apply_affine
 from learngn.kernels.reference import block_index
 from learngn.linearise import NormalEquations
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 import torch.nn.functional as F
 from torch import Tensor
 
-from learngn import sampling
 from learngn.features import FeatureImage
-from learngn.grid import FloatArray, Grid
+from learngn.geometry import sampling
+from learngn.geometry.grid import FloatArray, Grid
 from learngn.settings import Level
 
 

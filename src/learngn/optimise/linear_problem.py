@@ -10,10 +10,10 @@ import scipy  # its parts are imported when they are used
 import torch
 from torch import Tensor
 
-from learngn import sampling
 from learngn.features import FeatureImage
 from learngn.features.base import channels_last
-from learngn.grid import FloatArray
+from learngn.geometry import sampling
+from learngn.geometry.grid import FloatArray
 from learngn.kernels.reference import block_index
 from learngn.linearise import Analytic, NormalEquations
 from learngn.optimise.agreement import overlap_of, spread_of

@@ -11,9 +11,10 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from learngn import kernels, sampling
+from learngn import kernels
 from learngn.features import FeatureImage
-from learngn.grid import FloatArray, Grid
+from learngn.geometry import sampling
+from learngn.geometry.grid import FloatArray, Grid
 from learngn.kernels.reference import block_index
 from learngn.regularise import Diffusion
 from learngn.solve import NormalSolver

@@ -11,9 +11,9 @@ import scipy  # its parts are imported when they are used
 import torch
 from numpy.typing import NDArray
 
-from learngn import sampling
 from learngn.features import FeatureImage
-from learngn.grid import FloatArray, Grid, index_range
+from learngn.geometry import sampling
+from learngn.geometry.grid import FloatArray, Grid, index_range
 from learngn.memory import SIMILAR
 from learngn.optimise.agreement import Overlap, spread_of
 

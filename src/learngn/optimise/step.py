@@ -8,7 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from learngn import kernels, sampling
+from learngn import kernels
+from learngn.geometry import sampling
 from learngn.optimise.update import Update
 
 _ATTEMPTS = 6  # a step is halved five times at most

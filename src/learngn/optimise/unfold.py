@@ -7,7 +7,7 @@ import itertools
 import torch
 from torch import Tensor
 
-from learngn import sampling
+from learngn.geometry import sampling
 from learngn.kernels.reference import squared_length
 from learngn.optimise.step import surroundings
 

@@ -8,7 +8,8 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from learngn import kernels, sampling
+from learngn import kernels
+from learngn.geometry import sampling
 
 
 class Update(Protocol):

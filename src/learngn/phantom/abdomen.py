@@ -9,8 +9,8 @@ import numpy as np
 from scipy import ndimage
 
 from learngn.errors import SettingsError
-from learngn.grid import Grid
-from learngn.image import Image
+from learngn.geometry.grid import Grid
+from learngn.geometry.image import Image
 from learngn.phantom.canvas import Canvas
 from learngn.phantom.painting import AIR, paint
 from learngn.phantom.variation import Subject

@@ -8,10 +8,10 @@ import numpy as np
 import scipy  # its parts are imported when they are used
 import torch
 
-from learngn import sampling
 from learngn.features import Feature, Intensity
-from learngn.grid import FloatArray
-from learngn.image import Image
+from learngn.geometry import sampling
+from learngn.geometry.grid import FloatArray
+from learngn.geometry.image import Image
 from learngn.optimise import AffineGaussNewton, AffineResult, translation_starts
 
 _COARSE = 1 / 12  # of the fixed scan's longest side: the voxels on which the scans are aligned

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 from learngn.features import FeatureImage
 from learngn.features.base import working_image
-from learngn.image import Image
-from learngn.transform import Affine
+from learngn.geometry.image import Image
+from learngn.geometry.transform import Affine
 
 
 def masked(features: FeatureImage, mask: Image | None) -> FeatureImage:

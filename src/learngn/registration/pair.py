@@ -10,8 +10,8 @@ import numpy as np
 import torch
 
 from learngn.errors import ImageError, LabelError, LandmarkError
-from learngn.grid import FloatArray, Grid
-from learngn.image import Image
+from learngn.geometry.grid import FloatArray, Grid
+from learngn.geometry.image import Image
 from learngn.interop import ImageLike, as_image
 from learngn.io import Pair, Subject, labels_on, read_grid, read_image, read_landmarks
 from learngn.optimise import LandmarkPairs

@@ -10,12 +10,12 @@ import numpy as np
 import scipy  # its parts are imported when they are used
 import torch
 
-from learngn import sampling
 from learngn.errors import GeometryError
 from learngn.features import Feature, FeatureImage, Mind
 from learngn.features.base import working_image
-from learngn.grid import FloatArray, Grid, index_range
-from learngn.image import Image
+from learngn.geometry import sampling
+from learngn.geometry.grid import FloatArray, Grid, index_range
+from learngn.geometry.image import Image
 from learngn.memory import SIMILAR, linear_spacing
 from learngn.optimise import AffineGaussNewton, Family, PoseSearch, centre_of_mass, translation_starts
 from learngn.optimise.extents import Surroundings, check_extents, ratio

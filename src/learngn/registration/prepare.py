@@ -11,6 +11,7 @@ import torch
 from learngn.clock import Clock
 from learngn.errors import GeometryError
 from learngn.features import FeatureImage, FeatureStore, kept
+from learngn.geometry.transform import Affine, Composite, DisplacementField
 from learngn.model import Model
 from learngn.optimise import FAMILIES, DiscreteStart, Iteration, at_full_resolution, build
 from learngn.registration.contrast import comparable
@@ -19,7 +20,6 @@ from learngn.registration.prealign import Prealigned, prealign
 from learngn.registration.resolve import Resolved
 from learngn.registration.result import Registration
 from learngn.settings import Settings
-from learngn.transform import Affine, Composite, DisplacementField
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import torch
 
-from learngn.image import Image
+from learngn.geometry.image import Image
 from learngn.settings import PRESETS, Preset
 
 _AIR = -300.0  # [HU]: no scanner but CT writes such values for air

@@ -10,7 +10,7 @@ import torch
 
 from learngn.errors import LabelError, ModelError, SettingsError
 from learngn.features import Combined, Feature, parse_features
-from learngn.image import Image, check_scan
+from learngn.geometry.image import Image, check_scan
 from learngn.memory import affordable, readable
 from learngn.model import Model
 from learngn.registration.pair import RegistrationPair, Side, check_labels

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from learngn.image import Image
+from learngn.geometry.image import Image
+from learngn.geometry.transform import Affine, Composite, DisplacementField
 from learngn.optimise import Iteration, StopReason
 from learngn.registration.pair import RegistrationPair
 from learngn.registration.resolve import Resolved
 from learngn.settings import Settings
-from learngn.transform import Affine, Composite, DisplacementField
 
 
 @dataclass(frozen=True, eq=False)

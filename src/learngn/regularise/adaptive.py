@@ -10,10 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from learngn import sampling
 from learngn.errors import ImageError, SettingsError
-from learngn.grid import FloatArray, Grid
-from learngn.image import Image
+from learngn.geometry import sampling
+from learngn.geometry.grid import FloatArray, Grid
+from learngn.geometry.image import Image
 from learngn.regularise.diffusion import Diffusion
 from learngn.regularise.faces import between, pool_faces
 from learngn.regularise.stiffness import Stiffness

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from learngn.errors import SettingsError
-from learngn.grid import Grid
+from learngn.geometry.grid import Grid
 from learngn.regularise.stiffness import Stiffness
 
 

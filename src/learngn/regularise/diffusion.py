@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from learngn.grid import Grid
+from learngn.geometry.grid import Grid
 from learngn.regularise.stiffness import Stiffness
 
 

@@ -9,7 +9,7 @@ from typing import Protocol
 from torch import Tensor
 
 from learngn import kernels
-from learngn.grid import Grid
+from learngn.geometry.grid import Grid
 from learngn.kernels.reference import stencil_diagonal
 from learngn.regularise.faces import pool_faces
 

@@ -10,12 +10,12 @@ from typing import Any, TypeVar
 
 from learngn.errors import DatasetError, FeatureError, LearnGNError
 from learngn.features import parse_features
-from learngn.grid import Grid
-from learngn.image import Image
+from learngn.geometry.grid import Grid
+from learngn.geometry.image import Image
+from learngn.geometry.transform import DisplacementField, Transform
 from learngn.io import read_image, read_transform
 from learngn.registration import Registration
 from learngn.results import sha256
-from learngn.transform import DisplacementField, Transform
 
 _T = TypeVar("_T")
 

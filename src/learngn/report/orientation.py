@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from learngn.grid import Grid
+from learngn.geometry.grid import Grid
 
 # Slowest to fastest axis of a volume on the page: down the body, to the back, to the patient's left. Every view is then
 # the radiologist's, the patient's right on the left, without another flip.

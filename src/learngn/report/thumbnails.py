@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from learngn.grid import Grid
-from learngn.image import Image
+from learngn.geometry.grid import Grid
+from learngn.geometry.image import Image
 from learngn.io import Pair, read_image, read_learn2reg
 from learngn.report import volumes
 from learngn.report.material import Material, reads_label_maps

@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from learngn.grid import Grid
-from learngn.image import Image
+from learngn.geometry.grid import Grid
+from learngn.geometry.image import Image
+from learngn.geometry.transform import Affine, Transform
 from learngn.report import palette, volumes
 from learngn.report.material import Material
 from learngn.report.orientation import VIEWS, Orientation, View
 from learngn.report.volumes import Part
-from learngn.transform import Affine, Transform
 
 BUDGET = 7_000_000  # bytes; base64 makes 9.3 MB of them
 

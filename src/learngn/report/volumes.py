@@ -13,8 +13,8 @@ from isal import igzip
 from numpy.typing import NDArray
 from PIL import Image as Picture
 
-from learngn import sampling
-from learngn.grid import Grid
+from learngn.geometry import sampling
+from learngn.geometry.grid import Grid
 
 Volume = NDArray[Any]
 

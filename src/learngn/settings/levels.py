@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from learngn.grid import Grid
+from learngn.geometry.grid import Grid
 from learngn.settings.settings import Settings
 
 

@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 import torch
 
 from learngn.features import Feature, FeatureImage
-from learngn.grid import Grid
-from learngn.image import Image
+from learngn.geometry.grid import Grid
+from learngn.geometry.image import Image
 from learngn.testing.images import label_map, orientation_undone, reoriented, smooth_scan
 from learngn.testing.require import require, require_close, require_finite
 

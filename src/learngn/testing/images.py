@@ -9,8 +9,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from learngn.grid import Grid
-from learngn.image import Image
+from learngn.geometry.grid import Grid
+from learngn.geometry.image import Image
 
 
 def smooth_scan(

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from learngn import sampling
-from learngn.grid import Grid
+from learngn.geometry import sampling
+from learngn.geometry.grid import Grid
 from learngn.regularise import Regulariser, apply_regulariser
 from learngn.solve import NormalSolver, SolveStatus
 from learngn.testing.require import require, require_close

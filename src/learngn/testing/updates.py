@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from learngn import sampling
-from learngn.grid import Grid
+from learngn.geometry import sampling
+from learngn.geometry.grid import Grid
 from learngn.optimise import Update
 from learngn.regularise import Diffusion, apply_regulariser
 from learngn.testing.require import require, require_close, require_finite

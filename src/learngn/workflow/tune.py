@@ -11,11 +11,11 @@ import numpy as np
 
 from learngn.errors import DatasetError
 from learngn.evaluation.quick import quick_scores
+from learngn.geometry.transform import Transform
 from learngn.io import Dataset, Pair
 from learngn.registration import Prepared, Request, prepare, read_pair, resolve
 from learngn.registration.pair import RegistrationPair
 from learngn.settings import Settings
-from learngn.transform import Transform
 
 _GAIN = 5e-4  # of the objective, below which a change is noise
 _GAIN_OF_A_DOUBLING = 3e-3  # what twice the work must bring

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from learngn import sampling
+from learngn.geometry import sampling
 
 _ORDER = 3
 _MODE = "mirror"  # about the centres of the outermost voxels, as ITK has it

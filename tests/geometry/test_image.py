@@ -6,7 +6,7 @@ import torch
 
 from learngn import Grid, Image
 from learngn.errors import ImageError, ShapeError
-from learngn.image import check_scan
+from learngn.geometry.image import check_scan
 
 GRID = Grid.from_spacing((4, 5, 6), (1.0, 2.0, 3.0))
 

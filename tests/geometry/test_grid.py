@@ -6,7 +6,7 @@ import SimpleITK as sitk
 
 from learngn import Grid
 from learngn.errors import GeometryError
-from learngn.grid import bounding_box
+from learngn.geometry.grid import bounding_box
 
 
 def rotation(ndim: int) -> np.ndarray:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from learngn.image import Image
+from learngn.geometry.image import Image
 
 _NO_CT = -300.0  # [HU]: no scanner but CT writes lower values for air
 _AIR = (-1100.0, -900.0)  # [HU]: air with its noise, without what pads the field of view (-2000, -3024)

@@ -9,8 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from learngn.benchmark.figure import draw_curves
-from learngn.benchmark.methods import Method, budgets, paper_methods, truncated
 from learngn.cohort import run_cohort
 from learngn.errors import DatasetError
 from learngn.evaluation import bootstrap_mean, compare
@@ -18,6 +16,8 @@ from learngn.evaluation.scores import json_number
 from learngn.io import Dataset, Pair, check_writable, write_json, write_text
 from learngn.learning import TrainingEvents, train
 from learngn.model import Model
+from learngn.paper.figure import draw_curves
+from learngn.paper.methods import Method, budgets, paper_methods, truncated
 from learngn.registration import Request
 from learngn.settings import Settings
 

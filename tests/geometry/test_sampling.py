@@ -6,7 +6,8 @@ import SimpleITK as sitk
 import torch
 from scipy.ndimage import map_coordinates
 
-from learngn import Grid, sampling
+from learngn import Grid
+from learngn.geometry import sampling
 
 CASES = {
     "2D float32": ((17, 12), torch.float32),

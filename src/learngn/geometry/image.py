@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from learngn.errors import ImageError, ShapeError
-from learngn.grid import Grid
+from learngn.geometry.grid import Grid
 
 
 @dataclass(frozen=True, eq=False)

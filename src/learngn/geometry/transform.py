@@ -16,11 +16,11 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from learngn import sampling
 from learngn.errors import TransformError
-from learngn.grid import FloatArray, Grid, apply_affine
-from learngn.gridmap import GridMap, Interpolation
-from learngn.image import Image
+from learngn.geometry import sampling
+from learngn.geometry.grid import FloatArray, Grid, apply_affine
+from learngn.geometry.grid_map import GridMap, Interpolation
+from learngn.geometry.image import Image
 
 _NO_INVERSE = 0.5  # mean error [voxel] from which on an inverse is none
 

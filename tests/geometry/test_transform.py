@@ -9,7 +9,7 @@ import torch
 
 from learngn import Affine, Composite, DisplacementField, Grid, Image
 from learngn.errors import TransformError
-from learngn.transform import Transform, as_homogeneous, invert
+from learngn.geometry.transform import Transform, as_homogeneous, invert
 
 LPS = np.array([-1.0, -1.0, 1.0])
 CHAINS = ["affine", "field", "field affine", "affine field", "affine field affine field"]

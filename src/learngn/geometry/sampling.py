@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from learngn import kernels
-from learngn.grid import Grid
+from learngn.geometry.grid import Grid
 from learngn.kernels.taps import area_taps, linear_taps
 
 
@@ -38,7 +38,7 @@ def warp(
     field : Tensor, shape (N, D, *S) [voxel of the output grid], optional
         Displacement; zero when None.
     matrix : array, shape (D+1, D+1)
-        From the output grid's index to the image's (:meth:`learngn.grid.Grid.index_map`).
+        From the output grid's index to the image's (:meth:`learngn.geometry.grid.Grid.index_map`).
     shape : sequence of int
         Output shape `S`.
     outside : float, optional

@@ -9,11 +9,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from learngn import bspline, kernels, sampling
-from learngn.background import background_of
+from learngn import kernels
 from learngn.errors import LabelError, SettingsError
-from learngn.grid import FloatArray, Grid
-from learngn.image import Image
+from learngn.geometry import bspline, sampling
+from learngn.geometry.background import background_of
+from learngn.geometry.grid import FloatArray, Grid
+from learngn.geometry.image import Image
 
 Interpolation = Literal["linear", "nearest", "bspline"]
 INTERPOLATIONS: tuple[str, ...] = get_args(Interpolation)
@@ -56,8 +57,9 @@ class GridMap:
             ``"bspline"`` is cubic, on the CPU. By default linear; for label maps nearest, which is the only one that
             they allow.
         background : float or "border", optional
-            Value outside the image. By default the image's own background (:func:`learngn.background.background_of`): 0
-            for label maps, air for CT. ``"border"`` repeats the outermost voxels (linear interpolation only).
+            Value outside the image. By default the image's own background
+            (:func:`learngn.geometry.background.background_of`): 0 for label maps, air for CT. ``"border"`` repeats the
+            outermost voxels (linear interpolation only).
 
         Returns
         -------

@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from learngn import Affine, Grid, Image
-from learngn.background import background_of
 from learngn.errors import LabelError, SettingsError
+from learngn.geometry.background import background_of
 
 GRID = Grid.from_spacing((24, 22, 20), 2.0)
 

@@ -4,10 +4,10 @@ import json
 
 import pytest
 
-from learngn.benchmark import PaperEvents, run_paper
-from learngn.benchmark.methods import budgets, paper_methods, truncated
 from learngn.errors import DatasetError
 from learngn.io import read_dataset
+from learngn.paper import PaperEvents, run_paper
+from learngn.paper.methods import budgets, paper_methods, truncated
 from learngn.settings import Settings
 
 

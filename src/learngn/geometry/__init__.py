@@ -1,0 +1,1 @@
+"""Grids, images, sampling and transforms: all coordinate arithmetic and all interpolation."""

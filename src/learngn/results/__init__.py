@@ -1,0 +1,16 @@
+"""Results of a registration on the disk."""
+
+from learngn.results.files import sha256, write_files
+from learngn.results.folder import RESULT_FILES, check_inputs_kept, result_folder
+from learngn.results.metrics import outcome, warnings_of, write_metrics
+
+__all__ = [
+    "RESULT_FILES",
+    "check_inputs_kept",
+    "outcome",
+    "result_folder",
+    "sha256",
+    "warnings_of",
+    "write_files",
+    "write_metrics",
+]

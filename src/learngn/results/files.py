@@ -1,0 +1,54 @@
+"""Images and transforms of a result as files."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+from learngn.clock import Clock
+from learngn.geometry.image import Image
+from learngn.io import write_image, write_transform
+from learngn.registration import Registration
+
+
+def write_files(registration: Registration, directory: Path, moving_labels: Image | None = None) -> dict[str, float]:
+    """Write images and transforms of a result.
+
+    Parameters
+    ----------
+    registration : Registration
+    directory : Path
+    moving_labels : Image, optional
+        Label map of the moving scan, to be warped.
+
+    Returns
+    -------
+    dict
+        Seconds of every stage, ``write`` and ``total`` included.
+    """
+    clock = Clock(dict(registration.seconds))
+    grid, warped_labels = registration.fixed.grid, None
+    if moving_labels is not None:
+        with clock.stage("warp"):
+            warped_labels = registration.transform.warp(moving_labels, grid)
+    with clock.stage("write"):
+        if warped_labels is not None:
+            write_image(warped_labels, directory / "warped_labels.nii.gz")
+        write_image(registration.warped, directory / "warped.nii.gz")
+        write_transform(registration.transform, directory / "displacement.nii.gz", reference=grid)
+        if registration.inverse is not None:
+            write_transform(
+                registration.inverse, directory / "inverse_displacement.nii.gz", reference=registration.moving.grid
+            )
+        if registration.settings.aligns:
+            write_transform(registration.affine, directory / "affine.tfm")
+    return clock.seconds | {"total": sum(clock.seconds.values())}
+
+
+def sha256(path: Path) -> str:
+    """SHA-256 of a file, or of the files of a folder in the order of their names."""
+    digest = hashlib.sha256()
+    for file in sorted(path.iterdir()) if path.is_dir() else [path]:
+        if file.is_file():
+            digest.update(file.read_bytes())
+    return digest.hexdigest()

@@ -1,0 +1,120 @@
+"""``metrics.json``: settings, inputs, scores, times and warnings of a registration."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+from learngn._version import __version__
+from learngn.evaluation import PairScores
+from learngn.evaluation.scores import json_number
+from learngn.io import write_json
+from learngn.memory import peak_bytes, readable
+from learngn.optimise import Iteration, StopReason
+from learngn.registration import Registration
+from learngn.results.files import sha256
+
+_MANY_FOLDS = 1.0  # [%] beyond which a field is not to be trusted
+_LITTLE_OVERLAP = 0.25  # fraction of the fixed image
+
+
+def write_metrics(
+    registration: Registration,
+    scores: PairScores,
+    directory: Path,
+    *,
+    inputs: Mapping[str, Path],
+    seconds: Mapping[str, float],
+    command: str,
+    label_names: Mapping[int, str] | None = None,
+) -> dict[str, Any]:
+    """Write ``metrics.json``; see docs/formats.md for its keys.
+
+    Parameters
+    ----------
+    registration : Registration
+    scores : PairScores
+    directory : Path
+    inputs : dict
+        Files read, by role: ``fixed``, ``moving``, ``fixed_labels``, ...
+    seconds : dict
+        As :func:`write_files` returns them.
+    command : str
+        The command line, to repeat the run.
+    label_names : dict, optional
+
+    Returns
+    -------
+    dict
+        What was written.
+    """
+    resolved = registration.resolved
+    metrics: dict[str, Any] = {
+        "version": __version__,
+        "command": command,
+        "inputs": {role: {"path": str(path.resolve()), "sha256": sha256(path)} for role, path in inputs.items()},
+        "settings": registration.settings.as_dict(),
+        **({} if resolved.recognised is None else {"preset": resolved.recognised.to_json()}),
+        "ndim": registration.fixed.grid.ndim,
+        **_scores_json(scores),
+        "label_names": {str(label): name for label, name in (label_names or {}).items()},
+        "seconds": dict(seconds),
+        "peak_memory_mb": peak_bytes() / 2**20,
+        **outcome(registration),
+        **({} if registration.inverse_error is None else {"inverse_error": registration.inverse_error}),
+        "history": [_iteration_json(step) for step in registration.history],
+        "warnings": [*_levels_left_out(registration), *warnings_of(registration, scores)],
+    }
+    write_json(metrics, directory / "metrics.json")
+    return metrics
+
+
+def outcome(registration: Registration) -> dict[str, str]:
+    """How a registration started and ended, for JSON."""
+    stop = registration.stop
+    return {"affine_start": registration.affine_start, "stop": stop.value, "stop_reason": stop.name.lower()}
+
+
+def _levels_left_out(registration: Registration) -> list[str]:
+    resolved = registration.resolved
+    if not resolved.left_out:
+        return []
+    levels = ", ".join(f"1/{stride:g}" for stride in resolved.left_out)
+    budget, finest = readable(resolved.settings.memory or 0), f"1/{resolved.settings.strides[-1]:g}"
+    return [f"To keep to {budget} of memory the levels {levels} were left out: the finest is {finest}."]
+
+
+def warnings_of(registration: Registration, scores: PairScores) -> list[str]:
+    """What a user should look at before trusting a registration; empty if there is nothing."""
+    found = []
+    if registration.stop is StopReason.SOLVER:
+        found.append("The linear solver broke down on the finest level: the result is that of the step before.")
+    overlap = registration.fixed.grid.overlap(registration.moving.grid, registration.affine.matrix)
+    if overlap < _LITTLE_OVERLAP:
+        found.append(f"The moving scan covers only {overlap:.0%} of the fixed one: check the affine stage.")
+    if scores.folds_percent > _MANY_FOLDS:
+        found.append(f"{scores.folds_percent:.1f} % of the voxels fold: raise the last λ.")
+    if scores.dice_mean < scores.dice_mean_before:
+        found.append(
+            f"The mean Dice fell from {scores.dice_mean_before:.3f} to {scores.dice_mean:.3f}: look at the pictures."
+        )
+    return found
+
+
+def _scores_json(scores: PairScores) -> dict[str, Any]:
+    """Scores without those that the pair does not have: no labels, no Dice."""
+    record = scores.to_json()
+    known = {"folds_percent", "std_log_jacobian", "sdlogj"}
+    if scores.dice:
+        known |= {"dice", "dice_before", "hd95", "dice_mean", "dice_mean_before", "hd95_mean"}
+    if record["tre"] is not None:
+        known |= {"tre", "tre_before"}
+    return {key: value for key, value in record.items() if key in known}
+
+
+def _iteration_json(step: Iteration) -> dict[str, Any]:
+    record = {key: value.name.lower() if isinstance(value, Enum) else value for key, value in asdict(step).items()}
+    return {key: json_number(value) if isinstance(value, float) else value for key, value in record.items()}
