@@ -137,12 +137,12 @@ def _nifti(raw: bytes, data: Path, version: int, name: str, error: type[LearnGNE
     dtype, components = _type(header, name, error)
     intent = int(fields["intent_code"]) if version else 0
     shape = dims
+    if intent in _VECTORS and (components > 1 or dtype.kind == "c"):
+        raise error(
+            name, f"vectors whose components are of type {int(fields['datatype'])}, which we cannot read",
+            "vectors of numbers", "fetch the file again",
+        )  # fmt: skip
     if intent in _VECTORS and len(dims) >= 5 and dims[4] > 1:
-        if components > 1 or dtype.kind == "c":
-            raise error(
-                name, f"vectors whose components are of type {int(fields['datatype'])}, which we cannot read",
-                "vectors of numbers", "fetch the file again",
-            )  # fmt: skip
         components, shape = dims[4], _without_components(dims)
     elif components > 1:
         dims = (components, *dims)

@@ -145,7 +145,7 @@ def image_of(values: AnyArray, header: Header, labels: bool, what: str = "image"
 
 
 def values_to_write(image: Image) -> AnyArray:
-    """Values of an image as files hold them, shape S: integers for label maps, the stored type or float32 for scans.
+    """Values of an image as files hold them, shape S: label maps as integers, scans as `Image.stored` or float32.
 
     Raises
     ------
