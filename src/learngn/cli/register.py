@@ -21,8 +21,9 @@ from learngn.cli.options import (
     limit_threads,
     with_options,
 )
+from learngn.cli.resampling import BackgroundOption, InterpolationOption, name_of
 from learngn.cli.startup import importing
-from learngn.errors import SettingsError
+from learngn.errors import SettingsError, header_warnings
 
 if TYPE_CHECKING:
     from learngn.io import Subject
@@ -52,6 +53,8 @@ def register(
     moving_keypoints: Annotated[Path | None, typer.Option(help="The same points in MOVING (CSV).")] = None,
     keypoint_weight: Annotated[float, typer.Option(help="Weight of their mean squared distance [1/mm²].")] = 1.0,
     keypoint_scale: KeypointScale = INFINITE,
+    interpolation: InterpolationOption = None,
+    background: BackgroundOption = None,
     threads: Threads = None,
     report: Annotated[bool, typer.Option("--report/--no-report", help="Write report.html.")] = True,
     json: console.Json = False,
@@ -59,9 +62,10 @@ def register(
 ) -> None:
     """Register one pair: align MOVING with FIXED.
 
-    Example:  learngn register fixed.nii.gz moving.nii.gz -o result --features mind
+    Example:  learngn register fixed.nii.gz moving.nii.gz -o result
     """
     with importing():
+        from learngn.geometry.grid_map import Resampling
         from learngn.io import Subject, read_label_names
         from learngn.registration import Guidance
 
@@ -79,6 +83,7 @@ def register(
         model=trained.read(),
         guidance=Guidance(masks=True, keypoints=keypoint_weight, scale=keypoint_scale),
         tissue=tissue,
+        resampling=Resampling(name_of(interpolation), background),
         label_names=None if label_names is None else read_label_names(label_names),
         report=report,
     )
@@ -102,7 +107,8 @@ def register_files(
             stage=lambda name: bars.update(task, description=name),
         )
         command = shlex.join(["learngn", *sys.argv[1:]])
-        return register_pair(fixed, moving, output, request, command=command, events=events, **given)
+        with header_warnings(show=lambda message: None):  # they come with the warnings of the result
+            return register_pair(fixed, moving, output, request, command=command, events=events, **given)
 
 
 def show(metrics: Mapping[str, Any], where: str, *, json: bool, quiet: bool) -> None:
@@ -126,6 +132,9 @@ def _summary(metrics: Mapping[str, Any]) -> list[str]:
     ):
         if metrics.get(after) is not None:
             lines.append(f"{name} {metrics[before]:.3f} -> {metrics[after]:.3f}{unit}")
+    from learngn.results import readable_spacing
+
+    lines.append(f"finest level {readable_spacing(metrics['finest_level_mm'])}")
     lines.append(f"folds {metrics['folds_percent']:.3g} %, stopped: {metrics['stop']}")
     if metrics.get("inverse_error") is not None:
         lines.append(f"inverse off by {metrics['inverse_error']:.2g} voxels on average")

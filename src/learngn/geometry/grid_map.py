@@ -20,6 +20,21 @@ Interpolation = Literal["linear", "nearest", "bspline"]
 INTERPOLATIONS: tuple[str, ...] = get_args(Interpolation)
 
 
+@dataclass(frozen=True)
+class Resampling:
+    """How an image is resampled; the defaults suit scans and label maps.
+
+    Attributes
+    ----------
+    interpolation : {"linear", "nearest", "bspline"}, optional
+    background : float, optional
+        Value outside the image. See :meth:`GridMap.warp`.
+    """
+
+    interpolation: Interpolation | None = None
+    background: float | None = None
+
+
 @dataclass(frozen=True, eq=False)
 class GridMap:
     """A transform brought onto a grid: first a displacement on the grid, then an affine of the world.

@@ -15,6 +15,7 @@ from learngn.geometry.image import Image
 from learngn.interop import ImageLike, as_image
 from learngn.io import Pair, Subject, labels_on, read_grid, read_image, read_landmarks
 from learngn.optimise import LandmarkPairs
+from learngn.registration.recognise import as_label_map, looks_like_label_map
 
 _MOST_LABELS = 1000
 
@@ -116,6 +117,14 @@ class RegistrationPair:
         """Return the pair with its scans on another device; labels and masks are moved when they are used."""
         ours, theirs = (replace(side, image=side.scan.to(device)) for side in (self.fixed, self.moving))
         return replace(self, fixed=ours, moving=theirs)
+
+    def recognised(self) -> RegistrationPair:
+        """Return the pair as label maps, if both scans have the values of label maps; else as it is."""
+        sides = self.fixed, self.moving
+        if not all(looks_like_label_map(side.scan) for side in sides):
+            return self
+        ours, theirs = (replace(side, image=as_label_map(side.scan)) for side in sides)
+        return replace(self, fixed=_labelled(ours), moving=_labelled(theirs))
 
     @property
     def labels(self) -> tuple[Image, Image] | None:
@@ -223,15 +232,14 @@ def read_pair(
             guidance.keypoints,
             guidance.scale,
         )
-    return RegistrationPair(fixed, moving, keypoints, read_tissue(tissue, fixed.grid))
+    pair = RegistrationPair(_labelled(fixed), _labelled(moving), keypoints, read_tissue(tissue, fixed.grid))
+    return pair.recognised() if scans and label_maps is None else pair
 
 
 def _side(subject: Subject, what: str, label_map: bool, scan: bool, guided: bool, evaluated: bool) -> Side:
     image = read_image(subject.image, labels=label_map) if scan else None
     grid = read_grid(subject.image) if image is None else image.grid
     labels = None if subject.labels is None else _on_grid(subject.labels, grid, f"labels of the {what} scan")
-    if labels is None and image is not None and image.labels:
-        labels = image  # what is registered is itself a label map
     return Side(
         name=subject.image.name,
         grid=grid,
@@ -243,6 +251,13 @@ def _side(subject: Subject, what: str, label_map: bool, scan: bool, guided: bool
         if evaluated and subject.mask
         else None,
     )
+
+
+def _labelled(side: Side) -> Side:
+    """A label map that is registered is also used for scoring, unless there is another one."""
+    if side.labels is None and side.image is not None and side.image.labels:
+        return replace(side, labels=side.image)
+    return side
 
 
 def _on_grid(path: Path, grid: Grid, what: str) -> Image:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from learngn.clock import Clock
 from learngn.features import Feature, FeatureStore
+from learngn.geometry.grid_map import Resampling
 from learngn.interop import ImageLike, as_image
 from learngn.model import Model, read_model
 from learngn.optimise import Iteration, LandmarkPairs
@@ -49,7 +50,7 @@ def register(
     features : str or Feature, optional
         What is compared: ``"mind"``, ``"mind,intensity:0.5"``, ..., or an object of one's own. By default
         those of the settings or the preset; without either those of the preset that the scans look like
-        (:func:`learngn.registration.recognise`), and ``"organ-distance"`` for images that are label maps.
+        (:func:`learngn.registration.recognise`), which tells label maps as well.
     preset : str, optional
         Name of a preset, see :data:`learngn.settings.PRESETS`.
     settings : Settings, optional
@@ -84,14 +85,15 @@ def register(
     request = Request(features, preset, settings, changes)
     trained = read_model(model) if isinstance(model, str | Path) else model
     with clock.stage("read"):
-        label_maps = bool(request.label_maps(trained))
-        ours, theirs = (as_image(image, labels=label_maps) for image in (fixed, moving))
+        label_maps = request.label_maps(trained)
+        ours, theirs = (as_image(image, labels=bool(label_maps)) for image in (fixed, moving))
         pair = RegistrationPair(
             Side.of(ours, "fixed", fixed_mask),
             Side.of(theirs, "moving", moving_mask),
             landmarks,
             read_tissue(tissue, ours.grid),
         )
+        pair = pair.recognised() if label_maps is None else pair
     return register_pair(pair, request, model=trained, callback=callback, clock=clock)
 
 
@@ -103,6 +105,7 @@ def register_pair(
     begins: Callable[[Settings], None] | None = None,
     callback: Callable[[Iteration], None] | None = None,
     store: FeatureStore | None = None,
+    resampling: Resampling | None = None,
     clock: Clock | None = None,
 ) -> Registration:
     """Register a pair that has been read: decide the settings, align linearly, compute features, optimise.
@@ -118,6 +121,8 @@ def register_pair(
         Called with every :class:`learngn.optimise.Iteration`.
     store : FeatureStore, optional
         Cache of features of an image, for its other pairs; see :func:`learngn.features.kept`.
+    resampling : Resampling, optional
+        How the moving image is warped.
     clock : Clock, optional
         With the time of earlier stages.
 
@@ -134,4 +139,4 @@ def register_pair(
     if begins is not None:
         begins(resolved.settings)
     prepared = prepare(pair, resolved, store=store, clock=clock)
-    return prepared.register(model=model, callback=callback)
+    return prepared.register(model=model, callback=callback, resampling=resampling)

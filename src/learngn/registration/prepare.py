@@ -11,6 +11,7 @@ import torch
 from learngn.clock import Clock
 from learngn.errors import GeometryError
 from learngn.features import FeatureImage, FeatureStore, kept
+from learngn.geometry.grid_map import Resampling
 from learngn.geometry.transform import Affine, Composite, DisplacementField
 from learngn.model import Model
 from learngn.optimise import FAMILIES, DiscreteStart, Iteration, at_full_resolution, build
@@ -51,6 +52,7 @@ class Prepared:
         *,
         model: Model | None = None,
         callback: Callable[[Iteration], None] | None = None,
+        resampling: Resampling | None = None,
     ) -> Registration:
         """Find the displacement.
 
@@ -60,6 +62,8 @@ class Prepared:
             With the same features and affine stage, and no finer a level, than what was prepared.
         model, callback
             As of :func:`learngn.register`.
+        resampling : Resampling, optional
+            How the moving image is warped.
         """
         resolved = self.resolved if settings is None else replace(self.resolved, settings=settings)
         chosen, fixed, matrix = resolved.settings, self.pair.fixed.scan, self.aligned.matrix
@@ -85,7 +89,10 @@ class Prepared:
             fields = at_full_resolution(found, fixed.grid, diffeomorphic=chosen.diffeomorphic)
             affine = Affine(matrix)
             transform = Composite((DisplacementField(fields.forward, fixed.grid), affine))
-            warped = transform.warp(self.pair.moving.scan, fixed.grid)
+            how = resampling or Resampling()
+            warped = transform.warp(
+                self.pair.moving.scan, fixed.grid, interpolation=how.interpolation, background=how.background
+            )
             inverse = None
             if fields.inverse is not None:
                 inverse = Composite((affine.inverse(), DisplacementField(fields.inverse, fixed.grid)))

@@ -15,7 +15,7 @@ from learngn.memory import affordable, readable
 from learngn.model import Model
 from learngn.registration.pair import RegistrationPair, Side, check_labels
 from learngn.registration.recognise import Recognised, recognise
-from learngn.settings import LABEL_FEATURES, Settings, default_settings, preset
+from learngn.settings import Settings, default_settings, preset
 from learngn.settings.levels import fitted
 
 _FEW = 32  # voxels along an axis, enough to count channels
@@ -30,7 +30,7 @@ class Request:
     ----------
     features : str or Feature, optional
         What is compared; by default the features of the settings, of the preset, or of the preset that the scans look
-        like, and ``"organ-distance"`` for label maps.
+        like. Features named by hand keep the other settings of that preset, but for λ, which has their unit.
     preset : str, optional
         Name of a preset, see :data:`learngn.settings.PRESETS`.
     settings : Settings, optional
@@ -103,6 +103,8 @@ class Resolved:
         The preset that the scans look like, where it was taken.
     left_out : tuple of float
         Strides of levels that the memory budget does not allow.
+    coarsened : bool
+        Whether the levels are coarser than those of the preset or the features, because the fixed grid is large.
     """
 
     settings: Settings
@@ -110,6 +112,7 @@ class Resolved:
     voxel: float
     recognised: Recognised | None = None
     left_out: tuple[float, ...] = ()
+    coarsened: bool = False
 
     @property
     def spacing(self) -> float:
@@ -146,16 +149,18 @@ def resolve(request: Request, pair: RegistrationPair, model: Model | None = None
     if model is not None:
         return _of_model(request, pair, model)
     settings, recognised = _base(request, pair)
-    changes = dict(request.changes)
+    changes, finest = dict(request.changes), settings.strides[-1]
     if request.settings is None and "strides" not in changes:  # levels that someone has chosen stay
         if len(changes.get("iterations", ())) == len(settings.strides):  # counted for the whole schedule
             settings = replace(settings, iterations=changes.pop("iterations"))
         settings = fitted(settings, pair.fixed.grid)
+    coarsened = settings.strides[-1] > finest
     settings = _changed(settings, changes)
     feature = _feature(settings.features if request.features is None else request.features)
     check_suits(feature, pair)
     settings = replace(settings, features=feature.name)
-    return _within_memory(Resolved(settings, feature, float(pair.fixed.grid.spacing.min()), recognised), pair)
+    voxel = float(pair.fixed.grid.spacing.min())
+    return _within_memory(Resolved(settings, feature, voxel, recognised, coarsened=coarsened), pair)
 
 
 def _base(request: Request, pair: RegistrationPair) -> tuple[Settings, Recognised | None]:
@@ -166,9 +171,13 @@ def _base(request: Request, pair: RegistrationPair) -> tuple[Settings, Recognise
         return preset(request.preset).settings, None
     if request.features is not None:
         feature = _feature(request.features)
-        return default_settings(feature.name, feature.traits.reads_labels), None
-    if pair.fixed.scan.labels:
-        return default_settings(LABEL_FEATURES, labels=True), None
+        own = default_settings(feature.name, feature.traits.reads_labels)
+        if feature.traits.reads_labels or not own.aligns or pair.fixed.image is None or pair.moving.image is None:
+            return own, None
+        # λ has the unit of the features; all else suits the kind of scans.
+        recognised = recognise(pair.fixed.image, pair.moving.image)
+        settings = recognised.preset.settings
+        return (replace(settings, lam=own.lam), recognised) if settings.aligns else (own, None)
     recognised = recognise(pair.fixed.scan, pair.moving.scan)
     return recognised.preset.settings, recognised
 

@@ -92,7 +92,7 @@ def material_of(directory: Path, registration: Registration | None = None) -> Ma
     else:
         fixed, moving = reader.given("fixed", label_maps), reader.given("moving", label_maps)
         warped = reader.read(lambda: read_image(directory / "warped.nii.gz", labels=label_maps))
-        transform = reader.read(lambda: read_transform(directory / "displacement.nii.gz"))
+        transform = reader.read(lambda: read_transform(_displacement(directory)))
     if moving is not None and warped is not None and transform is not None and not label_maps:
         # Beyond the moving scan its background, whatever the file has there.
         warped = transform.warp(moving, warped.grid)
@@ -112,6 +112,12 @@ def material_of(directory: Path, registration: Registration | None = None) -> Ma
         grid=grids[0] if grids else None,
         notes=reader.notes,
     )
+
+
+def _displacement(directory: Path) -> Path:
+    """File of the displacement: NIfTI, or MetaImage where NIfTI is not read alike by every program."""
+    other = directory / "displacement.mha"
+    return other if other.exists() else directory / "displacement.nii.gz"
 
 
 def read_metrics(path: Path) -> dict[str, Any]:

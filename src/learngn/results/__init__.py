@@ -2,12 +2,13 @@
 
 from learngn.results.files import sha256, write_files
 from learngn.results.folder import RESULT_FILES, check_inputs_kept, result_folder
-from learngn.results.metrics import outcome, warnings_of, write_metrics
+from learngn.results.metrics import outcome, readable_spacing, warnings_of, write_metrics
 
 __all__ = [
     "RESULT_FILES",
     "check_inputs_kept",
     "outcome",
+    "readable_spacing",
     "result_folder",
     "sha256",
     "warnings_of",

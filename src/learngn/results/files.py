@@ -7,7 +7,7 @@ from pathlib import Path
 
 from learngn.clock import Clock
 from learngn.geometry.image import Image
-from learngn.io import write_image, write_transform
+from learngn.io import field_suffix, write_image, write_transform
 from learngn.registration import Registration
 
 
@@ -35,10 +35,11 @@ def write_files(registration: Registration, directory: Path, moving_labels: Imag
         if warped_labels is not None:
             write_image(warped_labels, directory / "warped_labels.nii.gz")
         write_image(registration.warped, directory / "warped.nii.gz")
-        write_transform(registration.transform, directory / "displacement.nii.gz", reference=grid)
+        write_transform(registration.transform, directory / f"displacement{field_suffix(grid)}", reference=grid)
         if registration.inverse is not None:
+            there = registration.moving.grid
             write_transform(
-                registration.inverse, directory / "inverse_displacement.nii.gz", reference=registration.moving.grid
+                registration.inverse, directory / f"inverse_displacement{field_suffix(there)}", reference=there
             )
         if registration.settings.aligns:
             write_transform(registration.affine, directory / "affine.tfm")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from enum import Enum
 from pathlib import Path
@@ -16,8 +16,10 @@ from learngn.memory import peak_bytes, readable
 from learngn.optimise import Iteration, StopReason
 from learngn.registration import Registration
 from learngn.results.files import sha256
+from learngn.settings.levels import MOST_VOXELS
 
 _MANY_FOLDS = 1.0  # [%] beyond which a field is not to be trusted
+_COARSE = 3.0  # [mm], finest level: small structures are lost
 _LITTLE_OVERLAP = 0.25  # fraction of the fixed image
 
 
@@ -30,6 +32,7 @@ def write_metrics(
     seconds: Mapping[str, float],
     command: str,
     label_names: Mapping[int, str] | None = None,
+    notes: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Write ``metrics.json``; see docs/formats.md for its keys.
 
@@ -45,6 +48,8 @@ def write_metrics(
     command : str
         The command line, to repeat the run.
     label_names : dict, optional
+    notes : sequence of str
+        Warnings of what came before the registration, about headers for example.
 
     Returns
     -------
@@ -59,6 +64,7 @@ def write_metrics(
         "settings": registration.settings.as_dict(),
         **({} if resolved.recognised is None else {"preset": resolved.recognised.to_json()}),
         "ndim": registration.fixed.grid.ndim,
+        "finest_level_mm": finest_level(registration),
         **_scores_json(scores),
         "label_names": {str(label): name for label, name in (label_names or {}).items()},
         "seconds": dict(seconds),
@@ -66,7 +72,7 @@ def write_metrics(
         **outcome(registration),
         **({} if registration.inverse_error is None else {"inverse_error": registration.inverse_error}),
         "history": [_iteration_json(step) for step in registration.history],
-        "warnings": [*_levels_left_out(registration), *warnings_of(registration, scores)],
+        "warnings": [*notes, *_about_levels(registration), *warnings_of(registration, scores)],
     }
     write_json(metrics, directory / "metrics.json")
     return metrics
@@ -78,13 +84,33 @@ def outcome(registration: Registration) -> dict[str, str]:
     return {"affine_start": registration.affine_start, "stop": stop.value, "stop_reason": stop.name.lower()}
 
 
-def _levels_left_out(registration: Registration) -> list[str]:
-    resolved = registration.resolved
-    if not resolved.left_out:
-        return []
-    levels = ", ".join(f"1/{stride:g}" for stride in resolved.left_out)
-    budget, finest = readable(resolved.settings.memory or 0), f"1/{resolved.settings.strides[-1]:g}"
-    return [f"To keep to {budget} of memory the levels {levels} were left out: the finest is {finest}."]
+def finest_level(registration: Registration) -> list[float]:
+    """Return the voxel size of the finest level [mm], along every axis of the fixed image."""
+    grid = registration.fixed.grid.coarsened(registration.resolved.spacing)
+    return [round(float(size), 3) for size in grid.spacing]
+
+
+def readable_spacing(spacing: Sequence[float]) -> str:
+    """Return voxel sizes as text: one number where they are about equal."""
+    if max(spacing) <= 1.1 * min(spacing):
+        return f"{max(spacing):.2g} mm"
+    return " x ".join(f"{size:.2g}" for size in spacing) + " mm"
+
+
+def _about_levels(registration: Registration) -> list[str]:
+    """Say which levels a memory budget has left out, and where a large grid has made the finest one coarse."""
+    resolved, said = registration.resolved, []
+    finest, voxel = finest_level(registration), float(registration.fixed.grid.spacing.min())
+    if resolved.coarsened and (max(finest) > _COARSE or resolved.spacing > 2 * voxel):
+        said.append(
+            f"The finest level has voxels of {readable_spacing(finest)}, the fixed scan of {voxel:.2g} mm: levels are "
+            f"fitted to {MOST_VOXELS / 1e6:g} million voxels. Name finer strides if time and memory allow."
+        )
+    if resolved.left_out:
+        levels = ", ".join(f"1/{stride:g}" for stride in resolved.left_out)
+        budget, last = readable(resolved.settings.memory or 0), f"1/{resolved.settings.strides[-1]:g}"
+        said.append(f"To keep to {budget} of memory the levels {levels} were left out: the finest is {last}.")
+    return said
 
 
 def warnings_of(registration: Registration, scores: PairScores) -> list[str]:

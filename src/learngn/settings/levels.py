@@ -3,30 +3,43 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 from learngn.geometry.grid import Grid
 from learngn.settings.settings import Settings
 
+MOST_VOXELS = 4_500_000  # of the finest level: a laptop handles them in seconds
+_FEWEST = 5  # voxels along an axis of the coarsest level
+_STEP = 1.02  # by which a schedule is made coarser, until it fits
 
-def fitted(settings: Settings, grid: Grid, most_voxels: int = 2_000_000, fewest_along: int = 5) -> Settings:
-    """Return settings with the levels that make sense on a fixed grid; never none.
 
-    Left out are the finest ones that have more voxels than a laptop handles in seconds, and the coarsest on which an
-    axis has so few voxels that nothing holds the displacement.
+def fitted(settings: Settings, grid: Grid, most_voxels: int = MOST_VOXELS) -> Settings:
+    """Return settings with levels that make sense on a fixed grid.
+
+    Where the finest level would have too many voxels, all levels are made coarser by one factor, whatever it is: their
+    number, iterations and regularisation weights stay. Then the coarsest levels are left out on which an axis has so
+    few voxels that nothing holds the displacement; one level always stays.
 
     Parameters
     ----------
     settings : Settings
     grid : Grid
-        Of the fixed image.
+        Grid of the fixed image.
     most_voxels : int
         Of the finest level.
-    fewest_along : int
-        Voxels along an axis, of the coarsest level.
     """
     voxel = float(grid.spacing.min())
+
+    def size(factor: float) -> int:
+        return math.prod(grid.coarsened(settings.strides[-1] * factor * voxel).shape)
+
+    factor = 1.0
+    while size(factor) > most_voxels:
+        factor *= _STEP
+    if factor > 1:  # in hundredths, as a schedule is shown and can be asked for
+        factor = math.ceil(100 * factor) / 100
+        settings = replace(settings, strides=tuple(round(factor * stride, 4) for stride in settings.strides))
     shapes = [grid.coarsened(stride * voxel).shape for stride in settings.strides]
-    long = [axis for axis, n in enumerate(grid.shape) if n >= fewest_along]
-    affordable = [i for i, shape in enumerate(shapes) if math.prod(shape) <= most_voxels] or [0]
-    keep = [i for i in affordable if all(shapes[i][axis] >= fewest_along for axis in long)] or affordable[-1:]
-    return settings.with_levels(keep)
+    long = [axis for axis, n in enumerate(grid.shape) if n >= _FEWEST]
+    keep = [i for i, shape in enumerate(shapes) if all(shape[axis] >= _FEWEST for axis in long)]
+    return settings.with_levels(keep or [len(shapes) - 1])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from learngn.errors import SettingsError
-from learngn.settings.defaults import default_settings
+from learngn.settings.defaults import LABEL_FEATURES, default_settings
 from learngn.settings.settings import Settings
 
 
@@ -63,6 +63,9 @@ PRESETS: dict[str, Preset] = {
         Preset("brain-mr", "MR of the head or of a part of it", _BRAIN_MR),
         Preset("ct-mr", "scans of different modalities", _scans("mind-multi")),
         Preset("2d", "2D scans", _PLANE),
+        Preset(
+            "label-maps", "label maps that are registered themselves", default_settings(LABEL_FEATURES, labels=True)
+        ),
     )
 }
 

@@ -11,7 +11,9 @@ from typing import Any
 import torch
 
 from learngn.clock import Clock
+from learngn.errors import header_warnings
 from learngn.evaluation import score_pair
+from learngn.geometry.grid_map import Resampling
 from learngn.io import Pair, Subject, read_grid
 from learngn.kernels import warm
 from learngn.memory import give_back
@@ -58,6 +60,7 @@ def register_files(
     model: str | Path | Model | None = None,
     guidance: Guidance | None = None,
     tissue: str | Path | None = None,
+    resampling: Resampling | None = None,
     label_names: Mapping[int, str] | None = None,
     report: bool = True,
     command: str = "",
@@ -81,6 +84,8 @@ def register_files(
         Whether masks and key points are used, where there are some.
     tissue : path, optional
         Label map of the fixed scan, along whose boundaries organs may slide.
+    resampling : Resampling, optional
+        How the moving scan is interpolated, and the value outside of it.
     label_names : dict, optional
         Names of the labels, for scores and report.
     report : bool
@@ -107,7 +112,7 @@ def register_files(
     with result_folder(output) as folder, ThreadPoolExecutor(1, "learngn-beside") as beside:
         if not files.fixed.image.is_dir():  # a folder of slices is known when all of it has been read
             _get_ready(read_grid(files.fixed.image).ndim, events, beside)
-        with clock.stage("read"):
+        with clock.stage("read"), header_warnings() as notes:
             pair = read_pair(
                 files,
                 label_maps=request.label_maps(trained),
@@ -118,7 +123,13 @@ def register_files(
         if files.fixed.image.is_dir():
             _get_ready(pair.fixed.grid.ndim, events, beside)
         registration = register_pair(
-            pair, request, model=trained, begins=events.begins, callback=events.step, clock=clock
+            pair,
+            request,
+            model=trained,
+            begins=events.begins,
+            callback=events.step,
+            resampling=resampling,
+            clock=clock,
         )
         give_back()  # what the levels have held: writing takes as much anew
         events.stage("writing and scoring")
@@ -129,7 +140,7 @@ def register_files(
         seconds = write_files(registration, folder, pair.moving.labels if files.moving.labels else None)
         metrics = write_metrics(
             registration, scoring.result(), folder,
-            inputs=inputs, seconds=seconds, command=command, label_names=label_names,
+            inputs=inputs, seconds=seconds, command=command, label_names=label_names, notes=notes,
         )  # fmt: skip
         if report:
             events.stage("report")
