@@ -2,10 +2,14 @@
 
 import json
 
+import nibabel
 import numpy as np
 import pytest
 import SimpleITK as sitk
 
+from learngn.geometry.background import background_of
+from learngn.geometry.grid import Grid
+from learngn.geometry.image import Image
 from learngn.io import read_image
 
 ALL = ["affine.tfm", "displacement.nii.gz", "metrics.json", "report.html", "warped.nii.gz", "warped_labels.nii.gz"]
@@ -141,3 +145,71 @@ def test_linear_maps_that_are_none(learngn, scans, tmp_path, options):
     result = learngn("register", scans["fixed"], scans["moving"], "-o", tmp_path / "out", *options)
     assert result.exit_code == 2
     assert "affine" in result.stderr
+
+
+def test_what_lies_outside_the_moving_scan(learngn, scans, tmp_path, fast):
+    """By default the scan's own background; another value on request, by whole voxels with nearest neighbours."""
+    moving = read_image(scans["moving"])
+    shifted = tmp_path / "shifted.nii.gz"
+    part = Image(moving.data[:, :, 4:], moving.grid.part((4, 0, 0), (moving.grid.shape[0] - 4, *moving.grid.shape[1:])))
+    part.save(shifted)
+    values = {}
+    for name, options in {"default": (), "given": ("--background", "-77", "--interpolation", "nearest")}.items():
+        out = tmp_path / name
+        arguments = ("register", scans["fixed"], shifted, "-o", out, "--no-report", "--no-affine", *fast, *options)
+        assert learngn(*arguments).exit_code == 0
+        values[name] = read_image(out / "warped.nii.gz").data
+    outside = values["given"] == -77
+    assert bool(outside.any())
+    assert float(values["default"][outside].max()) == pytest.approx(background_of(part), abs=1e-3)
+    inside = values["given"][~outside]
+    assert set(inside.unique().tolist()) <= set(part.data.unique().tolist())
+
+
+def test_label_maps_are_recognised(learngn, scans, tmp_path):
+    result = learngn("register", scans["fixed_labels"], scans["moving_labels"], "-o", tmp_path / "out", "--no-report")
+    assert "preset label-maps: 2 and 2 labels" in result.stdout
+    assert "Dice" in result.stdout
+    assert "finest level 4 mm" in result.stdout
+    assert read_image(tmp_path / "out" / "warped.nii.gz", labels=True).label_values == [1, 2]
+
+
+def test_header_warnings_are_kept(learngn, scans, tmp_path, fast):
+    """Printed once, and with the other warnings in metrics.json."""
+    image = nibabel.load(scans["fixed"])
+    sform = image.affine.copy()
+    sform[0, 3] += 5
+    image.set_sform(sform, 2)
+    nibabel.save(image, tmp_path / "odd.nii.gz")
+    out = tmp_path / "out"
+    result = learngn("register", tmp_path / "odd.nii.gz", scans["moving"], "-o", out, "--no-report", *fast)
+    said = [line for line in result.stderr.splitlines() if "the sform" in line]
+    assert len(said) == 1
+    assert said[0].removeprefix("warning: ") in json.loads((out / "metrics.json").read_text())["warnings"]
+
+
+def test_volume_of_one_slice(learngn, tmp_path, files_in):
+    """Written in a format that every program reads as a volume, and readable again."""
+    grid = Grid.from_spacing((40, 36, 1), (2.0, 2.0, 5.0))
+    for name, shift in (("fixed", 0.0), ("moving", 2.0)):
+        x = np.indices(grid.shape) - np.reshape([19.5 + shift, 17.5, 0], (3, 1, 1, 1))
+        Image.from_array((100 * np.exp(-(x**2).sum(0) / 60)).astype(np.float32), grid).save(tmp_path / f"{name}.nii.gz")
+    out = tmp_path / "out"
+    arguments = (
+        "register",
+        tmp_path / "fixed.nii.gz",
+        tmp_path / "moving.nii.gz",
+        "-o",
+        out,
+        "--features",
+        "intensity",
+    )
+    assert learngn(*arguments).exit_code == 0
+    assert "displacement.mha" in files_in(out)
+    assert "displacement.nii.gz" not in files_in(out)
+    field = sitk.ReadImage(str(out / "displacement.mha"))
+    assert field.GetSize() == grid.shape
+    again = ("apply", tmp_path / "moving.nii.gz", "-t", out / "displacement.mha", "-r", tmp_path / "fixed.nii.gz")
+    assert learngn(*again, "-o", tmp_path / "again.nii.gz").exit_code == 0
+    ours, theirs = (read_image(path).data for path in (out / "warped.nii.gz", tmp_path / "again.nii.gz"))
+    assert float((ours - theirs).abs().max()) < 0.01

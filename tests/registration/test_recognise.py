@@ -1,5 +1,7 @@
 """Presets: which scans are taken for what."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -8,8 +10,9 @@ from learngn.features import parse_features
 from learngn.geometry.grid import Grid
 from learngn.geometry.image import Image
 from learngn.io import read_dataset, read_image
-from learngn.registration import RegistrationPair, Request, Side, recognise, resolve
-from learngn.settings import PRESETS, preset
+from learngn.registration import RegistrationPair, Request, Side, recognise, register, resolve
+from learngn.registration.recognise import looks_like_label_map
+from learngn.settings import PRESETS, default_settings, preset
 from learngn.settings.levels import fitted
 
 
@@ -43,11 +46,63 @@ def test_recognised(fixed, moving, name):
     assert found.because
 
 
-def test_every_preset_is_one_of_scans():
+def test_every_preset_is_one_of_scans_but_one():
     for name, known in PRESETS.items():
         assert known.name == name
-        assert not parse_features(known.settings.features).traits.reads_labels
-        assert known.settings.affine
+        assert parse_features(known.settings.features).traits.reads_labels == (name == "label-maps")
+        assert known.settings.aligns == (name != "label-maps")
+
+
+def organs(shape=(16, 14, 12), *, dtype=np.float32, labels=False, shift=0):
+    """Two organs as numbers, read as a scan unless `labels`."""
+    data = np.zeros(shape, dtype)
+    data[3 + shift : 9 + shift, 3:11, 2:10] = 1
+    data[9 + shift : 13 + shift, 4:8, 3:9] = 7
+    return Image.from_array(data, Grid.from_spacing(shape, 3.0), labels=labels)
+
+
+def noisy(image):
+    noise = np.random.default_rng(0).integers(0, 3, image.grid.shape)
+    return Image.from_array(image.data[0, 0].numpy() + noise.astype(np.float32), image.grid)
+
+
+@pytest.mark.parametrize(
+    ("image", "expected"),
+    [
+        (organs(), True),
+        (organs(labels=True, dtype=np.uint8), True),
+        (noisy(organs()), False),
+        (Image.from_array(organs().data[0, 0].numpy() + 0.5, organs().grid), False),
+        (Image.from_array(-organs().data[0, 0].numpy(), organs().grid), False),
+        (Image.from_array(0 * organs().data[0, 0].numpy(), organs().grid), False),
+        (scan(-1000, 40, lung=0.3), False),
+    ],
+)
+def test_values_of_a_label_map(image, expected):
+    assert looks_like_label_map(image) is expected
+
+
+def test_label_maps_given_as_scans():
+    """Registered as what they are, and scored with themselves; one scan among them makes both scans."""
+    fixed, moving = organs(), organs(shift=1)
+    result = register(fixed, moving)
+    assert result.settings.features == "organ-distance"
+    assert result.resolved.recognised.preset.name == "label-maps"
+    assert result.warped.labels
+    assert result.pair.labels is not None
+    assert recognise(fixed, noisy(moving)).preset.name == "brain-mr"
+    assert register(fixed, moving, features="intensity").settings.features == "intensity"
+
+
+def test_features_named_by_hand_keep_the_rest_of_the_preset():
+    fixed, moving = scan(-1000, 40, lung=0.3), scan(-1000, 60, lung=0.3)
+    pair = RegistrationPair(Side.of(fixed, "fixed"), Side.of(moving, "moving"))
+    whole, named = resolve(Request(), pair).settings, resolve(Request("mind"), pair).settings
+    assert named.discrete
+    assert named.overlap
+    assert (named.features, named.lam) == ("mind", fitted(default_settings("mind", False), fixed.grid).lam)
+    assert replace(named, features=whole.features, lam=whole.lam) == whole
+    assert resolve(Request("none"), pair).settings.affine == "none"
 
 
 def test_unknown_preset():

@@ -147,17 +147,6 @@ def test_images_that_do_not_meet():
     assert mismatch(met.warped, body()) < 1
 
 
-def test_levels_that_are_too_small_or_too_large_are_left_out():
-    settings = Settings("mind", affine=False, strides=(16, 8, 4, 2, 1), iterations=(1, 2, 3, 4, 5), lam=(16.0, 1.0))
-    small = fitted(settings, Grid.from_spacing((48, 64, 48)))
-    assert (small.strides, small.iterations) == ((8, 4, 2, 1), (2, 3, 4, 5))
-    assert small.lam == pytest.approx((8.0, 1.0))
-    large = fitted(settings, Grid.from_spacing((320, 320, 30), (1.25, 1.25, 7)))
-    assert large.strides == (16, 8, 4, 2)
-    assert fitted(settings, Grid.from_spacing((6, 6))).strides == (1,)
-    assert fitted(settings, Grid.from_spacing((64, 64, 2))).strides == (8, 4, 2, 1)
-
-
 def test_landmarks_alone_carry_points_between_them(rng):
     """Two hundred pairs of points of a smooth displacement; two hundred others follow."""
     grid = Grid.from_spacing((32, 28, 24), 3.0)

@@ -13,8 +13,9 @@ _AIR = -300.0  # [HU]: no scanner but CT writes such values for air
 _LUNG = (-950.0, -500.0)  # [HU]
 _MUCH_LUNG = 0.15  # of what is denser than lung
 _HEAD = 280.0  # [mm], longest side of a scan of a head
-# A label map has few values, all whole, and wide regions of one value.
+# A label map has few values, all whole, numbered without wide gaps, and wide regions of one value.
 _MOST_VALUES = 128
+_A_BYTE, _GAPS = 255, 64  # largest number, of a mask for example; and as a multiple of how many labels there are
 _FLAT = 0.6  # fraction of the voxels beside which lies one of the same value
 
 
@@ -80,7 +81,10 @@ def looks_like_label_map(image: Image) -> bool:
     if not (low >= 0 and 0 < high < 2**16):  # NaN fails
         return False
     whole = data.to(torch.int32)
-    if not torch.equal(whole.to(data.dtype), data) or len(whole.flatten().bincount().nonzero()) > _MOST_VALUES:
+    if not torch.equal(whole.to(data.dtype), data):
+        return False
+    values = len(whole.flatten().bincount().nonzero())
+    if values > _MOST_VALUES or high > max(_A_BYTE, _GAPS * values):
         return False
     inside = whole[:, :, 1:] != 0
     same = (whole[:, :, 1:] == whole[:, :, :-1]) & inside
