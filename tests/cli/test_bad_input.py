@@ -267,8 +267,8 @@ def unknown_feature_to_learn(root, description, config):
     return "'mindd'"
 
 
-def levels_without_counts(root, description, config):
-    config.write_text("features = 'distance'\nstrides = [4, 2]\n")
+def levels_and_counts_that_differ(root, description, config):
+    config.write_text("features = 'distance'\nstrides = [4, 2]\niterations = [1]\n")
     return "schedule"
 
 
@@ -280,7 +280,7 @@ TRAININGS = [
     wrong_type,
     missing_config,
     unknown_feature_to_learn,
-    levels_without_counts,
+    levels_and_counts_that_differ,
 ]
 
 

@@ -170,7 +170,7 @@ def test_label_maps_are_recognised(learngn, scans, tmp_path):
     result = learngn("register", scans["fixed_labels"], scans["moving_labels"], "-o", tmp_path / "out", "--no-report")
     assert "preset label-maps: 2 and 2 labels" in result.stdout
     assert "Dice" in result.stdout
-    assert "finest level 4 mm" in result.stdout
+    assert "finest level 4 x 4 x 3" in result.stdout
     assert read_image(tmp_path / "out" / "warped.nii.gz", labels=True).label_values == [1, 2]
 
 
