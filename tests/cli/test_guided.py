@@ -78,7 +78,7 @@ def test_options_reach_the_settings(register):
     settings = register("--robust", "huber:0.5", "--overlap", "--update", "exponential")["settings"]
     assert (settings["robust"], settings["overlap"], settings["update"]) == ("huber:0.5", True, "exponential")
     settings = register("--one-sided", "--whole", "--no-diffeomorphic")["settings"]
-    assert (settings["robust"], settings["overlap"], settings["symmetric"]) == (None, False, False)
+    assert (settings["overlap"], settings["symmetric"]) == (False, False)
     assert settings["diffeomorphic"] is False
 
 

@@ -79,7 +79,7 @@ def test_another_number_of_iterations(phantoms, architecture, trained):
 def test_wrong_use_is_told(phantoms, architecture, trained):
     scans = [phantom.scan for phantom in phantoms]
     model = trained(architecture())
-    with pytest.raises(ModelError, match=r"features: got mind, expected the model's, intensity"):
+    with pytest.raises(ModelError, match=r"features: got mind, expected what the model has learned"):
         learngn.register(*scans, model=model, features="mind")
     with pytest.raises(ModelError, match=r"strides: got \(8.*the model's \(4"):
         learngn.register(*scans, model=model, settings=replace(model.settings, strides=(8.0, 4.0)))

@@ -189,7 +189,7 @@ def unknown_kind(folder):
 
 def unknown_settings_key(folder):
     edited(folder, lambda d: d["architecture"]["settings"].update(colour="blue"))
-    return "settings.colour"
+    return "the unknown key colour"
 
 
 def no_architecture(folder):

@@ -5,17 +5,18 @@ import math
 import numpy as np
 import pytest
 import torch
-from learngn.prealign import _upright_grid, prealign
 from scipy.spatial.transform import Rotation
 
 from learngn.errors import GeometryError
 from learngn.features import FeatureImage, parse_features
+from learngn.features.scale import _covering
 from learngn.geometry import sampling
 from learngn.geometry.grid import Grid, apply_affine, index_range
 from learngn.geometry.image import Image
 from learngn.optimise import FAMILIES, PoseSearch
 from learngn.optimise.extents import Surroundings, around, check_extents
 from learngn.phantom import abdomen
+from learngn.registration.prealign import prealign
 
 
 def whole(shape, side):
@@ -114,9 +115,9 @@ def test_a_thin_slice_does_not_make_a_thin_lattice():
     assert PoseSearch().shifts(ours.grid, theirs.grid) <= 2**20
 
 
-def test_a_tiny_grid_turned_upright_is_bounded():
+def test_a_lattice_like_a_tiny_grid_is_bounded():
     fixed, turned = Grid.from_spacing((60, 60, 60), 0.02), Grid.from_spacing((96, 96, 96), 2.0)
-    grid = _upright_grid(fixed, turned)
+    grid = _covering(turned, fixed, 8 * turned.size)
     assert math.prod(grid.shape) <= 8 * turned.size
     low, high = index_range(turned.shape, turned.index_map(grid))
     assert (low >= -0.51).all()

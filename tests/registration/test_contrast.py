@@ -40,7 +40,7 @@ def bent(image, exponent):
 
 def distance(first, second):
     """Of the intensities, scaled as features scale them; their range is 1."""
-    a, b = (Intensity().of(image, 3.0).data for image in (first, second))
+    a, b = (Intensity().of(image, image.grid.coarsened(3.0)).data for image in (first, second))
     return float((a - b).abs().mean())
 
 

@@ -88,7 +88,7 @@ def options(asked):
 def test_the_same_settings_for_all(asked, folders, decided, tmp_path):
     from typer.testing import CliRunner
 
-    labels = asked.get("features") in LABELLED
+    labels = asked.get("features") in LABELLED or asked.get("preset") == "label-maps"
     dataset = folders[labels]
     pair = read_dataset(dataset).validation[0]
     with pytest.raises(Decided):

@@ -24,7 +24,7 @@ def test_large_grids(shape, spacing):
     """All levels stay, coarser by one factor: as many voxels as are allowed, not a power of two fewer."""
     grid = Grid.from_spacing(shape, spacing)
     found = fitted(SCHEDULE, grid)
-    assert (found.iterations, found.lam) == (SCHEDULE.iterations, SCHEDULE.lam)
+    assert (found.iterations, found.lam) == (SCHEDULE.iterations, SCHEDULE.lam)  # the finest has the most already
     factor = found.strides[-1]
     assert found.strides == pytest.approx([factor * stride for stride in SCHEDULE.strides])
     voxels = math.prod(grid.coarsened(factor * min(spacing)).shape)
@@ -38,6 +38,7 @@ def test_a_clinical_ct_ends_near_three_millimetres():
     settings = fitted(PRESETS["thorax-ct"].settings, grid)
     assert 2.0 <= 0.8 * settings.strides[-1] <= 3.2
     assert len(settings.strides) == len(PRESETS["thorax-ct"].settings.strides)
+    assert settings.iterations[-1] == settings.iterations[-2] > PRESETS["thorax-ct"].settings.iterations[-1]
 
 
 @pytest.mark.parametrize("shape", [(128, 96, 112), (192, 160, 128), (256, 192)])

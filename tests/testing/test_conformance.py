@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import learngn.testing
-from learngn.features import FeatureImage, Intensity
+from learngn.features import FeatureImage, Intensity, Traits
 from learngn.geometry import sampling
 from learngn.geometry.image import Image
 from learngn.kernels import ReferenceKernels
@@ -24,7 +24,7 @@ class Spoilt:
     change: object = None
     before: object = None
     name: str = "spoilt"
-    labels: bool = False
+    traits: Traits = Traits()
 
     def __call__(self, fixed, moving, spacing):
         if self.before:

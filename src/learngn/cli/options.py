@@ -197,13 +197,13 @@ class SettingsOptions:
         LearnGNError
             If options contradict each other, a value cannot be read or is out of range, or a feature is unknown.
         """
-        from learngn.registration import Request
-        from learngn.settings import Settings, read_settings
-
         if self.no_affine and self.affine not in (None, "none"):
             raise SettingsError(
                 "options", f"--affine {self.affine} and --no-affine", "one of them", "leave out --no-affine"
             )
+        from learngn.registration import Request
+        from learngn.settings import Settings, read_settings
+
         values: dict[str, Any] = {
             name: getattr(self, name) for name in Settings.__dataclass_fields__ if hasattr(self, name)
         }

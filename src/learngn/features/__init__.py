@@ -11,6 +11,7 @@ from learngn.features.local import EdgeStrength, LocalIntensity, NormalisedGradi
 from learngn.features.mind import Mind, MindCentre, MindScales
 from learngn.features.network import ChannelProfiles, EncoderDecoder, NetworkFeature
 from learngn.features.none import Nothing
+from learngn.features.scale import CommonScale, common_grids, cut_alike
 from learngn.features.scores import ChannelFiles, Given, ScoreDistances, ScoreFiles
 from learngn.features.script import NetworkFile
 from learngn.features.vesselness import Vesselness
@@ -19,6 +20,7 @@ __all__ = [
     "ChannelFiles",
     "ChannelProfiles",
     "Combined",
+    "CommonScale",
     "Corners",
     "Distance",
     "EdgeStrength",
@@ -43,6 +45,8 @@ __all__ = [
     "ScoreFiles",
     "Traits",
     "Vesselness",
+    "common_grids",
+    "cut_alike",
     "kept",
     "parse_features",
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import ClassVar, Protocol
@@ -11,6 +11,7 @@ from typing import ClassVar, Protocol
 import torch
 from torch import Tensor
 
+from learngn.features.scale import CommonScale
 from learngn.geometry import sampling
 from learngn.geometry.grid import Grid
 from learngn.geometry.image import Image
@@ -93,7 +94,7 @@ class Feature(Protocol):
         """Properties on which the steps of a registration depend."""
 
     def __call__(self, fixed: Image, moving: Image, spacing: float) -> tuple[FeatureImage, FeatureImage]:
-        """Features of both images, on grids of about `spacing` mm (never finer than the images)."""
+        """Features of both images, on the grids of :func:`learngn.features.common_grids` for `spacing` [mm]."""
 
 
 class OneByOne(ABC):
@@ -102,7 +103,7 @@ class OneByOne(ABC):
     Notes
     -----
     What :meth:`of` returns depends on the image, on the feature's own attributes, on the file that :meth:`source` names
-    and on ``image.grid.coarsened(spacing)``, on nothing else: :func:`learngn.features.kept` tells by these what it has.
+    and on the grid, on nothing else: :func:`learngn.features.kept` tells by these what it has.
     """
 
     traits: ClassVar[Traits] = Traits()
@@ -113,8 +114,16 @@ class OneByOne(ABC):
         """See :class:`Feature`."""
 
     @abstractmethod
-    def of(self, image: Image, spacing: float) -> FeatureImage:
-        """All that can be said of an image without its partner, on a grid of about `spacing` mm."""
+    def of(self, image: Image, grid: Grid) -> FeatureImage:
+        """Compute all that does not depend on the partner of an image.
+
+        Parameters
+        ----------
+        image : Image
+        grid : Grid
+            Over the extent of the image, no finer than it. The grids of both images of a pair have one spacing, so that
+            lengths counted in voxels are the same lengths in mm.
+        """
 
     def together(self, fixed: FeatureImage, moving: FeatureImage) -> tuple[FeatureImage, FeatureImage]:
         """Features of a pair from what :meth:`of` has said of each; by default just that."""
@@ -126,12 +135,22 @@ class OneByOne(ABC):
 
     def __call__(self, fixed: Image, moving: Image, spacing: float) -> tuple[FeatureImage, FeatureImage]:
         """See :class:`learngn.features.Feature`."""
-        return self.together(self.of(fixed, spacing), self.of(moving, spacing))
+        return self.together(*on_common_grids(self.of, self.traits, fixed, moving, spacing))
 
 
-def working_image(image: Image, spacing: float) -> Image:
-    """The image as float32 at about `spacing` mm: what features at that resolution are computed from."""
-    grid = image.grid.coarsened(spacing)
+def on_common_grids(
+    of: Callable[[Image, Grid], FeatureImage], traits: Traits, fixed: Image, moving: Image, spacing: float
+) -> tuple[FeatureImage, FeatureImage]:
+    """Compute features of each image of a pair, of about `spacing` mm, at a scale that both images have."""
+    scale = CommonScale.of(fixed.grid, moving.grid)
+    if not (traits.reads_labels or traits.tied):  # neither labels nor channels from elsewhere can be averaged here
+        fixed, moving = scale.images(fixed, moving, spacing)
+    ours, theirs = scale.grids(fixed.grid, moving.grid, spacing)
+    return of(fixed, ours), of(moving, theirs)
+
+
+def working_image(image: Image, grid: Grid) -> Image:
+    """The image as float32 on a coarser grid: what features at that resolution are computed from."""
     return Image(sampling.pool(image.data.to(torch.float32), grid.shape), grid)
 
 

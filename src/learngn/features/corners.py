@@ -39,9 +39,9 @@ class Corners(OneByOne):
     tau: float = 1.0
     name: str = "corners"
 
-    def of(self, image: Image, spacing: float) -> FeatureImage:
+    def of(self, image: Image, grid: Grid) -> FeatureImage:
         """See :meth:`learngn.features.OneByOne.of`."""
-        image = working_image(image, spacing)
+        image = working_image(image, grid)
         voxel = float(image.grid.spacing.min())
         smooth = gaussian(spread(image.data), image.grid, max(self.tau, voxel / 2))
         response = distinctiveness(smooth, image.grid, max(self.sigma, 2 * voxel))

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from learngn.errors import LabelError
 from learngn.features.base import FeatureImage, OneByOne, Traits, channels_last
 from learngn.geometry import sampling
-from learngn.geometry.grid import bounding_box
+from learngn.geometry.grid import Grid, bounding_box
 from learngn.geometry.image import Image
 
 
@@ -78,11 +78,11 @@ class Distance(OneByOne):
     name: str = "distance"
     traits: ClassVar[Traits] = Traits(reads_labels=True)
 
-    def of(self, image: Image, spacing: float) -> FeatureImage:
+    def of(self, image: Image, grid: Grid) -> FeatureImage:
         """See :meth:`learngn.features.OneByOne.of`."""
         # Names of the labels: to see whether two images have any in common.
         names = label_names(image)
-        return replace(_distances(image, [1], spacing, merged=True), names=names)
+        return replace(_distances(image, [1], grid, merged=True), names=names)
 
     def together(self, fixed: FeatureImage, moving: FeatureImage) -> tuple[FeatureImage, FeatureImage]:
         """See :meth:`learngn.features.OneByOne.together`."""
@@ -111,10 +111,10 @@ class OrganDistance(OneByOne):
     organs: tuple[int, ...] | None = None
     traits: ClassVar[Traits] = Traits(reads_labels=True, by_organ=True)
 
-    def of(self, image: Image, spacing: float) -> FeatureImage:
+    def of(self, image: Image, grid: Grid) -> FeatureImage:
         """See :meth:`learngn.features.OneByOne.of`: a channel for every label of the image."""
         names = label_names(image)
-        return replace(_distances(image, [int(name) for name in names], spacing, self.reach), names=names)
+        return replace(_distances(image, [int(name) for name in names], grid, self.reach), names=names)
 
     def together(self, fixed: FeatureImage, moving: FeatureImage) -> tuple[FeatureImage, FeatureImage]:
         """See :meth:`learngn.features.OneByOne.together`: the labels that both have."""
@@ -169,9 +169,8 @@ def common_labels(fixed: Sequence[str], moving: Sequence[str]) -> list[str]:
 
 
 def _distances(
-    image: Image, values: Sequence[int], spacing: float, reach: float = float("inf"), *, merged: bool = False
+    image: Image, values: Sequence[int], grid: Grid, reach: float = float("inf"), *, merged: bool = False
 ) -> FeatureImage:
-    grid = image.grid.coarsened(spacing)
     labels = image.data[0, 0].cpu().numpy()
     labels = np.ascontiguousarray(labels != 0 if merged else labels)
     maps = signed_root_distances(labels, values, image.grid.spacing, reach)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from learngn.features.base import FeatureImage, OneByOne, Traits, working_image
+from learngn.geometry.grid import Grid
 from learngn.geometry.image import Image
 
 # HU below which no voxel of another modality lies: air in CT.
@@ -34,9 +35,9 @@ class Intensity(OneByOne):
     name: str = "intensity"
     traits: ClassVar[Traits] = Traits(reads_intensities=True)
 
-    def of(self, image: Image, spacing: float) -> FeatureImage:
+    def of(self, image: Image, grid: Grid) -> FeatureImage:
         """See :meth:`learngn.features.OneByOne.of`: what looks like CT is scaled in both ways, one channel each."""
-        image = working_image(image, spacing)
+        image = working_image(image, grid)
         ways = {"quantiles": _range(image.data, self.quantiles)}
         if float(image.data.min()) < _AIR:
             ways["ct"] = _CT_WINDOW

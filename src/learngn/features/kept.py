@@ -12,7 +12,7 @@ import numpy as np
 from torch import Tensor, nn
 
 from learngn._version import __version__
-from learngn.features.base import Feature, FeatureImage, OneByOne, Traits
+from learngn.features.base import Feature, FeatureImage, OneByOne, Traits, on_common_grids
 from learngn.features.combined import Combined
 from learngn.features.network import NetworkFeature
 from learngn.geometry.grid import Grid
@@ -69,15 +69,15 @@ class _Kept:
 
     def __call__(self, fixed: Image, moving: Image, spacing: float) -> tuple[FeatureImage, FeatureImage]:
         """See :class:`learngn.features.Feature`."""
-        return self.feature.together(self._of(fixed, spacing), self._of(moving, spacing))
+        return self.feature.together(*on_common_grids(self._of, self.traits, fixed, moving, spacing))
 
-    def _of(self, image: Image, spacing: float) -> FeatureImage:
+    def _of(self, image: Image, grid: Grid) -> FeatureImage:
         digest = _digest(type(self.feature).__name__, repr(self.feature), image.data, image.grid)
-        digest.update(repr(image.grid.coarsened(spacing).shape).encode())
+        digest.update(repr(grid.shape).encode())
         source = self.feature.source(image)
         if source is not None:
             _update_from_files(digest, source)
-        return self.store(digest.hexdigest(), lambda: self.feature.of(image, spacing))
+        return self.store(digest.hexdigest(), lambda: self.feature.of(image, grid))
 
 
 class _KeptNetwork:

@@ -12,6 +12,7 @@ from learngn import kernels
 from learngn.features.base import FeatureImage, OneByOne, Traits, channels_last
 from learngn.features.distance import common_labels, label_names
 from learngn.geometry import sampling
+from learngn.geometry.grid import Grid
 from learngn.geometry.image import Image
 from learngn.kernels import box_taps
 
@@ -30,9 +31,9 @@ class Labels(OneByOne):
     name: str = "labels"
     traits: ClassVar[Traits] = Traits(reads_labels=True)
 
-    def of(self, image: Image, spacing: float) -> FeatureImage:
+    def of(self, image: Image, grid: Grid) -> FeatureImage:
         """See :meth:`learngn.features.OneByOne.of`: a channel for every label of the image."""
-        grid, names = image.grid.coarsened(spacing), label_names(image)
+        names = label_names(image)
         masks = [sampling.pool((image.data == int(name)).to(torch.float32), grid.shape) for name in names]
         data = channels_last(box_filter(torch.cat(masks, dim=1), self.width, repeat=2))
         return FeatureImage(data, grid, names=names)

@@ -42,9 +42,9 @@ class LocalIntensity(OneByOne):
     name: str = "local-intensity"
     traits: ClassVar[Traits] = Traits(reads_intensities=True)
 
-    def of(self, image: Image, spacing: float) -> FeatureImage:
+    def of(self, image: Image, grid: Grid) -> FeatureImage:
         """See :meth:`learngn.features.OneByOne.of`."""
-        image = working_image(image, spacing)
+        image = working_image(image, grid)
         sigma = max(self.sigma, 3 * float(image.grid.spacing.min()))
         return FeatureImage(channels_last(normalised(spread(image.data), image.grid, sigma, self.floor)), image.grid)
 
@@ -87,10 +87,10 @@ class NormalisedGradient(OneByOne):
     name: str = "ngf"
     traits: ClassVar[Traits] = Traits(directional=True)
 
-    def of(self, image: Image, spacing: float) -> FeatureImage:
+    def of(self, image: Image, grid: Grid) -> FeatureImage:
         """See :meth:`learngn.features.OneByOne.of`."""
-        image = working_image(image, spacing)
-        grid, ndim = image.grid, image.grid.ndim
+        image = working_image(image, grid)
+        ndim = grid.ndim
         smooth = gaussian(spread(image.data), grid, max(self.sigma, float(grid.spacing.min()) / 2))
         # From differences along the axes to the gradient in the world, whichever way the axes point, sheared or not.
         to_world = torch.as_tensor(np.linalg.inv(grid.direction).T, dtype=smooth.dtype, device=smooth.device)
@@ -120,10 +120,9 @@ class EdgeStrength(OneByOne):
     floor: float = 1.0
     name: str = "edges"
 
-    def of(self, image: Image, spacing: float) -> FeatureImage:
+    def of(self, image: Image, grid: Grid) -> FeatureImage:
         """See :meth:`learngn.features.OneByOne.of`."""
-        image = working_image(image, spacing)
-        grid = image.grid
+        image = working_image(image, grid)
         smooth = gaussian(spread(image.data), grid, max(self.sigma, float(grid.spacing.min()) / 2))
         squared = gradient(smooth, grid).square().sum(1, keepdim=True)
         noise = (self.floor * squared.sqrt().mean()).square() + torch.finfo(smooth.dtype).tiny

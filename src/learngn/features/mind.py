@@ -42,9 +42,9 @@ class Mind(OneByOne):
     name: str = "mind"
     traits: ClassVar[Traits] = Traits(directional=True)
 
-    def of(self, image: Image, spacing: float) -> FeatureImage:
+    def of(self, image: Image, grid: Grid) -> FeatureImage:
         """See :meth:`learngn.features.OneByOne.of`."""
-        image = working_image(image, spacing)
+        image = working_image(image, grid)
         return FeatureImage(channels_last(mind_ssc(image.data, self.radius, self.dilation, image.grid)), image.grid)
 
 
@@ -65,9 +65,9 @@ class MindScales(OneByOne):
     name: str = "mind-multi"
     traits: ClassVar[Traits] = Traits(directional=True)
 
-    def of(self, image: Image, spacing: float) -> FeatureImage:
+    def of(self, image: Image, grid: Grid) -> FeatureImage:
         """See :meth:`learngn.features.OneByOne.of`."""
-        image = working_image(image, spacing)
+        image = working_image(image, grid)
         parts = [mind_ssc(image.data, radius, dilation, image.grid) for radius, dilation in self.scales]
         return FeatureImage(channels_last(torch.cat(parts, dim=1) / len(parts) ** 0.5), image.grid)
 
@@ -94,9 +94,9 @@ class MindCentre(OneByOne):
     name: str = "mind-centre"
     traits: ClassVar[Traits] = Traits(directional=True)
 
-    def of(self, image: Image, spacing: float) -> FeatureImage:
+    def of(self, image: Image, grid: Grid) -> FeatureImage:
         """See :meth:`learngn.features.OneByOne.of`."""
-        image = working_image(image, spacing)
+        image = working_image(image, grid)
         centre = (0,) * image.grid.ndim
         pairs = [(centre, p) for p in neighbours_in_world_order(image.grid)]
         return FeatureImage(channels_last(_similarities(image.data, self.radius, self.dilation, pairs)), image.grid)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 
 from learngn.features.base import FeatureImage, OneByOne, channels_last
+from learngn.geometry.grid import Grid
 from learngn.geometry.image import Image
 
 
@@ -16,8 +17,7 @@ class Nothing(OneByOne):
 
     name: str = "none"
 
-    def of(self, image: Image, spacing: float) -> FeatureImage:
+    def of(self, image: Image, grid: Grid) -> FeatureImage:
         """See :meth:`learngn.features.OneByOne.of`."""
-        grid = image.grid.coarsened(spacing)
         data = torch.zeros((len(image.data), 1, *grid.shape), device=image.data.device)
         return FeatureImage(channels_last(data), grid)

@@ -14,6 +14,7 @@ from learngn.errors import FeatureError
 from learngn.features.base import FeatureImage, OneByOne, Traits, channels_last
 from learngn.features.distance import signed_root_distances
 from learngn.features.filters import gaussian
+from learngn.features.scale import common_grids
 from learngn.geometry import sampling
 from learngn.geometry.grid import Grid
 from learngn.geometry.image import Image
@@ -44,7 +45,7 @@ class ScoreFiles(OneByOne):
         """As :func:`learngn.features.parse_features` reads it."""
         return f"scores={self.folder}"
 
-    def of(self, image: Image, spacing: float) -> FeatureImage:
+    def of(self, image: Image, grid: Grid) -> FeatureImage:
         """See :meth:`learngn.features.OneByOne.of`: a channel for every structure of the image.
 
         Raises
@@ -52,7 +53,7 @@ class ScoreFiles(OneByOne):
         FeatureError
             If there are no scores, or they lie on another grid.
         """
-        return _stack(read_scores(self.source(image), image.grid), image, spacing, self._pooled)
+        return _stack(read_scores(self.source(image), image.grid), image, grid, self._pooled)
 
     def together(self, fixed: FeatureImage, moving: FeatureImage) -> tuple[FeatureImage, FeatureImage]:
         """See :meth:`learngn.features.OneByOne.together`.
@@ -96,9 +97,9 @@ class ScoreDistances(OneByOne):
         """As :func:`learngn.features.parse_features` reads it."""
         return f"score-distance={self.folder}"
 
-    def of(self, image: Image, spacing: float) -> FeatureImage:
+    def of(self, image: Image, grid: Grid) -> FeatureImage:
         """See :class:`ScoreFiles`."""
-        return _stack(read_scores(self.source(image), image.grid), image, spacing, self._distance)
+        return _stack(read_scores(self.source(image), image.grid), image, grid, self._distance)
 
     def together(self, fixed: FeatureImage, moving: FeatureImage) -> tuple[FeatureImage, FeatureImage]:
         """See :class:`ScoreFiles`."""
@@ -131,8 +132,7 @@ def _in_common(folder: str, fixed: FeatureImage, moving: FeatureImage) -> tuple[
     return fixed.channels(names), moving.channels(names)
 
 
-def _stack(scores: Scores, image: Image, spacing: float, make: Callable[[Tensor, Image, Grid], Tensor]) -> FeatureImage:
-    grid = image.grid.coarsened(spacing)
+def _stack(scores: Scores, image: Image, grid: Grid, make: Callable[[Tensor, Image, Grid], Tensor]) -> FeatureImage:
     channels = [make(scores.channel(number), image, grid) for number in range(len(scores.names))]
     return FeatureImage(channels_last(torch.cat(channels, dim=1)), grid, names=scores.names)
 
@@ -158,7 +158,7 @@ class ChannelFiles(OneByOne):
         """As :func:`learngn.features.parse_features` reads it."""
         return f"channels={self.folder}"
 
-    def of(self, image: Image, spacing: float) -> FeatureImage:
+    def of(self, image: Image, grid: Grid) -> FeatureImage:
         """See :meth:`learngn.features.OneByOne.of`.
 
         Raises
@@ -167,7 +167,7 @@ class ChannelFiles(OneByOne):
             If a file is missing, or lies on another grid than its image.
         """
         stack = read_channels(self.source(image), image.grid)
-        return _stack(stack, image, spacing, lambda s, i, g: sampling.pool(s.to(i.data.device), g.shape))
+        return _stack(stack, image, grid, lambda s, i, g: sampling.pool(s.to(i.data.device), g.shape))
 
     def together(self, fixed: FeatureImage, moving: FeatureImage) -> tuple[FeatureImage, FeatureImage]:
         """See :meth:`learngn.features.OneByOne.together`.
@@ -216,10 +216,10 @@ class Given:
             If their grids are not those of the images, their channels differ, or a value is not finite.
         """
         same_channels(self.name, self.fixed.data.shape[1], self.moving.data.shape[1])
-        first, second = self._on(self.fixed, fixed, spacing), self._on(self.moving, moving, spacing)
-        return first, second
+        ours, theirs = common_grids(fixed.grid, moving.grid, spacing)
+        return self._on(self.fixed, fixed, ours), self._on(self.moving, moving, theirs)
 
-    def _on(self, given: Image, image: Image, spacing: float) -> FeatureImage:
+    def _on(self, given: Image, image: Image, grid: Grid) -> FeatureImage:
         if given.grid.ndim != image.grid.ndim or not given.grid.same_space(image.grid, tolerance=0.1):
             raise FeatureError(
                 f"feature {self.name}",
@@ -229,7 +229,6 @@ class Given:
             )
         if not bool(torch.isfinite(given.data).all()):
             raise FeatureError(f"feature {self.name}", "NaN or infinity", "finite values", "replace them")
-        grid = image.grid.coarsened(spacing)
         data = given.data.to(device=image.data.device, dtype=torch.float32)
         return FeatureImage(channels_last(sampling.pool(data, grid.shape)), grid)
 

@@ -46,9 +46,9 @@ class Vesselness(OneByOne):
     beta: float = 0.5
     name: str = "vesselness"
 
-    def of(self, image: Image, spacing: float) -> FeatureImage:
+    def of(self, image: Image, grid: Grid) -> FeatureImage:
         """See :meth:`learngn.features.OneByOne.of`."""
-        image = working_image(image, spacing)
+        image = working_image(image, grid)
         data = spread(image.data if self.bright else -image.data)
         return FeatureImage(channels_last(self.response(data, image.grid)), image.grid)
 

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from learngn.features import FeatureImage
+from learngn.features import FeatureImage, common_grids
 from learngn.geometry.grid import FloatArray, Grid
 from learngn.optimise.families import AFFINE, RIGID, Family
 from learngn.optimise.levels import on_grids
@@ -78,9 +78,9 @@ class AffineGaussNewton:
             Named first guesses, fixed RAS mm to moving RAS mm: rigid ones, unless the family has more.
         """
         extent = float(fixed.grid.extent.max())
+        pairs = [common_grids(fixed.grid, moving.grid, part * extent) for part in self.spacings]
         ours, theirs = (
-            on_grids(image, [image.grid.coarsened(part * extent) for part in self.spacings])
-            for image in (fixed, moving)
+            on_grids(image, grids) for image, grids in zip((fixed, moving), zip(*pairs, strict=True), strict=True)
         )
         levels = [LinearProblem(*pair, self.limits) for pair in zip(ours, theirs, strict=True)]
         candidates = list(starts.items())

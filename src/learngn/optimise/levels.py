@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import torch.nn.functional as F
 from torch import Tensor
 
-from learngn.features import FeatureImage
+from learngn.features import FeatureImage, common_grids
 from learngn.geometry import sampling
 from learngn.geometry.grid import FloatArray, Grid
 from learngn.settings import Level
@@ -143,9 +143,9 @@ def levels_of_pair(
     # What is sampled lies with its channels together, what is differentiated with each in one piece.
     if not symmetric:
         fixed = replace(fixed, data=fixed.data.contiguous())
-    grids = [fixed.grid.coarsened(level.stride * unit) for level in levels]
+    grids = [common_grids(fixed.grid, moving.grid, level.stride * unit)[0] for level in levels]
     fixed_grids = [g if refinement == 1 else g.resized([refinement * n for n in g.shape]) for g in grids]
-    moving_grids = [moving.grid.coarsened(level.stride * unit / refinement) for level in levels]
+    moving_grids = [common_grids(fixed.grid, moving.grid, level.stride * unit / refinement)[1] for level in levels]
     kind = SymmetricPairLevel if symmetric else PairLevel
     return [
         kind(level, grid, ours, theirs, ours.grid.index_map(theirs.grid, world), overlap)

@@ -63,7 +63,7 @@ def comparable(fixed: Image, moving: Image, feature: Feature, spacing: float) ->
 
 def _both_ct(fixed: Image, moving: Image) -> bool:
     spacing = _COARSE * float(fixed.grid.extent.max())
-    return all("ct" in Intensity().of(image, spacing).names for image in (fixed, moving))
+    return all("ct" in Intensity().of(image, image.grid.coarsened(spacing)).names for image in (fixed, moving))
 
 
 def _aligned(fixed: Image, moving: Image) -> AffineResult:
@@ -97,5 +97,5 @@ def _exponent(fixed: Image, moving: Image, matrix: FloatArray, spacing: float) -
 def _brightened(moving: Image, exponent: float) -> Image:
     if abs(np.log(exponent)) < _THE_SAME:
         return moving
-    scaled = Intensity().of(moving, float(moving.grid.spacing.min())).channels(["quantiles"])
+    scaled = Intensity().of(moving, moving.grid).channels(["quantiles"])
     return replace(moving, data=scaled.data**exponent)

@@ -22,6 +22,6 @@ def masked(features: FeatureImage, mask: Image | None) -> FeatureImage:
     if mask is None:
         return features
     # Averaged like the features: a small mask would slip through between the voxels of a coarse grid.
-    coarse = working_image(mask, float(features.grid.spacing.min()))
+    coarse = working_image(mask, mask.grid.coarsened(float(features.grid.spacing.min())))
     weight = Affine.identity(mask.grid.ndim).warp(coarse, features.grid, background=0.0).data.to(features.data)
     return replace(features, weight=weight if features.weight is None else weight * features.weight)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, replace
 from itertools import permutations, product
 
@@ -11,10 +10,9 @@ import scipy  # its parts are imported when they are used
 import torch
 
 from learngn.errors import GeometryError
-from learngn.features import Feature, FeatureImage, Mind
-from learngn.features.base import working_image
+from learngn.features import CommonScale, Feature, FeatureImage, Mind, cut_alike
 from learngn.geometry import sampling
-from learngn.geometry.grid import FloatArray, Grid, index_range
+from learngn.geometry.grid import FloatArray, Grid
 from learngn.geometry.image import Image
 from learngn.memory import SIMILAR, linear_spacing
 from learngn.optimise import AffineGaussNewton, Family, PoseSearch, centre_of_mass, translation_starts
@@ -22,8 +20,6 @@ from learngn.optimise.extents import Surroundings, check_extents, ratio
 from learngn.registration.masks import masked
 
 _TURNED = 8.0  # [degree]: from here on what looks along the axes sees something else
-
-_MORE_VOXELS = 8  # times those of the larger scan: what a scan that is turned upright may have
 
 Masks = tuple[Image | None, Image | None]
 
@@ -48,8 +44,9 @@ class Prealigned:
     ) -> tuple[FeatureImage, FeatureImage]:
         """Features of both images, those of the moving one as they are when it stands like the fixed one.
 
-        A feature whose channels look along the array's axes says something else of a scan that is turned: such a scan
-        is resampled along the fixed image's axes first. All others are made of the scan as it is.
+        A feature whose channels look along the array's axes says something else of a scan that is turned, and any
+        feature of scans something else of slices that are thick in another direction: such a scan is resampled along
+        the fixed image's axes first. All others are made of the scan as it is.
 
         Parameters
         ----------
@@ -60,15 +57,20 @@ class Prealigned:
         masks : (Image or None, Image or None)
             Where each counts.
         """
-        rotation = _rotation(self.matrix)
-        upright = feature.traits.directional and not feature.traits.tied
-        if not upright or _tilt(fixed.grid, moving.grid, rotation) < _TURNED:
+        pose = _pose(self.matrix)
+        scale = CommonScale.of(fixed.grid, _moved(moving.grid, _inverse(pose)))
+        traits, thick = feature.traits, scale.thick
+        if thick:  # where slices lie between those of the partner matters as well
+            pose[:-1, -1] = (self.matrix - pose)[:-1, :-1] @ fixed.grid.centre + self.matrix[:-1, -1]
+        turned = replace(moving, grid=_moved(moving.grid, _inverse(pose)))
+        turns = traits.directional and _tilt(fixed.grid, turned.grid) >= _TURNED
+        if traits.tied or traits.reads_labels or not (turns or thick):
             ours, theirs = feature(fixed, moving, spacing)
         else:
-            ours, theirs = feature(fixed, _upright(moving, fixed.grid, rotation), spacing)
-            back = np.eye(fixed.grid.ndim + 1)
-            back[:-1, :-1] = rotation
-            theirs = replace(theirs, grid=Grid(theirs.grid.shape, back @ theirs.grid.affine))
+            ours, theirs = feature(*cut_alike(fixed, turned), spacing)
+            # Slabs leave much of a lattice along other axes empty; nothing is known there.
+            theirs = _seen(theirs, turned.grid) if thick else theirs
+            theirs = replace(theirs, grid=_moved(theirs.grid, pose))
         return masked(ours, masks[0]), masked(theirs, masks[1])
 
 
@@ -131,14 +133,16 @@ def _divisible(feature: Feature) -> bool:
     return not (feature.traits.reads_labels or feature.traits.tied)
 
 
-def _rotation(matrix: FloatArray) -> FloatArray:
-    """The rotation within a linear map, (D, D)."""
-    return np.asarray(scipy.linalg.polar(matrix[:-1, :-1])[0])
+def _pose(matrix: FloatArray) -> FloatArray:
+    """The rotation within a linear map about the world's origin, (D+1, D+1)."""
+    pose = np.eye(len(matrix))
+    pose[:-1, :-1] = scipy.linalg.polar(matrix[:-1, :-1])[0]
+    return pose
 
 
-def _tilt(fixed: Grid, moving: Grid, rotation: FloatArray) -> float:
+def _tilt(fixed: Grid, moving: Grid) -> float:
     """Angle between the axes of two arrays, in whatever order and direction they run [degree]."""
-    between = fixed.direction.T @ rotation.T @ moving.direction
+    between = fixed.direction.T @ moving.direction
     ndim, angles = fixed.ndim, []
     for order, signs in product(permutations(range(ndim)), product((-1, 1), repeat=ndim)):
         axes = np.eye(ndim)[:, list(order)] * signs
@@ -149,35 +153,25 @@ def _tilt(fixed: Grid, moving: Grid, rotation: FloatArray) -> float:
     return float(np.rad2deg(min(angles, default=0.0)))
 
 
-def _upright(moving: Image, fixed: Grid, rotation: FloatArray) -> Image:
-    """A scan in a world that is turned back by a rotation, on voxels like the fixed image's."""
-    back = np.eye(fixed.ndim + 1)
-    back[:-1, :-1] = rotation.T
-    grid = _upright_grid(fixed, Grid(moving.grid.shape, back @ moving.grid.affine))
-    if not (grid.spacing <= fixed.spacing * 1.5).all():
-        moving = working_image(moving, float(grid.spacing.min()))
-    turned = Grid(moving.grid.shape, back @ moving.grid.affine)
-    return Image(sampling.warp(moving.data.to(torch.float32), None, grid.index_map(turned), grid.shape), grid)
+def _inverse(pose: FloatArray) -> FloatArray:
+    """The inverse of a rotation and a shift."""
+    inverse = np.eye(len(pose))
+    inverse[:-1, :-1] = pose[:-1, :-1].T
+    inverse[:-1, -1] = -pose[:-1, :-1].T @ pose[:-1, -1]
+    return inverse
 
 
-def _upright_grid(fixed: Grid, turned: Grid) -> Grid:
-    """Voxels like the fixed grid's that cover another grid; larger ones where they would be many more than either's."""
-    low, high = index_range(turned.shape, turned.index_map(fixed))
-    first = np.floor(low + 0.5)
-    shape = tuple(int(n) for n in np.maximum(1, np.ceil(high - 0.5) - first + 1))
-    most, size = _MORE_VOXELS * max(fixed.size, turned.size), math.prod(shape)
-    if size <= most:
-        return fixed.part(first.tolist(), shape)
-    # As many as allowed, of about the same size along every axis.
-    extent = np.asarray(shape) * fixed.spacing
-    spacing = float(np.maximum(fixed.spacing, turned.spacing.min()).min())
-    while math.prod(counts := [max(1, math.ceil(side / spacing)) for side in extent]) > most:
-        spacing *= 2 ** (1 / 3)
-    first_corner = fixed.index_to_world(first - 0.5)
-    affine = np.eye(fixed.ndim + 1)
-    affine[:-1, :-1] = fixed.direction * (extent / counts)
-    affine[:-1, -1] = first_corner + affine[:-1, :-1] @ np.full(fixed.ndim, 0.5)
-    return Grid(tuple(counts), affine)
+def _moved(grid: Grid, matrix: FloatArray) -> Grid:
+    """The same grid in a world that is moved by a matrix."""
+    return Grid(grid.shape, matrix @ grid.affine)
+
+
+def _seen(features: FeatureImage, image: Grid) -> FeatureImage:
+    """Features that count where an image has voxels."""
+    shape = features.grid.shape
+    within = sampling.inside(image.shape, None, features.grid.index_map(image), shape, features.data)
+    weight = within.to(features.data.dtype)
+    return replace(features, weight=weight if features.weight is None else weight * features.weight)
 
 
 def _mass(image: Image) -> FloatArray:

@@ -9,17 +9,20 @@ from typing import Any
 import torch
 
 from learngn.errors import LabelError, ModelError, SettingsError
-from learngn.features import Combined, Feature, parse_features
+from learngn.features import Combined, Feature, common_grids, parse_features
 from learngn.geometry.image import Image, check_scan
 from learngn.memory import affordable, readable
 from learngn.model import Model
 from learngn.registration.pair import RegistrationPair, Side, check_labels
 from learngn.registration.recognise import Recognised, recognise
-from learngn.settings import Settings, default_settings, preset
+from learngn.settings import BASELINES, Settings, default_settings, preset
 from learngn.settings.levels import fitted
 
 _FEW = 32  # voxels along an axis, enough to count channels
 _LEARNED = ("strides", "lam", "update")  # by a model
+_MAY_BE_NONE = ("robust", "memory")
+# Options of Gauss-Newton that a preset may have and a baseline has not.
+_PLAIN = {"symmetric": False, "diffeomorphic": False, "robust": None, "overlap": False, "regulariser": "diffusion"}
 
 
 @dataclass(frozen=True)
@@ -58,6 +61,9 @@ class Request:
         if unknown:
             known = ", ".join(Settings.__dataclass_fields__)
             raise SettingsError("settings", f"the unknown key {unknown[0]}", f"one of {known}", "correct it")
+        # None stands for nothing asked, but where it is a value of its own.
+        asked = {name: value for name, value in self.changes.items() if value is not None or name in _MAY_BE_NONE}
+        object.__setattr__(self, "changes", asked)
         # Wrong values are found before a pair is read.
         if self.preset is not None:
             preset(self.preset)
@@ -150,16 +156,17 @@ def resolve(request: Request, pair: RegistrationPair, model: Model | None = None
         return _of_model(request, pair, model)
     settings, recognised = _base(request, pair)
     changes, finest = dict(request.changes), settings.strides[-1]
+    compared = common_grids(pair.fixed.grid, pair.moving.grid)[0]
     if request.settings is None and "strides" not in changes:  # levels that someone has chosen stay
         if len(changes.get("iterations", ())) == len(settings.strides):  # counted for the whole schedule
             settings = replace(settings, iterations=changes.pop("iterations"))
-        settings = fitted(settings, pair.fixed.grid)
+        settings = fitted(settings, compared)
     coarsened = settings.strides[-1] > finest
     settings = _changed(settings, changes)
     feature = _feature(settings.features if request.features is None else request.features)
     check_suits(feature, pair)
     settings = replace(settings, features=feature.name)
-    voxel = float(pair.fixed.grid.spacing.min())
+    voxel = float(compared.spacing.min())
     return _within_memory(Resolved(settings, feature, voxel, recognised, coarsened=coarsened), pair)
 
 
@@ -213,6 +220,8 @@ def _of_model(request: Request, pair: RegistrationPair, model: Model) -> Resolve
 def _changed(settings: Settings, changes: Mapping[str, Any]) -> Settings:
     """Settings with single values changed; levels that come without iterations get those of the level beside."""
     values = dict(changes)
+    if values.get("update") in BASELINES:
+        values = {**_PLAIN, **values}
     if "strides" in values and "iterations" not in values:
         levels = len(values["strides"])
         values["iterations"] = (settings.iterations + settings.iterations[-1:] * levels)[:levels]
