@@ -3,6 +3,7 @@
 import doctest
 import importlib
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import pytest
 import torch
@@ -24,7 +25,7 @@ class Spoilt:
     change: object = None
     before: object = None
     name: str = "spoilt"
-    traits: Traits = Traits()
+    traits: ClassVar[Traits] = Traits()
 
     def __call__(self, fixed, moving, spacing):
         if self.before:

@@ -65,6 +65,7 @@ def register(
     Example:  learngn register fixed.nii.gz moving.nii.gz -o result
     """
     with importing():
+        request = options.request()
         from learngn.geometry.grid_map import Resampling
         from learngn.io import Subject, read_label_names
         from learngn.registration import Guidance
@@ -78,7 +79,7 @@ def register(
         Subject(fixed, fixed_labels, fixed_landmarks, fixed_mask, fixed_keypoints),
         Subject(moving, moving_labels, moving_landmarks, moving_mask, moving_keypoints),
         output,
-        options.request(),
+        request,
         quiet=quiet,
         model=trained.read(),
         guidance=Guidance(masks=True, keypoints=keypoint_weight, scale=keypoint_scale),
