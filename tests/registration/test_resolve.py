@@ -39,9 +39,8 @@ def scan(seed, labels=False):
     if labels:
         return Image.from_array(np.digitize(-radius, (-8, -4)).astype(np.uint8), grid, labels=True)
     noise = np.random.default_rng(seed).normal(0, 10, shape)
-    return Image.from_array(
-        (np.where(radius < 4, -800, np.where(radius < 8, 50, -1000)) + noise).astype(np.float32), grid
-    )
+    tissue = np.where(radius < 6, -800, np.where(radius < 8, 50, -1000))
+    return Image.from_array((tissue + noise).astype(np.float32), grid)
 
 
 @pytest.fixture(scope="module")
