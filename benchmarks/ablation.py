@@ -17,7 +17,7 @@ from learngn.cohort import run_cohort
 from learngn.evaluation import compare
 from learngn.io import read_dataset
 from learngn.learning import TrainingConfig, train
-from learngn.learning.presets import config_for
+from learngn.learning.suited_config import config_for
 from learngn.model import LineariserConfig
 from learngn.registration import Request
 from learngn.settings import Settings, default_settings

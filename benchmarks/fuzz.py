@@ -53,7 +53,7 @@ def readers() -> dict[str, tuple[tuple[str, ...], Callable[[Path, Path], Any]]]:
     from learngn import io
     from learngn.cohort.records import read_records
     from learngn.learning.checkpoint import read_checkpoint
-    from learngn.learning.files import read_config
+    from learngn.learning.config_file import read_config
     from learngn.model import read_description, read_model
     from learngn.settings import read_settings
 

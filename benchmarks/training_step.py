@@ -18,8 +18,8 @@ from learngn.features import parse_features
 from learngn.io import read_dataset, read_grid
 from learngn.learning.augmentation import augmented
 from learngn.learning.data import Batch, read_example
-from learngn.learning.presets import config_for
-from learngn.learning.step import TrainingStep
+from learngn.learning.suited_config import config_for
+from learngn.learning.training_step import TrainingStep
 from learngn.model import Model, ModelConfig
 from learngn.settings import default_settings
 

@@ -38,7 +38,7 @@ from learngn.io import (
     write_image,
     write_transform,
 )
-from learngn.learning.files import read_config
+from learngn.learning.config_file import read_config
 from learngn.settings import read_settings
 
 # Many of these headers can be read, with a warning.

@@ -7,7 +7,7 @@ from pydantic import ValidationError
 
 from learngn.errors import SettingsError
 from learngn.learning import TrainingConfig
-from learngn.learning.files import read_config
+from learngn.learning.config_file import read_config
 
 TOML = """
 features = "organ-distance"

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from learngn.geometry import sampling
-from learngn.optimise.step import StepControl
+from learngn.optimise.step_control import StepControl
 from learngn.optimise.update import Compositional, Symmetric
 
 

@@ -45,7 +45,7 @@ def train(
     from learngn.io import read_dataset
     from learngn.learning import train as train_model
     from learngn.learning.log import logged
-    from learngn.learning.presets import config_for
+    from learngn.learning.suited_config import config_for
 
     limit_threads(threads)
     description = read_dataset(dataset)

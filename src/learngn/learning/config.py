@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from learngn.model import LineariserConfig, NetworkConfig, VoxelMorphConfig
-from learngn.model.config import Strict
+from learngn.model.architecture import Strict
 
 
 class AugmentationConfig(Strict):

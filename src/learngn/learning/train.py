@@ -20,7 +20,7 @@ from learngn.features import Feature, parse_features
 from learngn.io import Dataset, Subject, check_writable, read_grid
 from learngn.learning.config import TrainingConfig
 from learngn.learning.data import Example, TrainingData, organs_in, read_example
-from learngn.learning.stiffness import with_suited_lam
+from learngn.learning.regularisation_weight import with_suited_lam
 from learngn.learning.trainer import Trained, TrainingEvents, fit
 from learngn.learning.validation import Validation
 from learngn.model import Model, ModelConfig, Provenance, write_model

@@ -18,7 +18,7 @@ from learngn.learning.augmentation import augmented
 from learngn.learning.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from learngn.learning.config import TrainingConfig
 from learngn.learning.data import Batch, Side, TrainingData, share_channels, stack
-from learngn.learning.step import TrainingStep
+from learngn.learning.training_step import TrainingStep
 from learngn.learning.validation import Validation, validate
 from learngn.model import Model
 from learngn.settings import Settings

@@ -1,8 +1,8 @@
 """Learned registrations: their parts, their files."""
 
-from learngn.model.config import LineariserConfig, ModelConfig, NetworkConfig, VoxelMorphConfig
+from learngn.model.architecture import LineariserConfig, ModelConfig, NetworkConfig, VoxelMorphConfig
+from learngn.model.folder import Provenance, read_description, read_model, write_model
 from learngn.model.model import Encoder, Model, pooled_shape
-from learngn.model.store import Provenance, read_description, read_model, write_model
 from learngn.model.voxelmorph import VoxelMorphRegistration
 
 __all__ = [

@@ -15,7 +15,7 @@ from learngn.features import ChannelProfiles, EncoderDecoder, Feature, NetworkFe
 from learngn.geometry import sampling
 from learngn.geometry.image import Image
 from learngn.linearise import Analytic, LearnedLinearisation, Lineariser, PublishedLinearisation
-from learngn.model.config import ModelConfig, NetworkConfig
+from learngn.model.architecture import ModelConfig, NetworkConfig
 from learngn.model.voxelmorph import VoxelMorphRegistration
 from learngn.optimise import GaussNewton, build
 from learngn.settings import Settings

@@ -13,7 +13,7 @@ from learngn.optimise.history import Iteration, StopReason
 from learngn.optimise.landmarks import LandmarkPairs, refuse_landmarks
 from learngn.optimise.pose import PoseSearch
 from learngn.optimise.published import published_gauss_newton
-from learngn.optimise.step import StepControl
+from learngn.optimise.step_control import StepControl
 from learngn.optimise.unfold import inverse_error, unfolded
 from learngn.optimise.update import Additive, Compositional, Exponential, Symmetric, Update
 

@@ -11,7 +11,7 @@ from learngn.linearise import GemanMcClure, Huber, RobustLoss
 from learngn.optimise.adam import AdamDisplacement
 from learngn.optimise.gauss_newton import GaussNewton
 from learngn.optimise.published import published_gauss_newton
-from learngn.optimise.step import StepControl
+from learngn.optimise.step_control import StepControl
 from learngn.optimise.update import Additive, Compositional, Exponential, Symmetric, Update
 from learngn.regularise import Adaptive, Curvature, Diffusion, Regulariser
 from learngn.settings import Robustness, Settings

@@ -11,7 +11,7 @@ from torch import Tensor
 from learngn import kernels
 from learngn.optimise.energy import Energy, State
 from learngn.optimise.history import Iteration, StopReason
-from learngn.optimise.step import StepControl
+from learngn.optimise.step_control import StepControl
 from learngn.solve import NormalSolver, SolveInfo, SolveStatus
 
 

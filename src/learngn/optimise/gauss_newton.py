@@ -21,7 +21,7 @@ from learngn.optimise.energy import Energy
 from learngn.optimise.history import Iteration, StopReason
 from learngn.optimise.landmarks import LandmarkPairs, LandmarkTerm, check_landmarks
 from learngn.optimise.levels import first_displacement, levels_of_pair
-from learngn.optimise.step import StepControl
+from learngn.optimise.step_control import StepControl
 from learngn.optimise.update import Compositional, Update
 from learngn.regularise import Diffusion, Regulariser
 from learngn.settings import Level

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from learngn.linearise import Analytic
 from learngn.optimise.gauss_newton import GaussNewton
-from learngn.optimise.step import StepControl
+from learngn.optimise.step_control import StepControl
 from learngn.optimise.update import Additive
 from learngn.settings import Level
 from learngn.solve import NormalSolver

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from learngn.geometry import sampling
 from learngn.kernels.reference import squared_length
-from learngn.optimise.step import surroundings
+from learngn.optimise.step_control import surroundings
 
 
 def smallest_determinant(u: Tensor) -> Tensor:

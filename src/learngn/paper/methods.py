@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from learngn.features import parse_features
 from learngn.io import Dataset
 from learngn.learning import LossConfig, TrainingConfig
-from learngn.learning.presets import config_for
+from learngn.learning.suited_config import config_for
 from learngn.model import LineariserConfig, VoxelMorphConfig
 from learngn.settings import Settings, default_settings
 

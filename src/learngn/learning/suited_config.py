@@ -8,7 +8,7 @@ from typing import Any
 from learngn.features import parse_features
 from learngn.io import Dataset
 from learngn.learning.config import TrainingConfig
-from learngn.learning.files import read_config
+from learngn.learning.config_file import read_config
 from learngn.settings import LABEL_FEATURES
 
 _CHANNELS = 12  # of φ where no labels say how many
@@ -22,12 +22,12 @@ def config_for(dataset: Dataset, path: Path | None = None, **given: Any) -> Trai
     dataset : Dataset
     path : Path, optional
     **given
-        As of :func:`learngn.learning.files.read_config`.
+        As of :func:`learngn.learning.config_file.read_config`.
 
     Raises
     ------
     LearnGNError
-        As of :func:`learngn.learning.files.read_config`, or if a feature is unknown.
+        As of :func:`learngn.learning.config_file.read_config`, or if a feature is unknown.
     """
     first = read_config(path, defaults={"features": LABEL_FEATURES}, **given)
     return read_config(path, defaults=_suited(dataset, first.features), **given)

@@ -5,7 +5,7 @@ from lightning_fabric import Fabric
 
 from learngn.learning import train
 from learngn.learning.data import read_example
-from learngn.learning.stiffness import with_suited_lam
+from learngn.learning.regularisation_weight import with_suited_lam
 from learngn.learning.train import split
 from learngn.learning.trainer import Trained
 from learngn.learning.validation import validate

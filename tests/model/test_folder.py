@@ -241,7 +241,7 @@ def test_a_failure_while_writing_keeps_the_older_model(architecture, trained, tm
     def interrupt(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("learngn.model.store.save", interrupt)
+    monkeypatch.setattr("learngn.model.folder.save", interrupt)
     with pytest.raises(KeyboardInterrupt):
         write(trained(architecture(network=None)), tmp_path)
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before

@@ -15,7 +15,7 @@ from torch import nn
 from learngn._version import __version__
 from learngn.errors import ModelError, SettingsError
 from learngn.io import atomic_path, parse_json, write_json
-from learngn.model.config import ModelConfig
+from learngn.model.architecture import ModelConfig
 from learngn.model.model import Model
 
 FORMAT = 1
