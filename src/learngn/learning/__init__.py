@@ -1,4 +1,4 @@
-"""Training: examples, augmentation, losses, the loop."""
+"""Training: configuration, examples, augmentation, losses, training loop."""
 
 from learngn.learning.config import AugmentationConfig, LossConfig, TrainingConfig
 from learngn.learning.train import train

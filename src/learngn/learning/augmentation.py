@@ -1,4 +1,4 @@
-"""Random deformation of a scan, its features and labels alike."""
+"""Random deformation of a scan: its features, labels and landmarks together."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from learngn.learning.data import Example, Side
 
 
 def random_map(grid: Grid, config: AugmentationConfig, random: np.random.Generator) -> GridMap:
-    """Draw a smooth displacement and an affine about the grid's centre."""
+    """Draw a random smooth displacement and a random affine transform about the grid's centre."""
     n = grid.ndim
     linear = np.diag(np.exp(random.normal(0, config.scale, n))) @ _rotation(np.deg2rad(config.rotation), n, random)
     linear = linear @ (np.eye(n) + np.triu(random.normal(0, config.shear, (n, n)), 1))
@@ -31,7 +31,7 @@ def random_map(grid: Grid, config: AugmentationConfig, random: np.random.Generat
 
 
 def _rotation(deviation: float, ndim: int, random: np.random.Generator) -> FloatArray:
-    """Product of rotations in every plane."""
+    """Draw a rotation, as the product of one random rotation in each coordinate plane."""
     matrix = np.eye(ndim)
     for a in range(ndim):
         for b in range(a + 1, ndim):
@@ -50,7 +50,7 @@ def _smooth_field(grid: Grid, config: AugmentationConfig, random: np.random.Gene
     points = np.maximum(2, np.round(config.control * extent / extent.max())).astype(int)
     noise = random.normal(0, config.smooth, (1, grid.ndim, *points)) * extent.reshape(-1, *[1] * grid.ndim)
     voxels = torch.from_numpy((noise / grid.spacing.reshape(-1, *[1] * grid.ndim)).astype(np.float32))
-    # Twice linear, by way of a grid in between: as good as smooth, and nothing to tune.
+    # Linear interpolation in two steps, through a grid of intermediate size: nearly smooth, without a parameter.
     between = [min(2 * int(p), s) for p, s in zip(points, grid.shape, strict=True)]
     return sampling.resize(sampling.resize(voxels, between), grid.shape)
 
@@ -62,16 +62,17 @@ def augmented(
     config: AugmentationConfig | None,
     random: np.random.Generator,
 ) -> Side:
-    """A random deformation of an example; the example itself without a configuration.
+    """Deform an example at random; without a configuration return it undeformed.
 
     Parameters
     ----------
     example : Example
     organs : sequence of int
-        Labels that get a channel, after the background's.
+        Labels that get a channel each, after that of the background.
     label_spacing : float
         Voxel size of the labels [mm].
     config : AugmentationConfig, optional
+        Strength of the deformation; None for none.
     random : numpy Generator
     """
     features, grid = example.features.data, example.features.grid
@@ -94,23 +95,21 @@ def augmented(
         field = None if drawn.field is None else sampling.resize_field(drawn.field, label_grid.shape)
         warped = GridMap(label_grid, field, drawn.world).warp(example.labels, interpolation="nearest").data
         labels = torch.cat([(warped == value).to(torch.float32) for value in (0, *organs)], dim=1)
-        labels[:, :1] = 1 - labels[:, 1:].sum(1, keepdim=True)  # what is none of the organs is background
+        labels[:, :1] = 1 - labels[:, 1:].sum(1, keepdim=True)  # voxels of no organ are background
     landmarks = None
     if example.landmarks is not None:
-        landmarks = torch.from_numpy(_carried(example.landmarks, drawn).astype(np.float32))[None]
+        landmarks = torch.from_numpy(_deformed_points(example.landmarks, drawn).astype(np.float32))[None]
     return Side(FeatureImage(channels_last(features), grid), labels, label_grid, distances, landmarks)
 
 
-def _carried(points: FloatArray, drawn: GridMap) -> FloatArray:
-    """Where points of a scan, (M, D) [RAS mm], lie in its deformation: an image is pulled back, a point goes forth."""
-    carried = Affine(drawn.world).inverse().map_points(points)
-    return (
-        carried if drawn.field is None else invert(DisplacementField(drawn.field, drawn.grid)).field.map_points(carried)
-    )
+def _deformed_points(points: FloatArray, drawn: GridMap) -> FloatArray:
+    """Map points of a scan, (M, D) [RAS mm], to the deformed scan: by the inverse of the map that warps the image."""
+    moved = Affine(drawn.world).inverse().map_points(points)
+    return moved if drawn.field is None else invert(DisplacementField(drawn.field, drawn.grid)).field.map_points(moved)
 
 
 def _contrast(features: Tensor, deviation: float, random: np.random.Generator) -> Tensor:
-    """A gamma on every channel between its extremes."""
+    """Apply a random gamma correction between the lowest and the highest value of the features."""
     low, high = features.amin(), features.amax()
     gamma = float(np.exp(random.normal(0, deviation)))
     return low + (high - low) * ((features - low) / (high - low).clamp_min(1e-6)).pow(gamma)

@@ -1,4 +1,4 @@
-"""The state of a training on the disk, so that it goes on where it was killed."""
+"""Checkpoints: the state of a training in a file, from which an interrupted training resumes."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ CHECKPOINT_NAME = "checkpoint.pt"
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """All that the next step depends on.
+    """State of a training: everything that the next step depends on.
 
     Attributes
     ----------
     step : int
         Steps done.
     identity : str
-        Hash of the configuration and the data: another training does not go on from here.
+        Hash of the configuration and the data; only the same training resumes from this checkpoint.
     weights, optimiser, average : dict
         States of the training step, of AdamW and of the running mean.
     best : dict
@@ -39,26 +39,26 @@ class Checkpoint:
 
 
 def write_checkpoint(checkpoint: Checkpoint, directory: Path) -> None:
-    """Write a checkpoint, whole or not at all."""
+    """Write a checkpoint atomically."""
     with atomic_path(directory / CHECKPOINT_NAME) as temporary:
         torch.save(vars(checkpoint), temporary)
 
 
 def read_checkpoint(directory: Path, identity: str) -> Checkpoint | None:
-    """Read the checkpoint of a training; None if there is none.
+    """Read the checkpoint of a training; return None if there is none.
 
     Raises
     ------
     TrainingError
-        If it is broken, or of another training.
+        If the file is damaged, or belongs to another training.
     """
     path = directory / CHECKPOINT_NAME
     if not path.exists():
         return None
     try:
-        # Tensors and plain values alone: reading runs no code.
+        # Only tensors and plain values are loaded: reading runs no code.
         state = Checkpoint(**torch.load(path, weights_only=True, map_location="cpu"))
-    except Exception as failure:  # of a broken file the unpickler raises whatever it stumbles over
+    except Exception as failure:  # for a damaged file the unpickler raises exceptions of many kinds
         raise TrainingError(
             f"checkpoint {path}", "a broken file", "what learngn train has written", "delete it to begin anew"
         ) from failure

@@ -1,4 +1,4 @@
-"""Configuration of a training: one file, checked as a whole."""
+"""Configuration of a training, checked as a whole when it is made."""
 
 from __future__ import annotations
 
@@ -16,19 +16,20 @@ class AugmentationConfig(Strict):
     Attributes
     ----------
     rotation : float
-        Standard deviation about every axis [degrees].
+        Standard deviation of the rotation about every axis [degrees].
     scale, shear : float
         Standard deviations of the logarithm of the size along each axis, and of the shear.
     shift : float
-        Standard deviation along each axis [fraction of the extent].
+        Standard deviation of the translation along each axis [fraction of the extent].
     smooth : float
         Standard deviation of a smooth displacement at its control points [fraction of the extent].
     control : int
-        Control points of the smooth displacement along the longest axis.
+        Number of control points of the smooth displacement along the longest axis.
     contrast : float
-        Standard deviation of the logarithm of a gamma for features of scans; none for label maps.
+        Standard deviation of the logarithm of gamma for features of scans; 0 for label maps.
     drop : float
-        Probability that a channel is taken from a pair, for features of organs: one of them may be missed.
+        Probability that a channel of both scans of a pair is set to zero, for features of organs: a segmentation may
+        miss one of them.
     """
 
     rotation: float = Field(6.0, ge=0)
@@ -42,28 +43,29 @@ class AugmentationConfig(Strict):
 
 
 class LossConfig(Strict):
-    """Weights of the losses; those at zero are not computed.
+    """Weights of the losses; a loss of weight zero is not computed.
 
     Attributes
     ----------
     labels : float
         Soft Dice + cross-entropy of the warped against the fixed labels.
     mse : float
-        Squared difference of the same, each label weighted by the inverse root of its volume, as published.
+        Squared difference of the warped and the fixed labels, each label weighted by the inverse root of its volume,
+        as published.
     auxiliary : float
         Soft Dice + cross-entropy of a 1 x 1 convolution of the learned features against the scan's own labels: it
-        makes them tell the organs apart.
+        teaches the features to distinguish the organs.
     distances : float
-        Mean squared difference of the learned features to the distances of the organs, one after the other: features
-        that Gauss-Newton can follow from afar.
+        Mean squared difference of the learned features to the signed distances of the organs, one channel an organ:
+        such features have gradients also far from an organ, which Gauss-Newton needs.
     smoothness : float
         Mean squared derivative of the displacement [mm per mm].
     features : float
-        Mean squared difference of the input features after warping: needs no labels.
+        Mean squared difference of the input features after warping; needs no labels.
     landmarks : float
         Mean distance of the landmarks after warping [mm].
     earlier : float
-        Weight of every level's end relative to the next finer one's; zero counts the finest alone.
+        Weight of each level's result relative to that of the next finer level; with zero only the finest level counts.
     stride : float
         Voxel size at which labels are compared [voxel of the scans].
     """
@@ -80,63 +82,69 @@ class LossConfig(Strict):
 
 
 class TrainingConfig(Strict):
-    """A training.
+    """Configuration of a training.
 
     Attributes
     ----------
     features : str
-        What the model sees; see :func:`learngn.features.parse_features`.
+        Input features of the model; see :func:`learngn.features.parse_features`.
     strides, iterations, lam, longest_step, min_jacobian
         Schedule of the model, see :class:`learngn.settings.Settings`; by default that of the features.
     network : NetworkConfig, optional
-        Learned features; null for none.
+        Network of the learned features; null for none.
     lineariser : LineariserConfig, optional
         Learned J, f and w; null for the analytic ones.
     learn_lam : bool
-        Learn λ of every level.
+        Learn the regularisation weight λ of every level.
     lam_factors : tuple of float
-        After training, λ of all levels is multiplied by that of these factors which the validation likes best.
+        After training, λ of all levels is multiplied by the factor with the best validation score, out of these and 1.
     voxelmorph : VoxelMorphConfig, optional
-        Predict the displacement at once instead, as a baseline.
+        Predict the displacement by VoxelMorph instead of Gauss-Newton, as a baseline.
+    augmentation : AugmentationConfig
+        Random deformation of the scans.
+    losses : LossConfig
+        Weights of the losses.
     validation : int
-        Training subjects held out to choose the best weights.
+        Number of training subjects held out to choose the best weights.
     validation_pairs : int
-        At most so many pairs of them, with one another.
+        Largest number of pairs of held-out subjects.
     seed : int
-        Of all that is drawn.
+        Random seed.
     steps : int
-        Steps of the optimiser.
+        Number of optimiser steps.
     pretraining : float
-        Fraction of the steps, the first ones, on the losses of φ alone: they cost a tenth of a whole step.
+        Fraction of the steps, at the beginning, that use the losses of φ alone: such a step costs a tenth of a whole
+        one.
     batch : int
-        Pairs a step, on each device.
+        Pairs per step, on each device.
     rate, weight_decay : float
-        Of AdamW; the rate rises over `warmup` steps and falls along a cosine to zero.
+        Learning rate and weight decay of AdamW; the rate rises over `warmup` steps and falls along a cosine to zero.
     factor_rate : float, optional
-        Rate of what has one number a channel or a level: factors of channels, profiles, λ. They bear, and need, a far
-        larger one than convolutions; by default the same.
+        Learning rate of parameters with one number per channel or level: factors of channels, profiles, λ. They need,
+        and tolerate, a far larger one than convolutions; by default it is the same.
     warmup : int
+        Steps over which the learning rate rises.
     clip : float
         Largest norm of the gradient.
     average : float
-        Decay of the running mean of the weights, which is what is kept; 0 keeps the weights themselves.
-    fewest : float
-        Each level takes a random number of Gauss-Newton steps between this fraction of the schedule's and `most` of it.
-    most : float
+        Decay of the running mean of the weights, which the model keeps; 0 keeps the last weights instead.
+    fewest, most : float
+        Each level takes a random number of Gauss-Newton steps between these fractions of the schedule's number.
     limit : float, optional
-        Largest norm of the gradient that one scan's φ gets through the Gauss-Newton steps; null for no limit.
+        Largest norm of the gradient that reaches one scan's φ through the Gauss-Newton steps; null for no limit.
     last : int, optional
-        Differentiate the last so many Gauss-Newton steps of every level alone; null for all of them.
+        Differentiate only this number of Gauss-Newton steps at the end of every level; null for all of them.
     finest : float
-        Levels of a smaller stride take no steps in training: they are the dearest, and the features serve them too.
+        Levels with a smaller stride take no steps in training: they cost the most, and features that are trained on
+        coarser levels suit them too.
     curriculum : float
-        Fraction of the training over which `most` rises from `fewest`.
+        Fraction of the end-to-end steps over which `most` rises from `fewest`.
     validate_every : int
         Steps between validations.
     checkpoint_every : int
-        Steps between checkpoints, from which a killed training goes on.
+        Steps between checkpoints, from which an interrupted training resumes.
     precision : str
-        Of the networks' arithmetic; the solver's is float32 throughout.
+        Floating-point type of the networks; the solver always uses float32.
     """
 
     features: str
@@ -176,10 +184,10 @@ class TrainingConfig(Strict):
 
     @property
     def teaches_features(self) -> bool:
-        """Whether a loss looks at φ alone."""
+        """Whether there is a loss on φ alone."""
         return self.network is not None and (self.losses.auxiliary > 0 or self.losses.distances > 0)
 
     @property
     def pretraining_steps(self) -> int:
-        """Steps on the losses of φ alone."""
+        """Number of steps that use the losses of φ alone."""
         return round(self.pretraining * self.steps) if self.teaches_features else 0

@@ -1,4 +1,4 @@
-"""Configuration files of a training, TOML or JSON."""
+"""Configuration files of a training, in TOML or JSON."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ def read_config(
     Parameters
     ----------
     path : Path, optional
-        ``.toml`` or ``.json``; without, all is at its default.
+        ``.toml`` or ``.json`` file; without it every key has its default.
     defaults : dict, optional
-        Values of keys that neither the file nor `given` has.
+        Values of keys that are neither in the file nor in `given`.
     **given
-        Values that take the place of the file's; those that are None do not.
+        Values that replace those of the file, unless they are None.
 
     Raises
     ------
@@ -54,7 +54,7 @@ def read_config(
 
 
 def _merged(defaults: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
-    """Values over defaults, table by table; a table that is null stays null."""
+    """Return defaults replaced by values, table by table; a table that is null stays null."""
     merged = {**defaults, **values}
     for key, default in defaults.items():
         if isinstance(default, Mapping) and isinstance(values.get(key), Mapping):

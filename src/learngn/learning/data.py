@@ -1,4 +1,4 @@
-"""Training examples: a scan's input features and labels, read once, and batches of pairs of them."""
+"""Training examples: input features and labels of a scan, read once; batches of pairs of examples."""
 
 from __future__ import annotations
 
@@ -18,19 +18,20 @@ from learngn.model import pooled_shape
 
 @dataclass(frozen=True, eq=False)
 class Example:
-    """A subject, ready for training.
+    """A subject prepared for training.
 
     Attributes
     ----------
     name : str
+        File name of the scan.
     image : Grid
-        The scan's grid.
+        Grid of the scan.
     features : FeatureImage
         Input features on the working grid, (1, C, *S).
     labels : Image or None
         Expert labels on the scan's grid.
     distances : FeatureImage or None
-        Signed √distance of every organ where the network works, (1, L-1, *R), -1 to 1; NaN throughout for an organ that
+        Signed √distance of every organ on the network's grid, (1, L-1, *R), -1 to 1; NaN everywhere for an organ that
         is missing.
     landmarks : array, shape (M, D) [RAS mm], or None
     """
@@ -53,10 +54,11 @@ def read_example(
     subject : Subject
     feature : Feature
     spacing : float
+        Voxel size of the features [mm].
     organs : tuple of int
-        Labels whose distances are wanted.
+        Labels whose distances are computed.
     pool : int
-        How many times coarser than the features they are wanted.
+        Factor by which the grid of the distances is coarser than that of the features.
 
     Raises
     ------
@@ -83,17 +85,17 @@ def read_example(
 
 
 def organs_in(subjects: Sequence[Subject]) -> tuple[int, ...]:
-    """Labels that occur, for a data set that names none."""
+    """Return the labels that occur in the subjects' label maps, for a data set without named labels."""
     paths = [subject.labels for subject in subjects if subject.labels is not None]
     return tuple(sorted({value for path in paths for value in read_image(path, labels=True).label_values}))
 
 
 def _organ_distances(labels: Image, grid: Grid, organs: tuple[int, ...], pool: int) -> FeatureImage:
-    """What :attr:`Example.distances` holds."""
+    """Compute :attr:`Example.distances`."""
     feature = OrganDistance(organs=organs)
     target = grid.resized(pooled_shape(grid.shape, pool))
-    found, _ = feature(labels, labels, float(grid.spacing.min()))
-    distances = found.on(target).data / float(feature.reach**0.5)
+    features, _ = feature(labels, labels, float(grid.spacing.min()))
+    distances = features.on(target).data / float(feature.reach**0.5)
     missing = [channel for channel, organ in enumerate(organs) if organ not in labels.label_values]
     distances[:, missing] = torch.nan
     return FeatureImage(distances, target)
@@ -101,16 +103,16 @@ def _organ_distances(labels: Image, grid: Grid, organs: tuple[int, ...], pool: i
 
 @dataclass(frozen=True, eq=False)
 class TrainingData:
-    """What a training draws from.
+    """Examples of a training.
 
     Attributes
     ----------
     training : sequence of Example
-        Each step registers two of them, drawn anew.
+        Examples from which every step draws random pairs.
     validation : sequence of (Example, Example)
-        Pairs of subjects that are not in `training`.
+        Pairs of held-out subjects; a single held-out subject is paired with subjects of `training`.
     organs : tuple of int
-        Labels that the losses count.
+        Labels that the losses use.
     """
 
     training: Sequence[Example]
@@ -120,7 +122,7 @@ class TrainingData:
 
 @dataclass(frozen=True, eq=False)
 class Side:
-    """One side of a batch of pairs: scans of one grid, augmented.
+    """The fixed or the moving side of a batch of pairs: augmented scans that share one grid.
 
     Attributes
     ----------
@@ -129,9 +131,9 @@ class Side:
     labels : Tensor, shape (N, L, *T), or None
         One-hot labels, background first.
     label_grid : Grid
-        Their grid.
+        Grid of the labels.
     distances : Tensor, shape (N, L-1, *S), or None
-        Of the organs, where the network works; see :class:`Example`.
+        Distances of the organs on the network's grid; see :class:`Example`.
     landmarks : Tensor, shape (N, M, D) [RAS mm], or None
     """
 
@@ -143,15 +145,15 @@ class Side:
 
     @property
     def kind(self) -> tuple[object, ...]:
-        """Equal for sides that can stand side by side."""
+        """Key that is equal for sides that can be stacked."""
         return self.features.grid, None if self.landmarks is None else self.landmarks.shape
 
     def with_features(self, data: Tensor) -> Side:
-        """The same with other features."""
+        """Return a copy with other features."""
         return replace(self, features=FeatureImage(data, self.features.grid))
 
     def to(self, device: torch.device) -> Side:
-        """Copy on a device."""
+        """Return a copy on a device."""
         return Side(
             FeatureImage(self.features.data.to(device), self.features.grid),
             None if self.labels is None else self.labels.to(device),
@@ -163,18 +165,18 @@ class Side:
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """Pairs whose scans have the same grids, side by side."""
+    """Batch of pairs whose fixed scans share one grid, and whose moving scans share one."""
 
     fixed: Side
     moving: Side
 
     def to(self, device: torch.device) -> Batch:
-        """Copy on a device."""
+        """Return a copy on a device."""
         return Batch(self.fixed.to(device), self.moving.to(device))
 
 
 def stack(sides: Sequence[Side]) -> Side:
-    """Join sides of one grid."""
+    """Stack sides that share one grid along the batch dimension."""
     first = sides[0]
     labels = None if first.labels is None else torch.cat([s.labels for s in sides if s.labels is not None])
     distances = [side.distances for side in sides if side.distances is not None]
@@ -190,10 +192,10 @@ def stack(sides: Sequence[Side]) -> Side:
 
 
 def share_channels(fixed: Tensor, moving: Tensor) -> tuple[Tensor, Tensor]:
-    """Set a channel that is zero throughout in one of two scans, (N, C, *S), to zero in both.
+    """Set a channel that is zero everywhere in one of two scans, (N, C, *S), to zero in both.
 
-    Features of organs have such channels where a scan lacks the organ: nothing can be matched there.
+    Features of organs have such channels if a scan lacks the organ: there is nothing to match.
     """
-    there = [x.flatten(2).abs().amax(2) > 0 for x in (fixed, moving)]
-    both = (there[0] & there[1]).to(fixed.dtype).reshape(*there[0].shape, *[1] * (fixed.ndim - 2))
+    present = [x.flatten(2).abs().amax(2) > 0 for x in (fixed, moving)]
+    both = (present[0] & present[1]).to(fixed.dtype).reshape(*present[0].shape, *[1] * (fixed.ndim - 2))
     return fixed * both, moving * both

@@ -1,4 +1,4 @@
-"""The log of a training, for TensorBoard."""
+"""Log of a training for TensorBoard."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ LOG_NAME = "log"
 
 
 def logged(directory: Path, then: TrainingEvents) -> TrainingEvents:
-    """Events that write losses and validations to ``directory/log`` before they go on to others."""
+    """Return events that write losses and validations to ``directory/log``, and then call the events `then`."""
 
     @cache
-    def writer() -> SummaryWriter:  # made with the first entry: what cannot be trained leaves no log
+    def writer() -> SummaryWriter:  # made with the first entry: a training that cannot begin leaves no log
         return SummaryWriter(str(directory / LOG_NAME))
 
     def step(done: int, losses: dict[str, float]) -> None:
@@ -27,8 +27,8 @@ def logged(directory: Path, then: TrainingEvents) -> TrainingEvents:
             writer().add_scalar(f"loss/{name}", value, done)
         then.step(done, losses)
 
-    def validated(done: int, model: Model, found: Validation, best: bool) -> None:
-        for name, value in found.to_json().items():
+    def validated(done: int, model: Model, validation: Validation, best: bool) -> None:
+        for name, value in validation.to_json().items():
             if value is not None:
                 writer().add_scalar(f"validation/{name}", value, done)
         method = model.method
@@ -36,6 +36,6 @@ def logged(directory: Path, then: TrainingEvents) -> TrainingEvents:
             for index in range(len(method.levels)):
                 writer().add_scalar(f"lam/{index}", float(method.lam(index).detach()), done)
         writer().flush()
-        then.validated(done, model, found, best)
+        then.validated(done, model, validation, best)
 
     return TrainingEvents(step, validated)

@@ -1,4 +1,4 @@
-"""Losses of a registration and of its features; MONAI's where it has them."""
+"""Losses of a registration and of its features; from MONAI where it has them."""
 
 from __future__ import annotations
 
@@ -19,14 +19,15 @@ _TINY = 1e-5
 class LabelLoss:
     """Soft Dice + cross-entropy of label probabilities against one-hot labels, both (N, L, *S), background first.
 
-    A label counts in a sample if the truth holds it: an organ outside the field of view teaches nothing.
+    Only labels that the truth of a sample contains count: nothing can be learned from an organ outside the field of
+    view.
     """
 
     def __init__(self) -> None:
         self._dice = DiceLoss(reduction="none", smooth_nr=_TINY, smooth_dr=_TINY)
 
     def __call__(self, probabilities: Tensor, truth: Tensor) -> Tensor:
-        """Mean Dice loss of the labels present, plus the mean cross-entropy of the voxels."""
+        """Return the mean Dice loss of the labels present, plus the mean cross-entropy of the voxels."""
         dice = self._dice(probabilities, truth).flatten(1)[:, 1:]
         present = (truth[:, 1:].flatten(2).amax(2) > 0).to(dice.dtype)
         entropy = -(truth * probabilities.clamp_min(_TINY).log()).sum(1).mean()
@@ -35,7 +36,7 @@ class LabelLoss:
 
 
 def weighted_squares(probabilities: Tensor, truth: Tensor) -> Tensor:
-    """Squared difference of label probabilities, every label weighted by the inverse root of its volume.
+    """Return the squared difference of label probabilities, each label weighted by the inverse root of its volume.
 
     References
     ----------
@@ -48,10 +49,10 @@ def weighted_squares(probabilities: Tensor, truth: Tensor) -> Tensor:
 
 
 def distance_loss(learned: Tensor, distances: Tensor) -> Tensor:
-    """Mean squared difference of the first learned channels to the distances of the organs, both (N, C, *S).
+    """Return the mean squared difference of the first learned channels to the organs' distances, both (N, C, *S).
 
-    The surroundings of an organ count as much as all the rest, where its distance is at the limit: a small organ would
-    otherwise be left out without a loss. Channels of NaN, organs that a scan lacks, do not count at all.
+    The neighbourhood of an organ counts as much as all other voxels, whose distance is at its limit: otherwise a
+    network could ignore a small organ at almost no loss. Channels of NaN (organs that a scan lacks) do not count.
     """
     with torch.no_grad():
         near = distances > -1
@@ -65,7 +66,7 @@ def distance_loss(learned: Tensor, distances: Tensor) -> Tensor:
 
 
 class RegistrationLoss:
-    """What a displacement costs, by the weights of a :class:`LossConfig`.
+    """Losses of a displacement, with the weights of a :class:`LossConfig`.
 
     Parameters
     ----------
@@ -77,7 +78,7 @@ class RegistrationLoss:
         self.labels = LabelLoss()
 
     def __call__(self, batch: Batch, field: Tensor, grid: Grid, world: FloatArray) -> dict[str, Tensor]:
-        """Losses by name, each with its weight; only those whose weight is not zero.
+        """Return the weighted losses by name; only those whose weight is not zero.
 
         Parameters
         ----------
@@ -85,7 +86,7 @@ class RegistrationLoss:
         field : Tensor, shape (N, D, *S) [voxel of grid]
         grid : Grid
         world : array, shape (D+1, D+1)
-            Affine that follows [RAS mm to RAS mm].
+            Affine applied after the displacement [RAS mm to RAS mm].
         """
         c, losses = self.config, {}
         if (c.labels or c.mse) and batch.fixed.labels is not None and batch.moving.labels is not None:
@@ -111,14 +112,14 @@ class RegistrationLoss:
 
 
 def _feature_difference(batch: Batch, field: Tensor, grid: Grid, world: FloatArray) -> Tensor:
-    """Mean squared difference of the input features on the field's grid."""
+    """Return the mean squared difference of the input features on the displacement's grid."""
     fixed, moving = batch.fixed.features.on(grid), batch.moving.features
     warped = sampling.warp(moving.data, field, grid.index_map(moving.grid, world), grid.shape)
     return (warped - fixed.data).square().mean()
 
 
 def _landmark_error(batch: Batch, field: Tensor, grid: Grid, world: FloatArray) -> Tensor:
-    """Mean distance of warped landmarks to their partners [mm]."""
+    """Return the mean distance of warped landmarks to the corresponding ones [mm]."""
     fixed, moving = batch.fixed.landmarks, batch.moving.landmarks
     if fixed is None or moving is None:
         return field.new_zeros(())
@@ -128,7 +129,7 @@ def _landmark_error(batch: Batch, field: Tensor, grid: Grid, world: FloatArray) 
 
 
 def _distance(fixed: Tensor, moving: Tensor, field: Tensor, grid: Grid, world: FloatArray) -> Tensor:
-    """Mean distance of one sample's landmarks, (M, D) [RAS mm]."""
+    """Return the mean distance of one sample's landmarks, (M, D) [RAS mm]."""
     to_index, to_world = (
         torch.as_tensor(matrix, dtype=field.dtype, device=field.device)
         for matrix in (np.linalg.inv(grid.affine), world @ grid.affine)

@@ -1,4 +1,7 @@
-"""λ set last: training moves it slowly, and only the finished features tell how much of it they need."""
+"""Choice of the regularisation weight λ after training.
+
+Training changes λ only slowly, and which λ suits the features is known only when they are trained.
+"""
 
 from __future__ import annotations
 
@@ -18,20 +21,21 @@ _MOST_FOLDS = 0.1  # [%]
 
 
 def with_suited_lam(trained: Trained, pairs: Sequence[tuple[Example, Example]], factors: Sequence[float]) -> Trained:
-    """Multiply λ of all levels by the factor with the best validation.
+    """Multiply λ of all levels by the factor with the best validation score.
 
     Parameters
     ----------
     trained : Trained
     pairs : sequence of (Example, Example)
-        Held-out subjects.
+        Pairs of held-out subjects.
     factors : sequence of float
-        To choose from; 1 is what the training has found. Those that fold more than 0.1 % of the voxels are out.
+        Factors to choose from, beside 1, the trained λ. A factor with more than 0.1 % folded voxels is excluded, unless
+        the trained model folds as many.
 
     Returns
     -------
     Trained
-        A copy; the same if nothing is better.
+        A model with the better λ; `trained` itself if no factor is better.
     """
     best = trained
     for factor in factors:
@@ -41,7 +45,8 @@ def with_suited_lam(trained: Trained, pairs: Sequence[tuple[Example, Example]], 
             break
         with torch.no_grad():
             method.log_lam.add_(math.log(factor))
-        found = validate(model, pairs)
-        if found.figure > best.validation.figure and found.folds <= max(_MOST_FOLDS, trained.validation.folds):
-            best = replace(trained, model=model, validation=found)
+        validation = validate(model, pairs)
+        few_folds = validation.folds <= max(_MOST_FOLDS, trained.validation.folds)
+        if validation.figure > best.validation.figure and few_folds:
+            best = replace(trained, model=model, validation=validation)
     return best

@@ -1,4 +1,4 @@
-"""Configurations that suit a data set, measured on training subjects (docs/results.md)."""
+"""Training configurations that suit a data set, tuned on training subjects (docs/results.md)."""
 
 from __future__ import annotations
 
@@ -11,30 +11,30 @@ from learngn.learning.config import TrainingConfig
 from learngn.learning.config_file import read_config
 from learngn.settings import LABEL_FEATURES
 
-_CHANNELS = 12  # of φ where no labels say how many
+_CHANNELS = 12  # channels of φ for a data set without named labels
 
 
 def config_for(dataset: Dataset, path: Path | None = None, **given: Any) -> TrainingConfig:
-    """Configuration for a data set: that of a file, with the values given, the rest at what suits.
+    """Return a configuration for a data set: the values of a file and those given, otherwise values that suit the data.
 
     Parameters
     ----------
     dataset : Dataset
     path : Path, optional
     **given
-        As of :func:`learngn.learning.config_file.read_config`.
+        See :func:`learngn.learning.config_file.read_config`.
 
     Raises
     ------
     LearnGNError
-        As of :func:`learngn.learning.config_file.read_config`, or if a feature is unknown.
+        If the configuration is invalid (:func:`learngn.learning.config_file.read_config`), or a feature is unknown.
     """
     first = read_config(path, defaults={"features": LABEL_FEATURES}, **given)
     return read_config(path, defaults=_suited(dataset, first.features), **given)
 
 
 def _suited(dataset: Dataset, features: str) -> dict[str, Any]:
-    """Values that differ from the defaults of :class:`TrainingConfig`."""
+    """Return the values that differ from the defaults of :class:`TrainingConfig`."""
     feature = parse_features(features)
     flat, scans = dataset.ndim == 2, not feature.traits.reads_labels
     suited: dict[str, Any] = {
@@ -43,7 +43,7 @@ def _suited(dataset: Dataset, features: str) -> dict[str, Any]:
             "out_channels": len(dataset.label_names) or _CHANNELS,
             "depth": 4 if flat else 3,
             "widest": 64 if flat else 96,
-            # Distances of the foreground pull organs onto their neighbours; those of organs are good as they are.
+            # Distances of the whole foreground draw organs onto their neighbours; distances of single organs do not.
             "keep_input": feature.parts[0][0].traits.by_organ,
         },
         "batch": 3 if flat else 1,

@@ -1,4 +1,4 @@
-"""From a data set to a trained model: the way of ``learngn train``, readable from top to bottom."""
+"""Training of a model on a data set: what ``learngn train`` does."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from learngn.results import sha256
 from learngn.settings import Settings
 
 _LAM_OF_DISTANCES = (1.0, 0.03)  # for learned features, which begin as distances between -1 and 1
-_FEWEST = 3  # subjects: two to make a pair of, one to validate with
+_FEWEST = 3  # subjects: two that make a pair, one for validation
 
 
 def train(
@@ -41,20 +41,21 @@ def train(
     fabric: Fabric | None = None,
     events: TrainingEvents | None = None,
 ) -> Trained:
-    """Train a model on the training subjects of a data set and write it; goes on where an earlier call was killed.
+    """Train a model on the training subjects of a data set and write it; resume where an earlier call was interrupted.
 
     Parameters
     ----------
     dataset : Dataset
-        Of its training subjects a few are held out to choose the best weights; its validation pairs are not looked at.
+        A few of its training subjects are held out to choose the best weights; its validation pairs are not used.
     directory : path
-        Folder of the model: ``model.json`` and ``weights.safetensors``, beside ``checkpoint.pt``.
+        Folder for ``model.json``, ``weights.safetensors`` and ``checkpoint.pt``.
     config : TrainingConfig
     network : nn.Module, optional
-        A φ of one's own, (N, C, *S) to (N, config.network.out_channels, *S), for ``config.network.kind = "own"``.
+        Your own φ, (N, C, *S) to (N, config.network.out_channels, *S), for ``config.network.kind = "own"``.
     fabric : Fabric, optional
-        Devices and processes; by default the CPU, alone. Launched already.
+        Devices and processes, already launched; by default one process on the CPU.
     events : TrainingEvents, optional
+        Functions to call during the training.
 
     Returns
     -------
@@ -63,9 +64,9 @@ def train(
     Raises
     ------
     TrainingError
-        If there are too few subjects, labels are missing that a loss needs, or the loss diverges.
+        If there are too few subjects, labels that a loss needs are missing, or the loss diverges.
     LearnGNError
-        If a file cannot be read or the folder not be written.
+        If a file cannot be read, or the folder cannot be written.
     """
     directory, fabric = Path(directory), fabric or Fabric(accelerator="cpu", devices=1)
     fitting, held_out = split(dataset, config)
@@ -98,25 +99,23 @@ def train(
         "data_sha256": _data_hash((*fitting, *held_out)),
         "config": config.model_dump(mode="json"),
     }
-    listeners = _Writing(events or TrainingEvents(), directory, training)
-    trained = fit(
-        model, data, config, directory, fabric=fabric, identity=_identity(training), events=listeners.events()
-    )
+    writer = _ModelWriter(events or TrainingEvents(), directory, training)
+    trained = fit(model, data, config, directory, fabric=fabric, identity=_identity(training), events=writer.events())
     if config.learn_lam:
         trained = with_suited_lam(trained, data.validation, config.lam_factors)
     if fabric.is_global_zero:
-        listeners.write(trained.model, trained.validation, trained.step)
+        writer.write(trained.model, trained.validation, trained.step)
     fabric.barrier()
     return trained
 
 
 def split(dataset: Dataset, config: TrainingConfig) -> tuple[list[Subject], list[Subject]]:
-    """Training subjects to fit and to hold out: the last ones, a third at most.
+    """Return the subjects to train on, and those held out for validation: the last ones, a third at most.
 
     Raises
     ------
     TrainingError
-        If there are fewer than three.
+        If there are fewer than three subjects.
     """
     subjects = list(dataset.training)
     if len(subjects) < _FEWEST:
@@ -135,7 +134,7 @@ def _feature(config: TrainingConfig, organs: tuple[int, ...]) -> Feature:
 
 
 def _settings(config: TrainingConfig, feature: Feature, pair: RegistrationPair) -> Settings:
-    """The schedule; λ is still that of features as they come."""
+    """Return the settings of the schedule; their λ is that of the input features before scaling."""
     given = {
         name: value
         for name in ("strides", "iterations", "longest_step", "min_jacobian")
@@ -157,7 +156,7 @@ def _architecture(
     scale = 1 / max(1e-6, float(values.std()))
     if config.network is not None and not config.network.keep_input:
         suited = _LAM_OF_DISTANCES
-    else:  # λ has the unit of the squared features, which the model brings to unit size
+    else:  # λ has the unit of the squared features, which the model scales to unit standard deviation
         suited = settings.lam[0] * scale**2, settings.lam[1] * scale**2
     return ModelConfig(
         ndim=2 if ndim == 2 else 3,
@@ -174,7 +173,7 @@ def _architecture(
 
 
 def _check_files(subjects: Sequence[Subject], config: TrainingConfig) -> None:
-    """Every file that a loss needs must be there."""
+    """Raise :class:`TrainingError` unless the subjects have every file that a loss needs."""
     losses = config.losses
     if not any((losses.labels, losses.mse, losses.features, losses.landmarks)):
         raise TrainingError("losses", "none that looks at the alignment", "one at least", "set losses.labels to 1")
@@ -202,7 +201,7 @@ def _check_there(what: str, wanted: str, missing: Sequence[Subject], remedy: str
 
 
 def _check_channels(config: TrainingConfig, organs: Sequence[int]) -> None:
-    """The loss on distances teaches a channel an organ."""
+    """Raise :class:`TrainingError` unless the loss on distances has a channel for every organ."""
     if config.network is not None and config.losses.distances and config.network.out_channels < len(organs):
         raise TrainingError(
             "network.out_channels",
@@ -213,7 +212,7 @@ def _check_channels(config: TrainingConfig, organs: Sequence[int]) -> None:
 
 
 def _check_levels(config: TrainingConfig, settings: Settings) -> None:
-    """Some level must take steps."""
+    """Raise :class:`TrainingError` unless at least one level takes steps."""
     if max(settings.strides) < config.finest:
         raise TrainingError(
             "finest", f"{config.finest:g}", f"at most {max(settings.strides):g}, the coarsest stride", "lower it"
@@ -221,7 +220,7 @@ def _check_levels(config: TrainingConfig, settings: Settings) -> None:
 
 
 def _check_landmarks(examples: Sequence[Example], config: TrainingConfig) -> None:
-    """Landmarks of one subject must correspond to those of every other."""
+    """Raise :class:`TrainingError` unless every subject has the same number of landmarks, if a loss needs them."""
     counts = sorted({len(example.landmarks) for example in examples if example.landmarks is not None})
     if config.losses.landmarks and len(counts) > 1:
         raise TrainingError(
@@ -233,7 +232,7 @@ def _check_landmarks(examples: Sequence[Example], config: TrainingConfig) -> Non
 
 
 def _validation_pairs(examples: Sequence[Example], fitting: int, most: int) -> list[tuple[Example, Example]]:
-    """Held-out subjects with one another; a single one with subjects that are trained on."""
+    """Return pairs of held-out subjects; a single one is paired with training subjects."""
     held_out = examples[fitting:]
     others = held_out if len(held_out) > 1 else examples[:fitting]
     pairs = [(fixed, moving) for fixed in held_out for moving in others if moving is not fixed]
@@ -253,8 +252,8 @@ def _identity(training: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps([__version__, training], sort_keys=True).encode()).hexdigest()
 
 
-class _Writing:
-    """Writes the model at every best validation, so that a killed training leaves the best so far."""
+class _ModelWriter:
+    """Writer of the model after each best validation, so that an interrupted training leaves the best model so far."""
 
     def __init__(self, events: TrainingEvents, directory: Path, training: Mapping[str, Any]) -> None:
         self.outer, self.directory, self.training = events, directory, training
@@ -268,5 +267,5 @@ class _Writing:
         self.outer.validated(step, model, validation, best)
 
     def write(self, model: Model, validation: Validation, step: int) -> None:
-        found = {**self.training, "step": step, "validation": validation.to_json()}
-        write_model(model, self.directory, Provenance(training=found))
+        training = {**self.training, "step": step, "validation": validation.to_json()}
+        write_model(model, self.directory, Provenance(training=training))

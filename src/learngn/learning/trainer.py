@@ -1,4 +1,4 @@
-"""The training loop: draw pairs, step, validate, keep the best; goes on where it was killed."""
+"""Training loop: draw pairs, take a step, validate, keep the best weights; resume from a checkpoint."""
 
 from __future__ import annotations
 
@@ -24,24 +24,25 @@ from learngn.model import Model
 from learngn.settings import Settings
 
 
-def _nothing(*_: object) -> None:
-    """Listen to nothing."""
+def _ignore(*_: object) -> None:
+    """Do nothing."""
 
 
 @dataclass(frozen=True)
 class TrainingEvents:
-    """Functions called while a training runs, to show and log it; on the first process alone.
+    """Functions called during a training, to show and log it; on the first process only.
 
     Attributes
     ----------
     step : callable
-        With the number of steps done, and the losses of the last one by name.
+        Called after every step with the number of steps done, and the losses of the last one by name.
     validated : callable
-        With the number of steps done, the model validated, its validation, and whether it is the best so far.
+        Called after every validation with the number of steps done, the model, its validation, and whether it is the
+        best so far.
     """
 
-    step: Callable[[int, dict[str, float]], None] = _nothing
-    validated: Callable[[int, Model, Validation, bool], None] = _nothing
+    step: Callable[[int, dict[str, float]], None] = _ignore
+    validated: Callable[[int, Model, Validation, bool], None] = _ignore
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,10 +52,11 @@ class Trained:
     Attributes
     ----------
     model : Model
-        With the weights of the best validation, in evaluation mode.
+        Model with the weights of the best validation, in evaluation mode.
     validation : Validation
+        Validation of these weights.
     step : int
-        After which these weights were taken.
+        Number of steps after which these weights were reached.
     """
 
     model: Model
@@ -84,14 +86,14 @@ def fit(
     fabric : Fabric
         Devices and processes.
     identity : str
-        Hash of all that decides the result; see :class:`Checkpoint`.
+        Hash of everything that determines the result; see :class:`Checkpoint`.
     events : TrainingEvents, optional
 
     Raises
     ------
     TrainingError
-        If the loss diverges: the checkpoint, and with it the best weights, is that before it did. If a checkpoint is
-        there that belongs to another training.
+        If the loss diverges; the last checkpoint, with the best weights so far, is kept. If the folder has the
+        checkpoint of another training.
     """
     return _Loop(model, data, config, directory, fabric, identity, events or TrainingEvents()).run()
 
@@ -109,7 +111,7 @@ class _Loop:
     ) -> None:
         self.data, self.config, self.directory, self.identity = data, config, directory, identity
         self.fabric, self.events = fabric, events
-        torch.manual_seed(config.seed)  # the head's start; all else that is drawn has generators of its own
+        torch.manual_seed(config.seed)  # for the head's initial weights; everything else random has its own generator
         step = TrainingStep(
             model,
             config.losses,
@@ -139,7 +141,7 @@ class _Loop:
     def run(self) -> Trained:
         config = self.config
         while self.done < config.steps:
-            # What the first whole step starts from counts too: the hand-made linearisation, or φ after its pretraining.
+            # The state before the first whole step is validated too: the analytic linearisation, or pretrained φ.
             if self.done == config.pretraining_steps and (self.done == 0 or self.done % config.validate_every):
                 self._validate()
             losses = self._advance(self.done)
@@ -156,15 +158,15 @@ class _Loop:
         return Trained(model.cpu().eval(), Validation(**self.best["validation"]), self.best["step"])
 
     def _averaged(self) -> Model:
-        """The model whose weights are kept."""
+        """Return the model with the running mean of the weights."""
         step = self.average.module
         return step.model if isinstance(step, TrainingStep) else self.bare.model
 
     def _advance(self, index: int) -> dict[str, float]:
-        """One step of the optimiser; what is drawn depends on the seed, the index and the process alone."""
+        """Take one step of the optimiser; random numbers depend only on the seed, the index and the process."""
         config = self.config
         random = np.random.default_rng((config.seed, index, self.fabric.global_rank))
-        shared = np.random.default_rng((config.seed, index))  # equal depth of the graph on all processes
+        shared = np.random.default_rng((config.seed, index))  # so that the graph is equally deep on all processes
         for group in self.optimiser.param_groups:
             group["lr"] = group["highest"] * _rate(index, config)
         counts = _counts(self.bare.model.settings, index, config, shared)
@@ -173,11 +175,11 @@ class _Loop:
         batches = _batches(self.data, config, random, self.bare.model.config.spacing)
         for number, (batch, weight) in enumerate(batches, start=1):
             with self.fabric.no_backward_sync(self.step, enabled=number < len(batches)):
-                found = self.step(batch.to(self.fabric.device), counts)
-                total = torch.stack([value * weight for value in found.values()]).sum()
+                batch_losses = self.step(batch.to(self.fabric.device), counts)
+                total = torch.stack([value * weight for value in batch_losses.values()]).sum()
                 self._check(total, index)
                 self.fabric.backward(total)
-            for name, value in found.items():
+            for name, value in batch_losses.items():
                 losses[name] = losses.get(name, 0.0) + weight * float(value.detach())
         norm = torch.nn.utils.clip_grad_norm_([p for p in self.bare.parameters() if p.requires_grad], config.clip)
         self._check(norm, index)
@@ -186,28 +188,28 @@ class _Loop:
         return losses
 
     def _check(self, value: torch.Tensor, index: int) -> None:
-        """Stop before a loss or gradient that is no number reaches the weights."""
+        """Raise :class:`TrainingError` if a loss or gradient is not finite, before it reaches the weights."""
         if not bool(torch.isfinite(value.detach())):
-            kept = f"; the best weights before it are in {self.directory}" if self.best else ""
+            where = f"; the best weights before it are in {self.directory}" if self.best else ""
             raise TrainingError(
                 f"step {index + 1} of the training",
                 "a loss or gradient that is not finite",
                 "a finite one",
-                f"lower the rate ({self.config.rate:g}) or the clip ({self.config.clip:g}){kept}",
+                f"lower the rate ({self.config.rate:g}) or the clip ({self.config.clip:g}){where}",
             )
 
     def _validate(self) -> None:
-        """Score the running mean; every process does, so that all know the best."""
+        """Score the running mean of the weights; on every process, so that all of them know the best."""
         model = self._averaged()
         model.eval()
-        found = validate(model, self.data.validation)
+        validation = validate(model, self.data.validation)
         model.train()
-        better = not self.best or found.figure > Validation(**self.best["validation"]).figure
+        better = not self.best or validation.figure > Validation(**self.best["validation"]).figure
         if better:
             weights = {name: value.detach().cpu().clone() for name, value in model.state_dict().items()}
-            self.best = {"step": self.done, "validation": found.to_json(), "weights": weights}
+            self.best = {"step": self.done, "validation": validation.to_json(), "weights": weights}
         if self.fabric.is_global_zero:
-            self.events.validated(self.done, model, found, better)
+            self.events.validated(self.done, model, validation, better)
 
     def _save(self) -> None:
         if self.fabric.is_global_zero:
@@ -226,7 +228,7 @@ class _Loop:
 def _groups(step: TrainingStep, config: TrainingConfig) -> list[dict[str, Any]]:
     """Group the parameters by their learning rate.
 
-    A module names those of its parameters that are one number a channel or a level in `factor_parameters`.
+    A module lists its parameters that have one number per channel or level in `factor_parameters`.
     """
     factors = {
         id(getattr(module, name)) for module in step.modules() for name in getattr(module, "factor_parameters", ())
@@ -240,13 +242,13 @@ def _groups(step: TrainingStep, config: TrainingConfig) -> list[dict[str, Any]]:
 
 
 def _rate(index: int, config: TrainingConfig) -> float:
-    """Linear rise, then a cosine down to zero."""
+    """Return the factor of the learning rate: a linear rise, times a cosine that falls to zero."""
     rise = min(1.0, (index + 1) / max(1, config.warmup))
     return rise * (0.5 + 0.5 * math.cos(math.pi * index / config.steps))
 
 
 def _counts(settings: Settings, index: int, config: TrainingConfig, random: np.random.Generator) -> tuple[int, ...]:
-    """Gauss-Newton steps of every level: a random number, so that no number of them is learned by heart."""
+    """Draw the number of Gauss-Newton steps of every level, so that the model does not overfit to one number."""
     start = config.pretraining_steps
     if index < start:
         return ()
@@ -265,7 +267,7 @@ def _counts(settings: Settings, index: int, config: TrainingConfig, random: np.r
 def _batches(
     data: TrainingData, config: TrainingConfig, random: np.random.Generator, spacing: float
 ) -> list[tuple[Batch, float]]:
-    """Draw pairs; those of equal grids side by side, each group with its share of the loss."""
+    """Draw pairs; stack those with equal grids in batches, each with its share of the loss."""
     groups: dict[tuple[object, ...], list[tuple[Side, Side]]] = {}
     for _ in range(config.batch):
         chosen = random.choice(len(data.training), 2, replace=False)

@@ -16,23 +16,24 @@ from learngn.learning.data import Batch, Side
 from learngn.learning.losses import RegistrationLoss, distance_loss
 from learngn.model import Model
 
-# φ begins as distances within -1 to 1, of which an organ's boundary needs a tenth: the head is steep, not φ.
+# φ begins as distances in -1 to 1, of which an organ's boundary spans a tenth: the head is made steep instead of φ.
 _SHARPNESS = 10.0
 
 
 class TrainingStep(nn.Module):
-    """Losses of a batch: encode both sides, unroll Gauss-Newton, compare.
+    """Losses of a batch of pairs: compute φ of both images, unroll Gauss-Newton, compare.
 
     Parameters
     ----------
     model : Model
     losses : LossConfig
     labels : int
-        Number of labels, background included, of the auxiliary loss.
+        Number of labels of the auxiliary loss, background included.
     last : int, optional
-        Gauss-Newton steps of every level that are differentiated; see :meth:`learngn.optimise.GaussNewton.unroll`.
+        Number of Gauss-Newton steps at the end of every level that are differentiated; see
+        :meth:`learngn.optimise.GaussNewton.unroll`.
     limit : float, optional
-        Largest norm of the gradient that one scan's φ gets through the steps.
+        Largest norm of the gradient that reaches one scan's φ through the Gauss-Newton steps.
     mixed : bool
         Compute the networks in bfloat16; the solver stays in float32.
     """
@@ -56,18 +57,18 @@ class TrainingStep(nn.Module):
             self.head = conv(model.config.network.out_channels, labels, 1)
 
     def forward(self, batch: Batch, iterations: Sequence[int]) -> dict[str, Tensor]:
-        """Losses by name, weighted; their sum is what is minimised.
+        """Return the weighted losses by name; training minimises their sum.
 
         Parameters
         ----------
         batch : Batch
         iterations : sequence of int
-            Gauss-Newton steps of every level; empty for the losses of φ alone.
+            Number of Gauss-Newton steps of every level; empty for the losses of φ alone.
         """
         world = np.eye(self.model.config.ndim + 1)
-        fixed, about_fixed = self._encode(batch.fixed)
-        moving, about_moving = self._encode(batch.moving)
-        total = {name: (about_fixed[name] + about_moving[name]) / 2 for name in about_fixed}
+        fixed, fixed_losses = self._encode(batch.fixed)
+        moving, moving_losses = self._encode(batch.moving)
+        total = {name: (fixed_losses[name] + moving_losses[name]) / 2 for name in fixed_losses}
         if not iterations:
             return total
         ends = self.model.method.unroll(
@@ -83,7 +84,7 @@ class TrainingStep(nn.Module):
         return total
 
     def _encode(self, side: Side) -> tuple[FeatureImage, dict[str, Tensor]]:
-        """φ of a side, and its losses."""
+        """Return φ of one side of the pairs, and the losses of φ alone."""
         data, encoder = side.features.data.contiguous(), self.model.encoder
         with self._autocast(data):
             learned = encoder.learned(data)
@@ -92,13 +93,13 @@ class TrainingStep(nn.Module):
             learned = learned.float()
             if self.head is not None and side.labels is not None:
                 grid = side.features.grid.resized(learned.shape[2:])
-                seen, truth = FeatureImage(learned, grid), FeatureImage(side.labels, side.label_grid)
-                if seen.grid.size > truth.grid.size:
-                    seen = seen.on(truth.grid)
-                elif seen.grid.size < truth.grid.size:
-                    truth = truth.on(seen.grid)
-                likely = (_SHARPNESS * self.head(seen.data)).softmax(1)
-                losses["auxiliary"] = self.losses.auxiliary * self.loss.labels(likely, truth.data)
+                predicted, truth = FeatureImage(learned, grid), FeatureImage(side.labels, side.label_grid)
+                if predicted.grid.size > truth.grid.size:
+                    predicted = predicted.on(truth.grid)
+                elif predicted.grid.size < truth.grid.size:
+                    truth = truth.on(predicted.grid)
+                probabilities = (_SHARPNESS * self.head(predicted.data)).softmax(1)
+                losses["auxiliary"] = self.losses.auxiliary * self.loss.labels(probabilities, truth.data)
             if self.losses.distances and side.distances is not None:
                 losses["distances"] = self.losses.distances * distance_loss(learned, side.distances)
         features = encoder.join(data, learned)
@@ -111,7 +112,7 @@ class TrainingStep(nn.Module):
 
 
 def _limited(gradient: Tensor, largest: float) -> Tensor:
-    """Shorten the gradient of every sample, (N, C, *S), to a norm: through many steps it has heavy tails."""
+    """Limit the norm of every sample's gradient, (N, C, *S): through many steps it has heavy tails."""
     norm = gradient.flatten(1).norm(dim=1).reshape(-1, *[1] * (gradient.ndim - 1))
     shortened: Tensor = gradient * (largest / norm.clamp_min(largest))
     return shortened

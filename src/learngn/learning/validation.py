@@ -1,4 +1,4 @@
-"""Validation: whole registrations of held-out training subjects, scored as everything is."""
+"""Validation: complete registrations of held-out training subjects, and their scores."""
 
 from __future__ import annotations
 
@@ -20,17 +20,18 @@ from learngn.settings import Settings
 
 @dataclass(frozen=True)
 class Validation:
-    """Means over the validation pairs; None for what cannot be known.
+    """Mean scores of the validation pairs; None where labels or landmarks are missing.
 
     Attributes
     ----------
     dice : float or None
+        Dice coefficient.
     tre : float or None
-        [mm].
+        Target registration error of the landmarks [mm].
     features : float
         Mean squared difference of the input features after registration.
     folds : float
-        [%].
+        Folded voxels, det J ≤ 0 [%].
     """
 
     dice: float | None
@@ -40,18 +41,18 @@ class Validation:
 
     @property
     def figure(self) -> float:
-        """What is compared, the higher the better: Dice, else minus TRE, else minus the features' difference."""
+        """Score by which models are compared (higher is better): Dice, or -TRE, or minus the features' difference."""
         if self.dice is not None:
             return self.dice
         return -self.features if self.tre is None else -self.tre
 
     def to_json(self) -> dict[str, float | None]:
-        """For JSON."""
+        """Return the scores as a dictionary for JSON."""
         return asdict(self)
 
 
 def registered(model: Model, settings: Settings, fixed: Example, moving: Example) -> DisplacementField:
-    """Register a pair of examples with a model, as :func:`learngn.register` does, on the model's device."""
+    """Register a pair of examples with a model on its device, as :func:`learngn.register` does."""
     device = next(model.parameters()).device
     first, second = share_channels(fixed.features.data, moving.features.data)
     with torch.no_grad():
@@ -70,27 +71,28 @@ def validate(model: Model, pairs: Sequence[tuple[Example, Example]], settings: S
     Parameters
     ----------
     model : Model
-        In evaluation mode.
+        Model in evaluation mode.
     pairs : sequence of (Example, Example)
+        Fixed and moving examples.
     settings : Settings, optional
-        With other numbers of iterations than the model's.
+        Settings whose numbers of iterations are used instead of the model's.
     """
-    found = [_measured(registered(model, settings or model.settings, *pair), *pair) for pair in pairs]
-    dice, distance, features, folds = (np.asarray(column, dtype=np.float64) for column in zip(*found, strict=True))
-    return Validation(_known(dice), _known(distance), float(features.mean()), float(folds.mean()))
+    scores = [_scored(registered(model, settings or model.settings, *pair), *pair) for pair in pairs]
+    dice, distance, features, folds = (np.asarray(column, dtype=np.float64) for column in zip(*scores, strict=True))
+    return Validation(_finite_mean(dice), _finite_mean(distance), float(features.mean()), float(folds.mean()))
 
 
-def _measured(transform: DisplacementField, fixed: Example, moving: Example) -> tuple[float, float, float, float]:
-    """Dice, TRE, difference of the features, folds; NaN for what is not known."""
+def _scored(transform: DisplacementField, fixed: Example, moving: Example) -> tuple[float, float, float, float]:
+    """Return Dice, TRE, difference of the features and folds; NaN where labels or landmarks are missing."""
     labels = None if fixed.labels is None or moving.labels is None else (fixed.labels, moving.labels)
     points = None if fixed.landmarks is None or moving.landmarks is None else (fixed.landmarks, moving.landmarks)
     scores = quick_scores(transform, fixed.image, labels, points)
     return scores.dice, scores.tre, _difference(transform, fixed, moving), scores.folds
 
 
-def _known(values: FloatArray) -> float | None:
-    kept = values[np.isfinite(values)]
-    return float(kept.mean()) if kept.size else None
+def _finite_mean(values: FloatArray) -> float | None:
+    finite = values[np.isfinite(values)]
+    return float(finite.mean()) if finite.size else None
 
 
 def _difference(transform: DisplacementField, fixed: Example, moving: Example) -> float:

@@ -1,4 +1,4 @@
-"""Learned registrations: their parts, their files."""
+"""Learned registration models: architecture, weights and the folder that holds them."""
 
 from learngn.model.architecture import LineariserConfig, ModelConfig, NetworkConfig, VoxelMorphConfig
 from learngn.model.folder import Provenance, read_description, read_model, write_model

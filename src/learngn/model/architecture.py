@@ -1,4 +1,4 @@
-"""What a model is made of: the file beside its weights, checked when it is read."""
+"""Architecture of a model: the description in its file, checked when it is read."""
 
 from __future__ import annotations
 
@@ -10,31 +10,31 @@ from learngn.settings import Settings
 
 
 class Strict(BaseModel):
-    """Base of everything that is read from a file: immutable, and a key that it does not know is refused."""
+    """Base of descriptions that are read from files: immutable; unknown keys are refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class NetworkConfig(Strict):
-    """Learned features φ.
+    """Network of the learned features φ.
 
     Attributes
     ----------
     kind : str
         ``"encoder-decoder"`` (:class:`learngn.features.EncoderDecoder`); ``"profiles"``
         (:class:`learngn.features.ChannelProfiles`), which has as many channels as its input; or ``"own"``: a network
-        that whoever loads the model brings along.
+        that the caller passes when the model is made or loaded.
     out_channels : int
-        Learned channels; at least one an organ for the loss on their distances.
+        Number of learned channels; the loss on distances needs at least one per organ.
     width, depth, stem, widest : int
         See :class:`learngn.features.EncoderDecoder`.
     pool : int
-        Factor by which the input is averaged before the network; what it makes of it is interpolated. Which organ a
-        voxel belongs to is a coarse matter, and the kept input has the fine ones.
+        Factor by which the input is averaged before the network; the output is interpolated to the input's grid. The
+        learned features need no fine details if the input's channels are kept.
     keep_input : bool
-        Let the input's channels stand beside the learned ones, each with a learned factor.
+        Keep the input's channels beside the learned ones, each with a learned factor.
     gain : float
-        That factor before training.
+        Initial value of this factor.
     """
 
     kind: Literal["encoder-decoder", "profiles", "own"] = "encoder-decoder"
@@ -49,7 +49,7 @@ class NetworkConfig(Strict):
 
 
 class LineariserConfig(Strict):
-    """Learned J, f and w.
+    """Learned linearisation: Jacobian J, residual f and confidence w.
 
     Attributes
     ----------
@@ -57,9 +57,9 @@ class LineariserConfig(Strict):
         ``"corrected"`` (:class:`learngn.linearise.LearnedLinearisation`) or ``"published"``
         (:class:`learngn.linearise.PublishedLinearisation`).
     hidden : int
-        Channels of the hidden layers.
+        Number of channels of the hidden layers.
     weight : bool
-        Predict a confidence.
+        Predict a confidence w.
     """
 
     kind: Literal["corrected", "published"] = "corrected"
@@ -68,7 +68,7 @@ class LineariserConfig(Strict):
 
 
 class VoxelMorphConfig(Strict):
-    """A displacement predicted at once, instead of Gauss-Newton: a baseline.
+    """VoxelMorph instead of Gauss-Newton, as a baseline: a network predicts the displacement in one step.
 
     Attributes
     ----------
@@ -86,22 +86,25 @@ class ModelConfig(Strict):
     Attributes
     ----------
     ndim : int
+        Number of dimensions, 2 or 3.
     settings : Settings
-        Features that the model sees, schedule, λ before training, update.
+        Input features, schedule, initial λ, update.
     spacing : float
-        What a stride of one means [mm]: the finest spacing of the scans that it was trained on.
+        Voxel size of stride 1 [mm]: the finest spacing of the training scans.
     channels : int
-        Of the input features.
+        Number of channels of the input features.
     organs : tuple of int, optional
-        Labels with a channel each, for features that have one a label.
+        Labels with one channel each, for features by organ.
     scale : float
         Factor of the input features: one over their standard deviation in the training data.
     network : NetworkConfig, optional
+        Network of the learned features; None for none.
     lineariser : LineariserConfig, optional
+        Learned linearisation; None for the analytic one.
     learn_lam : bool
-        Learn λ of every level.
+        Learn the regularisation weight λ of every level.
     voxelmorph : VoxelMorphConfig, optional
-        Take the place of Gauss-Newton.
+        Baseline that replaces Gauss-Newton.
     """
 
     ndim: Literal[2, 3]

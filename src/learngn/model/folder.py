@@ -1,4 +1,4 @@
-"""Models on the disk: a folder with ``model.json`` and ``weights.safetensors``. Reading one runs no code."""
+"""Folder of a model: ``model.json`` and ``weights.safetensors``. Reading it runs no code."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ CONFIG_NAME, WEIGHTS_NAME = "model.json", "weights.safetensors"
 
 @dataclass(frozen=True)
 class Provenance:
-    """Where a model comes from.
+    """Origin of a model.
 
     Attributes
     ----------
     version : str
-        Of LearnGN.
+        Version of LearnGN.
     training : dict
-        What it was trained on and how: data set, its hash, configuration, steps, validation score.
+        Data set and its hash, configuration, number of steps and validation scores of the training.
     """
 
     version: str = __version__
@@ -39,7 +39,7 @@ class Provenance:
 
 
 def write_model(model: Model, directory: str | Path, provenance: Provenance | None = None) -> None:
-    """Write a model to a folder, made unless it exists; the weights first, so that a description never lacks them.
+    """Write a model to a folder, which is made if need be; weights first, so that no description lacks its weights.
 
     Raises
     ------
@@ -62,12 +62,12 @@ def write_model(model: Model, directory: str | Path, provenance: Provenance | No
 
 
 def read_description(directory: str | Path) -> tuple[ModelConfig, Provenance]:
-    """Read what a model is, without its weights.
+    """Read the architecture and the origin of a model, without its weights.
 
     Raises
     ------
     ModelError
-        If the folder holds no model, or one of another format.
+        If the folder has no model, or a model of another format.
     """
     path = Path(directory) / CONFIG_NAME
     try:
@@ -78,11 +78,11 @@ def read_description(directory: str | Path) -> tuple[ModelConfig, Provenance]:
         ) from failure
     except ValueError as failure:
         raise ModelError(f"model file {path}", "no JSON", "what learngn train writes", "copy it again") from failure
-    found = description.get("format") if isinstance(description, dict) else None
-    if found != FORMAT:
+    format_ = description.get("format") if isinstance(description, dict) else None
+    if format_ != FORMAT:
         raise ModelError(
             f"model file {path}",
-            f"format {found!r} of version {description.get('version') if isinstance(description, dict) else None}",
+            f"format {format_!r} of version {description.get('version') if isinstance(description, dict) else None}",
             f"format {FORMAT}, of LearnGN {__version__}",
             "train the model again, or install the version that has written it",
         )
@@ -96,18 +96,18 @@ def read_description(directory: str | Path) -> tuple[ModelConfig, Provenance]:
 
 
 def read_model(directory: str | Path, *, network: nn.Module | None = None) -> Model:
-    """Read a model, in evaluation mode.
+    """Read a model; it is in evaluation mode.
 
     Parameters
     ----------
     directory : Path
     network : nn.Module, optional
-        The network of a model that was trained with one of one's own; its weights are in the file.
+        Your own network, if the model was trained with one; its weights are read from the file.
 
     Raises
     ------
     ModelError
-        If the folder holds no model, one of another format, or weights that are truncated or do not fit it.
+        If the folder has no model, a model of another format, or weights that are truncated or do not fit.
     """
     config, _ = read_description(directory)
     model = Model(config, network)

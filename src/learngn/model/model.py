@@ -1,4 +1,4 @@
-"""A learned registration: input features, φ, linearisation and λ, and how they become a Gauss-Newton method."""
+"""Model of a registration: input features, learned features φ, linearisation and λ, joined to a Gauss-Newton method."""
 
 from __future__ import annotations
 
@@ -22,25 +22,25 @@ from learngn.settings import Settings
 
 
 class Encoder(nn.Module):
-    """φ: the input's channels, each times a factor, beside those of a network.
+    """Learned features φ: the input's channels, each times a factor, and the output channels of a network.
 
     Parameters
     ----------
     channels : int
-        Of the input.
+        Number of input channels.
     scale : float
-        Factor that brings the input to unit size; λ has the unit of its square.
+        Factor that scales the input to unit standard deviation; λ has the unit of the squared features.
     network : nn.Module, optional
         Maps (N, channels, *S) to (N, C', *S).
     pool : int
         Factor by which the input is averaged before the network.
     gain : float, optional
-        Factor of the input's channels before training; None does not let them pass.
+        Initial factor of the input's channels; None leaves these channels out.
 
     Attributes
     ----------
     factor_parameters : tuple of str
-        Parameters that are one number a channel: training moves them at the rate of factors.
+        Names of the parameters that have one number per channel; training uses a separate learning rate for them.
     """
 
     factor_parameters: ClassVar[tuple[str, ...]] = ("log_gain",)
@@ -53,7 +53,7 @@ class Encoder(nn.Module):
         self.log_gain = None if gain is None else nn.Parameter(torch.full((channels,), math.log(gain)))
 
     def learned(self, x: Tensor) -> Tensor | None:
-        """What the network makes of input features (N, channels, *S), on a grid `pool` times coarser."""
+        """Compute the network's output for input features (N, channels, *S), on a grid `pool` times coarser."""
         if self.network is None:
             return None
         pooled = sampling.pool(x, pooled_shape(x.shape[2:], self.pool)).contiguous()
@@ -61,19 +61,19 @@ class Encoder(nn.Module):
         return learned
 
     def join(self, x: Tensor, learned: Tensor | None) -> Tensor:
-        """φ from the input features and the learned ones."""
+        """Join the input features and the network's output to φ."""
         parts = [] if learned is None else [sampling.resize(learned.to(x.dtype), x.shape[2:])]
         if self.log_gain is not None:
             parts.insert(0, x * (self.scale * self.log_gain.exp()).reshape(1, -1, *[1] * (x.ndim - 2)))
         return torch.cat(parts, dim=1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """φ of input features (N, channels, *S).
+        """Compute φ of input features (N, channels, *S).
 
         Raises
         ------
         ModelError
-            If the input has not the channels that the model was trained with.
+            If the input has another number of channels than the model was trained with.
         """
         if x.shape[1] != self.channels:
             raise ModelError(
@@ -86,23 +86,24 @@ class Encoder(nn.Module):
 
 
 class Model(nn.Module):
-    """A registration whose features, linearisation or λ are learned.
+    """Registration with learned features, linearisation or λ.
 
     Parameters
     ----------
     config : ModelConfig
+        Architecture.
     network : nn.Module, optional
-        The network of a model whose ``config.network.kind`` is ``"own"``.
+        Your own network, if ``config.network.kind`` is ``"own"``.
 
     Raises
     ------
     ModelError
-        If such a network is missing, or given to a model that does not ask for it.
+        If such a network is missing, or given for a model of another kind.
 
     Notes
     -----
-    Untrained, with the input's channels kept, no network and the corrected linearisation, it is the hand-made
-    Gauss-Newton of its settings.
+    Before training, with the input's channels kept, no network and the corrected linearisation, the model is the
+    Gauss-Newton method of its settings.
     """
 
     def __init__(self, config: ModelConfig, network: nn.Module | None = None) -> None:
@@ -119,12 +120,12 @@ class Model(nn.Module):
 
     @property
     def settings(self) -> Settings:
-        """Features, schedule and λ before training."""
+        """Settings: input features, schedule and initial λ."""
         return self.config.settings
 
     @property
     def digest(self) -> str:
-        """SHA-256 of architecture and weights: what tells two models apart."""
+        """SHA-256 of architecture and weights, which identifies the model."""
         digest = hashlib.sha256(self.config.model_dump_json().encode())
         for name, tensor in sorted(self.state_dict().items()):
             digest.update(name.encode() + tensor.detach().cpu().numpy().tobytes())
@@ -132,12 +133,12 @@ class Model(nn.Module):
 
     @property
     def base_feature(self) -> Feature:
-        """The features that the model sees."""
+        """Input features of the model."""
         return parse_features(self.settings.features, self.config.organs)
 
     @property
     def feature(self) -> Feature:
-        """φ as a feature of a pair of images."""
+        """Learned features φ as a :class:`learngn.features.Feature` of a pair of images."""
         return NetworkFeature(self.base_feature, self.encoder, self.settings.features)
 
     def scheduled(
@@ -149,12 +150,12 @@ class Model(nn.Module):
         ----------
         settings : Settings
         fixed, tissue : Image, optional
-            As of :func:`learngn.optimise.build`.
+            See :func:`learngn.optimise.build`.
 
         Raises
         ------
         ModelError
-            If the settings have other levels or another λ: those are what was learned.
+            If the settings have other strides, another λ or another update than the model was trained with.
         """
         for name in ("strides", "lam", "update"):
             given, own = getattr(settings, name), getattr(self.settings, name)
@@ -169,7 +170,7 @@ class Model(nn.Module):
 
 
 def pooled_shape(shape: Sequence[int], factor: int) -> tuple[int, ...]:
-    """Shape of the grid that a network works on, for features of a shape."""
+    """Return the shape of the network's grid, `factor` times coarser than that of the features."""
     return tuple(max(1, round(n / factor)) for n in shape)
 
 
@@ -212,7 +213,7 @@ def _method(config: ModelConfig) -> GaussNewton | VoxelMorphRegistration:
 
 
 def _channels(config: ModelConfig) -> int:
-    """Of φ."""
+    """Return the number of channels of φ."""
     if config.network is None:
         return config.channels
     learned = config.channels if config.network.kind == "profiles" else config.network.out_channels

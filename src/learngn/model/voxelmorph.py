@@ -1,4 +1,4 @@
-"""VoxelMorph, for comparison: a network that predicts the whole displacement at once."""
+"""VoxelMorph as a baseline: a network that predicts the whole displacement in one step."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ from learngn.settings import Level
 class VoxelMorphRegistration(nn.Module):
     """MONAI's VoxelMorph with the interface of :class:`learngn.optimise.GaussNewton`.
 
-    The network sees the features of both images on the finest level's grid, predicts a stationary velocity there, and
+    The network takes the features of both images on the finest level's grid, predicts a stationary velocity field, and
     integrates it by scaling and squaring.
 
     Parameters
     ----------
     levels : sequence of Level
-        The finest one's stride is the network's; there are no iterations.
+        The network works at the stride of the finest level; iterations are not used.
     channels : int
-        Of the features.
+        Number of channels of the features.
     ndim : int
     width : int
-        Channels of the first stage; the others have twice as many.
+        Number of channels of the first stage; the others have twice as many.
     stages : int
-        How often the resolution is halved.
+        Number of times that the resolution is halved.
 
     Raises
     ------
@@ -54,13 +54,13 @@ class VoxelMorphRegistration(nn.Module):
 
         self.levels, self.factor = tuple(levels), 2**stages
         wide = 2 * width
-        both_ways = (width, wide, *[wide] * (2 * (stages - 1)))  # channels down and up, stage by stage
-        backbone = VoxelMorphUNet(ndim, 2 * channels, wide, both_ways, (width, width))
-        with warnings.catch_warnings():  # that MONAI samples with torch's own function, which nobody can act upon
+        stage_channels = (width, wide, *[wide] * (2 * (stages - 1)))  # down and up, stage by stage
+        backbone = VoxelMorphUNet(ndim, 2 * channels, wide, stage_channels, (width, width))
+        with warnings.catch_warnings():  # MONAI warns that it samples with torch's own function: nothing to act upon
             warnings.filterwarnings("ignore", message=".*native grid_sample")
             self.network: nn.Module = VoxelMorph(backbone, integration_steps=7, spatial_dims=ndim)
         last = [module for module in backbone.modules() if isinstance(module, nn.Conv2d | nn.Conv3d)][-1]
-        with torch.no_grad():  # begins near the identity, as the original does
+        with torch.no_grad():  # starts near the identity, as the original does
             last.weight.mul_(1e-2)
             if last.bias is not None:
                 last.bias.zero_()
@@ -76,7 +76,7 @@ class VoxelMorphRegistration(nn.Module):
         last: int | None = None,
         voxel: float | None = None,
     ) -> list[tuple[Tensor, Grid]]:
-        """Predict, differentiably; see :meth:`learngn.optimise.GaussNewton.unroll`. There is nothing to iterate."""
+        """Predict differentiably, without iterations; see :meth:`learngn.optimise.GaussNewton.unroll`."""
         unit = float(fixed.grid.spacing.min()) if voxel is None else voxel
         grid = fixed.grid.coarsened(self.levels[-1].stride * unit)
         target = fixed.on(grid).data.contiguous()
@@ -99,7 +99,7 @@ class VoxelMorphRegistration(nn.Module):
         voxel: float | None = None,
         callback: Callable[[Iteration], None] | None = None,
     ) -> Optimised:
-        """Register; see :meth:`learngn.optimise.GaussNewton.forward`. The history is empty."""
+        """Register features; see :meth:`learngn.optimise.GaussNewton.forward`. The history is empty."""
         refuse_landmarks(landmarks, "VoxelMorph")
         field, grid = self.unroll(fixed, moving, world, initial, voxel=voxel)[-1]
         return Optimised(field, grid, (), StopReason.ITERATIONS)

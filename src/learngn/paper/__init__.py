@@ -1,4 +1,4 @@
-"""Comparisons: the paper's table and figure on data of one's own."""
+"""The paper's comparison: its table and its figure, on your own data."""
 
 from learngn.paper.paper import PaperEvents, run_paper
 

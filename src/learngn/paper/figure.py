@@ -1,4 +1,4 @@
-"""The figure of the paper: Dice against iterations."""
+"""Figure of the paper: Dice against the number of iterations."""
 
 from __future__ import annotations
 
@@ -10,15 +10,16 @@ from learngn.io import atomic_path
 
 
 def draw_curves(curves: Mapping[str, tuple[Sequence[int], Sequence[float]]], before: float, path: Path) -> None:
-    """Draw Dice against the number of iterations, a line a method, and write it as PNG.
+    """Draw Dice against the number of iterations, one line per method, and write it as PNG.
 
     Parameters
     ----------
     curves : dict
-        Numbers of iterations and mean Dice by title.
+        Numbers of iterations and mean Dice, by the title of the method.
     before : float
-        Dice without registration, where every curve begins.
+        Dice without registration, the first point of every curve.
     path : Path
+        File to write.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""The methods that the paper compares, each as settings or as a training."""
+"""Methods of the paper's comparison, each given by settings or by a training configuration."""
 
 from __future__ import annotations
 
@@ -24,18 +24,20 @@ _RATE = 0.8
 
 @dataclass(frozen=True)
 class Method:
-    """One row of the table.
+    """Method of the comparison: one row of the table.
 
     Attributes
     ----------
     key : str
-        Name of its folder.
+        Name of the method's folder.
     title : str
+        Name in the table.
     settings : Settings or None
-        How it registers; None for what is trained.
+        Settings of the registration; None for a trained method.
     training : TrainingConfig or None
+        Configuration of the training; None for a method without training.
     curve : bool
-        Whether it has a curve of Dice against iterations in the figure.
+        Whether the figure has a curve of Dice against iterations for it.
     """
 
     key: str
@@ -46,15 +48,16 @@ class Method:
 
 
 def paper_methods(features: str, dataset: Dataset, steps: int | None, seed: int) -> tuple[Method, ...]:
-    """Methods of the comparison for features.
+    """Return the methods of the comparison for the given features.
 
     Parameters
     ----------
     features : str
     dataset : Dataset
     steps : int, optional
-        Of every training; by default as many as suit each.
+        Number of steps of every training; by default the number that suits the data set.
     seed : int
+        Random seed of the trainings.
     """
     usual = default_settings(features, parse_features(features).traits.reads_labels)
     one = replace(usual, affine="none", strides=STRIDES[-1:], iterations=(25,), update="adam", longest_step=_RATE)
@@ -95,15 +98,15 @@ def paper_methods(features: str, dataset: Dataset, steps: int | None, seed: int)
 
 
 def truncated(settings: Settings, iterations: int) -> Settings:
-    """The same schedule, given up after some iterations."""
-    left, kept = iterations, []
+    """Return settings whose schedule ends after a total number of iterations."""
+    remaining, counts = iterations, []
     for count in settings.iterations:
-        kept.append(min(count, left))
-        left -= kept[-1]
-    return replace(settings, iterations=tuple(kept))
+        counts.append(min(count, remaining))
+        remaining -= counts[-1]
+    return replace(settings, iterations=tuple(counts))
 
 
 def budgets(settings: Settings) -> tuple[int, ...]:
-    """Numbers of iterations at which a curve is measured, up to all of them."""
-    whole = sum(settings.iterations)
-    return tuple(sorted({n for n in (1, 2, 3, 4, 6, 8, 10, 15, 25, 50, 100) if n < whole} | {whole}))
+    """Return the numbers of iterations at which a curve is measured, up to the total of the schedule."""
+    total = sum(settings.iterations)
+    return tuple(sorted({n for n in (1, 2, 3, 4, 6, 8, 10, 15, 25, 50, 100) if n < total} | {total}))

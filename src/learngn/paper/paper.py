@@ -1,4 +1,4 @@
-"""The paper's comparison: train what needs training, register every pair with every method, write table and figure."""
+"""The paper's comparison: train the learned methods, register every pair with every method, write table and figure."""
 
 from __future__ import annotations
 
@@ -22,27 +22,28 @@ from learngn.registration import Request
 from learngn.settings import Settings
 
 _REFERENCE = "gauss-newton"
-_SEED = 0  # of the bootstrap
+_SEED = 0  # random seed of the bootstrap
 
 Records = Sequence[Any]
 
 
-def _nothing(*_: object) -> None:
-    """Listen to nothing."""
+def _ignore(*_: object) -> None:
+    """Do nothing."""
 
 
 @dataclass(frozen=True)
 class PaperEvents:
-    """Functions called while the comparison runs.
+    """Functions called during the comparison.
 
     Attributes
     ----------
     begins : callable
-        Before each part, with what it does.
+        Called at the beginning of each part with its description.
     training : TrainingEvents
+        Functions called during the trainings.
     """
 
-    begins: Callable[[str], None] = _nothing
+    begins: Callable[[str], None] = _ignore
     training: TrainingEvents = field(default_factory=TrainingEvents)
 
 
@@ -59,64 +60,65 @@ def run_paper(
 ) -> Path:
     """Compare Adam, Gauss-Newton, VoxelMorph and learned Gauss-Newton on the validation pairs of a data set.
 
-    What an earlier call has done is not done again: trainings and pairs go on where they stopped.
+    The results of an interrupted call are kept: trainings and registrations resume where they stopped.
 
     Parameters
     ----------
     dataset : Dataset
     directory : path
-        Gets ``table.md``, ``table.json``, ``curves.png``, and a folder for every method.
+        Folder for ``table.md``, ``table.json``, ``curves.png``, and a folder for every method.
     features : str
     steps : int, optional
-        Of every training.
+        Number of steps of every training.
     seed : int
+        Random seed of the trainings.
     limit : int, optional
-        Only so many pairs, the first ones.
+        Use only this number of pairs, the first ones.
     curve_pairs : int
-        Pairs of the figure.
+        Number of pairs in the figure.
     events : PaperEvents, optional
 
     Returns
     -------
     Path
-        The table.
+        File of the table.
 
     Raises
     ------
     LearnGNError
-        As training and registration do.
+        If a training or a registration fails.
     """
     directory, events = Path(directory), events or PaperEvents()
     check_writable(directory)
     pairs = dataset.validation[:limit]
     if not pairs:
         raise DatasetError(f"data set {dataset.name}", "no registration_val", "pairs to compare on", "list some")
-    rows: dict[str, Records] = {}
+    records: dict[str, Records] = {}
     curves: dict[str, tuple[list[int], list[float]]] = {}
     methods = paper_methods(features, dataset, steps, seed)
     for method in methods:
         settings, model = _prepare(method, dataset, directory, events)
         events.begins(f"registering: {method.title}")
-        rows[method.key] = _register(pairs, directory / method.key, settings, model)
+        records[method.key] = _register(pairs, directory / method.key, settings, model)
         if method.curve:
             curves[method.title] = _curve(
-                pairs[:curve_pairs], rows[method.key], directory / "curves" / method.key, settings, model
+                pairs[:curve_pairs], records[method.key], directory / "curves" / method.key, settings, model
             )
     events.begins("writing")
-    found = {method.key: _row(method, rows[method.key], rows[_REFERENCE]) for method in methods}
+    table = {method.key: _row(method, records[method.key], records[_REFERENCE]) for method in methods}
     as_json = {
         key: {name: v if isinstance(v, str) else json_number(v) for name, v in row.items()}
-        for key, row in found.items()
+        for key, row in table.items()
     }
     write_json({"dataset": dataset.name, "features": features, "methods": as_json}, directory / "table.json")
-    write_text(_markdown(dataset, features, len(pairs), list(found.values())), directory / "table.md")
-    before = float(np.mean([record["dice_mean_before"] for record in rows[_REFERENCE][:curve_pairs]]))
+    write_text(_markdown(dataset, features, len(pairs), list(table.values())), directory / "table.md")
+    before = float(np.mean([record["dice_mean_before"] for record in records[_REFERENCE][:curve_pairs]]))
     draw_curves(curves, before, directory / "curves.png")
     return directory / "table.md"
 
 
 def _prepare(method: Method, dataset: Dataset, directory: Path, events: PaperEvents) -> tuple[Settings, Model | None]:
-    """Settings of a method, and its model if it has one, trained unless that has been done."""
+    """Return the settings of a method, and its model if it is a trained one; train it if that has not been done."""
     if method.settings is not None:
         return method.settings, None
     if method.training is None:
@@ -139,7 +141,7 @@ def _register(pairs: Sequence[Pair], directory: Path, settings: Settings, model:
 def _curve(
     pairs: Sequence[Pair], whole: Records, directory: Path, settings: Settings, model: Model | None
 ) -> tuple[list[int], list[float]]:
-    """Mean Dice after some and after all iterations."""
+    """Return numbers of iterations and the mean Dice after each, up to the total of the schedule."""
     counts, dice = [], []
     for count in budgets(settings):
         records = whole[: len(pairs)]
