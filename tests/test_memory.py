@@ -48,7 +48,9 @@ def test_finer_levels_more_channels_and_larger_scans_take_more():
     assert predicted_bytes(grid(128), grid(128), 12, 2.0) > base
     assert predicted_bytes(grid(128), grid(128), 40, 4.0) > base
     assert predicted_bytes(grid(192), grid(128), 12, 4.0) > base
-    assert predicted_bytes(grid(192), grid(192), 1, 8.0, in_turn=True) < predicted_bytes(grid(192), grid(192), 1, 8.0)
+    assert predicted_bytes(grid(192), grid(192), 1, 8.0, scored_first=True) < predicted_bytes(
+        grid(192), grid(192), 1, 8.0
+    )
 
 
 def test_a_small_scan_in_a_large_one_is_bounded():
@@ -72,7 +74,7 @@ def test_what_lies_on_the_moving_grid_alone_takes_less():
 
 def test_levels_are_left_out_from_the_finest_on():
     strides, pair = (16, 8, 4, 2, 1), (grid(160), grid(160))
-    needed = [predicted_bytes(*pair, 12, 2.0 * stride, in_turn=True) for stride in strides]
+    needed = [predicted_bytes(*pair, 12, 2.0 * stride, scored_first=True) for stride in strides]
     assert affordable(strides, needed[-1], *pair, 12, 2.0) == 5
     assert affordable(strides, needed[-1] - 1, *pair, 12, 2.0) == 4
     with pytest.raises(SettingsError, match="4096000 voxels need") as refused:
@@ -82,7 +84,7 @@ def test_levels_are_left_out_from_the_finest_on():
 
 def test_a_schedule_is_cut_not_squeezed():
     settings = default_settings("mind", labels=False)
-    budget = predicted_bytes(grid(160), grid(160), 12, 4.0, in_turn=True)  # with the affine stage
+    budget = predicted_bytes(grid(160), grid(160), 12, 4.0, scored_first=True)  # with the affine stage
     sides = [Side.of(Image(torch.rand(1, 1, 160, 160, 160), grid(160)), name) for name in ("fixed", "moving")]
     resolved = resolve(Request(settings=replace(settings, memory=budget)), RegistrationPair(*sides))
     cut = resolved.settings

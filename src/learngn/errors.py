@@ -12,7 +12,7 @@ _LONGEST = 1000  # characters that a message quotes
 
 
 class LearnGNError(Exception):
-    """Base of every error that a user can mend.
+    """Base class of every error that a user can correct.
 
     Parameters
     ----------
@@ -27,8 +27,8 @@ class LearnGNError(Exception):
 
     Notes
     -----
-    ``str(error)`` is one line, the one that the command line prints after ``error:``. What a terminal would not print
-    but obey is escaped: names and headers come from anybody.
+    ``str(error)`` is the line that the command line prints after ``error:``. Control characters in it are escaped,
+    since file names and headers may come from untrusted sources.
     """
 
     def __init__(self, what: str, got: str, expected: str, remedy: str) -> None:
@@ -38,7 +38,7 @@ class LearnGNError(Exception):
         super().__init__(_one_line(message))
 
     def __reduce__(self) -> tuple[type[LearnGNError], tuple[str, str, str, str]]:
-        """Let errors travel between processes."""
+        """Support pickling, so that errors can be passed between processes."""
         return type(self), (self.what, self.got, self.expected, self.remedy)
 
 
@@ -106,20 +106,20 @@ def require_packages(
     Parameters
     ----------
     what : str
-        What needs them, in the user's terms ("learngn evaluate --plot").
+        Command or function that needs them, in the user's terms ("learngn evaluate --plot").
     extra : str
         Name of the extra of this project that installs them.
     *packages : str
         Names of the packages to import.
     error : type of LearnGNError
-        Kind of error to raise.
+        Class of the error to raise.
     otherwise : str
         What else the user can do, added to the remedy.
 
     Raises
     ------
     LearnGNError
-        Of the kind `error`, if a package is missing.
+        An error of class `error`, if a package is missing.
     """
     missing = [package for package in packages if find_spec(package) is None]
     if missing:
@@ -128,28 +128,28 @@ def require_packages(
 
 
 class HeaderWarning(UserWarning):
-    """What an image's header says is contradictory, incomplete or rounded; the image is read all the same.
+    """Warning that an image's header is contradictory, incomplete or rounded; the image is read nevertheless.
 
     Parameters
     ----------
     what : str
         The image, in the user's terms.
-    said : str
-        What its header says, and what is made of it.
+    problem : str
+        What is wrong with the header, and how it is read.
     """
 
-    def __init__(self, what: str, said: str) -> None:
-        super().__init__(_one_line(f"{what}: {said}"))
+    def __init__(self, what: str, problem: str) -> None:
+        super().__init__(_one_line(f"{what}: {problem}"))
 
 
 @contextmanager
 def header_warnings(show: Callable[[str], None] | None = None) -> Iterator[list[str]]:
-    """Collect what is warned of about headers while the block runs, each message once.
+    """Collect the warnings about headers that occur in a ``with`` block, each message once.
 
     Parameters
     ----------
     show : callable, optional
-        Takes each message when it comes. Without it, warnings are shown as they would be without the block.
+        Function that is called with each new message. Without it, warnings are shown as usual.
 
     Yields
     ------
@@ -158,21 +158,20 @@ def header_warnings(show: Callable[[str], None] | None = None) -> Iterator[list[
 
     Notes
     -----
-    As :func:`warnings.catch_warnings`, which it uses, it changes the state of the process for as long as the block
-    takes.
+    Like :func:`warnings.catch_warnings`, which it uses, it changes the state of the whole process during the block.
     """
     messages: list[str] = []
     with warnings.catch_warnings():
         warnings.simplefilter("always", HeaderWarning)
-        before = warnings.showwarning
+        show_as_usual = warnings.showwarning
 
         def collect(message: Warning | str, category: type[Warning], *place: Any) -> None:
             if not issubclass(category, HeaderWarning):
-                before(message, category, *place)
+                show_as_usual(message, category, *place)
             elif str(message) not in messages:
                 messages.append(str(message))
                 if show is None:
-                    before(message, category, *place)
+                    show_as_usual(message, category, *place)
                 else:
                     show(str(message))
 
@@ -181,6 +180,6 @@ def header_warnings(show: Callable[[str], None] | None = None) -> Iterator[list[
 
 
 def _one_line(message: str) -> str:
-    """A message on one line, with what a terminal would obey escaped."""
+    """Return a message as one line, with control characters escaped."""
     line = " ".join(message.split())
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line)

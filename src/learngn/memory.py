@@ -1,4 +1,4 @@
-"""How much memory a registration takes, foreseen from its shapes, and how it keeps to a budget; see docs/speed.md."""
+"""Prediction of the memory that a registration takes, and restriction to a memory budget; see docs/speed.md."""
 
 from __future__ import annotations
 
@@ -15,31 +15,31 @@ from learngn.geometry.grid import Grid
 
 # Bytes, measured and rounded up (docs/speed.md).
 _LIBRARIES = 550_000_000
-_AFFINE = 170_000_000  # more of them, and the search for a pose
-_A_VOXEL = 8  # of either scan: itself, its label map, what is made of them for a moment
-_WRITING = 84  # a voxel of the fixed scan: the displacement, its copies while it is written, and the scores meanwhile
-_IN_TURN = 58  # the same, written after it is scored
-_FIELDS = 300  # a voxel of the finest level: displacements, blocks, the solver
-_A_CHANNEL = 12  # a voxel of the finest level: features of both scans, and those that are warped
-_LINEAR = 14  # a channel and a voxel at which the linear stage sees either scan: features, their levels, temporaries
+_AFFINE = 170_000_000  # further libraries for the affine stage, and the pose search
+_PER_SCAN_VOXEL = 8  # of both scans: scan, label map, temporary arrays
+_WRITING = 84  # per voxel of the fixed scan: the displacement, its copies during writing, and scoring at the same time
+_WRITING_AFTER_SCORING = 58  # the same, if the result is written after it has been scored
+_FIELDS = 300  # per voxel of the finest level: displacements, blocks, the solver
+_PER_CHANNEL = 12  # and voxel of the finest level: features of both scans, and the warped features
+_LINEAR = 14  # per channel and voxel of both scans in the linear stage: features, their levels, temporary arrays
 _MIND = 12  # channels
-_SEARCH = 100_000_000  # shifts of a small scan in a large one
-_LINEAR_PART = 1 / 48  # of the smaller scan's longest side: voxels of the linear stage
-# Scans whose longest sides differ by no more than this are compared as they are.
+_SEARCH = 100_000_000  # translations of a small scan in a large one
+_LINEAR_PART = 1 / 48  # voxel size of the linear stage, as a fraction of the smaller scan's longest side
+# Two scans whose longest sides differ by no more than this factor have similar extents.
 SIMILAR = 2.0
 LINEAR_VOXELS = 1_000_000
-_MAKING = 60  # a voxel of the moving scan's features beyond those of the fixed scan's: what they are made of
+_MAKING = 60  # per voxel that the moving scan's features have more than the fixed scan's: temporary arrays
 _UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 _UNITS |= {"KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "TIB": 2**40, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 
 
 def parse_size(text: str | int) -> int:
-    """Bytes that ``"4GB"``, ``"1500 MB"``, ``"2.5GiB"`` or a plain number stand for.
+    """Return the number of bytes of a size such as ``"4GB"``, ``"1500 MB"``, ``"2.5GiB"``, or a plain number.
 
     Raises
     ------
     SettingsError
-        If it is something else, or nothing.
+        If the text is no such size, or is zero.
     """
     match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]*)\s*", str(text))
     size = float(match[1]) * _UNITS.get(match[2].upper(), 0) if match else 0.0
@@ -48,26 +48,26 @@ def parse_size(text: str | int) -> int:
     return int(size)
 
 
-def linear_spacing(fixed: Grid, moving: Grid, seen: Grid | None = None) -> float:
-    """Voxel size at which the linear stage compares two scans [mm]: what it holds is bounded, whatever their extents.
+def linear_spacing(fixed: Grid, moving: Grid, part: Grid | None = None) -> float:
+    """Return the voxel size at which the linear stage compares two scans [mm]; it bounds the memory of the stage.
 
     Parameters
     ----------
     fixed, moving : Grid
-    seen : Grid, optional
-        Part of the moving grid that is compared; by default all of it.
+    part : Grid, optional
+        Part of the moving grid that is compared; by default the whole grid.
 
     Notes
     -----
-    A part of the longest side: of the fixed scan where the extents are similar, of the smaller one where they are not,
-    and there so large that neither has more than :data:`LINEAR_VOXELS` voxels.
+    A fraction of a longest side: that of the fixed scan if the extents are similar, else that of the smaller scan. In
+    the latter case the voxel size is raised until neither scan has more than :data:`LINEAR_VOXELS` voxels.
     """
     sides = sorted(float(grid.extent.max()) for grid in (fixed, moving))
     if sides[1] <= SIMILAR * sides[0]:
         return _LINEAR_PART * float(fixed.extent.max())
-    # No finer than what both scans resolve: one feature at two scales cannot be compared.
+    # No finer than both scans resolve: features at different scales cannot be compared.
     spacing = max(_LINEAR_PART * sides[0], float(fixed.spacing.min()), float(moving.spacing.min()))
-    while max(grid.coarsened(spacing).size for grid in (fixed, seen or moving)) > LINEAR_VOXELS:
+    while max(grid.coarsened(spacing).size for grid in (fixed, part or moving)) > LINEAR_VOXELS:
         spacing *= 2 ** (1 / 3)
     return spacing
 
@@ -80,35 +80,35 @@ def predicted_bytes(
     *,
     affine: bool = True,
     symmetric: bool = False,
-    in_turn: bool = False,
+    scored_first: bool = False,
 ) -> int:
-    """Peak of a registration, files to files, from above: resident memory of the process [byte].
+    """Return an upper bound of the peak resident memory of a registration, from reading to writing [byte].
 
     Parameters
     ----------
     fixed, moving : Grid
     channels : int
-        Of the features.
+        Number of channels of the features.
     spacing : float
-        Of the finest level [mm].
+        Voxel size of the finest level [mm].
     affine : bool
-        Scans are aligned linearly first.
+        Whether there is a linear pre-alignment.
     symmetric : bool
-        Both scans are displaced.
-    in_turn : bool
-        The result is scored before it is written, not meanwhile.
+        Whether both scans are displaced.
+    scored_first : bool
+        Whether the result is scored before it is written, instead of at the same time.
 
     Notes
     -----
-    The libraries, the scans, and the largest of three stages: the linear one, the finest level, and the writing of the
-    result.
+    The sum of the libraries, the scans, and the largest of three stages: the linear stage, the finest level, and the
+    writing of the result.
     """
-    finest, theirs = (grid.coarsened(spacing).size for grid in (fixed, moving))
+    finest, finest_moving = (grid.coarsened(spacing).size for grid in (fixed, moving))
     if symmetric:
-        finest = max(finest, theirs)
-    level = (_FIELDS * (2 if symmetric else 1) + _A_CHANNEL * channels) * finest
-    level += (_MAKING + 4 * channels) * max(0, theirs - finest)  # what is displaced lies on the fixed scan's grid
-    written = (_IN_TURN if in_turn else _WRITING) * fixed.size
+        finest = max(finest, finest_moving)
+    level = (_FIELDS * (2 if symmetric else 1) + _PER_CHANNEL * channels) * finest
+    level += (_MAKING + 4 * channels) * max(0, finest_moving - finest)  # displacements are on the fixed scan's grid
+    written = (_WRITING_AFTER_SCORING if scored_first else _WRITING) * fixed.size
     if symmetric:
         written += 12 * (fixed.size + moving.size)
     linear = 0
@@ -116,9 +116,10 @@ def predicted_bytes(
         coarse = linear_spacing(fixed, moving)
         linear = _LINEAR * channels * sum(grid.coarsened(coarse).size for grid in (fixed, moving))
         sides = [float(grid.extent.max()) for grid in (fixed, moving)]
-        if max(sides) > SIMILAR * min(sides):  # sought by MIND, with more shifts
+        if max(sides) > SIMILAR * min(sides):  # the pose search then uses MIND, and more translations
             linear = linear * max(channels, _MIND) // max(channels, 1) + _SEARCH
-    return _LIBRARIES + _AFFINE * affine + _A_VOXEL * (fixed.size + moving.size) + max(linear, level, written)
+    scans = _PER_SCAN_VOXEL * (fixed.size + moving.size)
+    return _LIBRARIES + _AFFINE * affine + scans + max(linear, level, written)
 
 
 def affordable(
@@ -132,30 +133,33 @@ def affordable(
     affine: bool = True,
     symmetric: bool = False,
 ) -> int:
-    """Number of levels, from the coarsest on, with which a registration keeps to a budget.
+    """Return the number of levels, counted from the coarsest, that a memory budget allows.
 
     Parameters
     ----------
     strides : sequence of float
-        Falling.
+        Strides of the levels, coarse to fine.
     budget : str or int
-        As :func:`parse_size` reads it.
+        Memory budget, as :func:`parse_size` reads it.
     fixed, moving : Grid
     channels : int
-        Of the features.
+        Number of channels of the features.
     voxel : float
-        What a stride of one means [mm].
+        Voxel size of stride 1 [mm].
     affine, symmetric : bool
+        See :func:`predicted_bytes`.
 
     Raises
     ------
     SettingsError
-        If the coarsest level alone takes more.
+        If the budget is too small even for the coarsest level.
     """  # fmt: skip
     most = parse_size(budget)
     for count in range(len(strides), 0, -1):
         spacing = strides[count - 1] * voxel
-        needed = predicted_bytes(fixed, moving, channels, spacing, affine=affine, symmetric=symmetric, in_turn=True)
+        needed = predicted_bytes(
+            fixed, moving, channels, spacing, affine=affine, symmetric=symmetric, scored_first=True
+        )
         if needed <= most:
             return count
     raise SettingsError(
@@ -167,17 +171,17 @@ def affordable(
 
 
 def readable(size: float) -> str:
-    """Bytes for people, rounded up: ``"1.4 GB"``, ``"620 MB"``."""
+    """Format a number of bytes for messages, rounded up: ``"1.4 GB"``, ``"620 MB"``."""
     if size < 10**9:
         return f"{math.ceil(size / 10**6)} MB"
     return f"{math.ceil(size / 10**8) / 10:g} GB"
 
 
 def peak_bytes() -> int:
-    """Largest resident memory of this process so far [byte]; the present one where the system keeps no record of it.
+    """Return the largest resident memory of this process so far [byte]; the current one if the system has no record.
 
-    Linux counts into ``getrusage`` what the process was before it became this program, a large parent's memory: where
-    there is ``/proc``, that is asked.
+    ``/proc`` is preferred to ``getrusage``: on Linux the latter includes the memory of the parent process from before
+    this program was executed.
     """
     with suppress(OSError, StopIteration, ValueError):
         lines = Path("/proc/self/status").read_text(encoding="ascii", errors="replace").splitlines()
@@ -194,6 +198,6 @@ def peak_bytes() -> int:
 
 
 def give_back() -> None:
-    """Give memory that has been freed back to the system, where the C library keeps it: glibc's does."""
+    """Return freed memory to the system, if the C library (glibc) keeps it."""
     with suppress(OSError, AttributeError, TypeError):  # TypeError: Windows has no library without a name
         ctypes.CDLL(None).malloc_trim(0)
