@@ -1,4 +1,4 @@
-"""Background of a scan: the value that it takes where it shows nothing."""
+"""Background of a scan: its value outside of the body."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from torch import Tensor
 
 from learngn.geometry.image import Image
 
-_NO_CT = -300.0  # [HU]: no scanner but CT writes lower values for air
-_AIR = (-1100.0, -900.0)  # [HU]: air with its noise, without what pads the field of view (-2000, -3024)
-_SOME = 1e-3  # share of the voxels that have to be air for it to count
-_UNIFORM = 0.02  # of the range of values: half-width of what counts as one value
-_MOSTLY = 0.5  # share of the border that a uniform background takes, at least
-_LOW = 0.25  # of the range: what an empty border of a scan without negative values may measure
+_NO_CT = -300.0  # [HU]: only CT has values this low
+_AIR = (-1100.0, -900.0)  # [HU]: air and its noise, without the padding of the field of view (-2000, -3024)
+_SOME = 1e-3  # least fraction of voxels that must be air
+_UNIFORM = 0.02  # of the range of values: half-width of a uniform background
+_MOSTLY = 0.5  # least fraction of the border that a uniform background covers
+_LOW = 0.25  # of the range: largest value of an empty border in a scan without negative values
 _NEAR = 0.1  # of the range: 0 is among the lowest values
-_ENOUGH = 1 << 20  # values looked at
+_ENOUGH = 1 << 20  # largest number of values examined
 
 
 def background_of(image: Image) -> float:
-    """Find the value that stands for nothing in an image: what a warped image has outside of it.
+    """Find the background value of an image, which a warped image takes outside of it.
 
     Parameters
     ----------
@@ -28,11 +28,11 @@ def background_of(image: Image) -> float:
     -------
     float
         - Label maps: 0.
-        - CT, known by values of -300 HU and less: the median of what is air (-1100 to -900 HU), or the minimum where
-          nothing is, as in a scan that was cut off at some value.
-        - Other scans whose outermost lines of voxels hold about one value: this value, or 0 where it is close to it or,
-          in a scan without negative values, anywhere low (the noise of MR and PET).
-        - All others: 0 if it is among the lowest of the values, else the minimum.
+        - CT, recognised by values of -300 HU and less: the median of air (-1100 to -900 HU), or the minimum if there is
+          no air, as in a scan with clipped values.
+        - Other scans whose outermost lines of voxels have about one value: this value, or 0 if the value is close to 0
+          or, in a scan without negative values, low (the noise of MR and PET).
+        - All others: 0 if it is among the lowest values, else the minimum.
     """
     if image.labels or not image.data.numel():
         return 0.0
@@ -68,9 +68,10 @@ def _air(data: Tensor, low: float) -> float:
 
 
 def _edges(data: Tensor) -> Tensor:
-    """Values on the edges of a volume, on the sides of a plane; flat.
+    """Return the values on the edges of a volume, or on the sides of a plane, as a flat tensor.
 
-    Not on the faces: the first and the last slice of a scan often lie in the body, their outermost lines do not.
+    The faces of a volume are not used: the first and the last slice of a scan often lie in the body, their outermost
+    lines do not.
     """
     ndim = data.ndim - 2
     if ndim == 2:

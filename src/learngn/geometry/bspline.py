@@ -13,8 +13,8 @@ from torch import Tensor
 from learngn.geometry import sampling
 
 _ORDER = 3
-_MODE = "mirror"  # about the centres of the outermost voxels, as ITK has it
-_AT_ONCE = 1 << 20  # voxels whose coordinates are held at a time
+_MODE = "mirror"  # about the centres of the outermost voxels, as in ITK
+_AT_ONCE = 1 << 20  # number of voxels whose coordinates are computed at a time
 
 
 def warp(
@@ -31,9 +31,9 @@ def warp(
     ----------
     image : Tensor, shape (1, C, *T)
     field : Tensor, shape (1, D, *S) [voxel of the output grid], optional
-        Displacement; zero when None.
+        Displacement; None for zero.
     matrix : array, shape (D+1, D+1)
-        From the output grid's index to the image's.
+        Maps the output grid's index to the image's.
     shape : sequence of int
         Output shape `S`.
     outside : float
@@ -42,14 +42,14 @@ def warp(
     Returns
     -------
     Tensor, shape (1, C, *S)
-        On the device of the image; computed on the CPU, without gradients.
+        Warped image on the device of the image; computed on the CPU, without gradients.
 
     References
     ----------
     Unser, "Splines: a perfect fit for signal and image processing", IEEE Signal Process. Mag. 16(6), 1999.
     """
     volumes = image.detach().cpu().numpy()
-    moved = None if field is None else field.detach().cpu().numpy()[0]
+    displacement = None if field is None else field.detach().cpu().numpy()[0]
     out = np.empty((1, volumes.shape[1], *shape), dtype=volumes.dtype)
     planes = max(1, _AT_ONCE * shape[0] // int(np.prod(shape)))
     for channel, volume in enumerate(volumes[0]):
@@ -58,7 +58,7 @@ def warp(
             slab = slice(start, min(start + planes, shape[0]))
             scipy.ndimage.map_coordinates(
                 coefficients,
-                _places(slab, shape, matrix, moved),
+                _sample_indices(slab, shape, matrix, displacement),
                 output=out[0, channel, slab],
                 order=_ORDER,
                 mode=_MODE,
@@ -69,10 +69,10 @@ def warp(
     return torch.where(inside, result, torch.full_like(result, outside))
 
 
-def _places(
+def _sample_indices(
     slab: slice, shape: Sequence[int], matrix: NDArray[np.float64], field: NDArray[np.floating] | None
 ) -> NDArray[np.float64]:
-    """Indices in the image at which a slab of output planes is sampled, shape (D, *slab)."""
+    """Return the image indices at which a slab of output planes is sampled, shape (D, *slab)."""
     axes = [np.arange(slab.start, slab.stop), *[np.arange(n) for n in shape[1:]]]
     index = np.stack(np.meshgrid(*axes, indexing="ij")).astype(np.float64)
     if field is not None:

@@ -1,4 +1,4 @@
-"""Grids: where the voxels of an image lie in the world. All coordinate maths of the project is here.
+"""Grids: position of an image's voxels in the world. All coordinate arithmetic of the package is here.
 
 A grid's index ``x`` counts voxels in array order (i, j[, k]); integer indices are voxel *centres*, so a
 grid of ``n`` voxels along an axis covers the indices -1/2 ... n - 1/2. The world is RAS, in mm.
@@ -22,7 +22,7 @@ _AXIS_NAMES = (("L", "R"), ("P", "A"), ("I", "S"))
 
 @dataclass(frozen=True, eq=False)
 class Grid:
-    """Shape and position of a lattice of voxels, 2D or 3D.
+    """Grid of voxels in the world, 2D or 3D: its shape and its position.
 
     Parameters
     ----------
@@ -60,7 +60,7 @@ class Grid:
             )
         linear = affine[:-1, :-1]
         norms = np.linalg.norm(linear, axis=0)
-        # A sheared direction matrix is legal; one whose axes coincide is not.
+        # A sheared direction matrix is allowed; one with linearly dependent axes is not.
         with np.errstate(all="ignore"):
             usable = np.isfinite(affine).all() and norms.min() > 0 and abs(np.linalg.det(linear / norms)) >= 1e-6
         if not usable:
@@ -82,9 +82,9 @@ class Grid:
         origin: Sequence[float] | None = None,
         direction: ArrayLike | None = None,
     ) -> Grid:
-        """Make a grid of voxel sizes `spacing` [mm] whose first voxel's centre is `origin` [RAS mm].
+        """Make a grid from its voxel sizes `spacing` [mm] and the centre of its first voxel, `origin` [RAS mm].
 
-        Without an origin the grid's centre lies at the world's origin; without a direction its axes are R, A, S.
+        Without an origin the grid is centred on the world's origin; without a direction its axes are R, A, S.
         """
         ndim = len(shape)
         sizes = np.broadcast_to(np.asarray(spacing, dtype=np.float64), (ndim,))
@@ -128,19 +128,19 @@ class Grid:
 
     @property
     def extent(self) -> FloatArray:
-        """Length of the grid along each array axis, voxels counted whole, shape (D,) [mm]."""
+        """Length of the grid along each array axis, from border to border of the outermost voxels, shape (D,) [mm]."""
         return np.asarray(self.spacing * np.asarray(self.shape))
 
     @property
     def centre(self) -> FloatArray:
-        """Middle of the grid, shape (D,) [RAS mm]."""
+        """Centre of the grid, shape (D,) [RAS mm]."""
         return self.index_to_world((np.asarray(self.shape) - 1) / 2)
 
     @property
     def axis_codes(self) -> str:
-        """Direction to which each array axis points most, for example ``"RAS"`` or ``"LPS"``; each letter pair once."""
+        """Anatomical directions closest to the array axes, for example ``"RAS"`` or ``"LPS"``; no direction repeats."""
         along = np.abs(self.direction)
-        # Axis by axis, two axes at 45 degrees could claim the same direction.
+        # All axes are assigned together: one by one, two axes at 45 degrees could get the same direction.
         rows = max(permutations(range(self.ndim)), key=lambda order: sum(along[r, a] for a, r in enumerate(order)))
         return "".join(_AXIS_NAMES[row][int(self.direction[row, axis] > 0)] for axis, row in enumerate(rows))
 
@@ -153,12 +153,12 @@ class Grid:
         return apply_affine(np.asarray(np.linalg.inv(self.affine), dtype=np.float64), points)
 
     def index_map(self, other: Grid, world: FloatArray | None = None) -> FloatArray:
-        """Matrix from this grid's index to `other`'s, through an optional world-to-world affine.
+        """Return the matrix from this grid's index to `other`'s, through an optional world-to-world affine.
 
         Parameters
         ----------
         other : Grid
-            Grid whose indices are wanted.
+            Grid to whose indices the matrix maps.
         world : array, shape (D+1, D+1), optional
             Affine from this grid's world to the other's [RAS mm to RAS mm]; identity by default.
 
@@ -166,6 +166,11 @@ class Grid:
         -------
         array, shape (D+1, D+1)
             ``other.affine^-1 @ world @ self.affine``.
+
+        Raises
+        ------
+        GeometryError
+            If the grids have different numbers of dimensions.
         """
         if other.ndim != self.ndim:
             raise GeometryError(
@@ -178,7 +183,7 @@ class Grid:
         return np.asarray(np.linalg.solve(other.affine, matrix))
 
     def resized(self, shape: Sequence[int]) -> Grid:
-        """Grid of another shape over exactly the same extent (cell-centred)."""
+        """Return a grid of another shape over exactly the same extent (cell-centred)."""
         factor = np.asarray(self.shape, dtype=np.float64) / np.asarray(tuple(shape), dtype=np.float64)
         scale = np.eye(self.ndim + 1)
         scale[:-1, :-1] = np.diag(factor)
@@ -186,25 +191,25 @@ class Grid:
         return Grid(tuple(shape), self.affine @ scale)
 
     def coarsened(self, spacing: float) -> Grid:
-        """Grid whose voxels measure about `spacing` [mm] along *every* axis, over the same extent.
+        """Return a grid over the same extent with voxels of about `spacing` [mm] along every axis.
 
-        An axis whose voxels are already that large stays as it is: thick slices are not pooled before the
-        in-plane voxels have reached their size.
+        Axes whose voxels are already that large are not changed: thick slices are not pooled before the in-plane voxels
+        have reached their size.
         """
         factor = np.maximum(1.0, np.round(spacing / self.spacing))
         shape = np.maximum(1, np.round(np.asarray(self.shape) / factor)).astype(int)
         return self.resized(tuple(int(n) for n in shape))
 
     def part(self, first: Sequence[int], shape: Sequence[int]) -> Grid:
-        """Grid of the same voxels from index `first` on, shape (D,); it may begin before this one, and end after it."""
+        """Return a grid of the same voxels that begins at index `first`, (D,); it may extend beyond this grid."""
         offset = np.eye(self.ndim + 1)
         offset[:-1, -1] = np.asarray(first)
         return Grid(tuple(shape), self.affine @ offset)
 
     def overlap(self, other: Grid, world: FloatArray | None = None) -> float:
-        """Fraction of this grid's extent that lies inside `other`, through an optional affine, to about a tenth.
+        """Return the fraction of this grid's extent inside `other`, through an optional affine, to about a tenth.
 
-        Probed at the centres of 9 cells an axis: none lies on the border, where rounding would decide.
+        It is estimated at the centres of 9 cells per axis, none of which lies on the border.
         """
         axes = [(np.arange(9) + 0.5) * n / 9 - 0.5 for n in self.shape]
         probe = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1)
@@ -235,14 +240,14 @@ def apply_affine(matrix: FloatArray, points: ArrayLike) -> FloatArray:
 
 
 def index_range(shape: Sequence[int], matrix: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Smallest and largest index that a grid's extent reaches in another grid, voxels counted whole, shape (D,) each.
+    """Return the smallest and the largest index that a grid's extent reaches in another grid, shape (D,) each.
 
     Parameters
     ----------
     shape : sequence of int
-        Of the grid.
+        Shape of the grid.
     matrix : array, shape (D+1, D+1)
-        From its index to the other's (:meth:`Grid.index_map`).
+        Maps its index to that of the other grid (:meth:`Grid.index_map`).
     """
     corners = np.array(list(product((0, 1), repeat=len(shape)))) * np.asarray(shape) - 0.5
     reached = corners @ matrix[:-1, :-1].T + matrix[:-1, -1]
@@ -250,10 +255,10 @@ def index_range(shape: Sequence[int], matrix: FloatArray) -> tuple[FloatArray, F
 
 
 def bounding_box(mask: NDArray[np.bool_]) -> tuple[slice, ...] | None:
-    """What encloses the voxels of a mask; None if there are none."""
+    """Return the smallest box that contains all voxels of a mask, as slices; None for an empty mask."""
     box: list[slice] = []
     for axis in range(mask.ndim):
-        # Axis by axis of what is left: after the first one that is little.
+        # Each axis crops the mask for the next ones, which then have little to read.
         part = mask[tuple(box)]
         used = np.flatnonzero(part.any(axis=tuple(other for other in range(mask.ndim) if other != axis)))
         if not len(used):

@@ -1,4 +1,4 @@
-"""A transform brought onto a grid: what warping, writing and scoring start from."""
+"""Transform sampled on a grid: the form from which images are warped, files written and scores computed."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ class Resampling:
 
 @dataclass(frozen=True, eq=False)
 class GridMap:
-    """A transform brought onto a grid: first a displacement on the grid, then an affine of the world.
+    """Transform sampled on a grid: a displacement on the grid, followed by an affine of the world.
 
-    Every chain of transforms has this form on a given grid, which is why an image is interpolated once
-    whatever the number of transforms.
+    Every chain of transforms can be brought to this form on a given grid, so that an image is interpolated only once,
+    however many transforms there are.
 
     Attributes
     ----------
@@ -48,7 +48,7 @@ class GridMap:
         Grid of the output.
     field : Tensor, shape (1, D, *S) [voxel of grid], or None for zero
     world : array, shape (D+1, D+1)
-        Affine that follows [RAS mm to RAS mm].
+        Affine applied after the displacement [RAS mm to RAS mm].
     """
 
     grid: Grid
@@ -69,8 +69,7 @@ class GridMap:
         image : Image
             Moving image; its grid may differ from the map's.
         interpolation : {"linear", "nearest", "bspline"}, optional
-            ``"bspline"`` is cubic, on the CPU. By default linear; for label maps nearest, which is the only one that
-            they allow.
+            ``"bspline"`` is cubic, on the CPU. By default linear; for label maps nearest, the only allowed one.
         background : float or "border", optional
             Value outside the image. By default the image's own background
             (:func:`learngn.geometry.background.background_of`): 0 for label maps, air for CT. ``"border"`` repeats the
@@ -83,9 +82,9 @@ class GridMap:
         Raises
         ------
         LabelError
-            If a label map would be interpolated.
+            If another interpolation than nearest is asked for a label map.
         SettingsError
-            If the interpolation is unknown, or repeats no border.
+            If the interpolation is unknown, or does not support the background ``"border"``.
         """
         chosen = _interpolation(image, interpolation, background)
         matrix, shape = self.grid.index_map(image.grid, self.world), self.grid.shape
@@ -101,18 +100,18 @@ class GridMap:
         return Image(data.contiguous(), self.grid, image.labels, stored=_stored(image.stored, outside))
 
     def displacement(self, moving: Grid | None = None) -> Tensor:
-        """Whole displacement, affine included, shape (1, D, *S).
+        """Return the whole displacement, affine included, shape (1, D, *S).
 
-        In voxels of the map's grid, or, given the moving image's grid, as Learn2Reg has it for unequal
-        grids: index in the moving image minus index in the fixed one.
+        Its unit is voxels of the map's grid. If the moving image's grid is given, it is the index in the moving image
+        minus the index in the fixed image, as Learn2Reg defines it for different grids.
         """
-        # Rounding errors of the matrices would push the outermost voxels out of the moving image.
+        # Without rounding, errors of the matrices would move the outermost voxels out of the moving image.
         matrix = np.round(self.grid.index_map(moving or self.grid, self.world), 10)
         ndim, shape = self.grid.ndim, self.grid.shape
         field = torch.zeros((1, ndim, *shape)) if self.field is None else self.field
         affine = torch.as_tensor(matrix, dtype=field.dtype, device=field.device)
         moved = (affine[:-1, :-1] @ field.reshape(ndim, -1)).reshape(1, ndim, *shape)
-        # The affine's own displacement, axis by axis: no lattice of coordinates is stored.
+        # The displacement of the affine is added axis by axis, without storing coordinates of all voxels.
         offset = matrix[:-1, :-1] - np.eye(ndim)
         for axis, n in enumerate(shape):
             index = torch.arange(n, dtype=field.dtype, device=field.device)
@@ -123,7 +122,7 @@ class GridMap:
         return moved
 
     def jacobian_determinant(self) -> Tensor:
-        """Determinant of the map's derivative in the world, shape (1, *S); ≤ 0 where it folds."""
+        """Return the Jacobian determinant of the map in the world, shape (1, *S); ≤ 0 where it folds."""
         determinant = float(np.linalg.det(self.world[:-1, :-1]))
         if self.field is None:
             return torch.full((1, *self.grid.shape), determinant)
@@ -131,7 +130,7 @@ class GridMap:
 
 
 def _interpolation(image: Image, wanted: str | None, background: object) -> str:
-    """The interpolation to use, once it is known to suit the image."""
+    """Return the interpolation to use; raise an error if it does not suit the image or the background."""
     chosen = wanted or ("nearest" if image.labels else "linear")
     if chosen not in INTERPOLATIONS:
         raise SettingsError("interpolation", repr(chosen), f"one of {', '.join(INTERPOLATIONS)}", "choose one of these")
@@ -150,7 +149,7 @@ def _interpolation(image: Image, wanted: str | None, background: object) -> str:
 
 
 def _stored(kind: str | None, outside: float | None) -> str | None:
-    """Integer type for values of a type and a background: a wider one where the background needs it."""
+    """Return the integer type that holds values of a type and a background; None if there is none."""
     if kind is None or outside is None:
         return kind
     if not outside.is_integer():  # NaN included

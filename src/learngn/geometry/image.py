@@ -1,4 +1,4 @@
-"""Image: a tensor and the grid on which it lies."""
+"""Image: a tensor and its grid."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from learngn.geometry.grid import Grid
 
 @dataclass(frozen=True, eq=False)
 class Image:
-    """A scan, a label map or a stack of feature channels.
+    """Image on a grid: a scan, a label map or several feature channels.
 
     Parameters
     ----------
@@ -23,12 +23,12 @@ class Image:
     grid : Grid
         Position of the voxels; its shape is `S`.
     labels : bool
-        Whether the values name classes (0 is background): such an image is never interpolated linearly.
+        Whether the values are labels (0 is background); such an image is only interpolated by nearest neighbour.
     path : Path, optional
-        File it was read from, for messages and provenance.
+        File from which it was read, for messages and provenance.
     stored : str, optional
-        Integer type of the values in that file, such as ``"int16"``: a scan that has one is written rounded, in this
-        type. None for floating point and for images made in memory.
+        Integer type of the values in the file, such as ``"int16"``; the image is then rounded to this type when it is
+        written. None for floating point and for images made in memory.
 
     Raises
     ------
@@ -53,7 +53,7 @@ class Image:
 
     @classmethod
     def from_array(cls, array: Tensor | object, grid: Grid, *, labels: bool = False) -> Image:
-        """Make an image of a bare array of the grid's shape (NumPy or torch)."""
+        """Make an image from an array of the grid's shape (NumPy or torch)."""
         data = array if isinstance(array, Tensor) else torch.as_tensor(array)
         if not labels:
             data = data.to(torch.float32)
@@ -61,24 +61,24 @@ class Image:
 
     @property
     def name(self) -> str:
-        """The file's name, or ``"image"`` for an image made in memory."""
+        """Name of the file, or ``"image"`` for an image made in memory."""
         return self.path.name if self.path else "image"
 
     @property
     def label_values(self) -> list[int]:
-        """The labels present, in rising order, without background."""
-        if self.data.dtype == torch.uint8:  # counted, not sorted: twenty times as fast
-            found = torch.bincount(self.data.reshape(-1)).nonzero().reshape(-1)
+        """Labels in the image in ascending order, without background."""
+        if self.data.dtype == torch.uint8:  # counting is twenty times as fast as sorting
+            values = torch.bincount(self.data.reshape(-1)).nonzero().reshape(-1)
         else:
-            found = torch.unique(self.data)
-        return [int(v) for v in found if int(v) != 0]
+            values = torch.unique(self.data)
+        return [int(v) for v in values if int(v) != 0]
 
     def to(self, device: torch.device | str) -> Image:
-        """Copy on another device."""
+        """Return a copy on another device."""
         return replace(self, data=self.data.to(device))
 
     def save(self, path: str | Path) -> None:
-        """Write to a file whose format its suffix names; see :func:`learngn.io.write_image`."""
+        """Write the image to a file in the format of its suffix; see :func:`learngn.io.write_image`."""
         from learngn.io import write_image
 
         write_image(self, Path(path))

@@ -1,4 +1,4 @@
-"""The one place that interpolates: warping, resizing of images and fields, pyramids."""
+"""Interpolation: warping and resizing of images and displacement fields, pyramids."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from learngn.kernels.taps import area_taps, linear_taps
 
 
 def identity_map(ndim: int) -> NDArray[np.float64]:
-    """Homogeneous identity, shape (D+1, D+1)."""
+    """Return the homogeneous identity matrix, shape (D+1, D+1)."""
     return np.eye(ndim + 1)
 
 
@@ -36,14 +36,13 @@ def warp(
     image : Tensor, shape (N, C, *T)
         Image, floating point.
     field : Tensor, shape (N, D, *S) [voxel of the output grid], optional
-        Displacement; zero when None.
+        Displacement; None for zero.
     matrix : array, shape (D+1, D+1)
-        From the output grid's index to the image's (:meth:`learngn.geometry.grid.Grid.index_map`).
+        Maps the output grid's index to the image's (:meth:`learngn.geometry.grid.Grid.index_map`).
     shape : sequence of int
         Output shape `S`.
     outside : float, optional
-        Value beyond the image's extent (half a voxel past the outermost centres, as ITK has it);
-        None repeats the border.
+        Value beyond the image's extent (half a voxel past the outermost centres, as in ITK); None repeats the border.
 
     Returns
     -------
@@ -62,7 +61,7 @@ def inside(
     shape: Sequence[int],
     like: Tensor,
 ) -> Tensor:
-    """Which output voxels are sampled within the image's extent; (N, 1, *S), bool."""
+    """Return which output voxels are sampled inside the image's extent; (N, 1, *S), bool."""
     ones = torch.ones((like.shape[0], 1, *image_shape), dtype=torch.uint8, device=like.device)
     return warp_nearest(ones, field, matrix, shape, outside=0) != 0
 
@@ -70,12 +69,12 @@ def inside(
 def warp_nearest(
     image: Tensor, field: Tensor | None, matrix: NDArray[np.float64], shape: Sequence[int], *, outside: float = 0
 ) -> Tensor:
-    """As :func:`warp` with the nearest voxel's value: for label maps, of any dtype."""
+    """Sample an image like :func:`warp`, with the nearest voxel's value: for label maps, of any dtype."""
     return kernels.best(image, field).warp_nearest(image, field, matrix, shape, outside)
 
 
 def pool(image: Tensor, shape: Sequence[int]) -> Tensor:
-    """Area average onto a coarser grid over the same extent, (N, C, *S) to (N, C, *shape)."""
+    """Average an image onto a coarser grid over the same extent, (N, C, *S) to (N, C, *shape)."""
     if tuple(image.shape[2:]) == tuple(shape):
         return image
     taps = [area_taps(n, m) for n, m in zip(image.shape[2:], shape, strict=True)]
@@ -83,7 +82,10 @@ def pool(image: Tensor, shape: Sequence[int]) -> Tensor:
 
 
 def resize(image: Tensor, shape: Sequence[int]) -> Tensor:
-    """Linear interpolation onto another shape over the same extent, (N, C, *S) to (N, C, *shape), extrapolated."""
+    """Interpolate an image linearly onto another shape over the same extent, (N, C, *S) to (N, C, *shape).
+
+    Beyond the outermost voxel centres it is extrapolated.
+    """
     if tuple(image.shape[2:]) == tuple(shape):
         return image
     taps = [linear_taps(n, m) for n, m in zip(image.shape[2:], shape, strict=True)]
@@ -91,18 +93,19 @@ def resize(image: Tensor, shape: Sequence[int]) -> Tensor:
 
 
 def filled(image: Tensor, known: Tensor) -> Tensor:
-    """Carry an image on, smoothly, to where it is not known; what is known stays.
+    """Fill in unknown voxels of an image smoothly; known voxels keep their values.
 
     Parameters
     ----------
     image : Tensor, shape (N, C, *S)
-        May be anything where it is not known, NaN included.
+        Values of unknown voxels do not matter; they may be NaN.
     known : Tensor, shape (N, 1, *S), bool
+        Which voxels are known.
 
     Returns
     -------
     Tensor, shape (N, C, *S)
-        Zero where a sample is known nowhere.
+        Zero for a sample without known voxels.
 
     References
     ----------
@@ -118,21 +121,22 @@ def filled(image: Tensor, known: Tensor) -> Tensor:
 
 
 def sample_points(image: Tensor, index: Tensor, *, outside: float | None = None) -> Tensor:
-    """Values of one image at points.
+    """Interpolate one image linearly at points.
 
     Parameters
     ----------
     image : Tensor, shape (1, C, *S)
     index : Tensor, shape (M, D) [voxel]
+        Coordinates of the points.
     outside : float, optional
-        As in :func:`warp`.
+        Value beyond the image's extent; see :func:`warp`.
 
     Returns
     -------
     Tensor, shape (M, C)
     """
     count, ndim = index.shape
-    # The points stand as the field of a grid of M x 1 [x 1] voxels, so that the one sampler serves.
+    # The points are given as the displacement of a grid of M x 1 [x 1] voxels, so that `warp` can sample them.
     shape = (count, *[1] * (ndim - 1))
     lattice = index.new_zeros((1, ndim, *shape))
     lattice[0, 0] = torch.arange(count, dtype=index.dtype, device=index.device).reshape(shape)
@@ -141,14 +145,15 @@ def sample_points(image: Tensor, index: Tensor, *, outside: float | None = None)
 
 
 def splat_points(values: Tensor, index: Tensor, shape: Sequence[int]) -> Tensor:
-    """The adjoint of :func:`sample_points`: spread values at points over the voxels around them.
+    """Spread values at points over the voxels around them: the adjoint of :func:`sample_points`.
 
     Parameters
     ----------
     values : Tensor, shape (M, C)
     index : Tensor, shape (M, D) [voxel]
+        Coordinates of the points; a point outside the grid is moved to its border.
     shape : sequence of int
-        Of the grid; a point beyond it counts at its border.
+        Shape of the grid.
 
     Returns
     -------
@@ -171,10 +176,10 @@ def splat_points(values: Tensor, index: Tensor, shape: Sequence[int]) -> Tensor:
 
 
 def resize_field(field: Tensor, shape: Sequence[int]) -> Tensor:
-    """Bring a displacement field to another shape over the same extent, (N, D, *S) to (N, D, *shape).
+    """Resize a displacement field to another shape over the same extent, (N, D, *S) to (N, D, *shape).
 
-    Linear, extrapolated at the border, so that an affine field survives exactly; the components are rescaled
-    from voxels of the one grid to voxels of the other.
+    The interpolation is linear and extrapolates at the border, so that it preserves affine fields exactly; the
+    components are rescaled from voxels of the old grid to voxels of the new one.
     """
     old = tuple(field.shape[2:])
     if old == tuple(shape):
@@ -184,22 +189,25 @@ def resize_field(field: Tensor, shape: Sequence[int]) -> Tensor:
 
 
 def compose(outer: Tensor, inner: Tensor) -> Tensor:
-    """Field of ``(id + outer) ∘ (id + inner)``: ``inner(x) + outer(x + inner(x))``, both (N, D, *S) on one grid."""
+    """Compose two displacements (N, D, *S) on one grid: ``inner(x) + outer(x + inner(x))``.
+
+    The result is the displacement of ``(id + outer) ∘ (id + inner)``.
+    """
     ndim = inner.shape[1]
     return inner + warp(outer, inner, identity_map(ndim), inner.shape[2:])
 
 
 def pyramid(image: Tensor, grids: Sequence[Grid]) -> list[Tensor]:
-    """Area averages of an image, (N, C, *S), on every grid given (same extent), in the order given.
+    """Average an image, (N, C, *S), on several grids over the same extent; the results are in the order of the grids.
 
-    On a grid finer than the image it is interpolated. A level that divides a finer one is pooled from it, not from the
-    image: less to read, the same result.
+    On a grid finer than the image it is interpolated. A level whose cells are unions of a finer level's cells is
+    pooled from that level instead of the image, which gives the same result from less data.
     """
-    made: dict[tuple[int, ...], Tensor] = {tuple(image.shape[2:]): image}
+    levels: dict[tuple[int, ...], Tensor] = {tuple(image.shape[2:]): image}
     for grid in sorted(grids, key=lambda g: -g.size):
-        if grid.shape not in made:
-            sources = [s for s in made if all(a % b == 0 for a, b in zip(s, grid.shape, strict=True))]
+        if grid.shape not in levels:
+            sources = [s for s in levels if all(a % b == 0 for a, b in zip(s, grid.shape, strict=True))]
             source = min(sources, key=lambda s: int(np.prod(s)), default=tuple(image.shape[2:]))
             finer = any(n > m for n, m in zip(grid.shape, source, strict=True))
-            made[grid.shape] = (resize if finer else pool)(made[source], grid.shape)
-    return [made[grid.shape] for grid in grids]
+            levels[grid.shape] = (resize if finer else pool)(levels[source], grid.shape)
+    return [levels[grid.shape] for grid in grids]

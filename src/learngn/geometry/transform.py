@@ -1,4 +1,4 @@
-"""Transforms: maps from the fixed world to the moving world (pull-back), and what can be done with them.
+"""Transforms: maps from the fixed world to the moving world (pull-back), and operations on them.
 
 The contract of every transform ``T``: ``warped(p) = moving(T(p))`` for points p in RAS mm.
 """
@@ -22,11 +22,11 @@ from learngn.geometry.grid import FloatArray, Grid, apply_affine
 from learngn.geometry.grid_map import GridMap, Interpolation
 from learngn.geometry.image import Image
 
-_NO_INVERSE = 0.5  # mean error [voxel] from which on an inverse is none
+_NO_INVERSE = 0.5  # mean error [voxel] above which an inverse is refused
 
 
 class Transform(ABC):
-    """A map from the fixed to the moving world, RAS mm to RAS mm; see the module's contract."""
+    """Map from the fixed to the moving world, RAS mm to RAS mm: ``warped(p) = moving(T(p))``."""
 
     @property
     @abstractmethod
@@ -39,20 +39,26 @@ class Transform(ABC):
 
     @abstractmethod
     def inverse(self) -> Transform:
-        """The transform from the moving to the fixed world.
+        """Return the inverse transform, from the moving to the fixed world.
 
         Raises
         ------
         TransformError
-            If it cannot be inverted.
+            If the transform cannot be inverted.
         """
 
     @abstractmethod
     def after(self, inner: GridMap) -> GridMap:
-        """This transform following another that is already on a grid."""
+        """Apply this transform after another one that is already sampled on a grid."""
 
     def on(self, grid: Grid) -> GridMap:
-        """Bring the transform onto a grid of the fixed world."""
+        """Sample the transform on a grid of the fixed world.
+
+        Raises
+        ------
+        TransformError
+            If the grid has another number of dimensions.
+        """
         if grid.ndim != self.ndim:
             raise TransformError(
                 "transform",
@@ -74,11 +80,11 @@ class Transform(ABC):
         return self.on(reference).warp(image, interpolation=interpolation, background=background)
 
     def then(self, following: Transform) -> Composite:
-        """This transform, then `following`: ``p -> following(self(p))``."""
+        """Return the composition of this transform and a following one: ``p -> following(self(p))``."""
         return Composite((*_parts(self), *_parts(following)))
 
     def save(self, path: str | Path, reference: Grid | None = None) -> None:
-        """Write to a file whose format its suffix names; see :func:`learngn.io.write_transform`."""
+        """Write the transform to a file in the format of its suffix; see :func:`learngn.io.write_transform`."""
         from learngn.io import write_transform
 
         write_transform(self, Path(path), reference=reference)
@@ -86,7 +92,7 @@ class Transform(ABC):
 
 @dataclass(frozen=True, eq=False)
 class Affine(Transform):
-    """An affine map of the world.
+    """Affine map of the world.
 
     Parameters
     ----------
@@ -116,7 +122,7 @@ class Affine(Transform):
 
     @classmethod
     def identity(cls, ndim: int) -> Affine:
-        """The identity in `ndim` dimensions."""
+        """Return the identity in `ndim` dimensions."""
         return cls(np.eye(ndim + 1))
 
     @property
@@ -139,7 +145,7 @@ class Affine(Transform):
 
 @dataclass(frozen=True, eq=False)
 class DisplacementField(Transform):
-    """A dense displacement on a grid: ``T(p) = p + u(p)``, interpolated linearly, zero outside the grid (as in ITK).
+    """Dense displacement on a grid: ``T(p) = p + u(p)``, interpolated linearly, zero outside the grid (as in ITK).
 
     Parameters
     ----------
@@ -159,13 +165,13 @@ class DisplacementField(Transform):
                 str(expected),
                 "pass voxels of the field's own grid",
             )
-        # The extremes of what is not finite are not finite: one pass, where isfinite makes an array first.
+        # Checking the minimum and the maximum needs one pass and, unlike isfinite of all values, no further array.
         if self.data.numel() and not bool(torch.isfinite(torch.stack(torch.aminmax(self.data))).all()):
             raise TransformError("displacement field", "NaN or infinity", "finite displacements", "check its file")
 
     @classmethod
     def zero(cls, grid: Grid) -> DisplacementField:
-        """The identity, as a field on a grid."""
+        """Return the identity, as a displacement of zero on a grid."""
         return cls(torch.zeros((1, grid.ndim, *grid.shape)), grid)
 
     @property
@@ -181,7 +187,7 @@ class DisplacementField(Transform):
         return self.grid.index_to_world(index + moved.numpy())
 
     def inverse(self) -> DisplacementField:
-        """See :meth:`Transform.inverse`; :func:`invert` also says how exact it is."""
+        """See :meth:`Transform.inverse`; :func:`invert` also returns the error of the inverse."""
         inversion = invert(self)
         if inversion.error_mean > _NO_INVERSE:
             raise TransformError(
@@ -199,18 +205,18 @@ class DisplacementField(Transform):
             return GridMap(inner.grid, self.data, inner.world)
         sampled = sampling.warp(self.data, inner.field, to_own, inner.grid.shape, outside=0.0)
         back = torch.as_tensor(np.linalg.inv(to_own[:-1, :-1]), dtype=sampled.dtype, device=sampled.device)
-        # A displacement v after the affine equals one of (linear part)^-1 v before it.
+        # A displacement v after the affine equals a displacement (linear part)^-1 v before it.
         moved = torch.einsum("ab,nb...->na...", back, sampled)
         return GridMap(inner.grid, moved if inner.field is None else inner.field + moved, inner.world)
 
     def jacobian_determinant(self) -> Tensor:
-        """Determinant of ``I + ∇u``, shape (1, *S)."""
+        """Return the determinant of ``I + ∇u``, shape (1, *S)."""
         return self.on(self.grid).jacobian_determinant()
 
 
 @dataclass(frozen=True, eq=False)
 class Composite(Transform):
-    """Several transforms, the first applied first: ``T(p) = T_k(... T_1(p))``."""
+    """Composition of several transforms; the first one is applied first: ``T(p) = T_k(... T_1(p))``."""
 
     parts: tuple[Transform, ...]
 
@@ -249,14 +255,16 @@ class Composite(Transform):
 
 @dataclass(frozen=True, eq=False)
 class Inversion:
-    """An inverse field and how well it inverts.
+    """Inverse of a displacement field, and its error.
 
     Attributes
     ----------
     field : DisplacementField
+        The inverse.
     error_mean, error_max : float
-        Length of ``v + u(x + v)``, over the voxels that stay inside the grid [voxel].
+        Mean and largest length of ``v + u(x + v)`` over the voxels that stay inside the grid [voxel].
     iterations : int
+        Number of iterations.
     """
 
     field: DisplacementField
@@ -272,14 +280,14 @@ def invert(field: DisplacementField, *, iterations: int = 50, tolerance: float =
     ----------
     field : DisplacementField
     iterations : int
-        At most so many, one at least.
+        Largest number of iterations, at least one.
     tolerance : float
-        Stop when the mean error is below it [voxel].
+        Mean error at which to stop [voxel].
 
     Returns
     -------
     Inversion
-        Where the field folds no inverse exists: the error says so, it is not hidden.
+        A field that folds has no inverse, which shows in the error.
 
     References
     ----------
@@ -296,7 +304,7 @@ def invert(field: DisplacementField, *, iterations: int = 50, tolerance: float =
         error = float(length.mean()) if length.numel() else 0.0
         if error < mean:
             best, mean, worst = v, error, float(length.max()) if length.numel() else 0.0
-        else:  # over-shooting: the field stretches by more than the step allows
+        else:  # the step overshoots: the field stretches too much for it
             step *= 0.5
         v = v - step * residual
     return Inversion(DisplacementField(best, field.grid), mean, worst, count)
@@ -307,7 +315,7 @@ def _parts(transform: Transform) -> Sequence[Transform]:
 
 
 def as_homogeneous(linear: NDArray[np.float64], shift: NDArray[np.float64]) -> FloatArray:
-    """Homogeneous matrix of a linear part, shape (D, D), and a shift, shape (D,)."""
+    """Return the homogeneous matrix of a linear part, shape (D, D), and a translation, shape (D,)."""
     matrix = np.eye(len(shift) + 1)
     matrix[:-1, :-1], matrix[:-1, -1] = linear, shift
     return matrix
