@@ -1,4 +1,4 @@
-"""The hand-made linearisation: differences of the features."""
+"""Analytic linearisation: the difference of the features and its derivative by central differences."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from learngn.linearise.linearisation import Linearisation, NormalEquations
 
 @dataclass(frozen=True)
 class Analytic:
-    """f = warped - fixed; J = central differences.
+    """Analytic linearisation: residual f = warped - fixed, Jacobian J by central differences.
 
     Parameters
     ----------
     symmetric : bool
-        Differentiate the mean of the fixed and the warped features rather than the warped ones alone: efficient
-        second-order minimisation, of higher order near the solution and of wider reach far from it.
+        Differentiate the mean of the fixed and the warped features instead of the warped features: efficient
+        second-order minimisation, which has a higher order of convergence and a larger region of convergence.
 
     References
     ----------
@@ -31,15 +31,15 @@ class Analytic:
 
     @property
     def refinement(self) -> int:
-        """Features and displacement share one grid."""
+        """Return 1: features and displacement have the same grid."""
         return 1
 
     def linearise(self, fixed: Tensor, warped: Tensor, weight: Tensor | None = None) -> Linearisation:
-        """The linearisation itself, for inspection; :meth:`normal_equations` never stores J."""
+        """Return f and J, for inspection; :meth:`normal_equations` does not store J."""
         source = (warped + fixed) / 2 if self.symmetric else warped
         jacobian = torch.stack([difference(source, axis + 2) for axis in range(fixed.ndim - 2)], dim=2)
         return Linearisation(warped - fixed, jacobian, weight)
 
     def normal_equations(self, fixed: Tensor, warped: Tensor, weight: Tensor | None = None) -> NormalEquations:
-        """See :class:`learngn.linearise.Lineariser`; one fused pass."""
+        """See :class:`learngn.linearise.Lineariser`; computed in one fused pass."""
         return NormalEquations(*kernels.best(fixed, warped).normal_equations(fixed, warped, weight, self.symmetric))

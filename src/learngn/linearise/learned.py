@@ -1,4 +1,4 @@
-"""The learned linearisation: compact CNNs that predict J, f and w."""
+"""Learned linearisation: compact CNNs that predict J, f and w."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from learngn.linearise.linearisation import Linearisation, NormalEquations
 
 
 class LearnedLinearisation(nn.Module):
-    """Corrections to the analytic residual and Jacobian, and a confidence, from fixed and warped features.
+    """Learned corrections of the analytic residual and Jacobian, and a confidence, from fixed and warped features.
 
     ``f = f₀ + Δf``, ``J = J₀ + ΔJ``, ``w = exp(s)``, where f₀, J₀ are those of :class:`Analytic` and Δf, ΔJ, s the
-    outputs of two convolutions and a last one that starts at zero: untrained it *is* the analytic linearisation. As
-    w > 0 the blocks JᵀWJ stay positive semi-definite whatever the network says.
+    outputs of two convolutions and a last one initialised with zeros: before training it *is* the analytic
+    linearisation. As w > 0, the blocks JᵀWJ are positive semi-definite whatever the network predicts.
 
     Parameters
     ----------
     channels : int
-        Of the features, C.
+        Number of channels of the features, C.
     ndim : int
-        2 or 3.
+        Number of dimensions, 2 or 3.
     hidden : int
-        Channels of the hidden layers.
+        Number of channels of the hidden layers.
     weight : bool
-        Predict the confidence; without, w = 1.
+        Predict the confidence; otherwise w = 1.
     symmetric : bool
         See :class:`Analytic`.
 
@@ -71,7 +71,7 @@ class LearnedLinearisation(nn.Module):
         residual = analytic.residual + out[:, :c]
         jacobian = analytic.jacobian + out[:, c : c * (1 + self.ndim)].reshape(n, c, self.ndim, *shape)
         if self.weight:
-            # Bounded, so that no voxel can take the whole system over.
+            # Bounded, so that no voxel can dominate the whole system.
             confidence = (4 * torch.tanh(out[:, -1:] / 4)).exp()
             weight = confidence if weight is None else weight * confidence
         return Linearisation(residual, jacobian, weight)
@@ -82,7 +82,7 @@ class LearnedLinearisation(nn.Module):
 
 
 class _Branch(nn.Module):
-    """Two convolutions, nothing between them."""
+    """Two convolutions without a non-linearity between them."""
 
     def __init__(self, first: nn.Conv2d | nn.Conv3d, second: nn.Conv2d | nn.Conv3d) -> None:
         super().__init__()
@@ -94,19 +94,21 @@ class _Branch(nn.Module):
 
 
 class PublishedLinearisation(nn.Module):
-    """The paper's predictor: two linear 3 x 3 (x 3) convolutions of stride 2 a branch, one for J and one for f.
+    """The paper's learned linearisation: one branch for J and one for f, of two linear convolutions of stride 2 each.
 
-    The features are looked at four times finer than the displacement (`refinement`), which the strides undo. Branches
-    mix the channels of both images; f keeps the channels C, J has C D. Before training the first convolution averages
-    and the second subtracts (f) or differentiates (J): the stencils that the analytic linearisation would use on
-    averages of 4^D voxels.
+    The kernels have side 3. The features are four times finer than the displacement (`refinement`), which the strides
+    compensate. Both branches take the channels of both images; f has C channels, J has C D. Before training, the first
+    convolution averages and the second subtracts (f) or differentiates (J): the stencils of the analytic linearisation
+    of averages over 4^D voxels.
 
     Parameters
     ----------
     channels : int
+        Number of channels of the features, C.
     ndim : int
+        Number of dimensions, 2 or 3.
     hidden : int
-        Channels between the two convolutions, for each image and channel.
+        Number of channels between the two convolutions, for each image and channel.
 
     References
     ----------
@@ -129,7 +131,7 @@ class PublishedLinearisation(nn.Module):
 
     @torch.no_grad()
     def _start_analytic(self, hidden: int) -> None:
-        """Averages, then differences, beside small random numbers that break the symmetry."""
+        """Set the weights to averages, then differences, plus small random numbers that break the symmetry."""
         for parameter in self.parameters():
             parameter.mul_(0.01 if parameter.ndim > 1 else 0)
         averaging = 1 / 3**self.ndim
@@ -141,11 +143,11 @@ class PublishedLinearisation(nn.Module):
                     branch.first.weight[source * hidden, source] += averaging
                 self.residual.second.weight[c, source * hidden] += sign * self._stencil({1: 1.0}, 0)
                 for axis, stencil in enumerate(stencils):
-                    # The mean of both images' differences; neighbours are half a voxel of the displacement away.
+                    # Mean of both images' differences; the neighbours are half a displacement voxel away.
                     self.jacobian.second.weight[c * self.ndim + axis, source * hidden] += stencil
 
     def _stencil(self, taps: dict[int, float], axis: int) -> Tensor:
-        """A kernel of side 3 with taps along one axis through its middle."""
+        """Return a kernel of side 3 that is zero except along one axis through its centre."""
         kernel = torch.zeros([3] * self.ndim)
         for place, value in taps.items():
             kernel[tuple(place if a == axis else 1 for a in range(self.ndim))] = value

@@ -1,4 +1,4 @@
-"""What a linearisation is, and the normal equations that follow from it."""
+"""Linearisation of the residual, and the normal equations that follow from it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from learngn.kernels.reference import block_index
 
 @dataclass(frozen=True, eq=False)
 class NormalEquations:
-    """The data term's part of a Gauss-Newton step.
+    """Normal equations of the data term.
 
     Attributes
     ----------
@@ -32,7 +32,7 @@ class NormalEquations:
 
 @dataclass(frozen=True, eq=False)
 class Linearisation:
-    """``f(u + δ) ≈ f + J δ`` with confidence w.
+    """Linear model ``f(u + δ) ≈ f + J δ`` of the residual, with confidence w.
 
     Attributes
     ----------
@@ -59,14 +59,11 @@ class Linearisation:
 
 
 class Lineariser(Protocol):
-    """Predicts J, f and w from features of the fixed and the warped image, both (N, C, *S).
-
-    `refinement` says how many times finer than the displacement's grid it wants the features, usually 1.
-    """
+    """Protocol: predicts J, f and w from features of the fixed and the warped image, both (N, C, *S)."""
 
     @property
     def refinement(self) -> int:
-        """Voxels of the features along an axis for one of the displacement."""
+        """Factor by which the grid of the features must be finer than that of the displacement; usually 1."""
 
     def normal_equations(self, fixed: Tensor, warped: Tensor, weight: Tensor | None = None) -> NormalEquations:
-        """Normal equations of the linearisation; `weight` (N, 1, *S) multiplies its confidence."""
+        """Return the normal equations of the linearisation; `weight` (N, 1, *S) multiplies the confidence."""

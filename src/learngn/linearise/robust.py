@@ -1,4 +1,4 @@
-"""Robust data terms: where features disagree, they count less."""
+"""Robust data terms: large residuals count less."""
 
 from __future__ import annotations
 
@@ -12,18 +12,23 @@ from learngn.linearise.linearisation import Lineariser, NormalEquations
 
 
 class RobustLoss(Protocol):
-    """ρ(s) of a squared residual s ≥ 0, with ρ(s) ≈ s for small s."""
+    """Protocol: robust loss ρ(s) of a squared residual s ≥ 0, with ρ(s) ≈ s for small s."""
 
     def value(self, squared: Tensor) -> Tensor:
-        """ρ(s)."""
+        """Compute ρ(s)."""
 
     def weight(self, squared: Tensor) -> Tensor:
-        """ρ'(s), at most one: what a voxel counts in the next step."""
+        """Compute ρ'(s), at most one: the weight of a voxel in the next step."""
 
 
 @dataclass(frozen=True)
 class Huber:
-    """Square up to `scale`, linear beyond.
+    """Huber's loss: quadratic in the residual up to `scale`, linear beyond.
+
+    Attributes
+    ----------
+    scale : float
+        Residual at which the loss becomes linear.
 
     References
     ----------
@@ -44,7 +49,12 @@ class Huber:
 
 @dataclass(frozen=True)
 class GemanMcClure:
-    """``s / (1 + s / scale²)``: what is far beyond `scale` counts for nothing.
+    """Geman and McClure's loss ``s / (1 + s / scale²)``: residuals far beyond `scale` have almost no influence.
+
+    Attributes
+    ----------
+    scale : float
+        Residual at which the loss is half of the squared residual.
 
     References
     ----------
@@ -64,10 +74,10 @@ class GemanMcClure:
 
 @dataclass(frozen=True)
 class Robust:
-    """A lineariser whose residual goes through a robust loss, by iteratively re-weighted least squares.
+    """Lineariser with a robust loss of the residual, by iteratively re-weighted least squares.
 
-    The energy is ``½ Σ w σ² ρ(|f|² / σ²)``, with σ² the variance of the fixed features where they count, all channels
-    together: a loss' scale is a multiple of their standard deviation, whatever the features.
+    The energy is ``½ Σ w σ² ρ(|f|² / σ²)``, with σ² the weighted variance of the fixed features, summed over the
+    channels: the scale of a loss is a multiple of the standard deviation of the features.
 
     Attributes
     ----------
@@ -91,15 +101,15 @@ class Robust:
         """See :class:`learngn.linearise.Lineariser`."""
         variance = _variance(fixed.detach(), None if weight is None else weight.detach())
         squared = (warped - fixed).square().sum(1, keepdim=True) / variance
-        trust = self.loss.weight(squared)
-        normal = self.lineariser.normal_equations(fixed, warped, trust if weight is None else trust * weight)
+        robust = self.loss.weight(squared)
+        normal = self.lineariser.normal_equations(fixed, warped, robust if weight is None else robust * weight)
         loss = variance * self.loss.value(squared)
         energy = (loss if weight is None else loss * weight).flatten(1).sum(1, dtype=torch.float64) / 2
         return NormalEquations(normal.blocks, normal.gradient, energy)
 
 
 def _variance(features: Tensor, weight: Tensor | None) -> Tensor:
-    """Variance over the voxels, weighted, of all channels together; (N, 1, 1, ...)."""
+    """Return the weighted variance over the voxels, summed over the channels; (N, 1, 1, ...)."""
     axes = tuple(range(2, features.ndim))
     if weight is None:
         variance = features.var(dim=axes, keepdim=True, correction=0)

@@ -1,4 +1,4 @@
-"""Regularisers: what a displacement may cost, as quadratic forms ½ λ <u, R u>."""
+"""Regularisers: penalties of a displacement, as quadratic forms ½ λ <u, R u>."""
 
 from learngn.regularise.adaptive import Adaptive
 from learngn.regularise.curvature import Curvature

@@ -1,4 +1,4 @@
-"""Diffusion that follows the tissue: organs may slide along their boundaries."""
+"""Spatially varying diffusion: organs may slide along their boundaries."""
 
 from __future__ import annotations
 
@@ -18,27 +18,27 @@ from learngn.regularise.diffusion import Diffusion
 from learngn.regularise.faces import between, pool_faces
 from learngn.regularise.stiffness import Stiffness
 
-# Outside an image whose labels are known: no boundary there.
+# Label outside the extent of a label map; there is no boundary against it.
 _UNKNOWN = -1
 
 
 @dataclass(frozen=True, eq=False)
 class Adaptive:
-    """Diffusion with a weight: ½ Σ_x Σ_ab c_b (∂u_a/∂x_b)², displacement in mm per mm, c ≥ 0 between voxels.
+    """Diffusion with a conductivity: ½ Σ_x Σ_ab c_b (∂u_a/∂x_b)², displacement in mm per mm, c ≥ 0 between voxels.
 
     Made by :meth:`of_weights`, :meth:`across_labels` or :meth:`across_edges`, from an image in the fixed image's world.
 
     Attributes
     ----------
     image : Image
-        What the conductivity is made of.
+        Image from which the conductivity is computed.
     rule : callable
-        Values (1, 1, *S) and spacing [mm] to c between each voxel and the next along every axis, (1, D, *S).
+        Maps values (1, 1, *S) and spacing [mm] to c between each voxel and the next along every axis, (1, D, *S).
 
     Notes
     -----
-    c is made at the image's own resolution and brought to every level as conductances are: in series along an axis,
-    side by side across it. A boundary stays one on a coarse level, and what runs along it stays stiff.
+    c is computed at the image's own resolution and brought to every level as conductances are: in series along an
+    axis, in parallel across it. A boundary is thus preserved on coarse levels, as is the stiffness along it.
 
     References
     ----------
@@ -51,7 +51,7 @@ class Adaptive:
 
     @classmethod
     def of_weights(cls, weights: Image) -> Adaptive:
-        """A weight of every voxel: between two of them their harmonic mean.
+        """Make a regulariser from a weight of every voxel; between two voxels their harmonic mean is used.
 
         Raises
         ------
@@ -69,7 +69,9 @@ class Adaptive:
 
     @classmethod
     def across_labels(cls, labels: Image, across: float = 0.05) -> Adaptive:
-        """`across` where a label (or a mask) meets another one or the background, one elsewhere.
+        """Make a regulariser with the weight `across` between voxels of different labels, and one elsewhere.
+
+        The background counts as a label; a mask is a map of one label.
 
         Raises
         ------
@@ -92,17 +94,17 @@ class Adaptive:
     def across_edges(
         cls, image: Image, *, contrast: float | None = None, least: float = 0.1, spacing: float = 3.0
     ) -> Adaptive:
-        """``least + (1 - least) / (1 + (g/κ)²)`` with g the difference between two voxels, per mm.
+        """Make a regulariser with the weight ``least + (1 - least) / (1 + (g/κ)²)``, g the difference of two voxels.
 
         Parameters
         ----------
         image : Image
         contrast : float, optional
-            κ [intensity per mm]; by default the 90 % quantile of g.
+            κ [intensity per mm], the unit of g; by default the 90 % quantile of g.
         least : float
             Weight across the strongest edge, 0 to 1.
         spacing : float
-            The image is averaged over voxels of about this size [mm] first: noise is no edge.
+            The image is first averaged over voxels of about this size [mm], which suppresses noise.
 
         Raises
         ------
@@ -130,7 +132,7 @@ class Adaptive:
     def stiffness(self, grid: Grid, like: Tensor) -> Stiffness:
         """See :meth:`Regulariser.stiffness`."""
         index = grid.index_map(self.image.grid)
-        # As many voxels along every axis as the image has there, never fewer than the grid.
+        # About as many voxels along every axis as the image has, but never fewer than the grid.
         steps = np.linalg.norm(index[:-1, :-1], axis=0)
         shape = [max(n, round(n * float(step))) for n, step in zip(grid.shape, steps, strict=True)]
         fine = grid.resized(shape)

@@ -1,4 +1,4 @@
-"""Curvature: the cost of the displacement's second derivatives."""
+"""Curvature regularisation: a penalty on the displacement's second derivatives."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from learngn.regularise.stiffness import Stiffness
 
 @dataclass(frozen=True)
 class Curvature:
-    """Curvature: ½ ℓ² Σ_x Σ_a (Δu_a)², displacement in mm per mm².
+    """Curvature regulariser: ½ ℓ² Σ_x Σ_a (Δu_a)², displacement in mm per mm².
 
     Parameters
     ----------
     length : float
-        ℓ [mm]. A wave of wavelength 2πℓ costs what diffusion asks for it, a longer one less, a shorter one more; λ
-        keeps its unit and its meaning.
+        ℓ [mm]. For a wave of wavelength 2πℓ the penalty equals that of diffusion; it is smaller for longer waves and
+        larger for shorter ones. λ has the same unit as for diffusion.
 
     Raises
     ------
@@ -31,7 +31,7 @@ class Curvature:
     Notes
     -----
     ``R = L²`` with L the Neumann Laplacian, so that normal derivatives of u and of Δu vanish at the border (Fischer
-    and Modersitzki's conditions). Only constants cost nothing; a linear field costs nothing inside.
+    and Modersitzki's conditions). Only translations have no penalty; a linear field has none inside the grid.
 
     References
     ----------

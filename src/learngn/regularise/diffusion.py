@@ -1,4 +1,4 @@
-"""Diffusion: the cost of the displacement's gradient."""
+"""Diffusion regularisation: a penalty on the displacement's gradient."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from learngn.regularise.stiffness import Stiffness
 
 
 class Diffusion:
-    """Diffusion: ½ Σ_x Σ_ab (∂u_a/∂x_b)², displacement in mm per mm.
+    """Diffusion regulariser: ½ Σ_x Σ_ab (∂u_a/∂x_b)², displacement in mm per mm.
 
     Notes
     -----
-    With u in voxels and spacing s the squared difference along axis b of component a weighs ``s_a² / s_b²``: the
-    energy does not depend on the level (beside its number of voxels) nor on anisotropy, so λ means the same
-    everywhere.
+    With u in voxels and spacing s, the squared difference of component a along axis b has the weight ``s_a² / s_b²``:
+    the energy depends neither on the level (except for its number of voxels) nor on anisotropy, so that λ has the
+    same meaning on every grid.
 
     References
     ----------

@@ -1,7 +1,7 @@
-"""Conductivities between neighbouring voxels: in series along an axis as resistances, side by side as means.
+"""Conductivities between neighbouring voxels, and their coarsening: in series along an axis, in parallel across it.
 
-`faces` has shape (1 or N, D, *S): entry b at x lies between x and its next neighbour along axis b; the last of an axis
-is zero.
+`faces` has shape (1 or N, D, *S): entry b at x lies between x and its next neighbour along axis b; the last entry
+along an axis is zero.
 """
 
 from __future__ import annotations
@@ -16,23 +16,23 @@ from torch import Tensor
 from learngn import kernels
 from learngn.kernels import Taps, area_taps
 
-# In place of zero: its resistance is still a number in single precision.
+# Smallest conductivity, instead of zero: its reciprocal is finite in single precision.
 _LEAST = 1e-6
 
 
 def between(data: Tensor, rule: Callable[[Tensor, Tensor, int], Tensor]) -> Tensor:
-    """Faces (N, D, *S) of voxels (N, 1, *S): ``rule(voxel, next voxel, axis)``."""
+    """Compute faces (N, D, *S) from voxels (N, 1, *S): ``rule(voxel, next voxel, axis)``."""
     ndim = data.ndim - 2
-    made = []
+    faces = []
     for axis in range(ndim):
         n = data.shape[axis + 2]
         face = rule(data.narrow(axis + 2, 0, n - 1), data.narrow(axis + 2, 1, n - 1), axis)
-        made.append(torch.cat([face, torch.zeros_like(data.narrow(axis + 2, 0, 1), dtype=face.dtype)], dim=axis + 2))
-    return torch.cat(made, dim=1)
+        faces.append(torch.cat([face, torch.zeros_like(data.narrow(axis + 2, 0, 1), dtype=face.dtype)], dim=axis + 2))
+    return torch.cat(faces, dim=1)
 
 
 def pool_faces(faces: Tensor, shape: Sequence[int]) -> Tensor:
-    """Faces between larger cells over the same extent, (N, D, *S) to (N, D, *shape).
+    """Compute the faces between larger cells over the same extent, (N, D, *S) to (N, D, *shape).
 
     References
     ----------
@@ -42,25 +42,25 @@ def pool_faces(faces: Tensor, shape: Sequence[int]) -> Tensor:
     old = tuple(faces.shape[2:])
     if old == tuple(shape):
         return faces
-    made = []
+    pooled = []
     for axis, (n, m) in enumerate(zip(old, shape, strict=True)):
         if m == 1:
-            made.append(faces.new_zeros((len(faces), 1, *shape)))
+            pooled.append(faces.new_zeros((len(faces), 1, *shape)))
             continue
-        own = faces[:, axis : axis + 1].narrow(axis + 2, 0, n - 1).clamp_min(_LEAST)
-        fast = kernels.best(own)
+        along = faces[:, axis : axis + 1].narrow(axis + 2, 0, n - 1).clamp_min(_LEAST)
+        fast = kernels.best(along)
         series = [_series(n, m) if b == axis else area_taps(k, k) for b, k in enumerate(old)]
-        beside = [
+        parallel = [
             area_taps(*((m - 1, m - 1) if b == axis else pair)) for b, pair in enumerate(zip(old, shape, strict=True))
         ]
-        face = fast.resample(1 / fast.resample(1 / own, series), beside)
-        made.append(torch.cat([face, torch.zeros_like(face.narrow(axis + 2, 0, 1))], dim=axis + 2))
-    return torch.cat(made, dim=1)
+        face = fast.resample(1 / fast.resample(1 / along, series), parallel)
+        pooled.append(torch.cat([face, torch.zeros_like(face.narrow(axis + 2, 0, 1))], dim=axis + 2))
+    return torch.cat(pooled, dim=1)
 
 
 @lru_cache(maxsize=256)
 def _series(n: int, m: int) -> Taps:
-    """Mean over the `n` - 1 faces on the way from each of `m` cell centres to the next."""
+    """Return the average over those of `n` - 1 faces that lie between each of `m` cell centres and the next."""
     start = (np.arange(m - 1) + 0.5) * (n / m) - 0.5
     face = np.arange(n - 1)
     covered = np.minimum(start[:, None] + n / m, face + 1) - np.maximum(start[:, None], face)

@@ -1,4 +1,4 @@
-"""A regulariser on one grid, as an operator: all that the solver knows of it."""
+"""Operator R of a regulariser on one grid, as the solver uses it."""
 
 from __future__ import annotations
 
@@ -16,17 +16,19 @@ from learngn.regularise.faces import pool_faces
 
 @dataclass(frozen=True, eq=False)
 class Stiffness:
-    """``R = Lᵖ``, ``(L u)_a = Σ_b weights_ab (-∂_b c_b ∂_b) u_a``: symmetric positive semi-definite, Neumann borders.
+    """Operator ``R = Lᵖ``, ``(L u)_a = Σ_b weights_ab (-∂_b c_b ∂_b) u_a``, with Neumann borders.
+
+    It is symmetric and positive semi-definite.
 
     Attributes
     ----------
     weights : Tensor, shape (D, D) or (N, D, D)
-        Of the second differences: row component, column axis.
+        Weights of the second differences: row component, column axis.
     faces : Tensor, shape (1 or N, D, *S), optional
-        Conductivity c ≥ 0 between each voxel and the next along every axis (the last of an axis is not used); None
-        for one throughout.
+        Conductivity c ≥ 0 between each voxel and the next along every axis (the last entry along an axis is not used);
+        None for one everywhere.
     order : int
-        p, 1 or 2.
+        Power p, 1 or 2.
     """
 
     weights: Tensor
@@ -34,7 +36,7 @@ class Stiffness:
     order: int = 1
 
     def __call__(self, u: Tensor) -> Tensor:
-        """``R u`` for a displacement (N, D, *S) [voxel]."""
+        """Compute ``R u`` for a displacement (N, D, *S) [voxel]."""
         n, ndim = u.shape[:2]
         weights = self.weights.expand(n, ndim, ndim)
         for _ in range(self.order):
@@ -43,33 +45,33 @@ class Stiffness:
 
     @property
     def constant(self) -> bool:
-        """Whether R is one constant stencil of second differences: the case that the fastest kernels serve."""
+        """Whether R is a constant stencil of second differences, for which there are the fastest kernels."""
         return self.faces is None and self.order == 1
 
     def scaled(self, lam: Tensor) -> Stiffness:
-        """``λ R`` for every λ of a batch, shape (N,)."""
+        """Return ``λ R`` for every λ of a batch, shape (N,)."""
         return replace(self, weights=lam.reshape(-1, 1, 1) ** (1 / self.order) * self.weights)
 
     def diagonal(self, shape: Sequence[int]) -> Tensor:
-        """Diagonal of R on a grid of a shape `S`, (N, D, *S)."""
+        """Return the diagonal of R on a grid of shape S, (N, D, *S)."""
         weights = self.weights if self.weights.ndim == 3 else self.weights[None]
         return stencil_diagonal(weights, shape, self.faces, self.order)
 
     def coarsened(self, shape: Sequence[int], coarse: Sequence[int]) -> Stiffness:
-        """R on larger cells over the same extent, `shape` to `coarse` of them; displacements keep their unit."""
-        # The distance between neighbours grows, and its square is in the weight.
+        """Return R on a coarser grid over the same extent, from `shape` to `coarse`; displacements keep their unit."""
+        # The weight is divided by the square of the distance between neighbours, which grows.
         scale = self.weights.new_tensor([(m / n) ** 2 for n, m in zip(shape, coarse, strict=True)])
         faces = None if self.faces is None else pool_faces(self.faces, coarse)
         return replace(self, weights=self.weights * scale, faces=faces)
 
 
 class Regulariser(Protocol):
-    """What makes an operator R on the displacements of a grid: symmetric positive semi-definite, free borders."""
+    """Protocol: makes the operator R for displacements on a grid; symmetric positive semi-definite, Neumann borders."""
 
     def stiffness(self, grid: Grid, like: Tensor) -> Stiffness:
-        """R on displacements [voxel of grid]; dtype and device of `like`."""
+        """Return R for displacements in voxels of the grid, with dtype and device of `like`."""
 
 
 def apply_regulariser(regulariser: Regulariser, u: Tensor, grid: Grid) -> Tensor:
-    """``R u`` for a displacement (N, D, *S) [voxel of grid]."""
+    """Compute ``R u`` for a displacement (N, D, *S) [voxel of grid]."""
     return regulariser.stiffness(grid, u)(u)

@@ -1,4 +1,4 @@
-"""Solving ``(B + λ R + μ I) δ = rhs``: operator, conjugate gradients, multigrid, implicit derivative."""
+"""Solution of ``(B + λ R + μ I) δ = rhs``: operator, conjugate gradients, multigrid, implicit derivative."""
 
 from learngn.kernels import SolveStatus
 from learngn.solve.implicit import NormalSolver

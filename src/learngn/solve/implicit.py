@@ -1,4 +1,4 @@
-"""The solve as a differentiable function, by implicit differentiation."""
+"""Differentiable solution of the normal equations, by implicit differentiation."""
 
 from __future__ import annotations
 
@@ -27,12 +27,13 @@ class NormalSolver:
     backward_tolerance : float
         Relative residual of the adjoint solve: the error of the gradient that training sees.
     iterations : int
-        At most so many conjugate-gradient iterations, forward and backward each.
+        Largest number of conjugate-gradient iterations of each solve, forward and backward.
     preconditioner : callable, optional
-        Makes the preconditioner of an operator: :class:`Multigrid` (one V-cycle), :class:`BlockJacobi`, or None.
+        Class or function that makes the preconditioner of an operator: :class:`Multigrid` (one V-cycle),
+        :class:`BlockJacobi`, or None.
     coupled : bool
         Solve for all components together. False drops the off-diagonal entries of every block, and with them the
-        coupling of the components, as the published code does; the step then over-shoots by up to D.
+        coupling of the components, as the published code does; the step then overshoots by a factor of up to D.
     """
 
     tolerance: float = 0.1
@@ -42,7 +43,7 @@ class NormalSolver:
     coupled: bool = True
 
     def run(self, operator: NormalOperator, rhs: Tensor, tolerance: float) -> tuple[Tensor, SolveInfo]:
-        """Solve without derivative."""
+        """Solve ``operator(x) = rhs`` to a relative residual, without derivative."""
         precondition = None if self.preconditioner is None else self.preconditioner(operator)
         if isinstance(precondition, Multigrid):
             solved = precondition.solve(rhs, tolerance, self.iterations)
@@ -75,15 +76,15 @@ class NormalSolver:
         With v = A⁻¹ ∂L/∂x:  ∂L/∂rhs = v,  ∂L/∂B = -sym(v xᵀ) voxel by voxel,  ∂L/∂λ = -<v, R x>,  ∂L/∂μ = -<v, x>.
         """
         if not self.coupled:
-            own = [float(a == b) for a, b in block_index(rhs.shape[1])]
-            blocks = blocks * blocks.new_tensor(own).reshape(-1, *[1] * (rhs.ndim - 2))
+            on_diagonal = [float(a == b) for a, b in block_index(rhs.shape[1])]
+            blocks = blocks * blocks.new_tensor(on_diagonal).reshape(-1, *[1] * (rhs.ndim - 2))
         report: list[SolveInfo] = []
         x: Tensor = _Solve.apply(blocks, rhs, lam, shift, stiffness, self, report)  # type: ignore[no-untyped-call]
         return x, report[0]
 
 
 class _Solve(torch.autograd.Function):
-    """``x = A⁻¹ rhs``; one more solve with the same (symmetric) operator gives all gradients."""
+    """Function ``x = A⁻¹ rhs``; one more solve with the same (symmetric) operator gives all gradients."""
 
     @staticmethod
     def forward(

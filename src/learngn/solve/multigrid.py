@@ -14,37 +14,38 @@ from learngn.kernels import Coarsening, Solved, Taps, area_taps
 from learngn.regularise import Stiffness
 from learngn.solve.operator import NormalOperator
 
-# Both by the regulariser's order. One sweep damped by 6/7 is optimal for the 3D Laplacian. The spectrum of its square
-# is wider: the two roots of Chebyshev's polynomial from 0.36 to 3.6 (the largest eigenvalue, by Jacobi, is 3.43 in 3D).
+# Damping factors of the sweeps, and number of levels visited twice, by the regulariser's order. One sweep damped by 6/7
+# is optimal for the 3D Laplacian. The spectrum of its square is wider: the factors are the reciprocal roots of
+# Chebyshev's polynomial on 0.36 to 3.6 (the largest eigenvalue after Jacobi scaling is 3.43 in 3D).
 _RELAXATIONS = {1: (6 / 7,), 2: (0.32, 1.2)}
 _TWICE = {1: 0, 2: 2}
 
 
 class Multigrid:
-    """A cycle for :class:`NormalOperator`: symmetric and positive definite, hence fit for conjugate gradients.
+    """Multigrid cycle for :class:`NormalOperator`; symmetric and positive definite, as conjugate gradients require.
 
     Parameters
     ----------
     operator : NormalOperator
     relaxations : sequence of float, optional
-        Factors of the damped block-Jacobi sweeps before the coarse correction; after it the same backwards. By default
-        those that suit the regulariser's order: one sweep, or two whose factors are Chebyshev's.
+        Damping factors of the block-Jacobi sweeps before the coarse correction; after it they are used in reverse
+        order. By default those that suit the regulariser's order: one sweep, or two with Chebyshev's factors.
     twice : int, optional
-        How many levels below the finest are visited twice: a W-cycle there, a V-cycle further down. By default none,
-        and two for a regulariser of second order, whose coarse corrections must be better.
+        Number of levels below the finest that are visited twice: a W-cycle there, a V-cycle on coarser levels. By
+        default none, and two for a regulariser of second order, which needs more accurate coarse corrections.
 
     Notes
     -----
-    Cells are merged two by two, along the axes of strongest coupling only while the grid is anisotropic
-    (semi-coarsening), down to one cell, where the D x D system is solved exactly. Of an odd number of cells the new
-    ones are a bit less than twice as large: every level has the same extent. Prolongation is linear between cell
-    centres, restriction its adjoint (to scale).
+    Coarsening merges pairs of cells, only along the axes of strongest coupling while the grid is anisotropic
+    (semi-coarsening), down to one cell, where the D x D system is solved exactly. An odd number of cells gives coarse
+    cells a bit less than twice as large: every level has the same extent. Prolongation is linear between cell
+    centres, restriction its adjoint (up to a factor).
 
     The coarse operator keeps the unit of the displacement, so that the regulariser's weight along a merged axis falls
-    by about four; conductivities are joined in series along an axis and side by side across it; curvature is
-    coarsened as the Laplacian of which it is the square. Blocks are averaged. Where levels are visited twice, they are
-    averaged with the weights of the restriction: by Jensen's inequality a coarse displacement then costs at least what
-    its interpolation costs, so that no correction is too long and the cycle stays definite.
+    by about four; conductances are combined in series along an axis and in parallel across it; curvature is
+    coarsened as the Laplacian of which it is the square. Blocks are averaged. If levels are visited twice, blocks are
+    averaged with the weights of the restriction: by Jensen's inequality the energy of a coarse displacement is then at
+    least that of its interpolation, so that no correction is too long and the cycle stays definite.
 
     References
     ----------
@@ -64,12 +65,12 @@ class Multigrid:
 
     @property
     def plain(self) -> bool:
-        """Whether this is the V-cycle with one sweep of a constant stencil: the one that is compiled as a whole."""
+        """Whether this is a V-cycle with one sweep and a constant stencil, the case with a compiled solver."""
         return self.finest.stiffness.constant and not self.twice and len(self.relaxations) == 1
 
     @cached_property
     def levels(self) -> tuple[NormalOperator, ...]:
-        """The operator of every level, the finest first."""
+        """Operators of all levels, fine to coarse."""
         levels = [self.finest]
         for step, stiffness in zip(self.steps, self.stiffness[1:], strict=True):
             blocks = kernels.best(levels[-1].blocks).resample(levels[-1].blocks, step.average)
@@ -77,7 +78,7 @@ class Multigrid:
         return tuple(levels)
 
     def solve(self, rhs: Tensor, tolerance: float, iterations: int) -> Solved | None:
-        """Conjugate gradients with this cycle, compiled as a whole; None where it is not."""
+        """Solve by compiled conjugate gradients with this cycle; return None if there is no compiled version."""
         operator = self.finest
         if not self.plain:
             return None
@@ -110,16 +111,16 @@ class Multigrid:
 def _hierarchy(
     shape: tuple[int, ...], stiffness: Stiffness, *, blocks_as_residuals: bool
 ) -> tuple[tuple[Coarsening, ...], tuple[Stiffness, ...]]:
-    """All coarsenings of a grid down to one cell, and the regulariser of every level."""
+    """Return the coarsenings of a grid down to one cell, and the regulariser of every level."""
     steps: list[Coarsening] = []
-    all_ = [stiffness]
+    levels = [stiffness]
     while True:
-        merged = _axes_to_merge(shape, all_[-1])
+        merged = _axes_to_merge(shape, levels[-1])
         if not any(merged):
-            return tuple(steps), tuple(all_)
+            return tuple(steps), tuple(levels)
         coarse = tuple((n + 1) // 2 if m else n for n, m in zip(shape, merged, strict=True))
         steps.append(_coarsening(shape, coarse, blocks_as_residuals))
-        all_.append(all_[-1].coarsened(shape, coarse))
+        levels.append(levels[-1].coarsened(shape, coarse))
         shape = coarse
 
 
@@ -132,7 +133,7 @@ def _coarsening(fine: tuple[int, ...], coarse: tuple[int, ...], blocks_as_residu
 
 
 def _axes_to_merge(shape: tuple[int, ...], stiffness: Stiffness) -> list[bool]:
-    """Axes longer than one voxel whose coupling is within a factor of four of the strongest."""
+    """Return which axes are longer than one voxel, with a coupling within a factor of four of the strongest."""
     weights = stiffness.weights.detach().reshape(-1, *stiffness.weights.shape[-2:])[0, 0]
     coupling = (weights**stiffness.order).tolist()
     long = [n > 1 for n in shape]
@@ -141,7 +142,7 @@ def _axes_to_merge(shape: tuple[int, ...], stiffness: Stiffness) -> list[bool]:
 
 
 def _interpolation(n: int, m: int) -> NDArray[np.float64]:
-    """From `m` cells to `n` over the same extent, clamped at the border; shape (n, m)."""
+    """Return the interpolation matrix from `m` cells to `n` over the same extent, clamped at the border; (n, m)."""
     position = np.clip((np.arange(n) + 0.5) * (m / n) - 0.5, 0, m - 1)
     return np.asarray(np.maximum(0.0, 1 - np.abs(position[:, None] - np.arange(m))), dtype=np.float64)
 

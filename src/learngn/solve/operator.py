@@ -1,4 +1,4 @@
-"""The Gauss-Newton normal operator, matrix-free."""
+"""Normal operator of Gauss-Newton, matrix-free."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from learngn.regularise import Stiffness
 
 @dataclass(frozen=True, eq=False)
 class NormalOperator:
-    """``A = B + λ R + μ I``, symmetric positive definite.
+    """Normal operator ``A = B + λ R + μ I``, symmetric positive definite.
 
     Attributes
     ----------
@@ -30,14 +30,14 @@ class NormalOperator:
     shift: Tensor
 
     def __call__(self, x: Tensor) -> Tensor:
-        """``A x`` for x of shape (N, D, *S)."""
+        """Compute ``A x`` for x of shape (N, D, *S)."""
         fast = kernels.best(self.blocks, x)
         if self.stiffness.constant:
             return fast.apply_operator(self.blocks, self.stiffness.weights, self.shift, x)
         return fast.apply_blocks(self.blocks, self.shift, x, self.stiffness(x))
 
     def smooth(self, rhs: Tensor, x: Tensor | None, omega: float) -> Tensor:
-        """One damped block-Jacobi sweep for ``A x = rhs`` from `x` (None: zero)."""
+        """Apply one damped block-Jacobi sweep for ``A x = rhs``, starting from `x` (None: zero)."""
         fast = kernels.best(self.blocks, rhs)
         if self.stiffness.constant:
             return fast.smooth(self.blocks, self.stiffness.weights, self.shift, rhs, x, omega)

@@ -16,14 +16,16 @@ Preconditioner = Callable[[Tensor], Tensor]
 
 @dataclass(frozen=True)
 class SolveInfo:
-    """Outcome of a solve: the worst of the batch.
+    """Outcome of a solve.
 
     Attributes
     ----------
     status : SolveStatus
+        Why the solver stopped.
     iterations : int
+        Number of iterations.
     residual : float
-        ``|rhs - A x| / |rhs|`` as the recursion has it.
+        ``|rhs - A x| / |rhs|`` by the solver's recursion, the largest of the batch.
     """
 
     status: SolveStatus
@@ -32,13 +34,13 @@ class SolveInfo:
 
 
 class BlockJacobi:
-    """Preconditioner: the inverse of the D x D diagonal blocks. For comparison with multigrid."""
+    """Preconditioner by the inverse of the D x D diagonal blocks, for comparison with multigrid."""
 
     def __init__(self, operator: NormalOperator) -> None:
         self.operator = operator
 
     def __call__(self, residual: Tensor) -> Tensor:
-        """Apply to a residual, shape (N, D, *S)."""
+        """Apply the preconditioner to a residual, shape (N, D, *S)."""
         return self.operator.smooth(residual, None, 1.0)
 
 
@@ -55,7 +57,7 @@ def conjugate_gradients(
     tolerance: float = 1e-3,
     iterations: int = 50,
 ) -> tuple[Tensor, SolveInfo]:
-    """Solve ``operator(x) = rhs`` from zero.
+    """Solve ``operator(x) = rhs`` by conjugate gradients, starting from zero.
 
     Parameters
     ----------
@@ -65,9 +67,9 @@ def conjugate_gradients(
     precondition : callable, optional
         Symmetric positive definite approximation of the inverse; identity by default.
     tolerance : float
-        Relative residual at which every sample is done.
+        Relative residual at which to stop; every sample of the batch must reach it.
     iterations : int
-        At most so many.
+        Largest number of iterations.
 
     Returns
     -------
