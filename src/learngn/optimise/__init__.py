@@ -1,4 +1,4 @@
-"""Optimisers: affine and dense Gauss-Newton, their schedule, updates and step control; Adam, the baseline."""
+"""Optimisers: affine and dense Gauss-Newton, their schedule, updates and step control; Adam as a baseline."""
 
 from learngn.optimise.adam import AdamDisplacement
 from learngn.optimise.affine import AffineGaussNewton, AffineResult, centre_of_mass, translation_starts

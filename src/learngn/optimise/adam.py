@@ -1,4 +1,4 @@
-"""Adam on the displacement itself: the first-order baseline."""
+"""Adam on the displacement: the first-order baseline."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ from learngn.solve import SolveStatus
 
 
 class AdamDisplacement(nn.Module):
-    """Minimise ``½ Σ |φ_M(x + u(x)) - φ_F(x)|² + λ/2 <u, R u>`` over u, the energy of Gauss-Newton, by Adam.
+    """Optimiser by Adam of the energy ``½ Σ |φ_M(x + u(x)) - φ_F(x)|² + λ/2 <u, R u>``, that of Gauss-Newton.
 
     Parameters
     ----------
     levels : sequence of Level
-        Coarse to fine. The published baseline is one level of stride 4 with 25 iterations.
+        Levels, coarse to fine. The published baseline is one level of stride 4 with 25 iterations.
     regulariser : Regulariser
     rate : float
-        Learning rate, about the longest step of a component [voxel of the level]. Few iterations on a single level
-        want more, 0.8.
+        Learning rate, about the longest step of a component [voxel of the level]. A single level with few iterations
+        needs a larger one, 0.8.
 
     Raises
     ------
@@ -41,9 +41,9 @@ class AdamDisplacement(nn.Module):
 
     Notes
     -----
-    Adam divides every component of the gradient by its own running magnitude: what couples the components of a
-    voxel, or neighbouring voxels, is not used, and a step does not depend on the scale of the features. Steps add up
-    and nothing controls them. Every level starts with no memory of the one before.
+    Adam divides every component of the gradient by its own running magnitude: the coupling of the components of a
+    voxel, and of neighbouring voxels, is not used, and a step does not depend on the scale of the features. Steps are
+    added without step control. The running means start anew on every level.
 
     References
     ----------
@@ -71,7 +71,7 @@ class AdamDisplacement(nn.Module):
         voxel: float | None = None,
         callback: Callable[[Iteration], None] | None = None,
     ) -> Optimised:
-        """Register; parameters as those of :meth:`learngn.optimise.GaussNewton.forward`. Nothing is differentiated."""
+        """Register features, without derivatives; parameters as in :meth:`learngn.optimise.GaussNewton.forward`."""
         refuse_landmarks(landmarks, "Adam")
         pairs = levels_of_pair(self.levels, fixed, moving, world, voxel)
         u = first_displacement(fixed, pairs[0].grid, initial)
@@ -88,9 +88,9 @@ class AdamDisplacement(nn.Module):
         history: list[Iteration],
         callback: Callable[[Iteration], None] | None,
     ) -> Tensor:
-        """All iterations of one level; append to `history`."""
+        """Take all iterations of one level, append them to `history`, and return the displacement."""
         level = pair.level
-        # A leaf of its own: Adam writes into it, and the start may be the caller's.
+        # A copy, since Adam writes into it and the start may belong to the caller.
         u = start.detach().clone().requires_grad_()
         adam = torch.optim.Adam([u], lr=self.rate)
         data, elastic = self._evaluate(pair, u)
@@ -127,9 +127,9 @@ class AdamDisplacement(nn.Module):
         return u.detach()
 
     def _evaluate(self, pair: PairLevel, u: Tensor) -> tuple[Tensor, Tensor]:
-        """Data energy ``½ Σ f²``, to be differentiated by u, and the regulariser's R u."""
+        """Return the data energy ``½ Σ f²``, differentiable by u, and the regulariser's R u."""
         with torch.enable_grad():
-            seen = pair.compared(u)
-            squared = (seen.warped - seen.fixed).square()
-            data = (squared if seen.weight is None else squared * seen.weight).sum(dtype=torch.float64) / 2
+            compared = pair.compared(u)
+            squared = (compared.warped - compared.fixed).square()
+            data = (squared if compared.weight is None else squared * compared.weight).sum(dtype=torch.float64) / 2
         return data, apply_regulariser(self.regulariser, u, pair.grid)

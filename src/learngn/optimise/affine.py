@@ -1,4 +1,4 @@
-"""Linear pre-alignment: a search for the pose, then Gauss-Newton on the few parameters of a family of maps."""
+"""Linear pre-alignment: a pose search, then Gauss-Newton for the parameters of a family of linear maps."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from learngn.optimise.levels import on_grids
 from learngn.optimise.linear_problem import LinearLimits, LinearProblem
 from learngn.optimise.pose import PoseSearch, quality
 
-_BETTER = 2e-3  # concordance
+_BETTER = 2e-3  # least gain in concordance by which a start replaces an earlier one
 
 
 @dataclass(frozen=True)
 class AffineResult:
-    """Outcome of :class:`AffineGaussNewton`.
+    """Result of :class:`AffineGaussNewton`.
 
     Attributes
     ----------
     matrix : array, shape (D+1, D+1)
-        Fixed RAS mm to moving RAS mm.
+        Linear map, fixed RAS mm to moving RAS mm.
     energy : float
         Mean of ½ w |f|² over the voxels that both images cover.
     start : str
-        Which start led there.
+        Name of the start that led to it.
     """
 
     matrix: FloatArray
@@ -39,26 +39,26 @@ class AffineResult:
 
 @dataclass(frozen=True)
 class AffineGaussNewton:
-    """Minimise the mean residual over the overlap, coarse to fine.
+    """Gauss-Newton optimiser of a linear map: minimises the mean residual over the overlap, coarse to fine.
 
     Parameters
     ----------
     family : Family
-        Which linear maps.
+        Family of linear maps.
     spacings : sequence of float
         Voxel sizes of the levels, coarse to fine, as fractions of the fixed image's longest side.
     iterations : int
-        At most so many steps a level.
+        Largest number of steps per level.
     search : PoseSearch, optional
-        Finds further starts; None for those that are given alone.
+        Search for further starts; None to use only the given ones.
     limits : LinearLimits
 
     Notes
     -----
     A step is ``T <- T exp(Σ_k p_k E_k)`` with the generators E_k of the family. The normal equations of p follow from
-    the blocks and gradients that a dense displacement would have: a displacement linear in x needs only their moments
-    up to second order. Starts are refined as rigid maps on the coarsest level, where those are compared by concordance
-    and overlap: the residual of two maps over different overlaps says little.
+    the blocks and gradients of a dense displacement: a displacement linear in x needs only their moments up to second
+    order. Starts are refined as rigid maps on the coarsest level and compared there by concordance and overlap, since
+    the residuals of two maps over different overlaps are not comparable.
     """
 
     family: Family = AFFINE
@@ -68,14 +68,14 @@ class AffineGaussNewton:
     limits: LinearLimits = field(default_factory=LinearLimits)
 
     def __call__(self, fixed: FeatureImage, moving: FeatureImage, starts: dict[str, FloatArray]) -> AffineResult:
-        """Refine every start on the coarsest level, and the best of them on all.
+        """Refine every start on the coarsest level, and the best of them on all levels.
 
         Parameters
         ----------
         fixed, moving : FeatureImage
-            Their weights, if they have any, weigh the residual.
+            Features; their weights, if any, weight the residual.
         starts : dict of arrays, shape (D+1, D+1)
-            Named first guesses, fixed RAS mm to moving RAS mm: rigid ones, unless the family has more.
+            Initial maps by name, fixed RAS mm to moving RAS mm; rigid ones, unless the family has more.
         """
         extent = float(fixed.grid.extent.max())
         pairs = [common_grids(fixed.grid, moving.grid, part * extent) for part in self.spacings]
@@ -90,7 +90,7 @@ class AffineGaussNewton:
         for label, start in candidates:
             state = levels[0].refine(start, RIGID, self.iterations)
             score = float(quality(*map(np.asarray, levels[0].agreement(state.matrix))))
-            # Of starts that lead to the same place the first: those that were given.
+            # Of starts that lead to the same map the first is kept: the given ones come first.
             if score > height + _BETTER and np.isfinite(state.energy):
                 best, name, height = state, label, score
         if best is None:
@@ -101,7 +101,7 @@ class AffineGaussNewton:
 
 
 def centre_of_mass(weights: Tensor, grid: Grid) -> FloatArray:
-    """Centre of mass of non-negative weights, shape (1, 1, *S), in RAS mm; the grid's centre when they vanish."""
+    """Return the centre of mass of weights, (1, 1, *S) ≥ 0, in RAS mm; the grid's centre if all weights are zero."""
     total = float(weights.sum(dtype=torch.float64))
     if total <= 0:
         return grid.centre
@@ -113,7 +113,7 @@ def centre_of_mass(weights: Tensor, grid: Grid) -> FloatArray:
 
 
 def translation_starts(fixed: Grid, moving: Grid, masses: tuple[FloatArray, FloatArray]) -> dict[str, FloatArray]:
-    """First guesses: as the headers say, centre on centre, centre of mass on centre of mass."""
+    """Return initial maps: the identity, that of centre to centre, and that of centre of mass to centre of mass."""
     starts = {"header": np.eye(fixed.ndim + 1)}
     for name, ours, theirs in (("centre", fixed.centre, moving.centre), ("mass", *masses)):
         matrix = np.eye(fixed.ndim + 1)

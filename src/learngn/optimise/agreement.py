@@ -1,4 +1,4 @@
-"""How well two images agree under a linear map, where they overlap: to compare poses, not to descend along."""
+"""Agreement of two images under a linear map, over their overlap: a score to compare poses."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from torch import Tensor
 
 from learngn.geometry.grid import FloatArray
 
-# Of the variance of the whole images: where both are flat they agree, which says nothing.
+# Fraction of the variance of the whole images: the agreement of two flat regions must not count.
 _FLAT = 0.1
 
 
 @dataclass(frozen=True)
 class Overlap:
-    """Sums over where two images overlap, one or many poses at a time: arrays of any shape, channels first.
+    """Sums over the overlap of two images, for one or many poses: arrays of any shape, channels first.
 
     Attributes
     ----------
@@ -37,10 +37,10 @@ class Overlap:
     products: FloatArray
 
     def concordance(self, spread: float) -> FloatArray:
-        """Concordance correlation: one where the images are equal, zero where they have nothing to do with each other.
+        """Compute the concordance correlation: one for equal images, zero for unrelated ones.
 
-        ``1 - Σ w |F - M|² / (variance of F + of M + their squared difference of means)``, variances over the overlap
-        alone: two flat pieces of background, which a residual takes for a match, score nothing.
+        It is ``1 - Σ w |F - M|² / (variance of F + of M + their squared difference of means)``, with variances over
+        the overlap only: two flat regions of background, which have a small residual, score zero.
 
         Parameters
         ----------
@@ -52,14 +52,15 @@ class Overlap:
         Lin, "A concordance correlation coefficient to evaluate reproducibility", Biometrics 1989.
         """
         total = np.maximum(self.weight, 1e-6 * np.max(self.weight) + np.finfo(np.float64).tiny)
-        ours, theirs = self.first / total, self.second / total
-        covariance = self.products / total - (ours * theirs).sum(0)
-        variance = self.squares / total - (ours**2).sum(0) - (theirs**2).sum(0)
-        return np.asarray(2 * covariance / (np.maximum(variance, 0) + ((ours - theirs) ** 2).sum(0) + _FLAT * spread))
+        mean_f, mean_m = self.first / total, self.second / total
+        covariance = self.products / total - (mean_f * mean_m).sum(0)
+        variance = self.squares / total - (mean_f**2).sum(0) - (mean_m**2).sum(0)
+        difference = ((mean_f - mean_m) ** 2).sum(0)
+        return np.asarray(2 * covariance / (np.maximum(variance, 0) + difference + _FLAT * spread))
 
 
 def overlap_of(fixed: Tensor, warped: Tensor, weight: Tensor) -> Overlap:
-    """Sums of one pose: features (1, C, *S), weight (1, 1, *S)."""
+    """Compute the sums for one pose from features (1, C, *S) and a weight (1, 1, *S)."""
     f, m, w = (t[0].flatten(1).double() for t in (fixed, warped, weight))
     wf, wm = w * f, w * m
     sums = w.sum(), wf.sum(1), wm.sum(1), (wf * f).sum() + (wm * m).sum(), (wf * m).sum()
@@ -67,7 +68,7 @@ def overlap_of(fixed: Tensor, warped: Tensor, weight: Tensor) -> Overlap:
 
 
 def spread_of(images: tuple[Tensor, Tensor], weights: tuple[Tensor, Tensor]) -> float:
-    """Variance of two images, each over all that counts, added [feature²]."""
+    """Return the sum of the weighted variances of two images [feature²]."""
     total = 0.0
     for image, weight in zip(images, weights, strict=True):
         x, w = image[0].flatten(1).double(), weight[0].flatten(1).double()

@@ -1,4 +1,4 @@
-"""From settings to the optimiser that they describe."""
+"""Construction of an optimiser from settings."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from learngn.optimise.update import Additive, Compositional, Exponential, Symmet
 from learngn.regularise import Adaptive, Curvature, Diffusion, Regulariser
 from learngn.settings import Robustness, Settings
 
-_LUNG = -400.0  # [HU]; what is denser is tissue
+_LUNG = -400.0  # [HU]; denser voxels are tissue
 
 _UPDATES: dict[str, Callable[[], Update]] = {
     "compositional": Compositional,
@@ -24,7 +24,7 @@ _UPDATES: dict[str, Callable[[], Update]] = {
     "exponential": Exponential,
 }
 _LOSSES: dict[str, Callable[[float], RobustLoss]] = {"huber": Huber, "geman-mcclure": GemanMcClure}
-# By the fixed image.
+# Regularisers by name, made from the fixed image.
 _REGULARISERS: dict[str, Callable[[Image], Regulariser]] = {
     "curvature": lambda _: Curvature(),
     "diffusion": lambda _: Diffusion(),
@@ -46,16 +46,17 @@ def build(
     ----------
     settings : Settings
     fixed : Image, optional
-        The fixed image, where the regulariser depends on it; without it a displacement costs what it does everywhere.
+        Fixed image, for regularisers that depend on it; without it the regulariser is diffusion.
     tissue : Image, optional
         Label map in the fixed image's world, along whose boundaries organs may slide.
     trained : GaussNewton, optional
-        A trained method: its lineariser and regularisation weights are taken, and of a baseline all but the schedule.
+        Trained method whose lineariser and regularisation weights are used; with the published update all of it
+        except the schedule and the regulariser.
 
     Returns
     -------
     GaussNewton or AdamDisplacement
-        Never changed afterwards.
+        Optimiser, which is not changed afterwards.
     """
     levels, control = settings.levels(), StepControl(longest=settings.longest_step, min_jacobian=settings.min_jacobian)
     regulariser = _regulariser(settings, fixed, tissue)

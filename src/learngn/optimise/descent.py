@@ -1,4 +1,4 @@
-"""Descent of one level's energy: solved steps, with step control or as they are."""
+"""Minimisation of the energy of one level by Gauss-Newton steps, with or without step control."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from learngn.solve import NormalSolver, SolveInfo, SolveStatus
 
 @dataclass(frozen=True, eq=False)
 class _Trial:
-    """Outcome of a line search: the last state that was tried, and whether it is taken."""
+    """Outcome of a line search: the last state that was tried, and whether it is accepted."""
 
     state: State
     accepted: bool
-    fraction: float  # of the solved step
+    fraction: float  # fraction of the solved step
     update_mean: float
     update_max: float
     min_jacobian: float
@@ -29,14 +29,14 @@ class _Trial:
 
 @dataclass(frozen=True)
 class Descent:
-    """How Gauss-Newton lowers an :class:`learngn.optimise.Energy`.
+    """Gauss-Newton minimisation of an :class:`learngn.optimise.Energy`.
 
     Attributes
     ----------
     solver : NormalSolver
     control : StepControl
     damping : float
-        μ of Levenberg and Marquardt, as a fraction of the mean diagonal of JᵀWJ.
+        Levenberg-Marquardt damping μ, as a fraction of the mean diagonal of JᵀWJ.
     momentum : float
         Fraction of the previous step that is added to the next.
     """
@@ -47,26 +47,26 @@ class Descent:
     momentum: float
 
     def step(self, energy: Energy, state: State) -> tuple[Tensor, SolveInfo]:
-        """Solve for the step at a state, (N, D, *S) [voxel]; nothing shortens it."""
+        """Solve for the step at a state, (N, D, *S) [voxel], without step control."""
         model = energy.quadratic(state)
         mean = kernels.best(model.blocks, model.rhs).mean_diagonal(model.blocks)
         shift = self.damping * mean.to(model.rhs)
         return self.solver.solve(model.blocks, model.stiffness, model.rhs, model.lam, shift)
 
     def advance(self, energy: Energy, u: Tensor, velocity: Tensor) -> tuple[Tensor, Tensor]:
-        """Take one whole step, differentiably: nothing is guarded or rejected.
+        """Take one whole step, differentiably: it is neither guarded nor rejected.
 
         Parameters
         ----------
         energy : Energy
         u : Tensor, shape (N, D, *S), or (2N, D, *S) of a symmetric update [voxel]
         velocity : Tensor, shape (N, D, *S) [voxel]
-            The step before, zero at first.
+            The previous step; zero at first.
 
         Returns
         -------
         u, velocity : Tensor
-            The new displacement, and the step that led there.
+            The new displacement, and the step taken.
         """
         solved, _ = self.step(energy, energy(u))
         velocity = self._velocity(solved, velocity)
@@ -81,17 +81,18 @@ class Descent:
         ----------
         energy : Energy
         u : Tensor, shape (N, D, *S), or (2N, D, *S) of a symmetric update [voxel]
-            Where to begin.
+            Initial displacement.
         level : int
-            Number of the level, for the record.
+            Number of the level, for the history.
         report : callable
-            Called with every :class:`Iteration`.
+            Function that is called with every :class:`Iteration`.
 
         Returns
         -------
         u : Tensor
-            The last displacement that was accepted.
+            The last accepted displacement.
         stop : StopReason
+            Why the level ended.
         """
         state = energy(u)
         energies, velocity = [state.total], torch.zeros_like(state.elastic)
@@ -113,26 +114,26 @@ class Descent:
         return state.u, StopReason.ITERATIONS
 
     def _velocity(self, solved: Tensor, previous: Tensor) -> Tensor:
-        """A solved step with momentum, capped voxel by voxel."""
+        """Return a solved step with momentum, capped voxel by voxel."""
         return self.control.capped(solved + self.momentum * previous if self.momentum else solved)
 
     def _search(self, energy: Energy, state: State, velocity: Tensor, ceiling: float) -> _Trial:
-        """Halve a step until it leaves the energy below a ceiling, or the control gives up."""
+        """Halve a step until its energy does not exceed a ceiling, or the largest number of halvings is reached."""
         for halving in range(self.control.halvings + 1):
             fraction = 0.5**halving
             u, taken, smallest = self.control.guarded(
                 state.u, fraction * velocity if halving else velocity, energy.update
             )
-            found = energy(u, state.covered)
-            accepted = found.total <= ceiling
+            reached = energy(u, state.covered)
+            accepted = reached.total <= ceiling
             if accepted:
                 break
         mean, longest = kernels.best(taken).lengths(taken.detach())
-        return _Trial(found, accepted, fraction, mean, longest, smallest)
+        return _Trial(reached, accepted, fraction, mean, longest, smallest)
 
 
 def _record(energy: Energy, level: int, iteration: int, state: State, info: SolveInfo, trial: _Trial) -> Iteration:
-    """Record of an iteration that ended in a state."""
+    """Return the record of an iteration that ended in a state."""
     return Iteration(
         level=level,
         stride=energy.pair.level.stride,

@@ -1,4 +1,4 @@
-"""A discrete start: which of many displacements fits best, cell by cell, made smooth in turns."""
+"""Discrete start: a search among many displacements cell by cell, alternating with smoothing."""
 
 from __future__ import annotations
 
@@ -20,34 +20,34 @@ from learngn.optimise.matching import CellCosts, sampled, window
 
 @dataclass(frozen=True)
 class DiscreteStart:
-    """Coupled convex search for a displacement too large for a linearisation.
+    """Coupled convex search for displacements that are too large for a linearisation.
 
     Attributes
     ----------
     reach : float, optional
         Longest displacement beside the affine [mm]; by default a tenth of the fixed image's longest side.
     radii : tuple of int
-        Half-width of every scale's window in steps. The first step is `reach` over the first radius, each further one
-        half of the last: a wide window for the large shape, then a narrow one about what has been found.
+        Half-width of the window of every scale, in steps. The first step is `reach` over the first radius, each further
+        step half of the previous one: a wide window for large displacements, then a narrow one around the result.
     cell : int
-        Steps along a side of the cells that are displaced as a whole.
+        Side of the cells in steps; a cell is displaced as a whole.
     coupling : tuple of float
-        θ of every turn, rising.
+        θ of every iteration, ascending.
     lam : float
-        λ of the diffusion. A turn smooths over about ``step √(λ/θ)``.
+        Weight λ of the diffusion. An iteration smooths over about ``step √(λ/θ)``.
     symmetric : bool
-        Search in both directions and make the two displacements inverse to each other. Twice the work.
+        Search in both directions and make the two displacements inverse to each other, at twice the cost.
     memory : int
-        What a search may hold [bytes]; steps grow until it fits.
+        Memory limit of a search [bytes]; steps are enlarged until it is met.
 
     Notes
     -----
-    On each scale the energy ``Σ_x c(x, d(x)) + θ |d(x) - u(x)|² + λ <u, R u>`` falls in turns: by d over the window of
-    whole steps, cell by cell and so exactly, and by u, the solution of ``(θ W I + λ R) u = θ W d``. c is the mean
-    squared difference of the features over a cell, in units of what is typically at stake, so that θ suits any;
-    displacements in the coupling are in steps. W is what is at stake in a cell, the mean cost over the window beyond
-    the lowest: a flat cell takes its displacement from its neighbours, and so does one whose best match lies at the
-    window's border (a better one may lie beyond) or outside the moving image (where the cost is the cell's mean).
+    On each scale the energy ``Σ_x c(x, d(x)) + θ |d(x) - u(x)|² + λ <u, R u>`` is minimised alternately: by d over the
+    window of whole steps, exactly, cell by cell; and by u, the solution of ``(θ W I + λ R) u = θ W d``. c is the mean
+    squared difference of the features over a cell, divided by a typical W, so that θ need not depend on the features;
+    displacements in the coupling are in steps. W, the importance of a cell, is the mean minus the lowest cost of the
+    window: a flat cell takes its displacement from its neighbours. So does a cell whose best match lies on the window's
+    border (a better one may lie beyond it) or outside the moving image (where the cost is the cell's mean).
 
     References
     ----------
@@ -83,27 +83,27 @@ class DiscreteStart:
     def __call__(
         self, fixed: FeatureImage, moving: FeatureImage, world: FloatArray, *, weight: Tensor | None = None
     ) -> Tensor:
-        """Find a displacement; it has no derivative.
+        """Search for a displacement, without derivative.
 
         Parameters
         ----------
         fixed, moving : FeatureImage
             Features with the same channels; the grids may differ.
         world : array, shape (D+1, D+1)
-            Affine that follows the displacement, fixed RAS mm to moving RAS mm.
+            Affine applied after the displacement, fixed RAS mm to moving RAS mm.
         weight : Tensor, shape (N, 1, *S), optional
-            How much each voxel of the fixed features counts, beside their own weight.
+            Weight of each voxel of the fixed features, which multiplies their own weight.
 
         Returns
         -------
         Tensor, shape (N, D, *T) [voxel of its own grid]
-            Over the fixed grid's extent, a few voxels a side: what :meth:`learngn.optimise.GaussNewton.forward` takes
-            as `initial`.
+            Displacement on a coarse grid over the fixed grid's extent, for the parameter `initial` of
+            :meth:`learngn.optimise.GaussNewton.forward`.
 
         Raises
         ------
         ShapeError
-            If the channels or samples of the two differ, or the weight does not lie on the fixed features' grid.
+            If the numbers of channels or samples differ, or the weight is not on the fixed features' grid.
         """
         fixed, moving = _known(_weighted(fixed, weight)), _known(moving)
         if fixed.data.shape[:2] != moving.data.shape[:2]:
@@ -123,19 +123,19 @@ class DiscreteStart:
         return fields[0]
 
     def _grids(self, fixed: Grid, step: float) -> tuple[Grid, Grid]:
-        """Cells, and the lattice of voxels of about `step` mm that divides them."""
+        """Return the grid of cells, and the lattice of voxels of about `step` mm that subdivides them."""
         cells = fixed.coarsened(self.cell * step)
         parts = [max(1, round(size / step)) for size in cells.spacing]
         return cells, cells.resized([k * n for k, n in zip(parts, cells.shape, strict=True)])
 
     def _window(self, fixed: FeatureImage, step: float, radius: int) -> tuple[float, NDArray[np.int64]]:
-        """Step [mm] and offsets [voxel of the lattice] of a scale, within the memory."""
+        """Return step [mm] and offsets [voxel of the lattice] of a scale, within the memory limit."""
         reach = radius * step
         while True:
             cells, lattice = self._grids(fixed.grid, step)
-            # No finer than the features: a window in steps that do not exist would shrink to nothing.
+            # The lattice is never finer than the features; without a larger reach the window could become empty.
             offsets = window(lattice.spacing, max(reach, radius * float(lattice.spacing.min())), 4 * radius)
-            # Cost, coverage and a temporary of their size; features of both images, as they come and as rows.
+            # Cost, coverage and a temporary array of this size; features of both images in two layouts.
             held = 3 * len(offsets) * cells.size + 4 * fixed.data.shape[1] * lattice.size
             if len(fixed.data) * held * fixed.data.element_size() <= self.memory or cells.size == 1:
                 return step, offsets
@@ -150,7 +150,7 @@ class DiscreteStart:
         offsets: NDArray[np.int64],
         fields: list[Tensor],
     ) -> list[Tensor]:
-        """One scale: the displacement of the cells from the fixed image, and if symmetric that from the moving one."""
+        """Search on one scale: return the displacement of the fixed image's cells, and if symmetric its inverse."""
         cells, lattice = self._grids(fixed.grid, step)
         ours, theirs = _on_lattice(fixed, lattice), moving.on(moving.grid.coarsened(step))
         to_moving = lattice.index_map(theirs.grid, world)
@@ -169,7 +169,7 @@ class DiscreteStart:
 
 
 def _weighted(image: FeatureImage, weight: Tensor | None) -> FeatureImage:
-    """Features whose weight is multiplied by another."""
+    """Return features whose weight is multiplied by another one."""
     if weight is None:
         return image
     if weight.shape != (len(image.data), 1, *image.grid.shape):
@@ -183,14 +183,14 @@ def _weighted(image: FeatureImage, weight: Tensor | None) -> FeatureImage:
 
 
 def _known(image: FeatureImage) -> FeatureImage:
-    """Features carried on to where they do not count: averages and interpolation look at neighbours."""
+    """Fill in features where their weight is zero, as averages and interpolation use neighbouring voxels."""
     if image.weight is None:
         return image
     return replace(image, data=sampling.filled(image.data, image.weight > 0))
 
 
 def _on_lattice(image: FeatureImage, lattice: Grid) -> FeatureImage:
-    """Area average; interpolated along an axis whose voxels are larger than the lattice's."""
+    """Average features onto a lattice; interpolate along axes whose voxels are larger than those of the lattice."""
     shape = [min(n, m) for n, m in zip(image.grid.shape, lattice.shape, strict=True)]
     pooled = image.on(image.grid.resized(shape))
     weight = None if pooled.weight is None else sampling.resize(pooled.weight, lattice.shape).clamp(0, 1)
@@ -198,7 +198,7 @@ def _on_lattice(image: FeatureImage, lattice: Grid) -> FeatureImage:
 
 
 def _consistent(fields: list[Tensor], rounds: int = 4) -> list[Tensor]:
-    """Two displacements brought closer to each other's inverse: each gives way by half of what is missing."""
+    """Make two displacements more nearly inverse to each other: each is corrected by half of the error, repeatedly."""
     there, back = fields
     for _ in range(rounds):
         there, back = there - sampling.compose(back, there) / 2, back - sampling.compose(there, back) / 2

@@ -1,4 +1,4 @@
-"""Energy of one level of the schedule: its value, its linearisation, its quadratic model."""
+"""Energy of one level of the schedule: value, linearisation, quadratic model."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from learngn.regularise import Stiffness
 
 @dataclass(frozen=True, eq=False)
 class State:
-    """A displacement with its energy and the linearisation there.
+    """Displacement with its energy and the linearisation there.
 
     Attributes
     ----------
     u : Tensor, shape (N, D, *S), or (2N, D, *S) of a symmetric update [voxel]
     normal : NormalEquations
-        Of the data term, landmarks included.
+        Normal equations of the data term, landmarks included.
     elastic : Tensor, shape (N, D, *S)
-        R u of the whole displacement.
+        R u of the displacement between the images.
     data, regularity : float
-        Both parts of the energy, each a mean over the voxels [feature²].
+        Data term and regularisation term of the energy, each a mean over the voxels [feature²].
     covered : float
-        Mean weight of the voxels in the state that the level began with.
+        Mean weight of the voxels in the first state of the level.
     """
 
     u: Tensor
@@ -41,13 +41,13 @@ class State:
 
     @property
     def total(self) -> float:
-        """Whole energy, a mean over the voxels [feature²]."""
+        """Total energy, a mean over the voxels [feature²]."""
         return self.data + self.regularity
 
 
 @dataclass(frozen=True, eq=False)
 class QuadraticModel:
-    """Gauss-Newton's model ``½ <δ, (B + λ R) δ> - <rhs, δ>`` of how the energy changes with a step δ.
+    """Gauss-Newton's model of the change of the energy by a step δ: ``½ <δ, (B + λ R) δ> - <rhs, δ>``.
 
     Attributes
     ----------
@@ -78,13 +78,14 @@ class Energy:
     lineariser : Lineariser
         Predicts residual and Jacobian.
     stiffness : Stiffness
-        R.
+        Operator R of the regulariser.
     lam : Tensor, a scalar in float64
-        λ [feature²].
+        Regularisation weight λ [feature²].
     update : Update
-        How a step joins the displacement: decides what the regulariser sees, and the gradient by the step.
+        How a step is joined to the displacement; it determines the displacement that is regularised, and the gradient
+        by the step.
     landmarks : LandmarkTerm, optional
-        Points that pull.
+        Landmarks that guide the registration.
     """
 
     pair: PairLevel
@@ -101,30 +102,31 @@ class Energy:
         ----------
         u : Tensor, shape (N, D, *S), or (2N, D, *S) of a symmetric update [voxel]
         covered : float, optional
-            :attr:`State.covered` of the level's first state; by default `u` is the first.
+            :attr:`State.covered` of the level's first state; None if this is the first state.
 
         Returns
         -------
         State
         """
-        seen, whole = self.pair.compared(u), self.update.whole(u)
-        normal = self.lineariser.normal_equations(seen.fixed, seen.warped, seen.weight)
+        compared, whole = self.pair.compared(u), self.update.whole(u)
+        normal = self.lineariser.normal_equations(compared.fixed, compared.warped, compared.weight)
         features = normal.energy
         if self.landmarks is not None:
             normal = self.landmarks.add_to(normal, u)
         elastic = self.stiffness(whole)
         with torch.no_grad():
             regularity = float(self.lam) / 2 * kernels.best(whole, elastic).dot(whole, elastic) / self.pair.voxels
-            # As if as much counted as in the beginning: what leaves the field of view must not seem a gain.
-            covered = seen.covered if covered is None else covered
-            shown, all_ = float(features.sum()), float(normal.energy.sum())
-            data = (all_ + (covered / seen.covered - 1) * shown) / self.pair.voxels
+            # The energy of the features is scaled to the weight at the beginning of the level: moving structures out of
+            # the field of view must not lower it.
+            covered = compared.covered if covered is None else covered
+            feature_energy, data_energy = float(features.sum()), float(normal.energy.sum())
+            data = (data_energy + (covered / compared.covered - 1) * feature_energy) / self.pair.voxels
         return State(u, normal, elastic, data, regularity, covered)
 
     def quadratic(self, state: State) -> QuadraticModel:
         """Return the quadratic model about a state.
 
-        The data term is linearised in the step itself, the regulariser in the displacement.
+        The data term is linearised by the step, the regularisation term by the displacement.
         """
         lam = self.lam.to(state.u).expand(len(state.elastic))
         gradient, elastic = state.normal.gradient, self.update.pull_back(state.u, state.elastic)

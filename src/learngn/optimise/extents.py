@@ -1,4 +1,4 @@
-"""Scans whose extents differ widely: which of them are refused, and where in the larger one the smaller is sought."""
+"""Scans of very different extents: which pairs are refused, and which part of the larger scan is searched."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ from learngn.geometry.grid import FloatArray, Grid, index_range
 from learngn.geometry.image import Image
 from learngn.memory import SIMILAR, linear_spacing
 
-_DISTINCT = 4  # from this ratio of the longest sides on, the smaller scan has to span
-_FEWEST = 4  # so many voxels of the larger one
-_SEARCHED = 12.0  # up to this ratio a scan is sought in all of the other
-_MARGIN = 0.25  # of the smaller scan's longest side: what of the larger one is seen around it
+_DISTINCT = 4  # ratio of the longest sides above which the smaller scan has to span ...
+_FEWEST = 4  # ... at least this number of voxels of the larger one
+_SEARCHED = 12.0  # ratio up to which the whole larger scan is searched
+_MARGIN = 0.25  # width of the larger scan's region around the smaller scan, as a fraction of the latter's longest side
 
 
 def ratio(first: Grid, second: Grid) -> float:
-    """Longest side of one grid over that of another."""
+    """Return the longest side of one grid over that of another."""
     return float(first.extent.max() / second.extent.max())
 
 
 def check_extents(fixed: Grid, moving: Grid) -> None:
-    """Refuse two grids of which one is about as small as a voxel of the other.
+    """Raise :class:`GeometryError` if one grid is about as small as a voxel of the other.
 
     Raises
     ------
     GeometryError
-        If nothing of the smaller one can be recognised in the larger one.
+        If the smaller image spans too few voxels of the larger one to be recognised in it.
     """
     small, large = sorted((fixed, moving), key=lambda grid: float(grid.extent.max()))
     voxel = float(large.spacing.min())
@@ -43,12 +43,12 @@ def check_extents(fixed: Grid, moving: Grid) -> None:
 
 
 def in_mm(grid: Grid) -> str:
-    """Extent for people: ``"24 x 24 x 30 mm"``."""
+    """Format the extent of a grid for messages: ``"24 x 24 x 30 mm"``."""
     return " x ".join(f"{side:.4g}" for side in grid.extent) + " mm"
 
 
 def around(image: Image, fixed: Grid, matrix: FloatArray, margin: float) -> Image | None:
-    """The part of an image that a fixed grid is mapped to; None if they do not meet.
+    """Return the part of an image to which a fixed grid is mapped; None if they do not overlap.
 
     Parameters
     ----------
@@ -57,7 +57,7 @@ def around(image: Image, fixed: Grid, matrix: FloatArray, margin: float) -> Imag
     matrix : array, shape (D+1, D+1)
         Fixed RAS mm to the image's RAS mm.
     margin : float
-        What else is kept on each side [mm].
+        Width that is kept beyond this part on each side [mm].
     """
     low, high = index_range(fixed.shape, fixed.index_map(image.grid, matrix))
     wide = margin / image.grid.spacing
@@ -76,7 +76,7 @@ def around(image: Image, fixed: Grid, matrix: FloatArray, margin: float) -> Imag
 
 @dataclass(frozen=True, eq=False)
 class Surroundings:
-    """What of a moving scan, and how finely, the linear stage looks at.
+    """Part of the moving scan that the linear stage uses, and the voxel size there.
 
     Parameters
     ----------
@@ -86,9 +86,10 @@ class Surroundings:
 
     Notes
     -----
-    Scans of similar extents are seen whole. A fixed scan that is much smaller is sought in the whole moving scan, on
-    voxels that are so large that their number is bounded, and then refined in the part where it was found, on voxels
-    of its own size. One that is smaller still is sought about where the headers place it alone.
+    Of scans with similar extents the whole is used. If the fixed scan is much smaller, the whole moving scan is
+    searched, with voxels large enough to bound their number; the map is then refined on the part that was found, with
+    a voxel size that suits the fixed scan. If it is smaller still, only the region where the headers place it is
+    searched.
     """
 
     fixed: Image
@@ -96,12 +97,12 @@ class Surroundings:
     divisible: bool = True
 
     def searched(self) -> tuple[Image, float]:
-        """Part of the moving scan to search, and voxel size [mm].
+        """Return the part of the moving scan to search, and the voxel size [mm].
 
         Raises
         ------
         GeometryError
-            If the fixed scan is too small to be sought in all of the moving one, and the headers place it elsewhere.
+            If the fixed scan is too small to search the whole moving scan, and the headers place it outside of it.
         """
         fixed, moving = self.fixed.grid, self.moving.grid
         if not self.divisible or ratio(moving, fixed) <= _SEARCHED:
@@ -118,12 +119,12 @@ class Surroundings:
         return near, linear_spacing(fixed, moving, near.grid)
 
     def refined(self, matrix: FloatArray) -> tuple[Image, float]:
-        """Part of the moving scan about a place that has been found, and voxel size [mm].
+        """Return the part of the moving scan around the fixed scan under a linear map, and the voxel size [mm].
 
         Parameters
         ----------
         matrix : array, shape (D+1, D+1)
-            Fixed RAS mm to moving RAS mm.
+            Linear map, fixed RAS mm to moving RAS mm.
         """
         fixed, moving = self.fixed.grid, self.moving.grid
         if not self.divisible or ratio(moving, fixed) <= SIMILAR:

@@ -1,4 +1,4 @@
-"""Families of linear maps that a pre-alignment may choose from: rigid, similarity, affine."""
+"""Families of linear maps for the pre-alignment: rigid, similarity, affine."""
 
 from __future__ import annotations
 
@@ -10,29 +10,32 @@ import numpy as np
 
 from learngn.geometry.grid import FloatArray, Grid
 
-_STEP = 0.1  # of the longest side: what a translation's parameter of one means
+_STEP = 0.1  # translation by a parameter of one, as a fraction of the longest side
 
 
 @dataclass(frozen=True)
 class Family:
-    """A group of linear maps of the world, by what generates it.
+    """Group of linear maps of the world, given by its generators.
 
     Attributes
     ----------
     name : str
     linear : callable
-        Generators of the linear parts in D dimensions, each of shape (D, D), none for translations alone.
+        Returns the generators of the linear parts in D dimensions, each of shape (D, D); none for pure translations.
     """
 
     name: str
     linear: Callable[[int], list[FloatArray]]
 
     def parameters(self, ndim: int) -> int:
-        """Degrees of freedom."""
+        """Return the number of degrees of freedom."""
         return ndim + len(self.linear(ndim))
 
     def generators(self, grid: Grid) -> FloatArray:
-        """Translations, a tenth of the longest side each, and linear maps about the centre, (P, D+1, D+1) [RAS mm]."""
+        """Return the generators, (P, D+1, D+1) [RAS mm]: translations, and linear maps about the grid's centre.
+
+        A translation has the length of a tenth of the longest side.
+        """
         ndim = grid.ndim
         generators = np.zeros((self.parameters(ndim), ndim + 1, ndim + 1))
         generators[range(ndim), range(ndim), -1] = _STEP * float(grid.extent.max())
@@ -43,12 +46,12 @@ class Family:
 
 
 def _rotations(ndim: int) -> list[FloatArray]:
-    turns = []
+    rotations = []
     for a, b in combinations(range(ndim), 2):
-        turn = np.zeros((ndim, ndim))
-        turn[a, b], turn[b, a] = -1, 1
-        turns.append(turn)
-    return turns
+        rotation = np.zeros((ndim, ndim))
+        rotation[a, b], rotation[b, a] = -1, 1
+        rotations.append(rotation)
+    return rotations
 
 
 def _all(ndim: int) -> list[FloatArray]:

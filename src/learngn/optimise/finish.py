@@ -1,4 +1,4 @@
-"""The end of a registration: from the finest level to the image's grid, forth and back."""
+"""End of a registration: from the finest level to the displacement on the image's grid, and its inverse."""
 
 from __future__ import annotations
 
@@ -15,15 +15,16 @@ from learngn.optimise.unfold import inverse_error, unfolded
 
 @dataclass(frozen=True, eq=False)
 class Fields:
-    """Displacements on the fixed grid.
+    """Displacements on the fixed image's grid.
 
     Attributes
     ----------
     forward : Tensor, shape (1, D, *S) [voxel]
-        From the fixed image to the moving one.
+        Displacement from the fixed image to the moving image.
     inverse : Tensor, shape (1, D, *S) [voxel], optional
+        Displacement from the moving image to the fixed image.
     error : float, optional
-        Mean distance that a voxel misses its origin by, there and back [voxel].
+        Mean inverse consistency error, see :func:`learngn.optimise.inverse_error` [voxel].
     """
 
     forward: Tensor
@@ -32,42 +33,42 @@ class Fields:
 
 
 def at_full_resolution(result: Optimised, grid: Grid, *, diffeomorphic: bool = False) -> Fields:
-    """The finest level's displacement on the image's grid.
+    """Resize the finest level's displacement to the image's grid.
 
     Parameters
     ----------
     result : Optimised
-        Of one sample.
+        Result for one sample.
     grid : Grid
-        Of the fixed image.
+        Grid of the fixed image.
     diffeomorphic : bool
-        Mend folds, and invert.
+        Remove folds, and compute an inverse.
 
     Returns
     -------
     Fields
-        With an inverse if the registration was symmetric, or is to be diffeomorphic.
+        With an inverse if the registration was symmetric or is diffeomorphic.
     """
 
-    def whole(field: Tensor) -> Tensor:
-        full = sampling.resize_field(field, grid.shape)
-        return unfolded(full) if diffeomorphic else full
+    def full_size(field: Tensor) -> Tensor:
+        resized = sampling.resize_field(field, grid.shape)
+        return unfolded(resized) if diffeomorphic else resized
 
-    def back(field: Tensor) -> Tensor:
+    def inverted(field: Tensor) -> Tensor:
         return invert(DisplacementField(field, grid), tolerance=1e-2).field.data
 
-    forward, inverse = whole(result.field), None
-    if result.into_fixed is not None:  # each image is seen from half-way: out of the one, into the other
-        into_fixed = whole(result.into_fixed)
-        out_of_fixed, out_of_moving = back(into_fixed), back(forward)
+    forward, inverse = full_size(result.field), None
+    if result.into_fixed is not None:  # displacements from half-way into each image: go back by one, on by the other
+        into_fixed = full_size(result.into_fixed)
+        out_of_fixed, out_of_moving = inverted(into_fixed), inverted(forward)
         forward, inverse = (
             sampling.compose(forward, out_of_fixed),
             sampling.compose(into_fixed, out_of_moving),
         )
-        if diffeomorphic:  # what is composed is interpolated anew
+        if diffeomorphic:  # composition interpolates, which may make new folds
             forward, inverse = unfolded(forward), unfolded(inverse)
     elif diffeomorphic:
-        inverse = unfolded(back(forward))
+        inverse = unfolded(inverted(forward))
     if inverse is None:
         return Fields(forward)
     return Fields(forward, inverse, inverse_error(forward, inverse))

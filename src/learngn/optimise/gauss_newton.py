@@ -35,14 +35,15 @@ class Optimised:
     Attributes
     ----------
     field : Tensor, shape (N, D, *S) [voxel of grid]
-        Into the moving image; from the fixed one, or from half-way if the update is symmetric.
+        Displacement into the moving image, from the fixed image, or from half-way if the update is symmetric.
     grid : Grid
-        The finest level's.
+        Grid of the finest level.
     history : tuple of Iteration
+        All iterations.
     stop : StopReason
-        Of the last level.
+        Why the last level ended.
     into_fixed : Tensor, shape (N, D, *S) [voxel of grid], optional
-        From half-way into the fixed image, if the update is symmetric.
+        Displacement from half-way into the fixed image, if the update is symmetric.
     """
 
     field: Tensor
@@ -52,7 +53,7 @@ class Optimised:
     into_fixed: Tensor | None = None
 
 
-# Parameters of the class and its attributes.
+# Names of the parameters of the class, which are also its attributes.
 _PARTS = (
     "levels",
     "lineariser",
@@ -69,17 +70,17 @@ _PARTS = (
 
 
 class GaussNewton(nn.Module):
-    """Minimise ``½ Σ w |φ_M(x + u(x)) - φ_F(x)|² + λ/2 <u, R u>`` over a displacement u of the fixed grid.
+    """Gauss-Newton optimiser of ``½ Σ w |φ_M(x + u(x)) - φ_F(x)|² + λ/2 <u, R u>``, u a displacement of the fixed grid.
 
-    With a symmetric update both images are displaced, as seen from half-way, and u is the difference of the two.
+    With a symmetric update both images are displaced to a half-way space, and u is the difference of the displacements.
 
-    It is composed once, here; :meth:`replaced` makes another one of it. Training alone changes values, those of the
-    parameters.
+    An optimiser is not changed after it is made; :meth:`replaced` makes another one from it. Only training changes the
+    values of its parameters.
 
     Parameters
     ----------
     levels : sequence of Level
-        Coarse to fine.
+        Levels, coarse to fine.
     lineariser : Lineariser
         Predicts residual and Jacobian; an ``nn.Module`` is trained through the steps.
     regulariser : Regulariser
@@ -87,16 +88,15 @@ class GaussNewton(nn.Module):
     update : Update
     control : StepControl
     damping : float
-        μ of Levenberg and Marquardt, as a fraction of the mean diagonal of JᵀWJ.
+        Levenberg-Marquardt damping μ, as a fraction of the mean diagonal of JᵀWJ.
     momentum : float
         Fraction of the previous step that is added to the next. The coupled system needs none.
     loss : RobustLoss, optional
-        What becomes of the residual; by default its square.
+        Robust loss of the residual; by default its square.
     overlap : bool
-        Leave out what lies outside the moving image, instead of comparing it with the moving image's border.
+        Leave out voxels that are mapped outside the moving image, instead of comparing them with its border.
     log_lam : nn.Parameter, shape (number of levels,), optional
-        Logarithms of the factors by which training multiplies the schedule's λ, level by level; by default zeros that
-        are not trained.
+        Logarithms of the learned factors of the schedule's λ, level by level; by default zeros that are not trained.
 
     Raises
     ------
@@ -106,7 +106,7 @@ class GaussNewton(nn.Module):
     Attributes
     ----------
     factor_parameters : tuple of str
-        Parameters that are one number a level: training moves them at the rate of factors.
+        Names of the parameters that have one number per level; training uses a separate learning rate for them.
 
     Notes
     -----
@@ -155,7 +155,7 @@ class GaussNewton(nn.Module):
             )
 
     def replaced(self, **changes: Any) -> GaussNewton:
-        """Return a method with other parts, which shares all the rest with this one, trained parameters included.
+        """Return an optimiser with other parts; it shares all others with this one, trained parameters included.
 
         Parameters
         ----------
@@ -165,12 +165,12 @@ class GaussNewton(nn.Module):
         Returns
         -------
         GaussNewton
-            This one is left as it is.
+            New optimiser; this one is not changed.
 
         Raises
         ------
         SettingsError
-            If the number of levels is no longer that of the factors of λ.
+            If the number of levels differs from the number of factors of λ.
         TypeError
             If the class has no such parameter.
         """
@@ -180,7 +180,7 @@ class GaussNewton(nn.Module):
         return other
 
     def lam(self, index: int) -> Tensor:
-        """λ of a level, a scalar in float64."""
+        """Return the regularisation weight λ of a level, a scalar in float64."""
         return self.levels[index].lam * self.log_lam[index].double().exp()
 
     def forward(
@@ -194,26 +194,31 @@ class GaussNewton(nn.Module):
         voxel: float | None = None,
         callback: Callable[[Iteration], None] | None = None,
     ) -> Optimised:
-        """Register.
+        """Register the features of two images.
 
         Parameters
         ----------
         fixed, moving : FeatureImage
             Features with the same channels; the grids may differ.
         world : array, shape (D+1, D+1)
-            Affine that follows the displacement, fixed RAS mm to moving RAS mm.
+            Affine applied after the displacement, fixed RAS mm to moving RAS mm.
         initial : Tensor, shape (N, D, *S) [voxel], optional
-            Displacement to start from, over the fixed grid's extent at any shape.
+            Initial displacement, on a grid of any shape over the fixed grid's extent.
         landmarks : LandmarkPairs, optional
-            Points that pull, for one sample alone.
+            Landmarks that guide the registration; for one sample only.
         voxel : float, optional
-            What a stride of one means [mm]; by default the finest spacing of the fixed features.
+            Voxel size of stride 1 [mm]; by default the finest spacing of the fixed features.
         callback : callable, optional
-            Called with every :class:`Iteration`.
+            Function that is called with every :class:`Iteration`.
 
         Returns
         -------
         Optimised
+
+        Raises
+        ------
+        LandmarkError
+            If landmarks are given for several samples, or have another number of dimensions.
         """
         if landmarks is not None:
             check_landmarks(landmarks, len(fixed.data), fixed.grid.ndim)
@@ -243,27 +248,28 @@ class GaussNewton(nn.Module):
         last: int | None = None,
         voxel: float | None = None,
     ) -> list[tuple[Tensor, Grid]]:
-        """Take a given number of whole steps, to be differentiated: the way of training.
+        """Take a given number of whole steps, differentiably, for training.
 
-        Every step is computed again in the backward pass, so that memory does not grow with their number beyond one
-        displacement each. Nothing is guarded or rejected: what a step control does has no derivative.
+        Every step is computed again in the backward pass, so that only one displacement per step is stored. Steps are
+        neither guarded nor rejected, as step control has no derivative.
 
         Parameters
         ----------
         fixed, moving, world, initial, voxel
             As in :meth:`forward`.
         iterations : sequence of int, optional
-            Steps of every level; by default the schedule's.
+            Number of steps of every level; by default that of the schedule.
         last : int, optional
-            Differentiate the last so many steps of every level alone, and no level through the next. Near a level's
-            solution a single step's derivative is nearly that of all of them, at a fraction of the price; through many
-            steps with a small λ gradients grow without bound. By default all steps are differentiated.
+            Differentiate only this number of steps at the end of every level, and no level through the next one. Near
+            a level's solution the derivative of a single step is nearly that of all of them, at a fraction of the
+            cost; through many steps with a small λ gradients grow without bound. By default all steps are
+            differentiated.
 
         Returns
         -------
         list of (Tensor, Grid)
-            The displacement at the end of every level, shape (N, D, *S) [voxel], and its grid; of a symmetric update
-            both, (2N, D, *S).
+            The displacement at the end of every level, shape (N, D, *S) [voxel], and its grid; with a symmetric update
+            both displacements, (2N, D, *S).
         """
         descent, energies = self._descent(), self._energies(fixed, moving, world, voxel)
         u = self._first(fixed, energies[0].pair.grid, initial)
@@ -317,17 +323,17 @@ class GaussNewton(nn.Module):
         ]
 
     def _first(self, fixed: FeatureImage, grid: Grid, initial: Tensor | None) -> Tensor:
-        """Displacement to begin with; a symmetric one is seen from half-way."""
+        """Return the initial displacement; with a symmetric update those from half-way into both images."""
         u = first_displacement(fixed, grid, initial)
         if not self.update.symmetric:
             return u
         if initial is None:
             return torch.cat([u, u])
-        # x in the fixed image is half-way at m = x + d(x)/2: both halves are d(x(m))/2, one of them backwards.
+        # Point x of the fixed image is half-way at m = x + d(x)/2; both halves are d(x(m))/2, with opposite signs.
         half = -invert(DisplacementField(u / 2, grid)).field.data
         return torch.cat([half, -half])
 
 
 def _log_lam(levels: int) -> nn.Parameter:
-    """Factors of λ before training, all one."""
+    """Return the logarithms of the initial factors of λ, which are all one."""
     return nn.Parameter(torch.zeros(levels), requires_grad=False)

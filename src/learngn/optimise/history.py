@@ -1,4 +1,4 @@
-"""What happened at every step, and why the optimisation stopped."""
+"""History of an optimisation: a record of every iteration, and the reason to stop."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from learngn.solve import SolveStatus
 
 
 class StopReason(Enum):
-    """Why a level ended; the value says it in words."""
+    """Reason why a level ended; the value is a description."""
 
     ITERATIONS = "all iterations done"
     SMALL_UPDATE = "the update fell below its tolerance"
@@ -20,32 +20,38 @@ class StopReason(Enum):
 
 @dataclass(frozen=True)
 class Iteration:
-    """One step of a dense optimiser.
+    """Record of one iteration of a dense optimiser.
 
     Attributes
     ----------
     level : int
-        0 is the coarsest.
+        Number of the level; 0 is the coarsest.
     stride : float
         Voxel size in multiples of the fixed image's finest spacing.
     shape : tuple of int
+        Shape of the level's grid.
     iteration : int
-        Within the level, from 0.
+        Number of the iteration within the level, from 0.
     lam : float
-        λ.
+        Regularisation weight λ.
     energy, data_energy, regularity : float
-        After the step, a mean over the voxels [feature²]: whole, ½ Σ w f², λ/2 <u, R u>.
+        Total energy, data term ½ Σ w f² and regularisation term λ/2 <u, R u> after the step, means over the voxels
+        [feature²].
     step : float
-        Fraction of the solved step that was taken; 0 when rejected.
+        Fraction of the solved step that was taken; 0 if it was rejected.
     update_mean, update_max : float
-        Length of the update [voxel of the level].
+        Mean and largest length of the update [voxel of the level].
     min_jacobian : float
         Smallest det(I + ∇u).
     solver_iterations : int
+        Number of iterations of the linear solver.
     solver_residual : float
+        Relative residual of the linear solver.
     solver_status : SolveStatus
-        A first-order step solves no system: ``CONVERGED`` after 0 iterations, to a residual of NaN.
+        Why the linear solver stopped. A first-order optimiser has none: ``CONVERGED`` after 0 iterations, with a
+        residual of NaN.
     accepted : bool
+        Whether the step was accepted.
     """
 
     level: int

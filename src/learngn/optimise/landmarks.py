@@ -1,4 +1,4 @@
-"""Landmarks that pull: pairs of points that belong together, as a part of the energy."""
+"""Landmarks that guide the registration: pairs of corresponding points, as a term of the energy."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from learngn.linearise import NormalEquations
 
 @dataclass(frozen=True, eq=False)
 class LandmarkPairs:
-    """Points of the fixed image and where they lie in the moving one.
+    """Points of the fixed image and the corresponding points of the moving image.
 
     Attributes
     ----------
@@ -25,10 +25,10 @@ class LandmarkPairs:
     weight : float
         β [feature² / mm²]: the mean squared distance of the landmarks counts as β times that of the features.
     confidence : array, shape (M,), optional
-        Relative trust in each pair; by default one.
+        Relative confidence of each pair; by default one.
     scale : float
-        Distance from which on a pair counts less and less [mm], by the function of Geman and McClure: matches of
-        keypoints have outliers. Infinite for a plain square.
+        Distance above which a pair counts less [mm], by the loss of Geman and McClure, as matched key points have
+        outliers. Infinite for the squared distance.
 
     Raises
     ------
@@ -51,10 +51,10 @@ class LandmarkPairs:
                 "as many points in both, (M, 2) or (M, 3)",
                 "check the files: a row of the one belongs to the same row of the other",
             )
-        trust = np.ones(shapes[0][0]) if self.confidence is None else np.asarray(self.confidence, dtype=np.float64)
-        if trust.shape != shapes[0][:1] or not (trust >= 0).all() or not 0 < trust.sum() < float("inf"):
+        weights = np.ones(shapes[0][0]) if self.confidence is None else np.asarray(self.confidence, dtype=np.float64)
+        if weights.shape != shapes[0][:1] or not (weights >= 0).all() or not 0 < weights.sum() < float("inf"):
             raise LandmarkError(
-                "confidence of the landmarks", f"shape {trust.shape}", "a number ≥ 0 a pair, one above 0", "check it"
+                "confidence of the landmarks", f"shape {weights.shape}", "a number ≥ 0 a pair, one above 0", "check it"
             )
         if not (np.isfinite(self.fixed).all() and np.isfinite(self.moving).all()):
             raise LandmarkError("landmarks", "NaN or infinity", "finite coordinates", "check the files")
@@ -65,7 +65,7 @@ class LandmarkPairs:
 
 
 def refuse_landmarks(landmarks: LandmarkPairs | None, method: str) -> None:
-    """Raise :class:`LandmarkError` if landmarks are given to a method that they cannot pull."""
+    """Raise :class:`LandmarkError` if landmarks are given to a method that does not support them."""
     if landmarks is not None:
         raise LandmarkError(
             "landmarks that pull", f"the method {method}", "Gauss-Newton", "leave them out, or the other method"
@@ -83,20 +83,21 @@ def check_landmarks(landmarks: LandmarkPairs, samples: int, ndim: int) -> None:
 
 
 class LandmarkTerm:
-    """``½ β V/M Σ_k c_k ρ(|x_k + u(x_k) - y_k|²)`` on a grid of V voxels, for M pairs (x_k, y_k).
+    """Energy term ``½ β V/M Σ_k c_k ρ(|x_k + u(x_k) - y_k|²)`` on a grid of V voxels, for M pairs (x_k, y_k).
 
-    Its part of the normal equations is lumped: a row's off-diagonal weights are added to its diagonal, which keeps the
-    data term a block a voxel, and is an upper bound of the true one, so that a step never over-shoots.
+    Its matrix in the normal equations is lumped: the off-diagonal weights of a row are added to its diagonal, so that
+    the data term keeps one block per voxel. The lumped matrix is an upper bound of the true one, so that a step never
+    overshoots.
 
     Parameters
     ----------
     pairs : LandmarkPairs
     grid : Grid
-        The displacement's.
+        Grid of the displacement.
     world : array, shape (D+1, D+1)
-        Affine that follows the displacement, fixed RAS mm to moving RAS mm.
+        Affine applied after the displacement, fixed RAS mm to moving RAS mm.
     like : Tensor
-        Gives dtype and device.
+        Tensor with the dtype and device to use.
     """
 
     def __init__(self, pairs: LandmarkPairs, grid: Grid, world: FloatArray, like: Tensor) -> None:
@@ -108,28 +109,28 @@ class LandmarkTerm:
         self.moving = tensor(
             grid.world_to_index(apply_affine(np.asarray(np.linalg.inv(world), dtype=np.float64), pairs.moving))
         )
-        trust = np.ones(len(pairs.fixed)) if pairs.confidence is None else np.asarray(pairs.confidence)
-        self.trust = tensor(pairs.weight * grid.size / trust.sum() * trust)
+        confidence = np.ones(len(pairs.fixed)) if pairs.confidence is None else np.asarray(pairs.confidence)
+        self.weight = tensor(pairs.weight * grid.size / confidence.sum() * confidence)
         self.metric = tensor(grid.spacing**2)
         self.scale = pairs.scale
         self.diagonal = [k for k, (a, b) in enumerate(block_index(ndim)) if a == b]
         self.blocks = len(block_index(ndim))
 
     def add_to(self, normal: NormalEquations, u: Tensor) -> NormalEquations:
-        """Normal equations with those of the landmarks, at a displacement (1, D, *S), or (2, D, *S) if symmetric."""
+        """Add the landmarks to normal equations, at a displacement (1, D, *S), or (2, D, *S) of a symmetric update."""
         into_moving, into_fixed = (u, None) if len(u) == 1 else u.chunk(2)
         at = self.fixed
-        if into_fixed is not None:  # where half-way the point of the fixed image is seen
+        if into_fixed is not None:  # find the point half-way that is mapped to the point of the fixed image
             for _ in range(5):
                 at = self.fixed - sampling.sample_points(into_fixed, at)
-        away = at + sampling.sample_points(into_moving, at) - self.moving  # [voxel]
-        squared = (away.square() * self.metric).sum(1)
-        shrunk = 1 / (1 + squared / self.scale**2)  # ρ(s) = s / (1 + s / scale²), and ρ' its square
-        pull = self.trust * shrunk.square()
-        gradient = sampling.splat_points(pull[:, None] * away * self.metric, at, self.shape)
-        weight = sampling.splat_points(pull[:, None], at, self.shape)
+        error = at + sampling.sample_points(into_moving, at) - self.moving  # [voxel]
+        squared = (error.square() * self.metric).sum(1)
+        factor = 1 / (1 + squared / self.scale**2)  # ρ(s) = s · factor, ρ'(s) = factor²
+        point_weight = self.weight * factor.square()
+        gradient = sampling.splat_points(point_weight[:, None] * error * self.metric, at, self.shape)
+        weight = sampling.splat_points(point_weight[:, None], at, self.shape)
         blocks = normal.blocks.clone()
         for axis, k in enumerate(self.diagonal):
             blocks[:, k] += weight[:, 0] * self.metric[axis]
-        energy = (self.trust * squared * shrunk).sum(dtype=torch.float64) / 2
+        energy = (self.weight * squared * factor).sum(dtype=torch.float64) / 2
         return NormalEquations(blocks, normal.gradient + gradient, normal.energy + energy)

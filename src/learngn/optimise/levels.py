@@ -1,4 +1,4 @@
-"""A pair of features at every level: what each level's minimisation works on."""
+"""Features of a pair at every level of the schedule."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from learngn.settings import Level
 
 @dataclass(frozen=True, eq=False)
 class Compared:
-    """What a displacement brings together.
+    """Fixed features, warped features and weight for one displacement.
 
     Attributes
     ----------
     fixed, warped : Tensor, shape (N, C, *R)
     weight : Tensor, shape (N, 1, *R), or None for one
-        How much each voxel counts.
+        Weight of each voxel.
     """
 
     fixed: Tensor
@@ -31,7 +31,7 @@ class Compared:
 
     @property
     def covered(self) -> float:
-        """Mean weight."""
+        """Mean weight of the voxels."""
         return 1.0 if self.weight is None else max(float(self.weight.detach().mean()), 1e-6)
 
 
@@ -43,15 +43,15 @@ class PairLevel:
     ----------
     level : Level
     grid : Grid
-        The displacement's.
+        Grid of the displacement.
     fixed : FeatureImage
-        On the displacement's grid or on one some times finer.
+        Fixed features, on the grid of the displacement or on a finer one.
     moving : FeatureImage
-        On a grid of its own.
+        Moving features, on their own grid.
     to_moving : array, shape (D+1, D+1)
-        From an index of `fixed` to one of `moving`, where there is no displacement.
+        Maps the index of `fixed` to that of `moving`, without the displacement.
     overlap : bool
-        Nothing counts that lies outside the moving image.
+        Give voxels that are mapped outside the moving image the weight zero.
     """
 
     level: Level
@@ -67,12 +67,12 @@ class PairLevel:
         return len(self.fixed.data) * self.grid.size
 
     def compared(self, u: Tensor) -> Compared:
-        """``φ_F(x)`` beside ``φ_M(x + u(x))``, where the fixed features lie, for a displacement (N, D, *S) [voxel]."""
+        """Return ``φ_F(x)`` and ``φ_M(x + u(x))`` on the grid of the fixed features, for u (N, D, *S) [voxel]."""
         warped, seen = self._seen(self.moving, u, self.to_moving, self.overlap)
         return Compared(self.fixed.data, warped, _product(self.fixed.weight, seen))
 
     def _seen(self, image: FeatureImage, u: Tensor, matrix: FloatArray, overlap: bool) -> tuple[Tensor, Tensor | None]:
-        """An image and its weight where a displacement takes the fixed features' grid."""
+        """Return an image and its weight, warped by a displacement onto the grid of the fixed features."""
         shape = self.fixed.grid.shape
         field = sampling.resize_field(u, shape)
         warped = sampling.warp(image.data, field, matrix, shape)
@@ -85,14 +85,13 @@ class PairLevel:
 
 @dataclass(frozen=True, eq=False)
 class SymmetricPairLevel(PairLevel):
-    """Both images displaced, as seen from half-way between them.
+    """Fixed and moving features at one level, both displaced from half-way between the images.
 
-    A displacement is two, one after the other along the first axis, (2N, D, *S): from half-way into the moving image
-    and into the fixed one.
+    The displacement u has shape (2N, D, *S): those into the moving image, followed by those into the fixed image.
     """
 
     def compared(self, u: Tensor) -> Compared:
-        """``φ_F(x + b(x))`` beside ``φ_M(x + a(x))`` for the two displacements a and b."""
+        """Return ``φ_F(x + b(x))`` and ``φ_M(x + a(x))``, a and b the displacements into moving and fixed image."""
         into_moving, into_fixed = u.chunk(2)
         warped, seen = self._seen(self.moving, into_moving, self.to_moving, self.overlap)
         fixed, seen_fixed = self._seen(self.fixed, into_fixed, sampling.identity_map(self.grid.ndim), self.overlap)
@@ -116,31 +115,31 @@ def levels_of_pair(
     symmetric: bool = False,
     overlap: bool = False,
 ) -> list[PairLevel]:
-    """Bring a pair to every level of a schedule.
+    """Compute the features of a pair at every level of a schedule.
 
     Parameters
     ----------
     levels : sequence of Level
-        Coarse to fine.
+        Levels, coarse to fine.
     fixed, moving : FeatureImage
         Features with the same channels; the grids may differ.
     world : array, shape (D+1, D+1)
-        Affine that follows the displacement, fixed RAS mm to moving RAS mm.
+        Affine applied after the displacement, fixed RAS mm to moving RAS mm.
     voxel : float, optional
-        What a stride of one means [mm]; by default the finest spacing of the fixed features.
+        Voxel size of stride 1 [mm]; by default the finest spacing of the fixed features.
     refinement : int
-        How many times finer than the displacement's grid the features are wanted.
+        Factor by which the grid of the features is finer than that of the displacement.
     symmetric : bool
         Displace both images.
     overlap : bool
-        Nothing counts that lies outside the moving image (outside either, if symmetric).
+        Give voxels that are mapped outside the moving image (or either image, if symmetric) the weight zero.
 
     Returns
     -------
     list of PairLevel
     """
     unit = float(fixed.grid.spacing.min()) if voxel is None else voxel
-    # What is sampled lies with its channels together, what is differentiated with each in one piece.
+    # Sampling is fastest with channels last, differences with channels first.
     if not symmetric:
         fixed = replace(fixed, data=fixed.data.contiguous())
     grids = [common_grids(fixed.grid, moving.grid, level.stride * unit)[0] for level in levels]
@@ -156,25 +155,25 @@ def levels_of_pair(
 
 
 def on_grids(image: FeatureImage, grids: Sequence[Grid]) -> list[FeatureImage]:
-    """An image and its weight on every grid."""
+    """Return an image and its weight on every grid."""
     if image.weight is None:
         return [FeatureImage(data, grid) for data, grid in zip(sampling.pyramid(image.data, grids), grids, strict=True)]
-    # What does not count must not reach what does through averages, interpolation and differences, which look at
-    # neighbours: it is filled in, and what borders on it does not count either, as its derivative would be made up.
+    # Voxels of weight zero must not influence others through averages, interpolation and differences, which use
+    # neighbours: they are filled in, and their neighbours get weight zero, too, as their differences use filled values.
     data, weight = sampling.filled(image.data, image.weight > 0), _surrounded(image.weight)
     parts = zip(sampling.pyramid(data, grids), grids, sampling.pyramid(weight, grids), strict=True)
     return [FeatureImage(*part) for part in parts]
 
 
 def _surrounded(weight: Tensor) -> Tensor:
-    """Smallest weight among a voxel and its neighbours, (N, 1, *S); unless that leaves nothing at all."""
+    """Return the smallest weight of each voxel and its neighbours, (N, 1, *S); `weight` if that is zero everywhere."""
     largest = F.max_pool3d if weight.ndim == 5 else F.max_pool2d
     smallest: Tensor = -largest(-weight, 3, stride=1, padding=1)
     return smallest if bool((smallest > 0).any()) else weight
 
 
 def first_displacement(fixed: FeatureImage, grid: Grid, initial: Tensor | None) -> Tensor:
-    """Displacement on a grid to begin with, (N, D, *S) [voxel]: `initial`, of any shape over its extent, or zero."""
+    """Return the initial displacement on a grid, (N, D, *S) [voxel]: `initial`, resized to the grid, or zero."""
     if initial is not None:
         return sampling.resize_field(initial, grid.shape)
     return fixed.data.new_zeros((len(fixed.data), grid.ndim, *grid.shape))

@@ -1,4 +1,4 @@
-"""The linear pre-alignment on one level: its energy, its normal equations, its iterations."""
+"""Linear pre-alignment on one level: energy, normal equations, iterations."""
 
 from __future__ import annotations
 
@@ -19,22 +19,21 @@ from learngn.linearise import Analytic, NormalEquations
 from learngn.optimise.agreement import overlap_of, spread_of
 from learngn.optimise.families import Family
 
-_FARTHEST = 10.0  # parameter of a step: once the extent, or a scale of e^10
+_FARTHEST = 10.0  # largest parameter of a step: a translation by the extent, or a scale of e^10
 
 
 @dataclass(frozen=True)
 class LinearLimits:
-    """What a linear map may not be, and what it had better not be.
+    """Limits and penalty of a linear map.
 
     Attributes
     ----------
     overlap : float
-        A map that leaves a smaller part of the smaller image covered is refused: two images that barely touch agree
-        well.
+        Least fraction of the smaller image that must be covered; images that overlap less may agree by chance.
     scale : float
-        Largest stretch along any axis, or shrinkage by its inverse.
+        Largest stretch along any axis; its inverse is the largest shrinkage.
     stiffness : float
-        Price of a stretch or shear of 100 %, in units of the energy itself.
+        Penalty of a stretch or shear of 100 %, relative to the energy.
     """
 
     overlap: float = 0.3
@@ -44,41 +43,41 @@ class LinearLimits:
 
 @dataclass(frozen=True, eq=False)
 class LinearState:
-    """A map and all that its energy needs."""
+    """Linear map, with its energy and the linearisation there."""
 
     matrix: FloatArray
     normal: NormalEquations
     strain: FloatArray  # symmetric (D, D): logarithm of the stretch
-    data: float  # mean of ½ w |f|² over the overlap; infinite if refused
-    stiff: float  # part of it that the strain adds
+    data: float  # mean of ½ w |f|² over the overlap; infinite for a map beyond the limits
+    stiff: float  # penalty of the strain, as a fraction of `data`
 
     @property
     def energy(self) -> float:
-        """What falls."""
+        """Energy that is minimised: data term and penalty of the strain."""
         return self.data * (1 + self.stiff)
 
 
 class LinearProblem:
-    """A pair on one level.
+    """Linear registration problem of a pair on one level.
 
     Parameters
     ----------
     fixed, moving : FeatureImage
-        Features on a coarse grid; where they have weights, these weigh the residual, as in a dense registration.
+        Features on a coarse grid; their weights, if any, weight the residual, as in a dense registration.
     limits : LinearLimits
     """
 
     def __init__(self, fixed: FeatureImage, moving: FeatureImage, limits: LinearLimits) -> None:
-        # What is sampled lies with its channels together, what is differentiated with each in one piece.
+        # Sampling is fastest with channels last, differences with channels first.
         self.fixed = replace(fixed, data=fixed.data.contiguous())
         self.moving = replace(moving, data=channels_last(moving.data))
         self.limits, self.grid = limits, fixed.grid
         amounts = (_amount(image) for image in (fixed, moving))
-        # Of the smaller image: a scan of the liver alone cannot cover one of the trunk.
+        # Coverage refers to the smaller image: a scan of the liver alone cannot cover one of the trunk.
         self._smaller = min(amounts)
 
     def compared(self, matrix: FloatArray) -> tuple[Tensor, Tensor, float]:
-        """Warped features (1, C, *S), weight (1, 1, *S), and the share of the smaller image that is covered."""
+        """Return warped features (1, C, *S), weight (1, 1, *S), and the fraction of the smaller image covered."""
         shape, moving = self.grid.shape, self.moving
         to_moving = self.grid.index_map(moving.grid, matrix)
         warped = sampling.warp(moving.data, None, to_moving, shape)
@@ -101,13 +100,13 @@ class LinearProblem:
         return LinearState(matrix, normal, strain, data, self.limits.stiffness * float((strain**2).sum()) / 2)
 
     def refine(self, matrix: FloatArray, family: Family, iterations: int) -> LinearState:
-        """Levenberg-Marquardt from a map."""
+        """Refine a map by Levenberg-Marquardt iterations."""
         generators = family.generators(self.grid)
         state, damping = self.state(matrix), 1e-3
         for _ in range(iterations):
             hessian, gradient = self._project(state, generators)
             step = -np.linalg.solve(hessian + damping * np.diag(np.diag(hessian) + 1e-12), gradient)
-            # Scans that contradict each other, one its own negative for example: a step out of all bounds has no image.
+            # For contradictory scans, for example one and its negative, steps can be too large for a finite result.
             change = scipy.linalg.expm(np.einsum("k,kab->ab", step.clip(-_FARTHEST, _FARTHEST), generators))
             trial = self.state(state.matrix @ change)
             if trial.energy < state.energy:
@@ -122,7 +121,7 @@ class LinearProblem:
         return state
 
     def agreement(self, matrix: FloatArray) -> tuple[float, float]:
-        """Concordance over the overlap, and the share of the smaller image that is covered."""
+        """Return the concordance over the overlap, and the fraction of the smaller image that is covered."""
         warped, weight, covered = self.compared(matrix)
         if covered < self.limits.overlap:
             return -1.0, covered
@@ -134,7 +133,7 @@ class LinearProblem:
 
     @cached_property
     def _monomials(self) -> tuple[Tensor, Tensor]:
-        """Homogeneous index of every voxel, (V, D+1), and the products of two of its entries, (V, K)."""
+        """Homogeneous index of every voxel, (V, D+1), and the products of pairs of its entries, (V, K)."""
         axes = [torch.arange(n, dtype=torch.float64, device=self.fixed.data.device) for n in self.grid.shape]
         lattice = torch.meshgrid(*axes, indexing="ij")
         x = torch.stack([*lattice, torch.ones_like(lattice[0])]).flatten(1)
@@ -142,29 +141,29 @@ class LinearProblem:
         return x.T, torch.stack([x[i] * x[j] for i, j in pairs], dim=1)
 
     def _project(self, state: LinearState, generators: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Hessian, shape (P, P), and gradient, shape (P,), of the sum over the voxels, for the family's parameters."""
+        """Return Hessian, (P, P), and gradient, (P,), of the sum over the voxels by the family's parameters."""
         ndim = self.grid.ndim
         inverse = np.linalg.inv(self.grid.affine)
-        # A generator's displacement in voxels at index x is (own @ [x, 1])[:D].
-        own = np.stack([inverse @ g @ self.grid.affine for g in generators])[:, :ndim]
+        # The displacement of a generator in voxels at index x is in_voxels @ [x, 1].
+        in_voxels = np.stack([inverse @ g @ self.grid.affine for g in generators])[:, :ndim]
         x, products = self._monomials
         force = (state.normal.gradient[0].flatten(1).double() @ x).cpu().numpy()
         moments = (state.normal.blocks[0].flatten(1).double() @ products).cpu().numpy()
-        gradient = np.einsum("kai,ai->k", own, force)
-        hessian = np.zeros((len(own), len(own)))
+        gradient = np.einsum("kai,ai->k", in_voxels, force)
+        hessian = np.zeros((len(in_voxels), len(in_voxels)))
         for (a, b), row in zip(block_index(ndim), moments, strict=True):
             second = np.zeros((ndim + 1, ndim + 1))
             for (i, j), value in zip(block_index(ndim + 1), row, strict=True):
                 second[i, j] = second[j, i] = value
-            part = np.einsum("ki,ij,lj->kl", own[:, a], second, own[:, b])
+            part = np.einsum("ki,ij,lj->kl", in_voxels[:, a], second, in_voxels[:, b])
             hessian += part if a == b else part + part.T
         # The strain of T exp(P) grows by the symmetric part of P.
-        sums = float(state.normal.energy.sum())
-        price = self.limits.stiffness * sums if np.isfinite(state.data) else 0.0
+        energy = float(state.normal.energy.sum())
+        penalty = self.limits.stiffness * energy if np.isfinite(state.data) else 0.0
         linear = generators[:, :-1, :-1]
         symmetric = (linear + linear.transpose(0, 2, 1)) / 2
-        gradient = gradient * (1 + state.stiff) + price * np.einsum("kab,ab->k", symmetric, state.strain)
-        hessian = hessian * (1 + state.stiff) + price * np.einsum("kab,lab->kl", symmetric, symmetric)
+        gradient = gradient * (1 + state.stiff) + penalty * np.einsum("kab,ab->k", symmetric, state.strain)
+        hessian = hessian * (1 + state.stiff) + penalty * np.einsum("kab,lab->kl", symmetric, symmetric)
         return hessian, gradient
 
 
@@ -173,6 +172,6 @@ def _weight(image: FeatureImage) -> Tensor:
 
 
 def _amount(image: FeatureImage) -> float:
-    """How much of an image counts [mm^D]."""
+    """Return the extent of an image times its mean weight [mm^D]."""
     part = 1.0 if image.weight is None else float(image.weight.mean())
     return part * float(np.prod(image.grid.extent))

@@ -1,4 +1,4 @@
-"""What displacing a cell by a window of whole steps costs, and what is best given a smooth field."""
+"""Costs of displacing cells by a window of whole steps, and the best displacements given a smooth field."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from learngn.kernels.reference import block_index
 from learngn.regularise import Diffusion
 from learngn.solve import NormalSolver
 
-# Share of a cell that nothing is known of: others decide, and the system stays definite.
+# Weight of a cell without information: its neighbours determine it, and the system stays definite.
 _LEAST = 1e-3
 
 
 def window(spacing: FloatArray, reach: float, most: int | None = None) -> NDArray[np.int64]:
-    """Whole displacements no longer than `reach` [mm] on a lattice of voxels `spacing` [mm], shape (W, D) [voxel].
+    """Return displacements by whole voxels, at most `reach` [mm] long, for a lattice of a spacing [mm]; (W, D) [voxel].
 
-    Along every axis there are at most `most` steps in either direction: an image that is far thinner than a step would
-    have any number of them.
+    Along every axis there are at most `most` steps in either direction, as an image much thinner than a step would
+    otherwise have a very large number of them.
     """
-    # Sizes are rounded to divide the grid: what is wanted as n steps must be n steps.
+    # The tolerance of 5 % allows for voxel sizes that were rounded to divide the grid.
     half = np.floor(1.05 * reach / spacing)
     half = (half if most is None else np.minimum(half, most)).astype(np.int64)
     offsets = np.array(list(product(*[range(-n, n + 1) for n in half.tolist()])), dtype=np.int64)
@@ -37,7 +37,7 @@ def window(spacing: FloatArray, reach: float, most: int | None = None) -> NDArra
 
 
 def on_border(offsets: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Which of a window's displacements, (W, D), lack a neighbour along an axis that the window extends along."""
+    """Return which displacements of a window, (W, D), lack a neighbour along an axis of the window."""
     known = {tuple(offset) for offset in offsets.tolist()}
     axes = np.flatnonzero(offsets.any(axis=0))
     steps = [sign * np.eye(offsets.shape[1], dtype=np.int64)[axis] for axis in axes for sign in (-1, 1)]
@@ -51,15 +51,15 @@ def sampled(
     lattice: Grid,
     margin: NDArray[np.int64] | None = None,
 ) -> FeatureImage:
-    """Features on a lattice that is wider by `margin` voxels at every end; their weight is zero outside the image.
+    """Sample features on a lattice enlarged by `margin` voxels at every end; the weight is zero outside the image.
 
     Parameters
     ----------
     image : FeatureImage
     field : Tensor, shape (N, D, *lattice.shape) [voxel of the lattice], optional
-        Repeated beyond the lattice.
+        Displacement; its border values are repeated in the margin.
     matrix : array, shape (D+1, D+1)
-        From the lattice's index to the image's.
+        Maps the lattice's index to the image's.
     lattice : Grid
     margin : array, shape (D,), int64 [voxel], optional
     """
@@ -80,21 +80,22 @@ def sampled(
 
 @dataclass(frozen=True, eq=False)
 class CellCosts:
-    """Costs of a window of displacements about a field that is known.
+    """Costs of a window of displacements around a given displacement field.
 
     Attributes
     ----------
     cost : Tensor, shape (N, W, P)
-        Mean squared difference of the features over each of P cells, in units of what is typically at stake.
+        Mean squared difference of the features over each of P cells, in units of a typical `stake`.
     stake : Tensor, shape (N, 1, *S)
-        What the choice decides in a cell: the window's mean cost beyond its lowest, in the same unit, at most one.
+        Importance of a cell: the mean minus the lowest cost of the window, in the same unit, at most one.
     offsets : Tensor, shape (W, D) [voxel of cells]
+        Displacements of the window.
     border : Tensor, shape (W,), bool
-        Which of them lie on the window's border.
+        Which displacements are on the window's border.
     start : Tensor, shape (N, D, *S) [voxel of cells]
-        Displacement that precedes them.
+        Displacement around which the window is searched.
     cells : Grid
-        Shape S.
+        Grid of the cells, of shape S.
     step : float
         Unit of length of the coupling [mm].
     """
@@ -118,19 +119,19 @@ class CellCosts:
         offsets: NDArray[np.int64],
         start: Tensor,
     ) -> CellCosts:
-        """Compare features.
+        """Compute the costs by comparing features.
 
         Parameters
         ----------
         fixed : FeatureImage
-            On a lattice that divides the cells.
+            Fixed features on a lattice that subdivides the cells.
         moving : FeatureImage
-            On a grid of its own.
+            Moving features on their own grid.
         matrix : array, shape (D+1, D+1)
-            From an index of `fixed` to one of `moving`, where there is no displacement.
+            Maps the index of `fixed` to that of `moving`, without displacement.
         cells : Grid
         step : float
-            [mm]
+            Unit of length of the coupling [mm].
         offsets : array, shape (W, D), int64 [voxel of the lattice]
         start : Tensor, shape (N, D, *S) [voxel of cells]
         """
@@ -144,12 +145,12 @@ class CellCosts:
         cost, covered = kernels.best(like, there.data).match_cost(
             like, weight, there.data, seen, offsets + margin, parts
         )
-        # What lies outside the moving image costs what the cell costs on average: it neither draws nor repels.
+        # Displacements to outside the moving image get the cell's mean cost, and are neither preferred nor avoided.
         counts = sampling.pool(weight, cells.shape)
         mean = cost.sum(1, keepdim=True) / covered.sum(1, keepdim=True).clamp_min(_LEAST)
         cost += (counts - covered) * mean
         stake = (counts * mean - cost.amin(1, keepdim=True)).clamp_min(0)
-        # A cell that the start takes out of the moving image sees only what it should not: its neighbours know better.
+        # A cell that the start moves out of the moving image gets a low weight: its neighbours should determine it.
         here = int(np.flatnonzero(~offsets.any(axis=1))[0])
         stake *= covered[:, here : here + 1] / counts.clamp_min(_LEAST)
         typical = stake.square().flatten(1).sum(1) / stake.flatten(1).sum(1).clamp_min(torch.finfo(like.dtype).tiny)
@@ -165,7 +166,7 @@ class CellCosts:
         )
 
     def best(self, u: Tensor, theta: float) -> tuple[Tensor, Tensor]:
-        """Cell by cell the displacement of least ``cost + θ |d - u|²``, and how much each counts.
+        """Return the displacement of each cell with the least ``cost + θ |d - u|²``, and the weight of each cell.
 
         Parameters
         ----------
@@ -176,15 +177,15 @@ class CellCosts:
         Returns
         -------
         d : Tensor, shape (N, D, *S) [voxel of cells]
-            The start included.
+            Displacement, including the start.
         weight : Tensor, shape (N, 1, *S)
         """
         n = len(u)
         scale = torch.as_tensor(self.cells.spacing / self.step, dtype=u.dtype, device=u.device)
         steps = self.offsets * scale
-        # The start's own displacement is taken where the cell lies: exact to first order.
+        # The start is evaluated at the cell itself, which is exact to first order.
         wanted = (u - self.start).flatten(2) * scale[:, None]
-        # |d - u|² but for |u|², which is the same for all.
+        # |d - u|² without |u|², which is the same for all displacements.
         energy = torch.baddbmm(
             self.cost + theta * steps.square().sum(1)[:, None], steps.expand(n, -1, -1), wanted, alpha=-2 * theta
         )

@@ -1,4 +1,4 @@
-"""Search for a pose: every shift of a few rotations, by correlation on a very coarse grid."""
+"""Pose search: all translations for a few rotations, by correlation on a very coarse grid."""
 
 from __future__ import annotations
 
@@ -20,28 +20,30 @@ from learngn.optimise.agreement import Overlap, spread_of
 
 @dataclass(frozen=True)
 class PoseSearch:
-    """The rotations and shifts at which two images agree best.
+    """Search for the rotations and translations at which two images agree best.
 
     Parameters
     ----------
     angles : sequence of float
-        Of a rotation about each axis [degree]; all combinations are tried in 3D.
+        Angles about each axis [degree]; in 3D all combinations are tried.
+    angles_2d : sequence of float
+        Angles in 2D [degree].
     spacing : float
-        Of the grid, as a fraction of the fixed image's longest side.
+        Voxel size of the grid, as a fraction of the fixed image's longest side.
     keep : int
-        How many poses are returned.
+        Number of poses that are returned.
     channels : int
-        Features are compared by so many principal components.
+        Number of principal components of the features that are compared.
     smallest_overlap : float
-        Share of the smaller image that has to be covered.
+        Least fraction of the smaller image that must be covered.
     most_shifts : int
-        Shifts that a rotation is tried with, at most, where extents differ widely: voxels grow until it fits. Four
-        times as many for similar extents, which have them only where an axis has very small voxels.
+        Largest number of translations per rotation for very different extents; voxels are enlarged until it is met.
+        For similar extents four times as many are allowed; only images with very small voxels along an axis reach it.
 
     Notes
     -----
-    For a rotation the sums that make the concordance of all shifts, each over its own overlap, are correlations: a few
-    Fourier transforms give them for all shifts at once, masks and fields of view included.
+    For one rotation, the sums in the concordance of a translation, over its own overlap, are correlations: a few
+    Fourier transforms give them for all translations at once, masks and fields of view included.
 
     References
     ----------
@@ -57,15 +59,15 @@ class PoseSearch:
     most_shifts: int = 2**18
 
     def __call__(self, fixed: FeatureImage, moving: FeatureImage) -> list[FloatArray]:
-        """Best poses, fixed RAS mm to moving RAS mm, the best first.
+        """Return the best poses, fixed RAS mm to moving RAS mm, the best one first.
 
         Parameters
         ----------
         fixed, moving : FeatureImage
-            On coarse grids.
+            Features on coarse grids.
         """
         if SIMILAR * float(fixed.grid.extent.max()) < float(moving.grid.extent.max()):
-            # The lattice of shifts is the larger image's: it need not be turned, which would make it larger still.
+            # The smaller image is rotated instead of the larger one, whose bounding box would grow with the rotation.
             return [np.asarray(np.linalg.inv(matrix)) for matrix in self(moving, fixed)]
         fixed, moving = self.bounded(fixed, moving)
         ours, theirs = _components((fixed, moving), self.channels)
@@ -77,7 +79,7 @@ class PoseSearch:
         return [matrix for _, matrix in found[: self.keep]]
 
     def bounded(self, fixed: FeatureImage, moving: FeatureImage) -> tuple[FeatureImage, FeatureImage]:
-        """Both images on voxels so large that no rotation has more shifts than allowed."""
+        """Return both images on voxels large enough that no rotation has more translations than allowed."""
         spacing = float(max(fixed.grid.spacing.min(), moving.grid.spacing.min()))
         sides = [float(image.grid.extent.max()) for image in (fixed, moving)]
         most = self.most_shifts * (4 if max(sides) <= SIMILAR * min(sides) else 1)
@@ -88,7 +90,7 @@ class PoseSearch:
         return ours, theirs
 
     def shifts(self, fixed: Grid, moving: Grid) -> int:
-        """Number of shifts of the rotation that has most."""
+        """Return the largest number of translations of any rotation."""
         shapes = [
             _reached(fixed, moving, _centred(fixed, moving, rotation))[1] for rotation in self._rotations(fixed.ndim)
         ]
@@ -108,7 +110,7 @@ class PoseSearch:
     def _shifts(
         self, fixed: FeatureImage, moving: FeatureImage, rotation: FloatArray, spread: float
     ) -> list[tuple[float, FloatArray]]:
-        """The best shifts for a rotation, and how good they are."""
+        """Return the best translations for a rotation: pairs of score and pose."""
         ndim, pose = fixed.grid.ndim, _centred(fixed.grid, moving.grid, rotation)
         first, shape = _reached(fixed.grid, moving.grid, pose)
         lattice = fixed.grid.part(first.tolist(), shape)
@@ -128,7 +130,7 @@ class PoseSearch:
         best = sorted(peaks.tolist(), key=lambda p: -score[tuple(p)])[:2]
         poses = []
         for peak in best:
-            # fixed index x lies over lattice index x + peak - (n - 1), lattice index y over fixed index y + first.
+            # Fixed index x is mapped to lattice index x + peak - (n - 1), lattice index y is fixed index y + first.
             shift = np.eye(ndim + 1)
             shift[:-1, -1] = np.asarray(peak) - (np.asarray(fixed.grid.shape) - 1) + first
             world = pose @ fixed.grid.affine @ shift @ np.linalg.inv(fixed.grid.affine)
@@ -137,7 +139,7 @@ class PoseSearch:
 
 
 def _centred(fixed: Grid, moving: Grid, rotation: FloatArray) -> FloatArray:
-    """Pose of a rotation that brings the fixed grid's centre onto the moving one's."""
+    """Return the pose of a rotation that maps the fixed grid's centre to the moving grid's centre."""
     pose = np.eye(fixed.ndim + 1)
     pose[:-1, :-1] = rotation
     pose[:-1, -1] = moving.centre - rotation @ fixed.centre
@@ -145,14 +147,14 @@ def _centred(fixed: Grid, moving: Grid, rotation: FloatArray) -> FloatArray:
 
 
 def _reached(fixed: Grid, moving: Grid, pose: FloatArray) -> tuple[NDArray[np.int64], tuple[int, ...]]:
-    """First index and shape of a lattice like the fixed grid that is wide enough for the turned moving grid."""
+    """Return first index and shape of the part of the fixed grid's lattice that contains the rotated moving grid."""
     low, high = index_range(moving.shape, np.asarray(np.linalg.inv(fixed.index_map(moving, pose))))
     first = np.floor(low).astype(np.int64)
     return first, tuple((np.ceil(high).astype(np.int64) - first + 1).tolist())
 
 
 def _no_finer(image: FeatureImage, spacing: float) -> FeatureImage:
-    """Features on voxels of at least `spacing` mm along every axis; an image that is thinner becomes that thick."""
+    """Return features on voxels of at least `spacing` mm along every axis; a thinner image is made that thick."""
     grid = image.grid
     parts = np.minimum(1.0, grid.spacing / spacing)
     shape = tuple(int(n) for n in np.maximum(1, np.floor(np.asarray(grid.shape) * parts)))
@@ -165,12 +167,12 @@ def _no_finer(image: FeatureImage, spacing: float) -> FeatureImage:
 
 
 def quality(concordance: FloatArray, covered: FloatArray) -> FloatArray:
-    """What a pose is judged by: agreement, the more of the smaller image it rests on the better."""
+    """Return the score of a pose: its concordance times the root of the fraction of the smaller image covered."""
     return np.asarray(concordance * np.clip(covered, 0, 1) ** 0.5)
 
 
 def _correlated(fixed: FeatureImage, moving: FeatureImage) -> Overlap:
-    """Sums over the overlap for every shift: arrays of shape S + T - 1, entry k for the shift k - (S - 1)."""
+    """Return the sums over the overlap for every translation: shape S + T - 1, entry k for the one by k - (S - 1)."""
     f, m = (image.data[0].cpu().numpy() for image in (fixed, moving))
     wf, wm = (_weight(image)[0, 0].cpu().numpy() for image in (fixed, moving))
     shape = [a + b - 1 for a, b in zip(wf.shape, wm.shape, strict=True)]
@@ -198,7 +200,7 @@ def _correlated(fixed: FeatureImage, moving: FeatureImage) -> Overlap:
 
 
 def _components(images: tuple[FeatureImage, FeatureImage], most: int) -> list[FeatureImage]:
-    """Both images' features about their common mean, by principal components."""
+    """Return the principal components of both images' features, about their common mean."""
     stacks = [image.data[0].flatten(1).double() for image in images]
     every = torch.cat(stacks, dim=1)
     mean = every.mean(1, keepdim=True)

@@ -1,4 +1,4 @@
-"""The variant of the published code, for comparison."""
+"""Gauss-Newton variant of the published code, for comparison."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ from learngn.solve import NormalSolver
 
 
 def published_gauss_newton(levels: Sequence[Level]) -> GaussNewton:
-    """Every component alone, ``(λ R + J_d²) δ_d = -(J_d f + λ R u_d)``, by 40 plain conjugate-gradient iterations.
+    """Make the published optimiser, which solves ``(λ R + J_d²) δ_d = -(J_d f + λ R u_d)`` for each component alone.
 
-    Without the coupling a step over-shoots by up to D, hence the momentum of 0.5 that averages it out; there is no
-    step control, and updates add up.
+    The solver takes 40 conjugate-gradient iterations without a preconditioner. Without the coupling of the components
+    a step overshoots by a factor of up to D, which the momentum of 0.5 averages out; there is no step control, and
+    updates are additive.
 
     References
     ----------

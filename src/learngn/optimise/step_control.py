@@ -1,4 +1,4 @@
-"""Step control: how much of a solved step is taken, and where."""
+"""Step control: how a solved step is shortened, accepted or rejected."""
 
 from __future__ import annotations
 
@@ -12,27 +12,28 @@ from learngn import kernels
 from learngn.geometry import sampling
 from learngn.optimise.update import Update
 
-_ATTEMPTS = 6  # a step is halved five times at most
-_REACH = 2  # of a fold, to either side [voxel]
+_ATTEMPTS = 6  # a step is halved at most five times
+_REACH = 2  # distance around a fold within which a step is shortened [voxel]
 
 
 @dataclass(frozen=True)
 class StepControl:
-    """When a step is taken, shortened or given up.
+    """Rules by which a step is accepted, shortened or rejected.
 
     Attributes
     ----------
     longest : float
-        Cap on the update, voxel by voxel [voxel of the level]; a linearisation says nothing beyond about one voxel.
+        Largest length of the update of a voxel [voxel of the level]; a linearisation holds for about one voxel.
     min_jacobian : float
-        Where a step would leave det(I + ∇u) below this it is shortened, there alone.
+        Lower bound of det(I + ∇u); a step is shortened locally where the determinant would be smaller.
     halvings : int
-        How often a step that raises the energy is halved before the level is given up.
+        Number of times that a step that raises the energy is halved before the level ends.
     memory : int
-        A step is taken when its energy is below the highest of the last `memory` ones. Demanding a fall at every step
-        (memory 1) stops early: J is only an estimate of the derivative. Zero takes every step.
+        A step is accepted if its energy does not exceed the highest of the last `memory` ones. Requiring a decrease at
+        every step (memory 1) stops too early, as J is only an estimate of the derivative. With zero every step is
+        accepted.
     update_tolerance : float
-        A level ends when the mean update is below it [voxel of the level].
+        The level ends when the mean update is below this length [voxel of the level].
 
     References
     ----------
@@ -46,29 +47,29 @@ class StepControl:
     update_tolerance: float = 0.005
 
     def ceiling(self, energies: list[float]) -> float:
-        """Energy that a step must not exceed, after these."""
+        """Return the energy that the next step must not exceed, given the energies so far."""
         return max(energies[-self.memory :]) if self.memory else float("inf")
 
     def capped(self, step: Tensor) -> Tensor:
-        """Shorten what is longer than `longest`, voxel by voxel; (N, D, *S)."""
+        """Shorten the step of every voxel to `longest` at most; (N, D, *S)."""
         return step if self.longest == float("inf") else kernels.best(step).capped(step, self.longest)
 
     def guarded(self, u: Tensor, step: Tensor, update: Update) -> tuple[Tensor, Tensor, float]:
-        """Join a step to u, shortened around voxels that it would fold.
+        """Join a step to the displacement u, shortened around voxels where it would fold.
 
         Returns
         -------
         u : Tensor, shape (N, D, *S), or (2N, D, *S) of a symmetric registration
             The new displacement.
         step : Tensor, shape (N, D, *S)
-            What was taken of the step.
+            The shortened step.
         min_jacobian : float
-            Smallest det(I + ∇u) left: below the guard only where halving five times did not help.
+            Smallest det(I + ∇u); below the bound only if halving five times did not suffice.
         """
         if update.shares is not None:
-            found = kernels.best(u, step).guarded(u, step, update.shares, self.min_jacobian, _REACH, _ATTEMPTS)
-            if found is not None:
-                return found.u, found.step, found.smallest
+            result = kernels.best(u, step).guarded(u, step, update.shares, self.min_jacobian, _REACH, _ATTEMPTS)
+            if result is not None:
+                return result.u, result.step, result.smallest
         smallest = float("nan")
         for attempt in range(_ATTEMPTS):
             joined = update(u, step)
@@ -83,7 +84,7 @@ class StepControl:
 
 
 def surroundings(mask: Tensor, reach: int = _REACH) -> Tensor:
-    """One at the voxels of a mask, (N, *S), and about them, falling smoothly to zero over `reach`; (N, 1, *S)."""
+    """Return a weight of one at and near the voxels of a mask, (N, *S), that falls to zero over `reach`; (N, 1, *S)."""
     shape = mask.shape[1:]
     coarse = [max(1, n // reach) for n in shape]
     touched = (sampling.pool(mask[:, None].float(), coarse) > 0).float()

@@ -1,4 +1,4 @@
-"""No folds at all: a displacement is smoothed where its linear interpolation would not be invertible."""
+"""Removal of folds: a displacement is smoothed where its linear interpolation is not invertible."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from learngn.optimise.step_control import surroundings
 
 
 def smallest_determinant(u: Tensor) -> Tensor:
-    """Smallest determinant of ``I + ∇u`` over the corners of every voxel's cells, for (N, D, *S) [voxel]; (N, *S).
+    """Return the smallest det(I + ∇u) over the corners of every voxel's cells, for u (N, D, *S) [voxel]; (N, *S).
 
     Central differences miss folds between a voxel and its neighbour. Forward or backward differences along each axis,
-    in all 2^D combinations, are what linear interpolation has at the corners of the cells about a voxel.
+    in all 2^D combinations, are the derivatives of linear interpolation at the corners of the cells around a voxel.
 
     References
     ----------
@@ -38,7 +38,7 @@ def smallest_determinant(u: Tensor) -> Tensor:
 
 
 def _determinant(columns: list[Tensor]) -> Tensor:
-    """``det(I + G)`` for the columns of G, each (N, D, *S): written out, which is far quicker than a batch of LUs."""
+    """Compute ``det(I + G)`` from the columns of G, each (N, D, *S), much faster than by LU decompositions."""
     ndim = len(columns)
     g = [[columns[b][:, a] + (1 if a == b else 0) for b in range(ndim)] for a in range(ndim)]
     if ndim == 2:
@@ -51,20 +51,20 @@ def _determinant(columns: list[Tensor]) -> Tensor:
 
 
 def unfolded(u: Tensor, *, smallest: float = 0.01, rounds: int = 8) -> Tensor:
-    """Smooth a displacement about its folds until none is left; elsewhere it stays as it is.
+    """Smooth a displacement around its folds until there are none; elsewhere it is not changed.
 
     Parameters
     ----------
     u : Tensor, shape (1, D, *S) [voxel]
     smallest : float
-        Determinant that is left at every corner of every cell.
+        Lower bound of the determinant at every corner of every cell.
     rounds : int
-        At most so many at every reach, 1, 2, 4, ... voxels about the folds, up to the whole grid.
+        Largest number of rounds at every reach of 1, 2, 4, ... voxels around the folds, up to the whole grid.
 
     Returns
     -------
     Tensor, shape (1, D, *S) [voxel]
-        Without folds; shrunk as a whole where all rounds were not enough.
+        Displacement without folds; scaled down as a whole if all rounds did not suffice.
     """
     reach = 1
     while reach < max(u.shape[2:]):
@@ -73,7 +73,7 @@ def unfolded(u: Tensor, *, smallest: float = 0.01, rounds: int = 8) -> Tensor:
             if not bool(folded.any()):
                 return u
             smooth, width = u, reach
-            while width:  # long strides first: the short ones take their pattern away
+            while width:  # long strides first: short ones then smooth away the pattern that these leave
                 smooth, width = _smooth(smooth, width), width // 2
             u = u + surroundings(folded, 2 * reach) * (smooth - u)
         reach *= 2
@@ -83,10 +83,10 @@ def unfolded(u: Tensor, *, smallest: float = 0.01, rounds: int = 8) -> Tensor:
 
 
 def _smooth(u: Tensor, stride: int) -> Tensor:
-    """Binomial average over 3^D voxels, `stride` apart.
+    """Average over 3^D voxels, `stride` apart, with binomial weights.
 
-    Of neighbours the border is extrapolated linearly, so that an affine field stays. Farther away it is repeated: a
-    border that is itself at fault would be kept for ever.
+    For a stride of one the field is extrapolated linearly beyond the border, so that an affine field is preserved. For
+    longer strides the border is repeated: extrapolation would preserve folds at the border.
     """
     for axis in range(2, u.ndim):
         n = u.shape[axis]
@@ -106,14 +106,14 @@ def _smooth(u: Tensor, stride: int) -> Tensor:
 
 
 def inverse_error(forward: Tensor, inverse: Tensor, weight: Tensor | None = None) -> float:
-    """Mean length of ``v + u(x + v)`` [voxel] where x + v stays inside the grid.
+    """Return the mean length of ``v + u(x + v)`` [voxel] over the voxels where x + v stays inside the grid.
 
     Parameters
     ----------
     forward, inverse : Tensor, shape (1, D, *S) [voxel]
         u and v on one grid.
     weight : Tensor, shape (1, 1, *S), optional
-        What counts, for example the body.
+        Weight of each voxel, for example a mask of the body.
     """
     shape, identity = forward.shape[2:], sampling.identity_map(forward.shape[1])
     length = squared_length(sampling.compose(forward, inverse)).sqrt()

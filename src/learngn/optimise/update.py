@@ -1,4 +1,4 @@
-"""How a step joins the displacement."""
+"""Updates: how a step is joined to the displacement."""
 
 from __future__ import annotations
 
@@ -13,28 +13,28 @@ from learngn.geometry import sampling
 
 
 class Update(Protocol):
-    """Joins a displacement u and a step δ, both (N, D, *S) [voxel]."""
+    """Protocol: joins a displacement u and a step δ, both (N, D, *S) [voxel]."""
 
     @property
     def symmetric(self) -> bool:
-        """Whether a displacement is two, into the moving and into the fixed image: (2N, D, *S)."""
+        """Whether both images are displaced: u is then (2N, D, *S), into the moving and into the fixed image."""
 
     @property
     def shares(self) -> tuple[float, ...] | None:
-        """What is composed with each of the displacements, in steps; None if the step joins in another way."""
+        """Factors of the step that is composed with each displacement; None for other kinds of updates."""
 
     def __call__(self, u: Tensor, step: Tensor) -> Tensor:
-        """The new displacement."""
+        """Return the new displacement."""
 
     def pull_back(self, u: Tensor, gradient: Tensor) -> Tensor:
-        """Gradient by the step of an energy of the whole displacement, given its gradient by that, (N, D, *S)."""
+        """Convert an energy's gradient by the displacement between the images to that by the step, (N, D, *S)."""
 
     def whole(self, u: Tensor) -> Tensor:
-        """Displacement between the images, (N, D, *S): what the regulariser sees."""
+        """Return the displacement between the images, (N, D, *S), which is regularised."""
 
 
 class _OneSided:
-    """The moving image alone is displaced."""
+    """Base of updates that displace only the moving image."""
 
     @property
     def symmetric(self) -> bool:
@@ -53,7 +53,7 @@ class _OneSided:
 
 @dataclass(frozen=True)
 class Additive(_OneSided):
-    """``u + δ``."""
+    """Additive update ``u + δ``."""
 
     def __call__(self, u: Tensor, step: Tensor) -> Tensor:
         """See :class:`Update`."""
@@ -66,7 +66,7 @@ class Additive(_OneSided):
 
 @dataclass(frozen=True)
 class Compositional(_OneSided):
-    """``δ + u ∘ (id + δ)``: the composition of two invertible maps is invertible, so folds are rare."""
+    """Compositional update ``δ + u ∘ (id + δ)``: a composition of invertible maps is invertible, so folds are rare."""
 
     @property
     def shares(self) -> tuple[float, ...] | None:
@@ -78,18 +78,18 @@ class Compositional(_OneSided):
         return sampling.compose(u, step)
 
     def pull_back(self, u: Tensor, gradient: Tensor) -> Tensor:
-        """``(I + ∇u)ᵀ`` times the gradient: to first order the composition adds ``(I + ∇u) δ`` to u."""
+        """Return ``(I + ∇u)ᵀ`` times the gradient, as the composition adds ``(I + ∇u) δ`` to u, to first order."""
         return kernels.best(u, gradient).pull_back(u, gradient)
 
 
 @dataclass(frozen=True)
 class Exponential(Compositional):
-    """``exp(δ)`` composed with u: the step is a velocity that is followed for a unit of time, a diffeomorphism.
+    """Exponential update: ``exp(δ)``, the flow of the velocity δ over a unit of time, composed with u.
 
     Attributes
     ----------
     squarings : int
-        The flow is composed of 2^squarings small steps.
+        Number of squarings: the flow is composed of 2^squarings small steps.
 
     References
     ----------
@@ -114,16 +114,16 @@ class Exponential(Compositional):
 
 @dataclass(frozen=True)
 class Symmetric:
-    """Half of the step into the moving image, half of it backwards into the fixed one.
+    """Symmetric update: half of the step is joined to each displacement, with opposite signs.
 
-    With a into the moving and b into the fixed image, both as seen from half-way, ``φ_M(x + a(x)) - φ_F(x + b(x))`` has
-    the derivative ½ (∇φ_M + ∇φ_F) by the step: that of :class:`learngn.linearise.Analytic`. What registers the fixed
-    to the moving image, registers the moving to the fixed one with a and b exchanged.
+    With displacements a into the moving and b into the fixed image, both from half-way, the residual
+    ``φ_M(x + a(x)) - φ_F(x + b(x))`` has the derivative ½ (∇φ_M + ∇φ_F) by the step: that of
+    :class:`learngn.linearise.Analytic`. Exchanging the images exchanges a and b.
 
     Attributes
     ----------
     half : Update
-        How each half joins.
+        Update by which each half is joined.
 
     References
     ----------
@@ -147,7 +147,7 @@ class Symmetric:
         return self.half(u, torch.cat([step / 2, -step / 2]))
 
     def pull_back(self, u: Tensor, gradient: Tensor) -> Tensor:
-        """See :meth:`Update.pull_back`: the mean of the halves', as each gets half of the step."""
+        """See :meth:`Update.pull_back`; by the mean of both displacements, as each gets half of the step."""
         into_moving, into_fixed = u.chunk(2)
         return self.half.pull_back((into_moving + into_fixed) / 2, gradient)
 
