@@ -1,4 +1,4 @@
-"""The few hot operations, each behind one seam: plain torch, compiled for the CPU, or in Triton for a GPU."""
+"""Kernels: the operations that take most of the time, in plain torch, compiled for the CPU, and in Triton for a GPU."""
 
 from __future__ import annotations
 
@@ -36,18 +36,18 @@ _VARIABLE, _NAMES = "LEARNGN_KERNELS", ("auto", "torch", "triton")
 
 
 def best(*tensors: Tensor | None) -> Kernels:
-    """The fastest implementation for these tensors.
+    """Return the fastest implementation for these tensors.
 
-    Compiled code serves float32 (and any label type) on the CPU without autograd, Triton float32 on a GPU without
-    autograd, where it is installed; the torch reference serves the rest: float64, and whatever must be differentiated.
-    The environment variable ``LEARNGN_KERNELS=torch`` has the reference serve everything: to compare, or where code
-    cannot be compiled. ``LEARNGN_KERNELS=triton`` has Triton serve the CPU as well: in its interpreter
-    (``TRITON_INTERPRET=1``), very slowly, to test it.
+    Compiled code is used for float32 (and any label type) on the CPU without autograd, Triton for float32 on a GPU
+    without autograd, if it is installed; the torch reference for all other cases: float64, and whatever must be
+    differentiated. With the environment variable ``LEARNGN_KERNELS=torch`` the reference is always used: for
+    comparison, or where code cannot be compiled. With ``LEARNGN_KERNELS=triton`` Triton is used on the CPU as well, in
+    its interpreter (``TRITON_INTERPRET=1``), very slowly, for tests.
 
     Raises
     ------
     SettingsError
-        If the variable names something else, or Triton is not there.
+        If the variable has another value, or Triton is not installed.
     """
     forced = _forced()
     if forced == "torch":
@@ -65,7 +65,7 @@ def best(*tensors: Tensor | None) -> Kernels:
 
 
 def compiles() -> bool:
-    """Whether compiled code serves the CPU; not where ``LEARNGN_KERNELS`` names something else."""
+    """Return whether compiled code is used on the CPU, unless ``LEARNGN_KERNELS`` selects another implementation."""
     return _forced() == "auto"
 
 
@@ -79,7 +79,7 @@ def _on_gpu() -> Kernels:
 
 
 def in_use() -> dict[str, str]:
-    """What serves each kind of device of this machine, for people: device to implementation."""
+    """Return the name of the implementation used on each kind of device of this machine, for display."""
     found = {"CPU": best(torch.zeros(1)).name}
     if torch.cuda.is_available():
         found["CUDA"] = best(torch.zeros(1, device="cuda")).name
@@ -89,7 +89,7 @@ def in_use() -> dict[str, str]:
 
 
 def cache_folder() -> str:
-    """Where compiled kernels of the CPU are kept between runs, for people."""
+    """Return the folder in which compiled CPU kernels are cached between runs, for display."""
     if not compiles():
         return f"not used ({_VARIABLE}={_forced()})"
     from learngn.kernels._cpu_cache import places

@@ -1,9 +1,9 @@
-"""Where compiled kernels are kept between runs, and what happens where nothing can be kept.
+"""Cache of compiled kernels between runs, also on systems where Numba's own cache fails.
 
-Numba keeps compiled code beside the source or in the user's cache, raises an exception where it can write to neither
-(a read-only container), and another one where the disk is full. Here such a run goes on: the code is kept in a private
-temporary folder, or not at all, and one warning says so. Code that an image was shipped with is used from a folder that
-cannot be written, too.
+Numba caches compiled code beside the source or in the user's cache folder. It raises an exception if it can write to
+neither (in a read-only container), and another one if the disk is full. Here such a run continues: the code is cached
+in a private temporary folder, or not at all, and one warning is logged. Folders that can only be read, as in a
+container image with precompiled code, are used as well.
 """
 
 from __future__ import annotations
@@ -32,21 +32,21 @@ from numba.core.caching import (
 )
 
 _LOG = logging.getLogger("learngn")
-ROOM = 50_000_000  # bytes that must be free: several times what is kept
+ROOM = 50_000_000  # bytes that must be free: several times the size of the cache
 
 
 @dataclass(frozen=True)
 class Places:
-    """Folders of compiled kernels.
+    """Cache folders of compiled kernels.
 
     Attributes
     ----------
     folder : Path or None
-        The one that is written; None if there is none.
+        Folder to which kernels are written; None if there is none.
     readable : tuple of Path
-        Those that may hold kernels already: `folder`, and before it those that cannot be written.
+        Folders from which kernels are read: those that cannot be written, and `folder`.
     problem : str or None
-        Why nothing is kept for good, naming the folders that were tried; None if all is well.
+        Why there is no permanent cache, with the folders that were tried; None if there is one.
     """
 
     folder: Path | None
@@ -56,7 +56,7 @@ class Places:
 
 @lru_cache(maxsize=1)
 def places() -> Places:
-    """Folders of compiled kernels: of ``NUMBA_CACHE_DIR``, beside the source, of the user, or a temporary one."""
+    """Find the cache folders: ``NUMBA_CACHE_DIR``, beside the source, in the user's cache, or a temporary folder."""
     locators: list[Any] = [InTreeCacheLocator, UserWideCacheLocator]
     if getattr(config, "CACHE_DIR", None):
         locators.insert(0, UserProvidedCacheLocator)
@@ -76,13 +76,13 @@ def places() -> Places:
 
 
 def unusable(folder: Path, *, private: bool = False) -> str | None:
-    """Say why kernels cannot be kept in a folder, which is made if need be; None if they can.
+    """Return why a folder cannot be used as a cache, or None if it can; the folder is made if need be.
 
     Parameters
     ----------
     folder : Path
     private : bool
-        Whether nobody else may write there: what is kept is code that will be run.
+        Whether other users must not be able to write there, since the cached code is run.
     """
     try:
         folder.mkdir(mode=0o700 if private else 0o777, parents=True, exist_ok=True)
@@ -98,24 +98,24 @@ def unusable(folder: Path, *, private: bool = False) -> str | None:
 
 
 def _is_ours(folder: Path) -> bool:
-    """Whether a folder is no link, and its owner alone, who is the user, can write to it."""
+    """Return whether a folder is no link, belongs to the user, and can be written by the user only."""
     found = folder.lstat()
     if not stat.S_ISDIR(found.st_mode):
         return False
-    # Windows' folder of temporary files is the user's own.
+    # On Windows the folder of temporary files belongs to the user.
     return not hasattr(os, "getuid") or (found.st_uid == os.getuid() and not found.st_mode & 0o022)
 
 
 @lru_cache(maxsize=1)
 def announce() -> None:
-    """Log, once in a process, that kernels are compiled now."""
+    """Log, once per process, that kernels are being compiled."""
     often = "once" if places().folder else "at every run"
     _LOG.info("compiling kernels for this machine, %s: about a minute", often)
 
 
 @lru_cache(maxsize=1)
 def warn_once(problem: str) -> None:
-    """Log, once in a process, that kernels are not kept where they should be."""
+    """Log, once per process, that kernels cannot be cached in the usual folder."""
     folder = places().folder
     where = f"kept in {folder}" if folder else "compiled at every run"
     _LOG.warning(
@@ -126,7 +126,7 @@ def warn_once(problem: str) -> None:
 
 
 class _Locator(UserProvidedCacheLocator):
-    """Numba's name for the place of one function's files."""
+    """Numba's locator of the cache files of one function."""
 
     def __init__(self, function: Callable[..., Any], file: str) -> None:
         super().__init__(function, file)
@@ -142,7 +142,7 @@ class _Files(CompileResultCacheImpl):
 
 
 class _KernelCache(FunctionCache):
-    """Numba's cache of one function, over all places; what cannot be kept or read is compiled."""
+    """Numba's cache of one function, in all cache folders; code that cannot be read is compiled."""
 
     _impl_class = _Files
 
@@ -154,9 +154,9 @@ class _KernelCache(FunctionCache):
     def _load_overload(self, sig: Any, target_context: Any) -> Any:
         key, found = self._index_key(sig, target_context.codegen()), places()
         for folder, file in zip(found.readable, self._files, strict=True):
-            if folder == found.folder and found.problem is not None:  # what cannot be written did not have it
+            if folder == found.folder and found.problem is not None:  # not found in the folders that cannot be written
                 warn_once(found.problem)
-            # Whatever a damaged file raises (pickle names a dozen): it is compiled anew.
+            # A damaged file raises exceptions of many kinds; the kernel is then compiled again.
             with suppress(Exception):
                 if (data := file.load(key)) is not None:
                     return self._impl.rebuild(target_context, data)
@@ -172,16 +172,16 @@ class _KernelCache(FunctionCache):
             super().save_overload(sig, data)
         except OSError as error:
             warn_once(f"{self.cache_path}: {error.strerror or error}")
-        except Exception:  # a damaged index, whatever it raises: begin anew
+        except Exception:  # a damaged index raises exceptions of many kinds; it is written again
             with suppress(Exception):
                 self.flush()
                 super().save_overload(sig, data)
 
 
 def kept(dispatcher: Any) -> Any:
-    """Give a function that Numba compiles a cache of ours; what ``njit(cache=True)`` does with one of Numba's."""
+    """Set this cache for a function that Numba compiles, as ``njit(cache=True)`` sets Numba's own."""
     try:
         dispatcher._cache = _KernelCache(dispatcher.py_func)
-    except (OSError, RuntimeError):  # source within an archive, or NUMBA_CACHE_LOCATOR_CLASSES that find no place
+    except (OSError, RuntimeError):  # source in an archive, or no usable folder by NUMBA_CACHE_LOCATOR_CLASSES
         dispatcher._cache = NullCache()
     return dispatcher

@@ -1,6 +1,6 @@
-"""Conjugate gradients with a multigrid cycle for a constant stencil, on the arrays of compiled loops.
+"""Compiled conjugate gradients with a multigrid cycle, for a constant stencil.
 
-The numbers are those of :class:`learngn.solve.Multigrid` and :func:`learngn.solve.conjugate_gradients`.
+The results are those of :class:`learngn.solve.Multigrid` and :func:`learngn.solve.conjugate_gradients`.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _ZERO = np.float32(0)
 
 @dataclass(frozen=True, eq=False)
 class Operator:
-    """``B + Σ_b s_ab (-∂_b²) + shift`` on a grid.
+    """Operator ``B + Σ_b s_ab (-∂_b²) + shift`` on a grid.
 
     Attributes
     ----------
@@ -36,7 +36,7 @@ class Operator:
     s : array, shape (N, D, 3)
     shift : array, shape (N,)
     shape : tuple of 3 int
-        X, Y, Z; P = Y * Z.
+        Shape (X, Y, Z); P = Y * Z.
     """
 
     blocks: Array
@@ -46,39 +46,39 @@ class Operator:
 
     @cached_property
     def _work(self) -> tuple[int, tuple[int, int, int | None]]:
-        """Items, and the last of their arguments but the output."""
+        """Number of items of the loops, and their last arguments before the output."""
         size, nz = self.blocks.shape[-1], self.shape[2]
         piece, many = pieces(size, nz)
         return len(self.blocks) * self.shape[0] * many, (nz, piece, None if self.blocks.shape[1] == 6 else 0)
 
     @cached_property
     def _diagonal(self) -> Array:
-        """Of the stencil and the shift along a plane's own axes, (N, D, P)."""
+        """Diagonal of the stencil and the shift along the axes of a plane, (N, D, P)."""
         diagonal: Array = _cpu_stencils.plane_diagonal(
             self.s, self.shift, self.s.shape[1], self.blocks.shape[-1], self.shape[2]
         )
         return diagonal
 
     def apply(self, x: Array, out: Array, dotted: bool = False) -> Sums:
-        """``out = A x``; <x, A x> of every sample if `dotted`."""
+        """Compute ``out = A x``; return <x, A x> of every sample if `dotted`."""
         items, rest = self._work
         sums = self._sums(dotted)
         _cpu_stencils.apply_operator(items, self.blocks, self.s, self.shift, x, *rest, out, sums)
         return _over_items(sums)
 
     def residual(self, rhs: Array, x: Array, out: Array) -> None:
-        """``out = rhs - A x``."""
+        """Compute ``out = rhs - A x``."""
         items, rest = self._work
         _cpu_stencils.residual(items, self.blocks, self.s, self.shift, rhs, x, *rest, out)
 
     def relax_from_zero(self, rhs: Array, omega: float, out: Array) -> None:
-        """A damped block-Jacobi sweep from zero."""
+        """Apply a damped block-Jacobi sweep, starting from zero."""
         items, rest = self._work
         factor = np.float32(omega)
         _cpu_stencils.relax_from_zero(items, self.blocks, self.s, self._diagonal, rhs, factor, *rest, out)
 
     def relax(self, rhs: Array, x: Array, omega: float, out: Array, dotted: bool = False) -> Sums:
-        """A damped block-Jacobi sweep from x; <rhs, out> of every sample if `dotted`."""
+        """Apply a damped block-Jacobi sweep, starting from x; return <rhs, out> of every sample if `dotted`."""
         items, rest = self._work
         sums, factor = self._sums(dotted), np.float32(omega)
         diagonal = self._diagonal
@@ -86,12 +86,12 @@ class Operator:
         return _over_items(sums)
 
     def _sums(self, wanted: bool) -> Sums:
-        """Room for a sum of every item, sample by sample."""
+        """Allocate an array for the sums of all items, by sample; empty if no sums are wanted."""
         samples = len(self.blocks)
         return np.empty((samples, self._work[0] // samples if wanted else 0))
 
     def coarsened(self, average: Bands, s: Array, shape: tuple[int, ...]) -> Operator:
-        """The operator of the next level."""
+        """Return the operator of the next coarser level."""
         blocks = np.empty((*self.blocks.shape[:2], shape[0], shape[1] * shape[2]), dtype=np.float32)
         change(self.blocks, self.shape, average, False, blocks, shape)
         return Operator(blocks, s, self.shift, shape)
@@ -99,7 +99,7 @@ class Operator:
 
 @dataclass(frozen=True, eq=False)
 class Step:
-    """Bands from a level to the next, of residuals and of blocks, and back, of corrections."""
+    """Transfer to the next coarser level: its shape, and bands for residuals, corrections and blocks."""
 
     shape: tuple[int, ...]
     restrict: Bands
@@ -108,7 +108,7 @@ class Step:
 
 
 class Cycle:
-    """The V-cycle of a hierarchy, with its room to work in."""
+    """V-cycle of a multigrid hierarchy, with its work arrays."""
 
     def __init__(self, finest: Operator, s: Sequence[Array], steps: Sequence[Step], omega: float) -> None:
         self.levels, self.steps, self.omega = [finest], steps, omega
@@ -119,7 +119,7 @@ class Cycle:
         self.right, self.before, self.after = ([np.empty(shape, dtype=np.float32) for shape in room] for _ in range(3))
 
     def __call__(self, rhs: Array, out: Array) -> Sums:
-        """Apply to a residual, (N, D, X, P); <rhs, out> of every sample."""
+        """Apply the cycle to a residual, (N, D, X, P); return <rhs, out> of every sample."""
         right, after = [rhs, *self.right[1:]], [out, *self.after[1:]]
         for depth, step in enumerate(self.steps):
             level, x, rest = self.levels[depth], self.before[depth], after[depth]
@@ -137,7 +137,7 @@ class Cycle:
 
 
 def change(source: Array, before: Sequence[int], bands: Bands, add: bool, out: Array, after: Sequence[int]) -> None:
-    """Bring components (N, K, X, P) from one shape to another, or add what is brought."""
+    """Resample components (N, K, X, P) from one shape to another; overwrite the output or add to it."""
     items = out.shape[0] * out.shape[1] * after[0]
     resample(items, source.reshape(-1), tuple(before), 1, *bands, add, out.reshape(-1))
 
@@ -164,7 +164,7 @@ def _turn_pieces(start, stop, z, beta, p):  # type: ignore[no-untyped-def]
 
 @loop
 def _turn(start, stop, z, beta, p):  # type: ignore[no-untyped-def]
-    """``p = z + beta p``."""
+    """Compute ``p = z + beta p``."""
     _turn_pieces(start, stop, z, beta, p)
 
 
@@ -182,7 +182,7 @@ def _advance_pieces(start, stop, p, q, alpha, x, r, sums):  # type: ignore[no-un
 
 @loop
 def _advanced(start, stop, p, q, alpha, x, r, sums):  # type: ignore[no-untyped-def]
-    """``x += alpha p``, ``r -= alpha q``; `sums` gets <r, r> of every piece."""
+    """Compute ``x += alpha p`` and ``r -= alpha q``, and write <r, r> of every piece to `sums`."""
     _advance_pieces(start, stop, p, q, alpha, x, r, sums)
 
 
@@ -205,7 +205,7 @@ def _combined(start, stop, x, a, y, b, out):  # type: ignore[no-untyped-def]
 
 
 def combined(x: Array, a: float, y: Array, b: float) -> Array:
-    """``a x + b y`` of two arrays of one shape."""
+    """Return ``a x + b y`` for two arrays of the same shape."""
     out = np.empty_like(x)
     items = -(-x.size // CHUNK)
     _combined(items, x.reshape(-1), np.float32(a), y.reshape(-1), np.float32(b), out.reshape(-1))
@@ -237,12 +237,12 @@ def _sum_pieces(start, stop, a, rows, sums):  # type: ignore[no-untyped-def]
 
 @loop
 def _sums(start, stop, a, rows, sums):  # type: ignore[no-untyped-def]
-    """Sums of the pieces of some rows of an array (N, K, V)."""
+    """Sum the pieces of some rows of an array (N, K, V)."""
     _sum_pieces(start, stop, a, rows, sums)
 
 
 def mean(a: Array, rows: Sequence[int]) -> Sums:
-    """Mean of some rows of every sample of an array (N, K, V)."""
+    """Return the mean of some rows of every sample of an array (N, K, V)."""
     sums = np.empty((len(a), len(rows), -(-a.shape[2] // CHUNK)))
     _sums(sums.size, a, np.array(rows), sums)
     means: Sums = _over_items(sums.reshape(len(a), -1)) / (len(rows) * a.shape[2])
@@ -259,7 +259,7 @@ def _dots(start, stop, a, b, sums):  # type: ignore[no-untyped-def]
 
 
 def dots(a: Array, b: Array) -> Sums:
-    """``<a[n], b[n]>`` of every sample of two arrays (N, ...)."""
+    """Return ``<a[n], b[n]>`` of every sample of two arrays (N, ...)."""
     flat = (len(a), -1)
     sums = np.empty((len(a), -(-a[0].size // CHUNK)))
     _dots(sums.size, a.reshape(flat), b.reshape(flat), sums)
@@ -280,7 +280,7 @@ def solve(
     tolerance: float,
     iterations: int,
 ) -> tuple[Array, SolveStatus, int, float]:
-    """Solve ``A x = rhs`` from zero; what it ends with, why, after how many iterations, and the worst residual."""
+    """Solve ``A x = rhs`` from zero; return solution, status, number of iterations and largest relative residual."""
     flat = (len(rhs), -1)
     x = np.zeros_like(rhs)
     norm = dots(rhs, rhs)
@@ -292,7 +292,7 @@ def solve(
     r, z, q = rhs.copy(), np.empty_like(rhs), np.empty_like(rhs)
     p, rz, worst = z, norm, 1.0
     for count in range(iterations):
-        if count == 0:  # the first direction is the cycle's
+        if count == 0:  # the first direction is the result of the cycle
             rz = cycle(r, p := np.empty_like(rhs))
         else:
             following = cycle(r, z)
@@ -314,5 +314,5 @@ def solve(
 
 
 def _many(array: Array) -> int:
-    """Pieces of an array (N, ...)."""
+    """Return the number of pieces of an array (N, ...)."""
     return len(array) * -(-int(array[0].size) // CHUNK)

@@ -1,6 +1,6 @@
-"""Compiled loops for regularisers that are more than a constant stencil; arrays are (N, D, X, Y, Z).
+"""Compiled loops for regularisers other than a constant stencil; arrays are (N, D, X, Y, Z).
 
-In 2D (D = 2, K = 3) the last axis is one voxel thick, and the third component does not exist: its block entries read as
+In 2D (D = 2, K = 3) the last axis is one voxel thick, and there is no third component: its block entries are read as
 those of the identity.
 """
 
@@ -29,7 +29,7 @@ def _load(blocks, n, x, y, z):  # type: ignore[no-untyped-def]
 
 @loop
 def diffusion(start, stop, s, faces, field, out):  # type: ignore[no-untyped-def]
-    """``Σ_b s_ab (-∂_b c_b ∂_b) field``; a neighbour clamped at the border carries no flux, whatever its face."""
+    """Compute ``Σ_b s_ab (-∂_b c_b ∂_b) field``; there is no flux across the border, whatever its conductivity."""
     _batch, ndim, nx, ny, nz = field.shape
     for row in range(start, stop):
         n, x = row // nx, row % nx
@@ -58,7 +58,7 @@ def diffusion(start, stop, s, faces, field, out):  # type: ignore[no-untyped-def
 
 @loop
 def apply_blocks(start, stop, blocks, shift, field, elastic, out):  # type: ignore[no-untyped-def]
-    """``(B + shift) field + elastic``."""
+    """Compute ``(B + shift) field + elastic``."""
     _batch, ndim, nx, ny, nz = field.shape
     for row in range(start, stop):
         n, x = row // nx, row % nx
@@ -75,7 +75,7 @@ def apply_blocks(start, stop, blocks, shift, field, elastic, out):  # type: igno
 
 @loop
 def relax(start, stop, blocks, diagonal, shift, rhs, field, elastic, omega, out):  # type: ignore[no-untyped-def]
-    """``field + ω (B + diagonal + shift)⁻¹ (rhs - (B + shift) field - elastic)``; an empty `field` is zero."""
+    """Compute ``field + ω (B + diagonal + shift)⁻¹ (rhs - (B + shift) field - elastic)``; an empty `field` is zero."""
     _batch, ndim, nx, ny, nz = rhs.shape
     started = field.size > 0
     zero = np.float32(0)

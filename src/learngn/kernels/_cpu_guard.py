@@ -1,8 +1,8 @@
-"""Compiled composition with a step that is shortened where it would fold, row by row; and how long steps are.
+"""Compiled composition with a step that is shortened where it would fold, row by row; lengths of steps.
 
 Fields are (N, D, V), whole volumes of `shape` (X, Y, Z); a 2D grid is one plane, X = 1, and
-`plane` is not None: the other case is not even compiled. After the first attempt only
-what is near a fold is composed again: elsewhere nothing has changed.
+`plane` is not None, so that only this case is compiled. After the first attempt only
+the surroundings of folds are composed again, as nothing else has changed.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ Array: TypeAlias = NDArray[np.float32]
 
 @inlined
 def _determinants(field, at, size, offsets, hx, hy, z, nz, plane, count):  # type: ignore[no-untyped-def]
-    """``det(I + ∇u)`` of eight voxels."""
+    """Compute ``det(I + ∇u)`` of eight voxels."""
     if plane is None:
         a0, a1, a2 = gradient(field, at, offsets, hx, hy, z, nz, count)
         b0, b1, b2 = gradient(field, at + size, offsets, hx, hy, z, nz, count)
@@ -51,7 +51,7 @@ def _determinants(field, at, size, offsets, hx, hy, z, nz, plane, count):  # typ
 
 @part
 def _determinant_row(field, base, shape, plane, r, out, to):  # type: ignore[no-untyped-def]
-    """``det(I + ∇u)`` of row r of the field that begins at `base`, to `to` and on."""
+    """Compute ``det(I + ∇u)`` of row r of the field that begins at `base`, and write it from `to` on."""
     size, nz, offsets = shape[0] * shape[1] * shape[2], shape[2], neighbours(shape, r)
     hx, hy = halves(offsets, shape)
     for z in range(0, nz, LANES):
@@ -65,7 +65,7 @@ def _determinant_row(field, base, shape, plane, r, out, to):  # type: ignore[no-
 
 @loop
 def determinant(start, stop, field, shape, plane, out):  # type: ignore[no-untyped-def]
-    """``det(I + ∇u)``, (N, D, V) to (N, V)."""
+    """Compute ``det(I + ∇u)``, (N, D, V) to (N, V)."""
     rows, nz, size = shape[0] * shape[1], shape[2], field.shape[2]
     for item in range(start, stop):
         n, r = item // rows, item % rows
@@ -85,7 +85,7 @@ def _compose_rows(start, stop, u, step, shares, spans, shape, plane, same, index
 
 @loop
 def _compose(start, stop, u, step, shares, spans, shape, plane, out):  # type: ignore[no-untyped-def]
-    """Join the step to every displacement, rows' spans alone."""
+    """Join the step to every displacement, within the span of each row."""
     nz = shape[2]
     index, f, nothing = np.empty(nz, np.uint64), np.empty((3, nz), np.float32), np.zeros(nz, np.float32)
     same = np.eye(3, 4).astype(np.float32)
@@ -102,7 +102,7 @@ def _least(values):  # type: ignore[no-untyped-def]
 
 @inlined
 def _touched(spans, n, shape, r):  # type: ignore[no-untyped-def]
-    """Whether a row or one beside it has changed."""
+    """Return whether a row or a neighbouring row has changed."""
     for offset in neighbours(shape, r):
         q = r + offset // shape[2]
         if spans[n, q, 0] < spans[n, q, 1]:
@@ -131,14 +131,14 @@ def _judge_rows(start, stop, joined, spans, shape, plane, bound, cells, row, lea
 
 @loop
 def _judge(start, stop, joined, spans, shape, plane, bound, cells, least, low):  # type: ignore[no-untyped-def]
-    """Least determinant of every row that has changed or borders on one; cells with too small a one are marked."""
+    """Find the smallest determinant of every changed or neighbouring row; mark cells in which it is below the bound."""
     row = np.empty(shape[2], dtype=np.float32)
     _judge_rows(start, stop, joined, spans, shape, plane, bound, cells, row, least, low)
 
 
 @part
 def _widen(low, out):  # type: ignore[no-untyped-def]
-    """Marked cells and all their neighbours."""
+    """Mark all neighbours of marked cells, too."""
     count, nx, ny, nz = low.shape
     for n in range(count):
         for x in range(nx):
@@ -190,9 +190,9 @@ def _shorten_rows(start, stop, step, wide, marked, starts, weights, shape, along
 
 @loop
 def _shorten(start, stop, step, wide, marked, starts, weights, shape, spans):  # type: ignore[no-untyped-def]
-    """Halve the step about the marked cells, less towards their rim; spans get what has changed of each row.
+    """Halve the step in the marked cells, with a smooth transition at their rim; set the changed span of each row.
 
-    `marked`, of lines of cells, says which of them have any.
+    `marked` says which lines of cells contain marked cells.
     """
     along = np.empty(wide.shape[3] + 1, dtype=np.float32)
     _shorten_rows(start, stop, step, wide, marked, starts, weights, shape, along, spans)
@@ -220,12 +220,12 @@ def _length_pieces(start, stop, field, sums, longest):  # type: ignore[no-untype
 
 @loop
 def _lengths(start, stop, field, sums, longest):  # type: ignore[no-untyped-def]
-    """Of every piece of a field (N, D, V): sum of |u|, and the largest |u|²."""
+    """Compute the sum of |u| and the largest |u|² of every piece of a field (N, D, V)."""
     _length_pieces(start, stop, field, sums, longest)
 
 
 def lengths(field: Array) -> tuple[float, float]:
-    """Mean and largest |u| of a field (N, D, V)."""
+    """Return the mean and the largest |u| of a field (N, D, V)."""
     items = len(field) * -(-field.shape[2] // CHUNK)
     sums, longest = np.empty(items), np.empty(items, dtype=np.float32)
     _lengths(items, field, sums, longest)
@@ -257,7 +257,7 @@ def _cap(start, stop, field, longest, out):  # type: ignore[no-untyped-def]
 
 
 def capped(field: Array, longest: float) -> Array:
-    """A field (N, D, V) with every vector shortened to `longest` at most."""
+    """Return a field (N, D, V) with every vector shortened to `longest` at most."""
     out = np.empty_like(field)
     _cap(len(field) * -(-field.shape[2] // CHUNK), field, np.float32(longest), out)
     return out
@@ -275,28 +275,30 @@ def guarded(
     attempts: int,
     out: Array,
 ) -> tuple[Array, float]:
-    """Join a step to displacements; shorten it where ``det(I + ∇u)`` would fall below a bound.
+    """Join a step to displacements; shorten it where ``det(I + ∇u)`` would be below a bound.
 
     Parameters
     ----------
     u, out : array, shape (M, D, V)
     step : array, shape (N, D, V)
     shares : sequence of float, M / N of them
-        What each displacement gets of the step.
+        Factor of the step for each displacement.
     shape : tuple of 3 int
     cells : array, shape (3, longest, 2)
-        Of every axis and voxel: the first and the last cell, of two voxels about, that it lies in.
+        First and last cell that contain a voxel, for every axis and voxel; cells are about two voxels long.
     starts, weights : array, shape (3, longest), (3, longest, 2)
         Linear interpolation from cells to voxels.
     bound : float
+        Lower bound of the determinant.
     attempts : int
+        Largest number of compositions.
 
     Returns
     -------
     step : array, shape (N, D, V)
-        What is taken of it: itself, where it is not shortened.
+        The shortened step; the given array if it is not shortened.
     smallest : float
-        Determinant left.
+        Smallest determinant.
     """
     count, rows, plane = len(step), shape[0] * shape[1], None if u.shape[1] == 3 else 0
     spans = np.empty((count, rows, 2), dtype=np.int64)

@@ -1,7 +1,7 @@
-"""Compiled linearisation: normal equations of the analytic residual, and what a composition makes of a gradient.
+"""Compiled linearisation: normal equations of the analytic residual, and the pull-back of a gradient.
 
-Arrays are (N, C, V), whole volumes of `shape` (X, Y, Z); a 2D grid is one plane, X = 1. Nothing of what is derived of a
-row leaves the registers but its sums.
+Arrays are (N, C, V), whole volumes of `shape` (X, Y, Z); a 2D grid is one plane, X = 1. Intermediate results of a row
+stay in registers; only its sums are stored.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from learngn.kernels._cpu_rows import (
 from learngn.kernels._cpu_threads import inlined, loop, part
 from learngn.kernels._cpu_vectors import LANES, fma, load, load_upto, splat, store, store_upto, total
 
-_VALUES = 2048  # of a tile at most: their sums fit the second cache
-_PLANES = 2  # of a tile: every plane is read for itself and for the one before and behind
-_SUMS = 10  # of products of differences and residuals: six of a block, three of the gradient, the residual's square
+_VALUES = 2048  # largest number of values of a tile: their sums fit the second-level cache
+_PLANES = 2  # planes of a tile; every plane is also read for its two neighbours
+_SUMS = 10  # products of differences and residuals: six of a block, three of the gradient, the residual's square
 
 
 @inlined
 def _with_channel(products, fixed, warped, plain, at, offsets, z, nz, count):  # type: ignore[no-untyped-def]
-    """Products of eight voxels, and those of one more channel."""
+    """Add the products of one more channel to those of eight voxels."""
     b00, b01, b02, b11, b12, b22, g0, g1, g2, s = products
     j0, j1, j2 = differences(warped, at, offsets, z, nz, count)
     if plain is None:
@@ -49,7 +49,7 @@ def _nothing():  # type: ignore[no-untyped-def]
 
 @inlined
 def _kept(sums, i):  # type: ignore[no-untyped-def]
-    """The products that are kept of eight voxels, one after the other."""
+    """Load the stored products of eight voxels."""
     return (
         load(sums, i), load(sums, i + LANES), load(sums, i + 2 * LANES), load(sums, i + 3 * LANES),
         load(sums, i + 4 * LANES), load(sums, i + 5 * LANES), load(sums, i + 6 * LANES), load(sums, i + 7 * LANES),
@@ -59,7 +59,7 @@ def _kept(sums, i):  # type: ignore[no-untyped-def]
 
 @inlined
 def _with_channels(products, fixed, warped, plain, at, second, offsets, z, nz, count):  # type: ignore[no-untyped-def]
-    """Products, and those of a channel; and of another one, `second` values behind it, unless that is None."""
+    """Add the products of a channel, and of another one `second` values behind it, unless that is None."""
     products = _with_channel(products, fixed, warped, plain, at + z, offsets, z, nz, count)
     if second is not None:
         products = _with_channel(products, fixed, warped, plain, at + second + z, offsets, z, nz, count)
@@ -75,7 +75,7 @@ def _added(products, fixed, warped, plain, at, second, offsets, z, nz):  # type:
 
 @part
 def _add(fixed, warped, plain, at, second, shape, tile, kept, sums):  # type: ignore[no-untyped-def]
-    """Add one or two channels' products of a tile to those in `sums`, or to nothing where `kept` is None."""
+    """Add the products of one or two channels of a tile to those in `sums`, or set them if `kept` is None."""
     nz, i, (x0, x1, y0, y1) = shape[2], 0, tile
     for x in range(x0, x1):
         for y in range(y0, y1):
@@ -91,7 +91,7 @@ def _add(fixed, warped, plain, at, second, shape, tile, kept, sums):  # type: ig
 
 @inlined
 def _put_row(h, hz, weight, at, sums, i, nz, out, to):  # type: ignore[no-untyped-def]
-    """One sum of a row, weighted; `hz` counts how often it has a difference along z."""
+    """Write one weighted sum of a row; `hz` is the number of its factors that are differences along z."""
     for z in range(0, nz, LANES):
         count, v = nz - z, h * load(sums, i + z * _SUMS)
         if hz > 0:
@@ -105,11 +105,11 @@ def _put_row(h, hz, weight, at, sums, i, nz, out, to):  # type: ignore[no-untype
 
 @part
 def _put(n, weight, share, shape, tile, sums, blocks, slope):  # type: ignore[no-untyped-def]
-    """Put a tile's products, weighted, where they belong; returns their energy.
+    """Write a tile's weighted products to blocks and gradient; return their energy.
 
-    They are of differences: `share` of these, and half of it where they span two voxels, are derivatives. Powers of two
-    that are left to the end change no bit. Sum by sum: those that lie a power of two apart in memory, written in turns,
-    would drive each other out of the cache.
+    The products are of differences. A derivative is `share` of a difference, or half of that if it spans two voxels;
+    multiplying by powers of two at the end does not change the rounding. The sums are written one after the other, as
+    arrays that are a power of two apart in memory would evict each other from the cache if written in turns.
     """
     nz, size, i, (x0, x1, y0, y1) = shape[2], slope.shape[2], 0, tile
     e, flat = splat(ZERO), slope.shape[1] == 2
@@ -139,23 +139,24 @@ def _put(n, weight, share, shape, tile, sums, blocks, slope):  # type: ignore[no
 
 @part
 def _tiles(shape):  # type: ignore[no-untyped-def]
-    """Planes and rows of a tile, and tiles along x and y."""
+    """Return the numbers of planes and rows of a tile, and of tiles along x and y."""
     planes = min(_PLANES, shape[0])
     rows = min(max(1, _VALUES // (planes * shape[2])), shape[1])
     return planes, rows, (shape[0] + planes - 1) // planes, (shape[1] + rows - 1) // rows
 
 
 def tiles(shape: tuple[int, ...]) -> int:
-    """Items of a sample in :func:`normal_equations`."""
+    """Return the number of items per sample in :func:`normal_equations`."""
     _, _, along_x, along_y = _tiles.py_func(shape)
     return int(along_x * along_y)
 
 
 @loop
 def normal_equations(start, stop, fixed, warped, weight, plain, shape, energy, blocks, slope):  # type: ignore[no-untyped-def]
-    """Blocks JᵀWJ and gradient JᵀWf, `slope`, summed over channels; `energy` (N, tiles) gets ½ Σ w f² of each.
+    """Compute blocks JᵀWJ, gradient JᵀWf (`slope`), summed over channels, and `energy` ½ Σ w f², (N, tiles).
 
-    `weight` (N, 1, V) may be empty, for one. J is of both images, unless `plain` is not None: of `warped` alone.
+    An empty `weight`, otherwise (N, 1, V), stands for one. J is the derivative of the mean of both images, or of
+    `warped` if `plain` is not None.
     """
     channels, size, wide = fixed.shape[1], fixed.shape[2], (shape[2] + LANES - 1) // LANES * LANES
     planes, rows, along_x, along_y = _tiles(shape)
@@ -164,7 +165,7 @@ def normal_equations(start, stop, fixed, warped, weight, plain, shape, energy, b
     for item in range(start, stop):
         n, x, y = item // many, item % many // along_y * planes, item % along_y * rows
         tile, c = (x, min(x + planes, shape[0]), y, min(y + rows, shape[1])), n * channels * size
-        # One or two channels first, then always two.
+        # First one or two channels, so that the others can be processed in pairs.
         if channels % 2:
             _add(fixed, warped, plain, c, None, shape, tile, None, sums)
         else:
@@ -205,5 +206,5 @@ def _pull_back(start, stop, u, slope, shape, out):  # type: ignore[no-untyped-de
 
 @loop
 def pull_back(start, stop, u, slope, shape, out):  # type: ignore[no-untyped-def]
-    """``(I + ∇u)ᵀ slope``; fields are (N, D, V)."""
+    """Compute ``(I + ∇u)ᵀ slope``; fields are (N, D, V)."""
     _pull_back(start, stop, u, slope, shape, out)

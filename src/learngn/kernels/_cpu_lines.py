@@ -1,6 +1,6 @@
-"""Vector loops on 1D arrays alone: the one form that the compiler always turns into vector instructions.
+"""Loops over 1D arrays, the form that the compiler always vectorises.
 
-A plane of a field is such an array, `nz` values a row. What a loop writes must not overlap with what it reads.
+A plane of a field is such an array, with `nz` values per row. Outputs of a loop must not overlap with its inputs.
 """
 
 from __future__ import annotations
@@ -10,12 +10,12 @@ import numpy as np
 from learngn.kernels._cpu_threads import part
 from learngn.kernels._cpu_vectors import LANES, fma, fnma, load, load_upto, splat, total
 
-CHUNK = 8192  # values of a line at most: thirty such lines fit the second cache
+CHUNK = 8192  # largest number of values of a line: thirty such lines fit the second-level cache
 _ZERO = np.float32(0)
 
 
 def pieces(size: int, nz: int, at_most: int = CHUNK) -> tuple[int, int]:
-    """Values of a piece of whole rows of a plane, and pieces of the plane."""
+    """Return the number of values of a piece (whole rows of a plane), and the number of pieces of the plane."""
     piece = max(1, at_most // nz) * nz
     return piece, -(-size // piece)
 
@@ -40,7 +40,7 @@ def _edge_row(c, xm, xp, ym, yp, s0, s1, s2, centre, out):  # type: ignore[no-un
 
 @part
 def stencil(c, xm, xp, nz, lo, hi, s0, s1, s2, shift, out):  # type: ignore[no-untyped-def]
-    """``(Σ_b s_b (-∂_b²) + shift) c`` from `lo` to `hi` of a plane, whose neighbours are xm and xp; no flux out."""
+    """Compute ``(Σ_b s_b (-∂_b²) + shift) c`` from `lo` to `hi` of a plane between xm and xp; Neumann borders."""
     size = len(c)
     centre = shift + np.float32(2) * (s0 + s1 + s2)
     first, last = max(lo, nz), min(hi, size - nz)
@@ -49,7 +49,7 @@ def stencil(c, xm, xp, nz, lo, hi, s0, s1, s2, shift, out):  # type: ignore[no-u
             c[first:last], xm[first:last], xp[first:last], c[first - nz : last - nz], c[first + nz : last + nz],
             c[first - 1 : last - 1], c[first + 1 : last + 1], s0, s1, s2, centre, out[first - lo : last - lo],
         )  # fmt: skip
-    # Where a row meets the next, neighbours in memory are none.
+    # At the ends of rows, neighbours in memory are not neighbours on the grid.
     for i in range(first, last, nz):
         out[i - lo] += s2 * (c[i - 1] - c[i])
         out[i - lo + nz - 1] += s2 * (c[i + nz] - c[i + nz - 1])
@@ -63,7 +63,7 @@ def stencil(c, xm, xp, nz, lo, hi, s0, s1, s2, shift, out):  # type: ignore[no-u
 
 @part
 def apply3(b00, b01, b02, b11, b12, b22, t0, t1, t2, v0, v1, v2, o0, o1, o2):  # type: ignore[no-untyped-def]
-    """``B v + t``."""
+    """Compute ``B v + t``."""
     for i in range(len(o0)):
         o0[i] = fma(b00[i], v0[i], fma(b01[i], v1[i], fma(b02[i], v2[i], t0[i])))
         o1[i] = fma(b01[i], v0[i], fma(b11[i], v1[i], fma(b12[i], v2[i], t1[i])))
@@ -72,7 +72,7 @@ def apply3(b00, b01, b02, b11, b12, b22, t0, t1, t2, v0, v1, v2, o0, o1, o2):  #
 
 @part
 def apply2(b00, b01, b11, t0, t1, v0, v1, o0, o1):  # type: ignore[no-untyped-def]
-    """:func:`apply3` in 2D."""
+    """Compute :func:`apply3` in 2D."""
     for i in range(len(o0)):
         o0[i] = fma(b00[i], v0[i], fma(b01[i], v1[i], t0[i]))
         o1[i] = fma(b01[i], v0[i], fma(b11[i], v1[i], t1[i]))
@@ -80,7 +80,7 @@ def apply2(b00, b01, b11, t0, t1, v0, v1, o0, o1):  # type: ignore[no-untyped-de
 
 @part
 def residual3(b00, b01, b02, b11, b12, b22, r0, r1, r2, t0, t1, t2, v0, v1, v2, o0, o1, o2):  # type: ignore[no-untyped-def]
-    """``r - B v - t``."""
+    """Compute ``r - B v - t``."""
     for i in range(len(o0)):
         o0[i] = fnma(b00[i], v0[i], fnma(b01[i], v1[i], fnma(b02[i], v2[i], r0[i] - t0[i])))
         o1[i] = fnma(b01[i], v0[i], fnma(b11[i], v1[i], fnma(b12[i], v2[i], r1[i] - t1[i])))
@@ -89,7 +89,7 @@ def residual3(b00, b01, b02, b11, b12, b22, r0, r1, r2, t0, t1, t2, v0, v1, v2, 
 
 @part
 def residual2(b00, b01, b11, r0, r1, t0, t1, v0, v1, o0, o1):  # type: ignore[no-untyped-def]
-    """:func:`residual3` in 2D."""
+    """Compute :func:`residual3` in 2D."""
     for i in range(len(o0)):
         o0[i] = fnma(b00[i], v0[i], fnma(b01[i], v1[i], r0[i] - t0[i]))
         o1[i] = fnma(b01[i], v0[i], fnma(b11[i], v1[i], r1[i] - t1[i]))
@@ -97,7 +97,7 @@ def residual2(b00, b01, b11, r0, r1, t0, t1, v0, v1, o0, o1):  # type: ignore[no
 
 @part
 def solve3(b00, b01, b02, b11, b12, b22, d0, d1, d2, e0, e1, e2, omega, r0, r1, r2, o0, o1, o2):  # type: ignore[no-untyped-def]
-    """``ω (B + diag(d + e))⁻¹ r``, every block as LDLᵀ."""
+    """Compute ``ω (B + diag(d + e))⁻¹ r`` by an LDLᵀ decomposition of every block."""
     for i in range(len(o0)):
         i0 = np.float32(1) / (b00[i] + d0[i] + e0)
         l10, l20 = b01[i] * i0, b02[i] * i0
@@ -115,7 +115,7 @@ def solve3(b00, b01, b02, b11, b12, b22, d0, d1, d2, e0, e1, e2, omega, r0, r1, 
 
 @part
 def solve2(b00, b01, b11, d0, d1, e0, e1, omega, r0, r1, o0, o1):  # type: ignore[no-untyped-def]
-    """:func:`solve3` in 2D."""
+    """Compute :func:`solve3` in 2D."""
     for i in range(len(o0)):
         i0 = np.float32(1) / (b00[i] + d0[i] + e0)
         l10 = b01[i] * i0
@@ -128,7 +128,7 @@ def solve2(b00, b01, b11, d0, d1, e0, e1, omega, r0, r1, o0, o1):  # type: ignor
 def relax3(  # type: ignore[no-untyped-def]
     b00, b01, b02, b11, b12, b22, d0, d1, d2, e0, e1, e2, omega, r0, r1, r2, t0, t1, t2, v0, v1, v2, o0, o1, o2
 ):
-    """``v + ω (B + diag(d + e))⁻¹ (r - B v - t)``."""
+    """Compute ``v + ω (B + diag(d + e))⁻¹ (r - B v - t)``."""
     for i in range(len(o0)):
         q0 = fnma(b00[i], v0[i], fnma(b01[i], v1[i], fnma(b02[i], v2[i], r0[i] - t0[i])))
         q1 = fnma(b01[i], v0[i], fnma(b11[i], v1[i], fnma(b12[i], v2[i], r1[i] - t1[i])))
@@ -149,7 +149,7 @@ def relax3(  # type: ignore[no-untyped-def]
 
 @part
 def relax2(b00, b01, b11, d0, d1, e0, e1, omega, r0, r1, t0, t1, v0, v1, o0, o1):  # type: ignore[no-untyped-def]
-    """:func:`relax3` in 2D."""
+    """Compute :func:`relax3` in 2D."""
     for i in range(len(o0)):
         q0 = fnma(b00[i], v0[i], fnma(b01[i], v1[i], r0[i] - t0[i]))
         q1 = fnma(b01[i], v0[i], fnma(b11[i], v1[i], r1[i] - t1[i]))
@@ -162,7 +162,7 @@ def relax2(b00, b01, b11, d0, d1, e0, e1, omega, r0, r1, t0, t1, v0, v1, o0, o1)
 
 @part
 def dot(a, b, first, last):  # type: ignore[no-untyped-def]
-    """``<a, b>`` from `first` to `last`: as thirty-two sums in single precision, which are added in double."""
+    """Compute ``<a, b>`` from `first` to `last`: thirty-two sums in single precision, which are added in double."""
     s0, s1, s2, s3 = splat(_ZERO), splat(_ZERO), splat(_ZERO), splat(_ZERO)
     i = first
     while i + 4 * LANES <= last:

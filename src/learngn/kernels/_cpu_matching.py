@@ -1,4 +1,4 @@
-"""Compiled cost of displacing cells by whole voxels. The last axis is the fast one: rows of it are compared at once."""
+"""Compiled cost of displacing cells by whole voxels; whole rows along the last axis are compared at once."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from learngn.kernels._cpu_threads import loop
 
 @loop
 def match_cost(start, stop, fixed, weight, moving, seen, offsets, cell, cost, covered):  # type: ignore[no-untyped-def]
-    """Features are (N, X, Y, C, Z), weights (N, X, Y, Z), results (N, W, *cells)."""
+    """Compute the costs; features are (N, X, Y, C, Z), weights (N, X, Y, Z), results (N, W, *cells)."""
     _batch, width, cx, cy, cz = cost.shape
     channels, nz = fixed.shape[3], fixed.shape[4]
     k0, k1, k2 = cell[0], cell[1], cell[2]
@@ -29,7 +29,7 @@ def match_cost(start, stop, fixed, weight, moving, seen, offsets, cell, cost, co
                     f = fixed[n, x, y]
                     m = moving[n, x + o0, y + o1, :, o2 : o2 + nz]
                     c = 0
-                    while c + 4 <= channels:  # four at a time: fewer passes over the line
+                    while c + 4 <= channels:  # four channels at a time, for fewer passes over the line
                         for z in range(nz):
                             d0 = m[c, z] - f[c, z]
                             d1 = m[c + 1, z] - f[c + 1, z]

@@ -1,4 +1,4 @@
-"""Compiled resampling by banded matrices along the three axes, one after the other, plane by plane."""
+"""Compiled resampling by banded matrices along the three axes in turn, plane by plane."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from learngn.kernels._cpu_vectors import (
 )
 
 _ZERO = np.float32(0)
-_TWO, _ONE, _HALF = 1, 2, 3  # how a band goes
+_TWO, _ONE, _HALF = 1, 2, 3  # advance of a band from one output sample to the next
 
 # Starts (m,) and weights (width, m) of the three axes.
 Bands: TypeAlias = tuple[NDArray[np.uint32] | NDArray[np.float32], ...]
@@ -29,7 +29,7 @@ Bands: TypeAlias = tuple[NDArray[np.uint32] | NDArray[np.float32], ...]
 
 @inlined
 def _sum(weights, i, k0, k1, lines, at, size, add, first, last, count, out, to):  # type: ignore[no-untyped-def]
-    """``Σ_k weights[k, i] line[k]``, or add it; the usual two to four lines with their weights in registers."""
+    """Compute or add ``Σ_k weights[k, i] line[k]``; for two to four lines with their weights in registers."""
     k, z0, z1, z2 = k0, at + k0 * size, at + (k0 + 1) * size, at + (k0 + 2) * size
     if k1 - k0 == 2:
         a, b = splat(weights[k, i]), splat(weights[k + 1, i])
@@ -61,9 +61,9 @@ def _sum(weights, i, k0, k1, lines, at, size, add, first, last, count, out, to):
 
 @part
 def _blend(start, weights, first, last, lines, base, size, add, out, to):  # type: ignore[no-untyped-def]
-    """Lines i from `first` to `last`, ``Σ_k weights[k, i] lines[start[i] + k]``, one after the other from `to` on.
+    """Compute lines i from `first` to `last`, ``Σ_k weights[k, i] lines[start[i] + k]``; write them from `to` on.
 
-    Lines of `size` values begin at `base`. Those without a weight are not read: they may have NaN.
+    Lines of `size` values begin at `base`. Lines of weight zero are not read, as they may contain NaN.
     """
     whole, begin = size // LANES * LANES, np.int64(0)
     for i in range(first, last):
@@ -81,7 +81,7 @@ def _blend(start, weights, first, last, lines, base, size, add, out, to):  # typ
 
 @inlined
 def _any(start, weights, row, base, first, last, add, out, to):  # type: ignore[no-untyped-def]
-    """A row's samples from `first` to `last`, whatever the band."""
+    """Compute the samples of a row from `first` to `last`, for any band."""
     for i in range(first, last):
         total = out[to + i] if add else _ZERO
         for k in range(len(weights)):
@@ -91,7 +91,7 @@ def _any(start, weights, row, base, first, last, add, out, to):  # type: ignore[
 
 @inlined
 def _halve(weights, row, base, first, last, add, out, to):  # type: ignore[no-untyped-def]
-    """Samples whose band goes on by two."""
+    """Compute samples whose band advances by two input samples."""
     for i in range(first, last, LANES):
         left = last - i
         total = load_upto(out, to + i, left) if add else splat(_ZERO)
@@ -105,7 +105,7 @@ def _halve(weights, row, base, first, last, add, out, to):  # type: ignore[no-un
 
 @inlined
 def _double(weights, row, base, first, last, add, out, to):  # type: ignore[no-untyped-def]
-    """Samples, two between every two of the row."""
+    """Compute samples whose band advances by half an input sample: two between every two of the row."""
     w00, w10, w01, w11 = weights[0, first], weights[1, first], weights[0, first + 1], weights[1, first + 1]
     for i in range(first, last, 2 * LANES):
         at, left = base + (i - first) // 2, last - i
@@ -123,7 +123,7 @@ def _double(weights, row, base, first, last, add, out, to):  # type: ignore[no-u
 
 @inlined
 def _slide(weights, row, base, first, last, add, out, to):  # type: ignore[no-untyped-def]
-    """Samples whose band goes on by one."""
+    """Compute samples whose band advances by one input sample."""
     for i in range(first, last, LANES):
         left = last - i
         total = load_upto(out, to + i, left) if add else splat(_ZERO)
@@ -134,13 +134,13 @@ def _slide(weights, row, base, first, last, add, out, to):  # type: ignore[no-un
 
 @part
 def regular(start, weights):  # type: ignore[no-untyped-def]
-    """How a band goes on, by two, one or half a sample, or 0 for anyhow; and from which sample to which it does so."""
+    """Return how a band advances (two, one or half a sample, 0 for irregularly), and the range of samples."""
     width, m = weights.shape
     for step in (_TWO, _HALF, _ONE):
         if (step == _TWO and width % 2) or (step == _HALF and width != 2):
             continue
         first = 0
-        # Borders are apart: there a band is pushed back within the axis.
+        # Borders are excluded: there the band is moved to stay within the axis.
         while first < min(m, 3) and not _goes(start, weights, first, step):
             first += 1
         last = first
@@ -153,7 +153,7 @@ def regular(start, weights):  # type: ignore[no-untyped-def]
 
 @part
 def _goes(start, weights, i, step):  # type: ignore[no-untyped-def]
-    """Whether the band goes on regularly, with the same weights, from sample i of the output."""
+    """Return whether the band advances regularly, with the same weights, from sample i of the output."""
     ahead = 2 if step == _HALF else 1
     if i + 2 * ahead - 1 >= len(start):
         return False
@@ -168,7 +168,7 @@ def _goes(start, weights, i, step):  # type: ignore[no-untyped-def]
 
 @part
 def _along_rows(start, weights, channels, rows, source, size, way, add, out, to):  # type: ignore[no-untyped-def]
-    """Rows of `size` values, `channels` interleaved, each resampled; one after the other."""
+    """Resample rows of `size` values with interleaved channels, one after the other."""
     length, begin = len(start), np.int64(0)
     step, first, last = way
     for row in range(rows):
@@ -188,21 +188,21 @@ def _along_rows(start, weights, channels, rows, source, size, way, add, out, to)
 
 @loop
 def resample(start, stop, image, before, channels, sx, wx, sy, wy, sz, wz, add, out):  # type: ignore[no-untyped-def]
-    """Resample volumes, flat, of shape `before`, (X, Y, Z * channels), one after the other, or add what is resampled.
+    """Resample flat volumes of shape `before`, (X, Y, Z * channels), one after the other; overwrite or add to `out`.
 
-    Starts are (m,), unsigned; weights are (width, m): a zero weight must not reach beyond the axis.
+    Starts are (m,), unsigned; weights are (width, m), and zero weights must not extend beyond the axis, either.
     """
     mx, my, mz = len(sx), len(sy), len(sz) * channels
     nx, ny, nz = before
     way = regular(sz, wz)
     plane, rows = np.empty(ny * nz, np.float32), np.empty(max(my * nz, ny * mz), np.float32)
-    # Not constants, for each of which Numba would compile the parts anew.
+    # Not literals, for each of which Numba would compile the parts again.
     begin, no = np.int64(0), mx < 0
     for item in range(start, stop):
         p, x = item // mx, item % mx
         to = item * my * mz
         _blend(sx, wx, x, x + 1, image, p * nx * ny * nz, ny * nz, no, plane, begin)
-        # Whichever leaves less to do comes first.
+        # The axis that leaves less work comes first.
         if my <= ny:
             _blend(sy, wy, begin, my, plane, begin, nz, no, rows, begin)
             _along_rows(sz, wz, channels, my, rows, nz, way, add, out, to)

@@ -1,7 +1,7 @@
 """Neighbours and differences along a row of a volume, eight values at a time.
 
-A volume of `shape` (X, Y, Z) lies flat; a 2D one is a single plane, X = 1. Row r is y + x Y. `count` is None inside a
-row, where eight values and the neighbours of all of them are there; else how many are left of the row.
+A volume of `shape` (X, Y, Z) is a flat array; a 2D one is a single plane, X = 1. Row r is y + x Y. `count` is None
+inside a row, where there are eight values and all of their neighbours; else the number of remaining values of the row.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ ZERO, HALF, ONE = np.float32(0), np.float32(0.5), np.float32(1)
 
 @inlined
 def is_inside(z, nz):  # type: ignore[no-untyped-def]
-    """Whether a vector and its neighbours are inside the row."""
+    """Return whether a vector and its neighbours are inside the row."""
     return z > 0 and z + LANES < nz
 
 
 @inlined
 def neighbours(shape, r):  # type: ignore[no-untyped-def]
-    """How far the neighbours of row r are in memory, before and behind along x, then along y; itself at the borders."""
+    """Return the offsets in memory of the neighbours of row r along x, then along y; zero at the borders."""
     nx, ny, nz = shape
     x, y = r // ny, r % ny
     xm, xp, ym, yp = max(x - 1, 0), min(x + 1, nx - 1), max(y - 1, 0), min(y + 1, ny - 1)
@@ -31,7 +31,7 @@ def neighbours(shape, r):  # type: ignore[no-untyped-def]
 
 @inlined
 def around(v, at, z, nz, count):  # type: ignore[no-untyped-def]
-    """Neighbours along z of the values from `at` on, which begin at z; at an end of the row the value itself."""
+    """Load the neighbours along z of the values from `at` on, which begin at z; at the ends the value itself."""
     if count is None:
         return load(v, at - 1), load(v, at + 1)
     here = load_upto(v, at, count)
@@ -44,7 +44,7 @@ def around(v, at, z, nz, count):  # type: ignore[no-untyped-def]
 
 @inlined
 def differences(v, at, offsets, z, nz, count):  # type: ignore[no-untyped-def]
-    """What v changes by along x, y and z between the neighbours of the values from `at` on."""
+    """Compute the differences along x, y and z between the neighbours of the values from `at` on."""
     xm, xp, ym, yp = offsets
     before, after = around(v, at, z, nz, count)
     j0 = load_upto(v, at + xp, count) - load_upto(v, at + xm, count)
@@ -54,7 +54,7 @@ def differences(v, at, offsets, z, nz, count):  # type: ignore[no-untyped-def]
 
 @inlined
 def halves(offsets, shape):  # type: ignore[no-untyped-def]
-    """Weights of differences along x and y: ½, one at borders."""
+    """Return the weights of differences along x and y: ½, one at borders."""
     xm, xp, ym, yp = offsets
     hx = HALF if xp - xm > shape[1] * shape[2] else ONE
     hy = HALF if yp - ym > shape[2] else ONE
@@ -63,7 +63,7 @@ def halves(offsets, shape):  # type: ignore[no-untyped-def]
 
 @inlined
 def halves_within(z, nz, count):  # type: ignore[no-untyped-def]
-    """Weights of differences along z: ½, one at the ends of a row."""
+    """Return the weights of differences along z: ½, one at the ends of a row."""
     h = splat(HALF)
     if count is None:
         return h
@@ -76,6 +76,6 @@ def halves_within(z, nz, count):  # type: ignore[no-untyped-def]
 
 @inlined
 def gradient(v, at, offsets, hx, hy, z, nz, count):  # type: ignore[no-untyped-def]
-    """∂v/∂x, ∂v/∂y and ∂v/∂z of the values from `at` on: central, one-sided at borders, where hx or hy is 1, not ½."""
+    """Compute ∂v/∂x, ∂v/∂y, ∂v/∂z of the values from `at` on: central, one-sided at borders, where hx or hy is 1."""
     j0, j1, j2 = differences(v, at, offsets, z, nz, count)
     return hx * j0, hy * j1, halves_within(z, nz, count) * j2

@@ -1,6 +1,6 @@
-"""Compiled sampling, row by row: first where a row's points fall, in vector instructions, then what lies there.
+"""Compiled sampling, row by row: first the positions of a row's points, in vector instructions, then the values there.
 
-Arrays are whole volumes of `shape` (X, Y, Z), a 2D one a single plane: X = 1. Images are (N, V * C), channels last.
+Arrays are whole volumes of `shape` (X, Y, Z); a 2D one is a single plane, X = 1. Images are (N, V * C), channels last.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ _HALF = np.float32(0.5)
 
 @part
 def places(m, x, y, first, shape, share, d0, d1, d2, index, f0, f1, f2):  # type: ignore[no-untyped-def]
-    """Where ``m (p + share d)`` falls in a volume of `shape`, clamped to it, for points p of a row from `first` on.
+    """Compute ``m (p + share d)``, clamped to a volume of `shape`, for points p of a row from `first` on.
 
-    `index` gets the lower corner of the cell that holds the point, f0, f1 and f2 its place within, from 0 to 1.
+    `index` gets the lower corner of the cell that contains the point; f0, f1, f2 the position in the cell, 0 to 1.
     """
     e0, e1, e2 = np.float32(shape[0] - 1), np.float32(shape[1] - 1), np.float32(shape[2] - 1)
-    # Of the last voxel the cell is the one before it: a cell has two corners, unless the volume is one voxel thick.
+    # The last voxel belongs to the cell before it, as a cell has two corners, unless the volume is one voxel thick.
     c0, c1, c2 = np.float32(max(shape[0] - 2, 0)), np.float32(max(shape[1] - 2, 0)), np.float32(max(shape[2] - 2, 0))
     row, plane = shape[2], shape[1] * shape[2]
     m00, m01, m02, m03 = m[0, 0], m[0, 1], m[0, 2], m[0, 3]
@@ -35,7 +35,7 @@ def places(m, x, y, first, shape, share, d0, d1, d2, index, f0, f1, f2):  # type
         p0 = fma(m00, q0, fma(m01, q1, fma(m02, q2, m03)))
         p1 = fma(m10, q0, fma(m11, q1, fma(m12, q2, m13)))
         p2 = fma(m20, q0, fma(m21, q1, fma(m22, q2, m23)))
-        # In this order NaN ends at zero, and no index leaves the volume.
+        # In this order NaN becomes zero, and every index is inside the volume.
         p0 = p0 if p0 > _ZERO else _ZERO
         p1 = p1 if p1 > _ZERO else _ZERO
         p2 = p2 if p2 > _ZERO else _ZERO
@@ -52,7 +52,7 @@ def places(m, x, y, first, shape, share, d0, d1, d2, index, f0, f1, f2):  # type
 
 @part
 def strides(shape):  # type: ignore[no-untyped-def]
-    """Steps to a cell's other corners; none along an axis one voxel thick."""
+    """Return the offsets to the other corners of a cell; zero along an axis one voxel thick."""
     nx, ny, nz = shape
     return (
         np.uint64(ny * nz if nx > 1 else 0),
@@ -63,7 +63,7 @@ def strides(shape):  # type: ignore[no-untyped-def]
 
 @part
 def _single(index, f0, f1, f2, step, v, out):  # type: ignore[no-untyped-def]
-    """Linear interpolation of one channel."""
+    """Interpolate one channel linearly."""
     dx, dy, dz = step
     for i in range(len(out)):
         a, g0, g1, g2 = index[i], f0[i], f1[i], f2[i]
@@ -76,7 +76,7 @@ def _single(index, f0, f1, f2, step, v, out):  # type: ignore[no-untyped-def]
 
 @inlined
 def _cell(v, a, dx, dy, dz, weights, i, count):  # type: ignore[no-untyped-def]
-    """Some channels interpolated in the cell whose lower corner is at `a`."""
+    """Interpolate channels in the cell whose lower corner is at `a`."""
     b, c, d = a + dy, a + dx, a + dx + dy
     near, far = weights[0, i] * load_upto(v, a, count), weights[4, i] * load_upto(v, c, count)
     near, far = (
@@ -93,7 +93,7 @@ def _cell(v, a, dx, dy, dz, weights, i, count):  # type: ignore[no-untyped-def]
 
 @inlined
 def _transposed(r0, r1, r2, r3, r4, r5, r6, r7):  # type: ignore[no-untyped-def]
-    """Eight vectors as columns: each turn moves one bit of the row's number behind those of the lane's."""
+    """Transpose eight vectors: each round moves one bit of the row's number behind those of the lane's."""
     for _ in range(3):
         r0, r1, r2, r3, r4, r5, r6, r7 = (
             zip_low(r0, r4), zip_high(r0, r4), zip_low(r1, r5), zip_high(r1, r5),
@@ -104,10 +104,10 @@ def _transposed(r0, r1, r2, r3, r4, r5, r6, r7):  # type: ignore[no-untyped-def]
 
 @part
 def _eight(v, base, index, weights, steps, channels, k, nz, count, out, to, volume):  # type: ignore[no-untyped-def]
-    """Channels k to k + 8, or the `count` that there are, of a row, eight voxels at a time."""
+    """Interpolate channels k to k + 8, or `count` of them, of a row, eight voxels at a time."""
     dx, dy, dz = steps
     for start in range(0, nz, LANES):
-        # Behind the row's end the last voxel is done again.
+        # Beyond the end of the row the last voxel is repeated.
         i, left = start, nz - start
         a = base + k
         e = nz - 1
@@ -147,7 +147,7 @@ def _eight(v, base, index, weights, steps, channels, k, nz, count, out, to, volu
 
 @part
 def _corners(f0, f1, f2, weights):  # type: ignore[no-untyped-def]
-    """Weights of a cell's eight corners."""
+    """Compute the weights of a cell's eight corners."""
     one = np.float32(1)
     for i in range(len(f0)):
         g0, g1, g2 = f0[i], f1[i], f2[i]
@@ -168,7 +168,7 @@ def _corners(f0, f1, f2, weights):  # type: ignore[no-untyped-def]
 
 @part
 def _displacement(field, n, k, nz, nothing):  # type: ignore[no-untyped-def]
-    """Components of a row's displacement along the three axes; zeros where there are none."""
+    """Return the displacement of a row along the three axes; zeros for missing components."""
     ndim = field.shape[1]
     if field.size == 0:
         return nothing, nothing, nothing
@@ -203,7 +203,7 @@ def _warp_rows(start, stop, image, before, field, m, shape, index, f, nothing, w
 
 @loop
 def warp_linear(start, stop, image, before, field, m, shape, out):  # type: ignore[no-untyped-def]
-    """``out[n, :, p] = image[n, m (p + field[n, :, p])]``; `field` (N, D, V) may be empty (no displacement).
+    """Compute ``out[n, :, p] = image[n, m (p + field[n, :, p])]``; an empty `field`, else (N, D, V), stands for zero.
 
     `image` is (N, V' * C) of shape `before`, `out` (N, C, V): channels first.
     """
@@ -215,7 +215,7 @@ def warp_linear(start, stop, image, before, field, m, shape, out):  # type: igno
 
 @part
 def _nearest(m, x, y, shape, d0, d1, d2, index):  # type: ignore[no-untyped-def]
-    """As :func:`places`: the nearest voxel (halves round up), -1 beyond the volume."""
+    """Compute the index of the nearest voxel (halves round up), -1 beyond the volume; see :func:`places`."""
     n0, n1, n2 = np.float32(shape[0]), np.float32(shape[1]), np.float32(shape[2])
     row, plane = shape[2], shape[1] * shape[2]
     m00, m01, m02, m03 = m[0, 0], m[0, 1], m[0, 2], m[0, 3] + _HALF
@@ -226,7 +226,7 @@ def _nearest(m, x, y, shape, d0, d1, d2, index):  # type: ignore[no-untyped-def]
         p0 = m00 * q0 + m01 * q1 + m02 * q2 + m03
         p1 = m10 * q0 + m11 * q1 + m12 * q2 + m13
         p2 = m20 * q0 + m21 * q1 + m22 * q2 + m23
-        # Compared as floats: a far point may not fit an integer.
+        # Compared as floats, since the coordinates of a distant point may overflow an integer.
         inside = (p0 >= _ZERO) & (p0 < n0) & (p1 >= _ZERO) & (p1 < n1) & (p2 >= _ZERO) & (p2 < n2)
         p0, p1, p2 = p0 if inside else _ZERO, p1 if inside else _ZERO, p2 if inside else _ZERO
         at = np.int64(p0) * plane + np.int64(p1) * row + np.int64(p2)
@@ -249,7 +249,7 @@ def _nearest_rows(start, stop, image, before, field, m, shape, outside, index, n
 
 @loop
 def warp_nearest(start, stop, image, before, field, m, shape, outside, out):  # type: ignore[no-untyped-def]
-    """As :func:`warp_linear` with the nearest voxel (halves round up) and `outside` beyond the image."""
+    """Sample like :func:`warp_linear`, at the nearest voxel (halves round up), with `outside` beyond the image."""
     index, nothing = np.empty(shape[2], np.int64), np.zeros(shape[2], np.float32)
     _nearest_rows(start, stop, image, before, field, m, shape, outside, index, nothing, out)
 
@@ -288,9 +288,9 @@ def _join2(index, f1, f2, step, share, s1, s2, u1, u2, o1, o2):  # type: ignore[
 
 @part
 def compose_row(u, step, share, m, shape, plane, r, lo, hi, room, f, nothing, out):  # type: ignore[no-untyped-def]
-    """``δ + u(id + δ)`` with δ = share step of the voxels from `lo` to `hi` of row r; fields (D, V), m the identity.
+    """Compute ``δ + u(id + δ)``, δ = share step, for voxels `lo` to `hi` of row r; fields (D, V), m the identity.
 
-    `plane` is None in 3D; `room`, f and `nothing` are rows to work in, the last of zeros.
+    `plane` is None in 3D; `room`, f and `nothing` are work arrays of rows, the last one of zeros.
     """
     ny, nz = shape[1], shape[2]
     i, j, many = r * nz + lo, r * nz + hi, hi - lo

@@ -1,6 +1,6 @@
-"""Compiled stencils on fields, (N, D, X, P), and blocks, (N, K, X, P): P a plane of rows of `nz` voxels.
+"""Compiled stencils on fields, (N, D, X, P), and blocks, (N, K, X, P), with P a plane of rows of `nz` voxels.
 
-A 2D grid is one plane, X = 1; D = 2, K = 3, and `plane` is not None: the other case is not even compiled. Items are
+A 2D grid is one plane, X = 1; D = 2, K = 3, and `plane` is not None, so that only this case is compiled. Items are
 pieces of whole rows, `piece` values of a plane.
 """
 
@@ -25,7 +25,7 @@ from learngn.kernels._cpu_threads import compiled, loop, part
 
 @part
 def elastic_chunk(s, shift, field, nz, n, x, lo, hi, out):  # type: ignore[no-untyped-def]
-    """A chunk of ``(Σ_b s_ab (-∂_b²) + shift) field`` into `out`, (D, hi - lo)."""
+    """Compute a chunk of ``(Σ_b s_ab (-∂_b²) + shift) field`` into `out`, (D, hi - lo)."""
     xm, xp = max(x - 1, 0), min(x + 1, field.shape[2] - 1)
     for a in range(field.shape[1]):
         s0, s1, s2 = s[n, a, 0], s[n, a, 1], s[n, a, 2]
@@ -34,7 +34,7 @@ def elastic_chunk(s, shift, field, nz, n, x, lo, hi, out):  # type: ignore[no-un
 
 @part
 def _product(a, b, n, x, lo, hi):  # type: ignore[no-untyped-def]
-    """<a, b> of a piece of plane x."""
+    """Compute <a, b> of a piece of plane x."""
     _batch, ndim, nx, size = a.shape
     total = np.float64(0)
     for c in range(ndim):
@@ -87,7 +87,7 @@ def _apply_operator(start, stop, blocks, s, shift, field, nz, piece, plane, room
 
 @loop
 def apply_operator(start, stop, blocks, s, shift, field, nz, piece, plane, out, sums):  # type: ignore[no-untyped-def]
-    """``(B + Σ_b s_ab (-∂_b²) + shift) field``; `sums`, unless empty, gets every item's <field, out>."""
+    """Compute ``(B + Σ_b s_ab (-∂_b²) + shift) field``; `sums`, unless empty, gets <field, out> of every item."""
     room = np.empty((field.shape[1], piece), dtype=np.float32)
     _apply_operator(start, stop, blocks, s, shift, field, nz, piece, plane, room, out, sums)
 
@@ -139,14 +139,14 @@ def _residual(start, stop, blocks, s, shift, rhs, field, nz, piece, plane, room,
 
 @loop
 def residual(start, stop, blocks, s, shift, rhs, field, nz, piece, plane, out):  # type: ignore[no-untyped-def]
-    """``rhs - (B + Σ_b s_ab (-∂_b²) + shift) field``."""
+    """Compute ``rhs - (B + Σ_b s_ab (-∂_b²) + shift) field``."""
     room = np.empty((field.shape[1], piece), dtype=np.float32)
     _residual(start, stop, blocks, s, shift, rhs, field, nz, piece, plane, room, out)
 
 
 @compiled
 def plane_diagonal(s, shift, ndim, size, nz):  # type: ignore[no-untyped-def]
-    """Diagonal of the stencil along a plane's own axes, (N, D, P): fewer neighbours at the borders."""
+    """Return the diagonal of the stencil along the axes of a plane, (N, D, P); borders have fewer neighbours."""
     ny = size // nz
     out = np.empty((len(shift), ndim, size), dtype=np.float32)
     for n in range(len(shift)):
@@ -207,7 +207,7 @@ def _relax_from_zero(start, stop, blocks, s, diagonal, rhs, omega, nz, piece, pl
 
 @loop
 def relax_from_zero(start, stop, blocks, s, diagonal, rhs, omega, nz, piece, plane, out):  # type: ignore[no-untyped-def]
-    """``ω D⁻¹ rhs``, D the D x D diagonal blocks of the operator."""
+    """Compute ``ω D⁻¹ rhs``, with D the D x D diagonal blocks of the operator."""
     _relax_from_zero(start, stop, blocks, s, diagonal, rhs, omega, nz, piece, plane, out)
 
 
@@ -273,9 +273,9 @@ def _relax(start, stop, blocks, s, diagonal, shift, rhs, field, omega, nz, piece
 
 @loop
 def relax(start, stop, blocks, s, diagonal, shift, rhs, field, omega, nz, piece, plane, out, sums):  # type: ignore[no-untyped-def]
-    """``field + ω D⁻¹ (rhs - A field)``, D the D x D diagonal blocks of A.
+    """Compute ``field + ω D⁻¹ (rhs - A field)``, with D the D x D diagonal blocks of A.
 
-    `sums`, unless empty, gets every item's <rhs, out>.
+    `sums`, unless empty, gets <rhs, out> of every item.
     """
     room = np.empty((field.shape[1], piece), dtype=np.float32)
     _relax(start, stop, blocks, s, diagonal, shift, rhs, field, omega, nz, piece, plane, room, out, sums)
@@ -297,5 +297,5 @@ def _laplacian(start, stop, s, field, nz, piece, out):  # type: ignore[no-untype
 
 @loop
 def laplacian(start, stop, s, field, nz, piece, out):  # type: ignore[no-untyped-def]
-    """``Σ_b s_ab (-∂_b²) field``."""
+    """Compute ``Σ_b s_ab (-∂_b²) field``."""
     _laplacian(start, stop, s, field, nz, piece, out)

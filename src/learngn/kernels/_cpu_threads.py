@@ -1,7 +1,7 @@
-"""How loops are compiled, and shared out over threads.
+"""Compilation of loops, and their distribution over threads.
 
-Numba's own parallel loops take twice as long to compile, wait actively, and meet at every small loop of a coarse grid.
-Plain compiled loops that release the interpreter's lock need none of that; a small one runs where it is called.
+Numba's own parallel loops take twice as long to compile, wait actively, and synchronise at every small loop of a coarse
+grid. Plain compiled loops that release the interpreter's lock avoid this; a small loop runs in the calling thread.
 """
 
 from __future__ import annotations
@@ -17,32 +17,32 @@ from numba import njit
 
 from learngn.kernels._cpu_cache import kept
 
-_ENOUGH = 2**17  # values that are worth a thread
-_SHARES = 2  # of a loop, for each of its threads
+_ENOUGH = 2**17  # least number of values per thread
+_SHARES = 2  # shares of a loop per thread
 
 
 def _compile(**options: Any) -> Any:
-    """Decorator of functions that are compiled when they are called, and kept on the disk."""
+    """Return a decorator for functions that are compiled when they are first called, and cached on disk."""
     decorate = njit(nogil=True, error_model="numpy", **options)
     return lambda function: kept(decorate(function))
 
 
-# No fast-math: a function may end in several copies, its own and one in each of its callers, that are made into vector
-# instructions differently. Where we alone fuse products (`fma`) and order sums all of them give the same bits, on every
-# processor. Dividing by zero gives infinity: an exception would be a branch in every loop.
+# No fast-math: a function may be compiled to several copies, its own and one in each of its callers, which are
+# vectorised differently. As products are only fused explicitly (`fma`) and sums have a fixed order, all copies give the
+# same bits, on every processor. Division by zero gives infinity, as an exception would need a branch in every loop.
 compiled = _compile()
-# Parts of a loop. They count no references to arrays: threads would wait for each other at every slice of an array that
-# they share. So they cannot make arrays.
+# Parts of a loop. They do not count references to arrays, since threads would wait for each other at every slice of a
+# shared array. Therefore they cannot allocate arrays.
 part = _compile(_nrt=False)
 inlined = _compile(_nrt=False, forceinline=True)
 
 
 class Loop:
-    """A compiled function ``f(start, stop, *arguments)`` that does its items from `start` to `stop`.
+    """Compiled function ``f(start, stop, *arguments)`` that processes the items from `start` to `stop`.
 
-    Called with the number of items and the arguments, by as many threads as PyTorch is allowed and as are worth while:
-    the first or the last argument is the largest array. Items must not write to the same place. It makes the arrays
-    that it works in, once, and leaves the rest to parts.
+    It is called with the number of items and the arguments, and runs on at most as many threads as PyTorch may use,
+    depending on the size of its first and last arguments, one of which is the largest array. Items must not write to
+    the same memory. The function allocates its work arrays once, and calls parts for the items.
     """
 
     def __init__(self, function: Callable[..., None]) -> None:
@@ -56,7 +56,7 @@ class Loop:
         if threads == 1:
             self.compiled(0, items, *arguments)
             return
-        # Whoever is free takes the next share: a thread wakes up late, or is interrupted, and nobody waits for it.
+        # Each thread takes the next share when it is free, so that none waits for a thread that starts late.
         shares = min(items, _SHARES * threads)
         numbers = iter(range(shares))
 
@@ -64,7 +64,7 @@ class Loop:
             for share in numbers:
                 self.compiled(items * share // shares, items * (share + 1) // shares, *arguments)
 
-        # A process that was forked has none of its parent's threads.
+        # A forked process does not have the threads of its parent.
         pool = _pool(os.getpid(), allowed)
         others = [pool.submit(work) for _ in range(threads - 1)]
         work()
@@ -74,7 +74,7 @@ class Loop:
 
 
 def loop(function: Callable[..., None]) -> Loop:
-    """Decorator: see :class:`Loop`."""
+    """Decorate a function as a :class:`Loop`."""
     return Loop(function)
 
 

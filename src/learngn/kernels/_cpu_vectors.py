@@ -1,8 +1,8 @@
-"""Vectors of eight values, written out: for loops over rows too short to pay for slices of arrays.
+"""Explicit vectors of eight values, for loops over rows too short to slice arrays efficiently.
 
-A `Vector` lives in registers. Arrays are indexed flat, whatever their shape; they must be contiguous and float32.
-Arithmetic takes vectors and single values alike, and rounds each operation as IEEE does, on every processor; where a
-product and a sum are rounded together, `fma` says so.
+A `Vector` is kept in registers. Arrays are indexed flat, whatever their shape; they must be contiguous and float32.
+Arithmetic takes vectors and scalars, and rounds each operation as IEEE requires, on every processor; only `fma` rounds
+a product and a sum together.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from numba.extending import intrinsic, models, register_model
 from learngn.kernels._cpu_threads import inlined
 
 LANES = 8
-_primitive: Any = intrinsic  # Numba says nothing of what becomes of a function
+_primitive: Any = intrinsic  # Numba has no types for its decorator
 _FLOAT, _INT = ir.FloatType(), ir.IntType(32)
 _LLVM = ir.VectorType(_FLOAT, LANES)
 _MASK = ir.VectorType(ir.IntType(1), LANES)
@@ -78,7 +78,7 @@ def _address(context: Any, builder: Any, kind: Any, array: Any, index: Any) -> A
 
 
 def _first_lanes(builder: Any, count: Any) -> Any:
-    """Mask of the first `count` lanes."""
+    """Return a mask of the first `count` lanes."""
     lanes = ir.Constant(ir.VectorType(ir.IntType(64), LANES), list(range(LANES)))
     limit = builder.insert_element(ir.Constant(lanes.type, ir.Undefined), count, ir.Constant(_INT, 0))
     limit = builder.shuffle_vector(limit, limit, ir.Constant(ir.VectorType(_INT, LANES), [0] * LANES))
@@ -92,7 +92,7 @@ def _called(builder: Any, name: str, result: Any, *arguments: Any) -> Any:
 
 @_primitive
 def load(typing: Any, array: Any, index: Any) -> Any:
-    """Eight values from `index` on."""
+    """Load eight values from `index` on."""
 
     def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         return builder.load(_address(context, builder, sig.args[0], *args), align=4)
@@ -102,7 +102,7 @@ def load(typing: Any, array: Any, index: Any) -> Any:
 
 @_primitive
 def store(typing: Any, array: Any, index: Any, vector: Any) -> Any:
-    """Put eight values from `index` on."""
+    """Store eight values from `index` on."""
 
     def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         builder.store(args[2], _address(context, builder, sig.args[0], *args[:2]), align=4)
@@ -112,7 +112,7 @@ def store(typing: Any, array: Any, index: Any, vector: Any) -> Any:
 
 @_primitive
 def load_first(typing: Any, array: Any, index: Any, count: Any) -> Any:
-    """`count` values, and zeros in the lanes behind them; nothing is read there."""
+    """Load `count` values, with zeros in the other lanes, for which nothing is read."""
 
     def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         address, mask = _address(context, builder, sig.args[0], *args[:2]), _first_lanes(builder, args[2])
@@ -125,7 +125,7 @@ def load_first(typing: Any, array: Any, index: Any, count: Any) -> Any:
 
 @_primitive
 def store_first(typing: Any, array: Any, index: Any, count: Any, vector: Any) -> Any:
-    """Put the first `count` lanes."""
+    """Store the first `count` lanes."""
 
     def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         address, mask = _address(context, builder, sig.args[0], *args[:2]), _first_lanes(builder, args[2])
@@ -137,7 +137,7 @@ def store_first(typing: Any, array: Any, index: Any, count: Any, vector: Any) ->
 
 @_primitive
 def splat(typing: Any, value: Any) -> Any:
-    """A value in every lane."""
+    """Return a vector with one value in every lane."""
 
     def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         return _splat(builder, args[0])
@@ -147,7 +147,7 @@ def splat(typing: Any, value: Any) -> Any:
 
 @_primitive
 def lane(typing: Any, vector: Any, index: Any) -> Any:
-    """One value."""
+    """Return the value of one lane."""
 
     def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         return builder.extract_element(args[0], builder.trunc(args[1], _INT))
@@ -157,7 +157,7 @@ def lane(typing: Any, vector: Any, index: Any) -> Any:
 
 @_primitive
 def with_lane(typing: Any, vector: Any, index: Any, value: Any) -> Any:
-    """The vector with another value in one lane."""
+    """Return the vector with another value in one lane."""
 
     def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         return builder.insert_element(args[0], args[2], builder.trunc(args[1], _INT))
@@ -178,19 +178,19 @@ def _fused(kinds: tuple[Any, ...], negative: bool) -> Any:
 
 @_primitive
 def fma(typing: Any, a: Any, b: Any, c: Any) -> Any:
-    """``a b + c`` rounded once, of vectors and single values."""
+    """Compute ``a b + c``, rounded once, for vectors and scalars."""
     return _fused((a, b, c), False)
 
 
 @_primitive
 def fnma(typing: Any, a: Any, b: Any, c: Any) -> Any:
-    """``c - a b`` rounded once, of vectors and single values."""
+    """Compute ``c - a b``, rounded once, for vectors and scalars."""
     return _fused((a, b, c), True)
 
 
 @_primitive
 def root(typing: Any, vector: Any) -> Any:
-    """Square roots."""
+    """Compute square roots."""
 
     def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         return _called(builder, f"llvm.sqrt.v{LANES}f32", _LLVM, args[0])
@@ -200,7 +200,7 @@ def root(typing: Any, vector: Any) -> Any:
 
 @_primitive
 def larger(typing: Any, a: Any, b: Any) -> Any:
-    """The larger value of each lane; b where one is NaN."""
+    """Return the larger value of each lane; b if one of them is NaN."""
 
     def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         return builder.select(builder.fcmp_ordered(">", *args), *args)
@@ -209,7 +209,7 @@ def larger(typing: Any, a: Any, b: Any) -> Any:
 
 
 def _shuffle(order: list[int], two: bool = False) -> Any:
-    """An intrinsic that puts lanes of one vector, or of two one after the other, in another order."""
+    """Return an intrinsic that permutes the lanes of one vector, or of two vectors one after the other."""
 
     def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         other = args[1] if two else args[0]
@@ -229,7 +229,7 @@ def _shuffle(order: list[int], two: bool = False) -> Any:
     return shuffled
 
 
-later = _shuffle([0, *range(LANES - 1)])  # every lane the one before it; the first stays
+later = _shuffle([0, *range(LANES - 1)])  # shifts every lane by one; the first lane stays
 evens = _shuffle(list(range(0, 2 * LANES, 2)), two=True)
 odds = _shuffle(list(range(1, 2 * LANES, 2)), two=True)
 zip_low = _shuffle([lane // 2 + LANES * (lane % 2) for lane in range(LANES)], two=True)
@@ -238,7 +238,7 @@ zip_high = _shuffle([(lane + LANES) // 2 + LANES * (lane % 2) for lane in range(
 
 @inlined
 def total(v):  # type: ignore[no-untyped-def]
-    """Sum of the lanes, in double precision."""
+    """Compute the sum of the lanes in double precision."""
     s = np.float64(0)
     for i in range(LANES):
         s += lane(v, i)
@@ -247,7 +247,7 @@ def total(v):  # type: ignore[no-untyped-def]
 
 @inlined
 def load_upto(array, index, count):  # type: ignore[no-untyped-def]
-    """Eight values, or the `count` that there are, and zeros; None for enough."""
+    """Load eight values, or `count` values and zeros; `count` is None for at least eight."""
     if count is None:
         return load(array, index)
     return load(array, index) if count >= LANES else load_first(array, index, count)
@@ -255,7 +255,7 @@ def load_upto(array, index, count):  # type: ignore[no-untyped-def]
 
 @inlined
 def store_upto(array, index, count, vector):  # type: ignore[no-untyped-def]
-    """Put eight values, or the first `count`; None for all."""
+    """Store eight values, or the first `count`; None for all."""
     if count is None or count >= LANES:
         store(array, index, vector)
     else:

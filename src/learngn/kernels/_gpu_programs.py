@@ -1,6 +1,6 @@
-"""Programs for a GPU, in Triton. A 2D grid is one plane, X = 1, and its fields have the components along y and z.
+"""GPU programs in Triton. A 2D grid is one plane, X = 1, and its fields have the components along y and z.
 
-Every program does `BLOCK` voxels of one sample; arrays are components first, a volume of `size` voxels each.
+Every program processes `BLOCK` voxels of one sample; arrays are components first, with `size` voxels per volume.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ APPLY, RELAX, RELAX_FROM_ZERO, ELASTIC = tl.constexpr(0), tl.constexpr(1), tl.co
 
 @triton.jit
 def _place(ny, nz, BLOCK: tl.constexpr):
-    """Voxels of this program, and where they lie."""
+    """Return the voxels of this program and their indices."""
     i = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     return i, i // (ny * nz), (i // nz) % ny, i % nz
 
 
 @triton.jit
 def _beside(i, x, y, z, nx, ny, nz):
-    """Neighbours along the axes; at the borders the voxel itself."""
+    """Return the neighbours along the axes; at the borders the voxel itself."""
     xm, xp = tl.where(x > 0, i - ny * nz, i), tl.where(x < nx - 1, i + ny * nz, i)
     ym, yp = tl.where(y > 0, i - nz, i), tl.where(y < ny - 1, i + nz, i)
     zm, zp = tl.where(z > 0, i - 1, i), tl.where(z < nz - 1, i + 1, i)
@@ -31,7 +31,7 @@ def _beside(i, x, y, z, nx, ny, nz):
 
 @triton.jit
 def _stencil(field, i, xm, xp, ym, yp, zm, zp, s, AXES: tl.constexpr, there):
-    """A component, and ``Σ_b s_b (-∂_b²)`` of it; no flux leaves the grid."""
+    """Return a component and ``Σ_b s_b (-∂_b²)`` of it, with Neumann borders."""
     c = tl.load(field + i, mask=there, other=0.0)
     t = tl.load(s + AXES - 1) * (
         2 * c - tl.load(field + zm, mask=there, other=0.0) - tl.load(field + zp, mask=there, other=0.0)
@@ -48,7 +48,7 @@ def _stencil(field, i, xm, xp, ym, yp, zm, zp, s, AXES: tl.constexpr, there):
 
 @triton.jit
 def _degree(s, ex, ey, ez, AXES: tl.constexpr):
-    """Diagonal of :func:`_stencil`, by the number of neighbours along every axis."""
+    """Return the diagonal of :func:`_stencil`, from the number of neighbours along every axis."""
     d = tl.load(s + AXES - 1) * ez + tl.load(s + AXES - 2) * ey
     if AXES == 3:
         d += tl.load(s) * ex
@@ -59,7 +59,7 @@ def _degree(s, ex, ey, ez, AXES: tl.constexpr):
 def operate(
     blocks, s, shift, rhs, x, out, omega, size, nx, ny, nz, MODE: tl.constexpr, AXES: tl.constexpr, BLOCK: tl.constexpr
 ):
-    """``A x``, a damped block-Jacobi sweep for ``A x = rhs``, from x or from zero, or the stencil alone, by `MODE`."""
+    """Compute by `MODE` ``A x``, a block-Jacobi sweep for ``A x = rhs`` from x or from zero, or the stencil alone."""
     n = tl.program_id(1)
     i, ix, iy, iz = _place(ny, nz, BLOCK)
     there = i < size
@@ -99,7 +99,7 @@ def operate(
             q2 = tl.load(right + last * size + i, mask=there, other=0.0) - t2
             b11 += mu + _degree(s + (last - 1) * AXES, ex, ey, ez, AXES)
             b22 += mu + _degree(s + last * AXES, ex, ey, ez, AXES)
-            # Every block as LDLᵀ.
+            # LDLᵀ decomposition of every block.
             l10, l20 = b01 / b00, b02 / b00
             d1 = b11 - l10 * b01
             e21 = b12 - l20 * b01
@@ -118,7 +118,7 @@ def operate(
 
 @triton.jit
 def _central(image, m, p, there):
-    """Difference of the neighbours: twice the derivative, once where the voxel itself is one of them."""
+    """Compute the difference of the neighbours: twice the derivative, or the derivative itself at borders."""
     return tl.load(image + p, mask=there, other=0.0) - tl.load(image + m, mask=there, other=0.0)
 
 
@@ -127,7 +127,7 @@ def linearise(
     fixed, warped, weight, blocks, slope, energy, channels, size, nx, ny, nz,
     SYMMETRIC: tl.constexpr, WEIGHTED: tl.constexpr, AXES: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
-    """Blocks w JᵀJ, gradient w Jᵀf and a program's share of the energy ½ Σ w f², in one pass over the channels."""
+    """Compute blocks w JᵀJ, gradient w Jᵀf and the program's part of ½ Σ w f², in one pass over the channels."""
     n = tl.program_id(1)
     i, ix, iy, iz = _place(ny, nz, BLOCK)
     there = i < size
@@ -169,15 +169,15 @@ def linearise(
     tl.store(b + 2 * size, w * hz * hz * b22, mask=there)
     tl.store(g, w * hy * g1, mask=there)
     tl.store(g + size, w * hz * g2, mask=there)
-    # A place of its own for every program: atomic sums would come out differently every time.
+    # Every program writes its own sum: the result of atomic sums would depend on their order.
     part = tl.sum((w * e).to(tl.float64), axis=0) / 2
     tl.store(energy + n * tl.num_programs(0) + tl.program_id(0), part)
 
 
 @triton.jit
 def _cell(p, n):
-    """Lower voxel of the cell that holds a place, clamped to the axis, and the share of the upper one."""
-    p = tl.where(p > 0, p, 0.0)  # in this order NaN ends at zero
+    """Return the lower voxel of the cell that contains a position, clamped to the axis, and the upper one's weight."""
+    p = tl.where(p > 0, p, 0.0)  # in this order NaN becomes zero
     p = tl.where(p < n - 1, p, (n - 1).to(tl.float32))
     lower = tl.minimum(tl.floor(p).to(tl.int32), tl.maximum(n - 2, 0))
     return lower, p - lower.to(tl.float32)
@@ -188,7 +188,7 @@ def sample(
     image, field, matrix, out, channels, of_channel, of_voxel, before, mx, my, mz, size, nx, ny, nz,
     DISPLACED: tl.constexpr, AXES: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
-    """``out(x) = image(matrix (x + field(x)))``, linearly, of images (mx, my, mz) with strides of channel and voxel."""
+    """Compute ``out(x) = image(matrix (x + field(x)))`` linearly, for images (mx, my, mz) with given strides."""
     n = tl.program_id(1)
     i, ix, iy, iz = _place(ny, nz, BLOCK)
     there = i < size

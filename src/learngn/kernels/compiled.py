@@ -1,4 +1,4 @@
-"""Numba kernels for the CPU, float32: thin adaptors from tensors to the compiled loops."""
+"""Numba kernels for float32 on the CPU: adaptors from tensors to the compiled loops."""
 
 from __future__ import annotations
 
@@ -33,28 +33,28 @@ _IDENTITY = Taps(np.zeros(1, dtype=np.int64), np.ones((1, 1)), 1)
 
 
 def _volume(tensor: Tensor) -> Tensor:
-    """Give a 2D tensor a last axis one voxel thick."""
+    """Return a tensor with three axes; in 2D the last one is one voxel thick."""
     return tensor.unsqueeze(-1) if tensor.ndim == 4 else tensor
 
 
 def _planar(tensor: Tensor) -> NDArray[Any]:
-    """Components first: (N, K, X, Y, Z)."""
+    """Convert to components first, (N, K, X, Y, Z)."""
     return np.ascontiguousarray(_volume(tensor.detach()).numpy())
 
 
 def _planes(tensor: Tensor) -> NDArray[np.float32]:
-    """Components first, each plane one line: (N, K, X, Y * Z); a 2D grid is one plane."""
+    """Convert to components first with flat planes, (N, K, X, Y * Z); a 2D grid is one plane."""
     array = tensor.detach().contiguous().numpy()
     return array.reshape(*array.shape[:2], 1 if array.ndim == 4 else array.shape[2], -1)
 
 
 def _interleaved(tensor: Tensor) -> NDArray[Any]:
-    """Channels last: (N, X, Y, Z, C)."""
+    """Convert to channels last, (N, X, Y, Z, C)."""
     return np.ascontiguousarray(_volume(tensor.detach()).movedim(1, -1).numpy())
 
 
 def _as_channels(array: NDArray[Any], ndim: int) -> Tensor:
-    """(N, X, Y, Z, C) back to (N, C, *S), channels last in memory."""
+    """Convert (N, X, Y, Z, C) back to (N, C, *S), channels last in memory."""
     tensor = torch.from_numpy(array).movedim(-1, 1)
     return tensor if ndim == 3 else tensor.squeeze(-1)
 
@@ -65,7 +65,7 @@ def _as_field(array: NDArray[Any], ndim: int) -> Tensor:
 
 
 def _matrix(matrix: NDArray[np.float64]) -> NDArray[np.float32]:
-    """Index map as (3, 4), the axis that 2D lacks mapped onto itself."""
+    """Convert an index map to (3, 4); in 2D the missing axis is mapped to itself."""
     lacking = 4 - len(matrix)
     full = np.eye(3, 4, dtype=np.float32)
     full[lacking:, lacking:] = matrix[:-1]
@@ -73,7 +73,7 @@ def _matrix(matrix: NDArray[np.float64]) -> NDArray[np.float32]:
 
 
 def _stiffness(stiffness: Tensor) -> NDArray[np.float32]:
-    """Weights as (N, D, 3), columns by the axes of (X, Y, Z); 2D lacks the first."""
+    """Convert weights to (N, D, 3), with one column for each axis of (X, Y, Z); 2D has no first axis."""
     n, ndim = stiffness.shape[:2]
     full = np.zeros((n, ndim, 3), dtype=np.float32)
     full[:, :, 3 - ndim :] = stiffness.detach().numpy()
@@ -81,7 +81,7 @@ def _stiffness(stiffness: Tensor) -> NDArray[np.float32]:
 
 
 def _bands(taps: Sequence[Taps]) -> _cpu_resample.Bands:
-    """Starts (m,) and weights (width, m) of each of three axes, one after the other; 2D lacks the first."""
+    """Return starts (m,) and weights (width, m) of the three axes, one after the other; 2D has no first axis."""
     return tuple(array for tap in [_IDENTITY] * (3 - len(taps)) + list(taps) for array in _band(tap))
 
 
@@ -100,29 +100,29 @@ def _operator(blocks: Tensor, stiffness: Tensor, shift: Tensor) -> _cpu_cycle.Op
 
 
 def _solid(shape: Sequence[int]) -> tuple[int, ...]:
-    """Shape of three axes; 2D lacks the first."""
+    """Return the shape along three axes; 2D has no first axis."""
     return (1, *shape)[-3:]
 
 
 def _rows(out: NDArray[Any], shape: Sequence[int]) -> int:
-    """Rows of an array (N, V) or (N, C, V): items of loops that go row by row."""
+    """Return the number of rows of an array (N, V) or (N, C, V): the items of loops over rows."""
     return len(out) * math.prod(shape[:-1])
 
 
 def _volumes(tensor: Tensor) -> NDArray[np.float32]:
-    """Components first, each volume one line: (N, K, V)."""
+    """Convert to components first with flat volumes, (N, K, V)."""
     array: NDArray[np.float32] = tensor.detach().contiguous().numpy()
     return array.reshape(*array.shape[:2], -1)
 
 
 def _pixels(tensor: Tensor) -> NDArray[Any]:
-    """Channels last, each volume one line: (N, V * C)."""
+    """Convert to channels last with flat volumes, (N, V * C)."""
     return np.ascontiguousarray(tensor.detach().movedim(1, -1).numpy()).reshape(len(tensor), -1)
 
 
 @lru_cache(maxsize=64)
 def _cells(shape: tuple[int, ...], reach: int) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]:
-    """Cells of `reach` voxels and interpolation from them, of every axis: see :func:`_cpu_guard.guarded`."""
+    """Return cells of `reach` voxels and the interpolation from them, by axis; see :func:`_cpu_guard.guarded`."""
     cells, starts = np.zeros((3, max(shape), 2), dtype=np.int64), np.zeros((3, max(shape)), dtype=np.int64)
     weights = np.zeros((3, max(shape), 2), dtype=np.float32)
     for axis, n in enumerate(shape):
@@ -135,7 +135,7 @@ def _cells(shape: tuple[int, ...], reach: int) -> tuple[NDArray[np.int64], NDArr
 
 
 def _thick(stiffness: Tensor) -> NDArray[np.float32]:
-    """Weights as (N, 3, 3), where 2D lacks the last axis."""
+    """Convert weights to (N, 3, 3); 2D has no last axis."""
     n, ndim = stiffness.shape[:2]
     full = np.zeros((n, 3, 3), dtype=np.float32)
     full[:, :ndim, :ndim] = stiffness.detach().numpy()
@@ -172,7 +172,7 @@ class CompiledKernels:
     def resample(self, image: Tensor, taps: Sequence[Taps]) -> Tensor:
         interleaved = image.is_contiguous(memory_format=_channels_last(image)) and image.shape[1] > 1
         ndim, shape, channels = len(taps), [len(tap.start) for tap in taps], image.shape[1] if interleaved else 1
-        # Planar channels are so many single-channel images: either layout is read as it lies.
+        # Images with channels first are read as several images of one channel, so that neither layout is copied.
         source = image.detach().movedim(1, -1).flatten(-2) if interleaved else image.detach().contiguous().flatten(0, 1)
         solid = (len(source), *[1] * (3 - ndim), *source.shape[1:])
         out = np.empty((len(source), *[1] * (3 - ndim), *shape[:-1], shape[-1] * channels), dtype=np.float32)
@@ -343,7 +343,7 @@ class CompiledKernels:
         ndim = fixed.ndim - 2
 
         def rows(tensor: Tensor) -> NDArray[Any]:
-            """(N, X, Y, C, Z); a plane is one voxel thick along the *first* axis, so that its rows stay long."""
+            """Convert to (N, X, Y, C, Z); a plane is one voxel thick along the *first* axis, to have long rows."""
             solid = tensor.detach() if ndim == 3 else tensor.detach().unsqueeze(2)
             return np.ascontiguousarray(solid.movedim(1, -2).numpy())
 

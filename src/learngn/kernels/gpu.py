@@ -1,6 +1,6 @@
-"""Triton implementation of the hot operations, for float32 on a GPU: one pass each over what they read and write.
+"""Triton kernels for float32 on a GPU; each reads its inputs and writes its outputs in one pass.
 
-It has been run in Triton's interpreter alone, where it agrees with the reference; no GPU was at hand.
+They have been tested in Triton's interpreter only, where they agree with the reference; no GPU was available.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from learngn.kernels.reference import ReferenceKernels
 
 
 class TritonKernels(ReferenceKernels):
-    """Sampling, linearisation, operator and smoothing in Triton; the rest is the reference's, on the same device."""
+    """Sampling, linearisation, operator and smoothing in Triton; other operations use the reference on the device."""
 
     name = "triton"
 
@@ -81,18 +81,18 @@ def _operate(
 
 
 def _programs(n: int, shape: Sequence[int]) -> tuple[int, int]:
-    """Programs along the voxels and the samples."""
+    """Return the numbers of programs for the voxels and the samples."""
     return -(-math.prod(shape) // programs.BLOCK), n
 
 
 def _solid(shape: Sequence[int]) -> tuple[int, int, int]:
-    """A 2D grid as one plane."""
+    """Return the shape along three axes; a 2D grid is one plane."""
     sides = (1,) * (3 - len(shape)) + tuple(shape)
     return sides[0], sides[1], sides[2]
 
 
 def _thick(matrix: NDArray[np.float64]) -> NDArray[np.float64]:
-    """A matrix of homogeneous indices as one of three axes, its first three rows, flat."""
+    """Return the first three rows of a homogeneous index matrix for three axes, as a flat tensor."""
     lacking = 4 - len(matrix)
     whole = np.eye(4)
     whole[lacking:, lacking:] = matrix
@@ -100,7 +100,7 @@ def _thick(matrix: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _strided(image: Tensor) -> tuple[Tensor, tuple[int, int]]:
-    """An image as it lies in memory, channels first or last, and its strides of channel and voxel."""
+    """Return an image in its memory format, channels first or last, and the strides of channel and voxel."""
     last = torch.channels_last if image.ndim == 4 else torch.channels_last_3d
     if not image.is_contiguous() and image.is_contiguous(memory_format=last):
         return image, (1, image.shape[1])

@@ -1,4 +1,4 @@
-"""The hot operations, as one interface with several implementations.
+"""Interface of the kernels, which has several implementations.
 
 Shapes: `N` samples, `C` channels, `D` = 2 or 3 dimensions, `*S` the grid in array order. Symmetric D x D blocks are
 stored as their upper triangle row by row (`K` = 3 in 2D: 00, 01, 11; 6 in 3D: 00, 01, 02, 11, 12, 22).
@@ -19,7 +19,7 @@ from learngn.kernels.taps import Taps
 
 
 class SolveStatus(Enum):
-    """Why the solver stopped; the value says what it means and what to do."""
+    """Reason why the solver stopped; the value explains it and gives a remedy."""
 
     CONVERGED = "the residual fell below the tolerance"
     ZERO = "the right side is zero, and so is the solution"
@@ -29,15 +29,18 @@ class SolveStatus(Enum):
 
 @dataclass(frozen=True, eq=False)
 class Solved:
-    """Outcome of :meth:`Kernels.solve`.
+    """Result of :meth:`Kernels.solve`.
 
     Attributes
     ----------
     x : Tensor, shape (N, D, *S)
+        Solution.
     status : SolveStatus
+        Why the solver stopped.
     iterations : int
+        Number of iterations.
     residual : float
-        Worst of the batch, relative.
+        Largest relative residual of the batch.
     """
 
     x: Tensor
@@ -48,14 +51,14 @@ class Solved:
 
 @dataclass(frozen=True, eq=False)
 class Coarsening:
-    """From one level of a multigrid hierarchy to the next, and back.
+    """Transfer between two levels of a multigrid hierarchy.
 
     Attributes
     ----------
     fine, coarse : tuple of int
-        Shapes.
+        Shapes of the two levels.
     restrict, prolong, average : tuple of Taps
-        Of every axis: of residuals, of corrections, of blocks.
+        Matrices along every axis for restricting residuals, prolonging corrections and averaging blocks.
     """
 
     fine: tuple[int, ...]
@@ -67,15 +70,16 @@ class Coarsening:
 
 @dataclass(frozen=True, eq=False)
 class Guarded:
-    """Outcome of :meth:`Kernels.guarded`.
+    """Result of :meth:`Kernels.guarded`.
 
     Attributes
     ----------
     u : Tensor, shape (M, D, *S)
+        The new displacements.
     step : Tensor, shape (N, D, *S)
-        What was taken of it.
+        The step, shortened where it would fold.
     smallest : float
-        Least det(I + ∇u).
+        Smallest det(I + ∇u).
     """
 
     u: Tensor
@@ -84,20 +88,21 @@ class Guarded:
 
 
 class Kernels(Protocol):
-    """What every back end offers. Units: displacements in voxels of their own grid."""
+    """Protocol: operations that every back end implements. Displacements are in voxels of their own grid."""
 
     name: str
 
     def warp(self, image: Tensor, field: Tensor | None, matrix: NDArray[np.float64], shape: Sequence[int]) -> Tensor:
-        """Sample linearly: ``out(x) = image(matrix @ (x + field(x)))``, clamped to the image's border.
+        """Sample an image linearly: ``out(x) = image(matrix @ (x + field(x)))``, clamped to the image's border.
 
         Parameters
         ----------
         image : Tensor, shape (N, C, *T)
         field : Tensor, shape (N, D, *S) [voxel of the output grid], or None for zero
         matrix : array, shape (D+1, D+1)
-            From the output grid's index to the image's.
-        shape : the output grid's shape `S`
+            Maps the output grid's index to the image's.
+        shape : sequence of int
+            Shape S of the output grid.
 
         Returns
         -------
@@ -107,18 +112,18 @@ class Kernels(Protocol):
     def warp_nearest(
         self, image: Tensor, field: Tensor | None, matrix: NDArray[np.float64], shape: Sequence[int], outside: float
     ) -> Tensor:
-        """As :meth:`warp` with the nearest voxel's value (halves round up) and `outside` beyond the image's extent."""
+        """Sample an image at the nearest voxel (halves round up), with the value `outside` beyond its extent."""
 
     def resample(self, image: Tensor, taps: Sequence[Taps]) -> Tensor:
-        """Apply one banded matrix along each spatial axis; (N, C, *S) to (N, C, *T), memory format kept."""
+        """Apply one banded matrix along each spatial axis; (N, C, *S) to (N, C, *T), in the same memory format."""
 
     def normal_equations(
         self, fixed: Tensor, warped: Tensor, weight: Tensor | None, symmetric: bool
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Fused linearisation: residual f = warped - fixed, J by central differences, accumulated over channels.
+        """Compute the normal equations of f = warped - fixed, with J by central differences, summed over channels.
 
-        `weight` w ≥ 0 has shape (N, 1, *S), None for one. `symmetric` takes the mean of both images' differences
-        (efficient second-order minimisation).
+        `weight` w ≥ 0 has shape (N, 1, *S); None for one. With `symmetric`, J is the mean of the differences of both
+        images (efficient second-order minimisation).
 
         Returns
         -------
@@ -128,7 +133,7 @@ class Kernels(Protocol):
         """
 
     def apply_operator(self, blocks: Tensor, stiffness: Tensor, shift: Tensor, x: Tensor) -> Tensor:
-        """``(B + Σ_b stiffness_ab (-∂_b²) + shift) x`` with Neumann borders.
+        """Compute ``(B + Σ_b stiffness_ab (-∂_b²) + shift) x`` with Neumann borders.
 
         Parameters
         ----------
@@ -142,7 +147,7 @@ class Kernels(Protocol):
     def smooth(
         self, blocks: Tensor, stiffness: Tensor, shift: Tensor, rhs: Tensor, x: Tensor | None, omega: float
     ) -> Tensor:
-        """One damped block-Jacobi sweep for :meth:`apply_operator`; `x` None stands for zero."""
+        """Apply one damped block-Jacobi sweep for the operator of :meth:`apply_operator`; `x` None for zero."""
 
     def solve(
         self,
@@ -155,28 +160,31 @@ class Kernels(Protocol):
         tolerance: float,
         iterations: int,
     ) -> Solved | None:
-        """Solve with :meth:`apply_operator`'s matrix by conjugate gradients and a V-cycle, all in one call.
+        """Solve for the operator of :meth:`apply_operator` by conjugate gradients with a V-cycle, in one call.
 
         Parameters
         ----------
         blocks, shift : Tensor
-            As of :meth:`apply_operator`.
+            See :meth:`apply_operator`.
         stiffness : sequence of Tensor, shape (N, D, D)
-            Of every level, the finest first.
+            Weights of the regulariser on every level, fine to coarse.
         steps : tuple of Coarsening
+            Transfers between the levels.
         omega : float
-            Of the one sweep before and the one after each coarse correction.
+            Damping factor of the sweep before and the sweep after each coarse correction.
         rhs : Tensor, shape (N, D, *S)
         tolerance : float
+            Relative residual at which to stop.
         iterations : int
+            Largest number of iterations.
 
         Returns
         -------
-        Solved, or None where an implementation has no such call
+        Solved, or None if a back end does not implement it
         """
 
     def elastic(self, stiffness: Tensor, x: Tensor, faces: Tensor | None) -> Tensor:
-        """``Σ_b stiffness_ab (-∂_b c_b ∂_b) x`` with Neumann borders: the regulariser alone, conductivities varying.
+        """Compute ``Σ_b stiffness_ab (-∂_b c_b ∂_b) x`` with Neumann borders: the regulariser, with conductivities c.
 
         Parameters
         ----------
@@ -184,12 +192,12 @@ class Kernels(Protocol):
             Row: component; column: axis of differentiation.
         x : Tensor, shape (N, D, *S)
         faces : Tensor, shape (1 or N, D, *S), optional
-            Conductivity c ≥ 0 between each voxel and the next along every axis; the last of an axis is not used. None
-            for one.
+            Conductivity c ≥ 0 between each voxel and the next along every axis; the last entry along an axis is not
+            used. None for one.
         """
 
     def apply_blocks(self, blocks: Tensor, shift: Tensor, x: Tensor, elastic: Tensor) -> Tensor:
-        """``(B + shift) x + elastic``: :meth:`apply_operator` where the regulariser's product is known already."""
+        """Compute ``(B + shift) x + elastic``: :meth:`apply_operator`, given the regulariser's product with x."""
 
     def relax(
         self,
@@ -201,54 +209,57 @@ class Kernels(Protocol):
         elastic: Tensor | None,
         omega: float,
     ) -> Tensor:
-        """:meth:`smooth` for a regulariser of any kind, by its diagonal and its product with `x`.
+        """Apply one damped block-Jacobi sweep for any regulariser, given its diagonal and its product with `x`.
 
-        ``x + omega (B + diagonal + shift)⁻¹ (rhs - (B + shift) x - elastic)``, `x` and `elastic` None for zero;
-        `diagonal` has shape (N, D, *S).
+        Compute ``x + omega (B + diagonal + shift)⁻¹ (rhs - (B + shift) x - elastic)``; `x` and `elastic` are None for
+        zero, `diagonal` has shape (N, D, *S).
         """
 
     def dot(self, a: Tensor, b: Tensor) -> float:
-        """``<a, b>`` of two fields (N, D, *S), over all samples, to double precision."""
+        """Return ``<a, b>`` of two fields (N, D, *S), over all samples, in double precision."""
 
     def combined(self, x: Tensor, a: Tensor, y: Tensor, b: Tensor) -> Tensor:
-        """``a x + b y`` of two fields (N, D, *S), a and b single values."""
+        """Return ``a x + b y`` for two fields (N, D, *S) and scalars a and b."""
 
     def mean_diagonal(self, blocks: Tensor) -> Tensor:
-        """Mean of the blocks' (N, K, *S) diagonal over voxels and components, (N,), float64."""
+        """Return the mean of the diagonal of blocks (N, K, *S) over voxels and components, (N,), float64."""
 
     def lengths(self, field: Tensor) -> tuple[float, float]:
-        """Mean and largest |u| of a field (N, D, *S), over all samples."""
+        """Return the mean and the largest |u| of a field (N, D, *S), over all samples."""
 
     def capped(self, field: Tensor, longest: float) -> Tensor:
-        """A field (N, D, *S) with every vector shortened to `longest` at most."""
+        """Return a field (N, D, *S) with every vector shortened to `longest` at most."""
 
     def pull_back(self, u: Tensor, gradient: Tensor) -> Tensor:
-        """``(I + ∇u)ᵀ gradient`` by central differences (one-sided at borders), both (N, D, *S)."""
+        """Compute ``(I + ∇u)ᵀ gradient`` by central differences (one-sided at borders), both (N, D, *S)."""
 
     def determinant(self, field: Tensor) -> Tensor:
-        """``det(I + ∇u)`` by central differences (one-sided at borders); (N, D, *S) to (N, *S)."""
+        """Compute ``det(I + ∇u)`` by central differences (one-sided at borders); (N, D, *S) to (N, *S)."""
 
     def guarded(
         self, u: Tensor, step: Tensor, shares: Sequence[float], bound: float, reach: int, attempts: int
     ) -> Guarded | None:
-        """Compose displacements with a step that is shortened about the voxels that it would fold.
+        """Compose displacements with a step, which is shortened around voxels where it would fold.
 
-        Where ``det(I + ∇u)`` of ``share δ + u ∘ (id + share δ)`` falls below `bound`, the step is halved in the cells
-        of `reach` voxels about and their neighbours, falling off smoothly, and all is tried again.
+        If ``det(I + ∇u)`` of ``share δ + u ∘ (id + share δ)`` is below `bound`, the step is halved in the cells of
+        `reach` voxels there and their neighbours, with a smooth transition, and the composition is repeated.
 
         Parameters
         ----------
         u : Tensor, shape (M, D, *S)
         step : Tensor, shape (N, D, *S)
         shares : sequence of float, M / N of them
-            What each group of N displacements gets of the step.
+            Factor of the step for each group of N displacements.
         bound : float
+            Lower bound of the determinant.
         reach : int
+            Side of the cells [voxel].
         attempts : int
+            Largest number of compositions.
 
         Returns
         -------
-        Guarded, or None where an implementation has no such call
+        Guarded, or None if a back end does not implement it
         """
 
     def match_cost(
@@ -260,19 +271,20 @@ class Kernels(Protocol):
         offsets: NDArray[np.int64],
         cell: Sequence[int],
     ) -> tuple[Tensor, Tensor]:
-        """Mean over every cell of ``v |moving(x + o) - fixed(x)|²``, ``v = weight(x) seen(x + o)``, for every offset o.
+        """Compute the means of ``v |moving(x + o) - fixed(x)|²`` over cells, with ``v = weight(x) seen(x + o)``.
 
         Parameters
         ----------
         fixed : Tensor, shape (N, C, *S)
         weight : Tensor, shape (N, 1, *S)
         moving : Tensor, shape (N, C, *T)
-            Large enough for every offset.
+            Features on a grid large enough for every offset.
         seen : Tensor, shape (N, 1, *T)
+            Weight of the moving features.
         offsets : array, shape (W, D), int64 [voxel]
-            Not negative.
+            Non-negative offsets o.
         cell : sequence of int
-            Voxels of a cell along every axis; they divide `S`.
+            Number of voxels of a cell along every axis; S is a multiple of it.
 
         Returns
         -------

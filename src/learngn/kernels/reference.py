@@ -1,4 +1,4 @@
-"""Every kernel in plain torch: differentiable, any floating dtype and device, 2D and 3D in one code path."""
+"""Reference implementation of all kernels in plain torch: differentiable, any floating dtype and device, 2D and 3D."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from learngn.kernels.taps import Taps
 
 
 def block_index(ndim: int) -> list[tuple[int, int]]:
-    """Row and column of each stored entry of a symmetric block."""
+    """Return row and column of each stored entry of a symmetric block."""
     return [(a, b) for a in range(ndim) for b in range(a, ndim)]
 
 
 def full_blocks(blocks: Tensor, ndim: int) -> Tensor:
-    """Upper triangles (N, K, *S) as full symmetric matrices (N, *S, D, D)."""
+    """Expand upper triangles (N, K, *S) to full symmetric matrices (N, *S, D, D)."""
     entries: dict[tuple[int, int], Tensor] = {}
     for k, (a, b) in enumerate(block_index(ndim)):
         entries[a, b] = entries[b, a] = blocks[:, k]
@@ -29,17 +29,17 @@ def full_blocks(blocks: Tensor, ndim: int) -> Tensor:
 
 
 def diagonal(blocks: Tensor) -> list[int]:
-    """Which entries of blocks (N, K, *S) are on their diagonal."""
+    """Return the indices of the diagonal entries of blocks (N, K, *S)."""
     return [k for k, (a, b) in enumerate(block_index(blocks.ndim - 2)) if a == b]
 
 
 def squared_length(field: Tensor) -> Tensor:
-    """``|u|²`` of a field (N, D, *S), as (N, 1, *S): thirty times as fast as PyTorch's norm over so short an axis."""
+    """Compute ``|u|²`` of a field (N, D, *S), as (N, 1, *S): thirty times as fast as PyTorch's norm for short axes."""
     return field.square().sum(dim=1, keepdim=True)
 
 
 def difference(x: Tensor, axis: int) -> Tensor:
-    """Central difference along tensor dimension `axis` [value per voxel], one-sided at the two ends."""
+    """Compute central differences along tensor dimension `axis` [value per voxel], one-sided at the two ends."""
     n = x.shape[axis]
     if n == 1:
         return torch.zeros_like(x)
@@ -50,7 +50,7 @@ def difference(x: Tensor, axis: int) -> Tensor:
 
 
 def _negative_second_difference(x: Tensor, axis: int, faces: Tensor | None = None) -> Tensor:
-    """``-∂ c ∂ x`` along tensor dimension `axis`; `faces` holds c between each voxel and the next, None for one."""
+    """Compute ``-∂ c ∂ x`` along tensor dimension `axis`; `faces` is c between each voxel and the next, None for 1."""
     n = x.shape[axis]
     flux = x.narrow(axis, 1, n - 1) - x.narrow(axis, 0, n - 1)
     if faces is not None:
@@ -60,13 +60,13 @@ def _negative_second_difference(x: Tensor, axis: int, faces: Tensor | None = Non
 
 
 def stencil_diagonal(stiffness: Tensor, shape: Sequence[int], faces: Tensor | None, order: int) -> Tensor:
-    """Diagonal of the `order`-th power (1 or 2) of :meth:`ReferenceKernels.elastic`, (N, D, *S).
+    """Compute the diagonal of the `order`-th power (1 or 2) of :meth:`ReferenceKernels.elastic`, (N, D, *S).
 
     Parameters
     ----------
     stiffness : Tensor, shape (N, D, D)
     shape : sequence of int
-        The grid's, `S`.
+        Shape S of the grid.
     faces : Tensor, shape (1 or N, D, *S), optional
     order : int
     """
@@ -83,7 +83,7 @@ def stencil_diagonal(stiffness: Tensor, shape: Sequence[int], faces: Tensor | No
         weight = stiffness[:, :, b].reshape(-1, ndim, *[1] * ndim)
         first = first + weight * (before + after)[:, None]
         squares = squares + (weight**2) * (before**2 + after**2)[:, None]
-    # A row of the square is the row's own squares: those beside the diagonal are the faces'.
+    # The diagonal of the square is the sum of the squares of a row; entries beside the diagonal are those of the faces.
     diagonal = first if order == 1 else first**2 + squares
     return diagonal.expand(len(stiffness), ndim, *shape)
 
@@ -100,7 +100,7 @@ class ReferenceKernels:
     def _coordinates(
         self, field: Tensor | None, matrix: NDArray[np.float64], shape: Sequence[int], like: Tensor
     ) -> Tensor:
-        """Image indices at which to sample, shape (N, *S, D)."""
+        """Return the image indices at which to sample, shape (N, *S, D)."""
         axes = [torch.arange(n, dtype=like.dtype, device=like.device) for n in shape]
         x = torch.stack(torch.meshgrid(*axes, indexing="ij"), dim=-1)[None]
         if field is not None:
@@ -112,7 +112,7 @@ class ReferenceKernels:
     def warp(self, image: Tensor, field: Tensor | None, matrix: NDArray[np.float64], shape: Sequence[int]) -> Tensor:
         index = self._coordinates(field, matrix, shape, image)
         size = torch.tensor(image.shape[2:], dtype=image.dtype, device=image.device)
-        # grid_sample counts x first and from -1 to 1 over the whole extent; this is the only place that knows.
+        # grid_sample takes x first, and coordinates from -1 to 1 over the whole extent; this convention stays here.
         normalised = ((2 * index + 1) / size - 1).flip(-1)
         return F.grid_sample(image, normalised, mode="bilinear", padding_mode="border", align_corners=False)
 
@@ -223,7 +223,7 @@ class ReferenceKernels:
         return a.to(x) * x + b.to(y) * y
 
     def mean_diagonal(self, blocks: Tensor) -> Tensor:
-        # Rows first, the rest in double precision: the mean does not depend on how threads share out the sum.
+        # Rows first, the rest in double precision: the mean then does not depend on the number of threads.
         return blocks[:, diagonal(blocks)].mean(-1).flatten(1).mean(1, dtype=torch.float64)
 
     def lengths(self, field: Tensor) -> tuple[float, float]:
@@ -248,7 +248,7 @@ class ReferenceKernels:
     def guarded(
         self, u: Tensor, step: Tensor, shares: Sequence[float], bound: float, reach: int, attempts: int
     ) -> None:
-        return None  # :class:`learngn.optimise.StepControl` takes it apart
+        return None  # :class:`learngn.optimise.StepControl` does it by other operations
 
     def match_cost(
         self,

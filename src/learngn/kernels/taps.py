@@ -1,4 +1,4 @@
-"""Banded matrices that resample one axis."""
+"""Banded matrices for resampling along one axis."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True, eq=False)
 class Taps:
-    """A banded matrix for resampling one axis: ``out[i] = sum_t weights[i, t] * in[start[i] + t]``.
+    """Banded matrix for resampling along one axis: ``out[i] = sum_t weights[i, t] * in[start[i] + t]``.
 
     Attributes
     ----------
     start : array, shape (m,), int64
         First input sample of each output sample.
     weights : array, shape (m, width), float64
-        Weights; zero where the band leaves the axis.
+        Weights; zero where the band extends beyond the axis.
     length : int
         Number of input samples.
     """
@@ -28,7 +28,7 @@ class Taps:
     length: int
 
     def matrix(self) -> NDArray[np.float64]:
-        """The matrix itself, shape (m, length)."""
+        """Return the dense matrix, shape (m, length)."""
         dense = np.zeros((len(self.start), self.length))
         for row, (first, weights) in enumerate(zip(self.start, self.weights, strict=True)):
             last = min(self.length, first + len(weights))
@@ -37,7 +37,7 @@ class Taps:
 
     @classmethod
     def from_matrix(cls, dense: NDArray[np.float64]) -> Taps:
-        """The narrowest band that holds a matrix of shape (m, length)."""
+        """Make the narrowest band that contains the non-zero entries of a matrix of shape (m, length)."""
         length = dense.shape[1]
         used = [np.flatnonzero(row) for row in dense]
         width = max((int(u[-1] - u[0]) + 1 for u in used if len(u)), default=1)
@@ -48,7 +48,7 @@ class Taps:
 
 @lru_cache(maxsize=256)
 def area_taps(n: int, m: int) -> Taps:
-    """Exact area average of `n` samples onto `m` ≤ n cells over the same extent."""
+    """Return the matrix of the exact area average of `n` samples onto `m` ≤ n cells over the same extent."""
     edges = np.linspace(0, n, m + 1)
     cells = np.arange(n)
     covered = np.minimum(edges[1:, None], cells + 1) - np.maximum(edges[:-1, None], cells)
@@ -57,7 +57,7 @@ def area_taps(n: int, m: int) -> Taps:
 
 @lru_cache(maxsize=256)
 def linear_taps(n: int, m: int) -> Taps:
-    """Linear interpolation of `n` cell-centred samples at `m` cell centres, *extrapolated* past the outermost."""
+    """Return the matrix of linear interpolation from `n` to `m` cell centres, *extrapolating* past the outermost."""
     if n == 1:
         return Taps(np.zeros(m, dtype=np.int64), np.ones((m, 1)), 1)
     position = (np.arange(m) + 0.5) * (n / m) - 0.5
@@ -68,7 +68,7 @@ def linear_taps(n: int, m: int) -> Taps:
 
 @lru_cache(maxsize=256)
 def box_taps(n: int, width: int) -> Taps:
-    """Average over `width` samples, an odd number, about each of `n`, those at the borders repeated."""
+    """Return the matrix of the average over `width` (odd) samples around each of `n`; border samples are repeated."""
     around = np.arange(n)[:, None] + np.arange(width) - width // 2
     dense = np.zeros((n, n))
     np.add.at(dense, (np.arange(n)[:, None], around.clip(0, n - 1)), 1 / width)

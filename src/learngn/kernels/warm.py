@@ -1,7 +1,7 @@
-"""Compile the kernels ahead of their first use, several processes at once.
+"""Compilation of the kernels before their first use, by several processes at once.
 
-A kernel is compiled when it is first called, for this processor, and kept on disk. One process compiles one at a time;
-here each process takes a share of them.
+A kernel is compiled for this processor when it is first called, and cached on disk. One process compiles one kernel at
+a time; here each of several processes compiles some of them.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _SIDE = 4
 
 
 def jobs(ndim: int) -> list[Callable[[], object]]:
-    """Calls that use all that a registration with the usual settings uses, the longest to compile first."""
+    """Return calls of all kernels that a registration with the usual settings needs, longest compilation first."""
     from learngn.kernels.compiled import COMPILED
 
     shape = (_SIDE,) * ndim
@@ -57,7 +57,7 @@ def jobs(ndim: int) -> list[Callable[[], object]]:
         COMPILED.determinant(field)
 
     def guard() -> None:
-        # So large a step that it is shortened: every part is used.
+        # The step is so large that it is shortened, so that every part is compiled.
         COMPILED.guarded(field * 0, 9 * field, (1.0,), 0.5, 2, 3)
         COMPILED.capped(field, 0.1)
 
@@ -65,24 +65,24 @@ def jobs(ndim: int) -> list[Callable[[], object]]:
 
 
 def is_cold(ndim: int) -> bool:
-    """Whether compiled kernels are used, and have not been compiled for this processor and `ndim` dimensions yet."""
+    """Return whether compiled kernels are used but not yet compiled for this processor and `ndim` dimensions."""
     return kernels.compiles() and not any(mark.exists() for mark in _marks(ndim))
 
 
 def compile_all(ndim: int, processes: int | None = None) -> None:
-    """Compile for images of `ndim` dimensions, and wait for it; what fails is compiled when it is needed.
+    """Compile for images of `ndim` dimensions and wait; kernels that fail are compiled when they are needed.
 
     Parameters
     ----------
     ndim : int
     processes : int, optional
-        At once; by default as many as there are processors.
+        Number of processes; by default the number of processors.
     """
     from learngn.kernels import _cpu_cache
 
     _cpu_cache.announce()
     folder = _cpu_cache.places().folder
-    if folder is None:  # what another process compiles would be lost
+    if folder is None:  # without a cache this process cannot use what others compile
         return
     command = [sys.executable, "-m", "learngn.kernels.warm", str(ndim)]
     count = max(1, min(processes or os.cpu_count() or 1, len(jobs(ndim))))
@@ -91,14 +91,14 @@ def compile_all(ndim: int, processes: int | None = None) -> None:
         for part in range(count)
     ]
     done = [process.wait() == 0 for process in running]
-    # A disk that is full by now has not kept them.
+    # If the disk is full by now, the kernels have not been cached.
     if all(done) and _cpu_cache.unusable(folder) is None:
         with suppress(OSError):
             (folder / _mark(ndim)).touch()
 
 
 def load(ndim: int) -> None:
-    """Load what has been compiled for images of `ndim` dimensions: beside other work, while a file is read."""
+    """Load the compiled kernels for images of `ndim` dimensions, for example in a thread while a file is read."""
     if not kernels.compiles():
         return
     for job in jobs(ndim):
@@ -106,12 +106,12 @@ def load(ndim: int) -> None:
 
 
 def _mark(ndim: int) -> str:
-    """Name of a file that stands beside the compiled kernels, and goes with them."""
+    """Return the name of a marker file that is kept beside the compiled kernels."""
     return f"compiled_{ndim}d_{__version__}_{platform.machine()}"
 
 
 def _marks(ndim: int) -> list[Path]:
-    """Where that file may be."""
+    """Return the paths at which the marker file may be."""
     from learngn.kernels._cpu_cache import places
 
     return [folder / _mark(ndim) for folder in places().readable]
@@ -123,7 +123,7 @@ def _tensor(channels: int, shape: Sequence[int]) -> Tensor:
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Do one share of the jobs: dimensions, number of the share, number of shares."""
+    """Run one share of the jobs; the arguments are dimensions, number of the share, number of shares."""
     ndim, part, count = (int(argument) for argument in arguments)
     for owner, job in zip(cycle(range(count)), jobs(ndim)):
         if owner == part:
