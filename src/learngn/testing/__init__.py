@@ -1,7 +1,7 @@
-"""Conformance checks for features, regularisers, kernels and updates: what each has to fulfil, as functions.
+"""Conformance checks for your own features, regularisers, kernels and updates.
 
 A check returns nothing, or raises :class:`AssertionError` with a message that says which rule is broken and where. It
-needs no test framework; within pytest it is the body of a test.
+needs no test framework; in pytest it is the body of a test.
 """
 
 from learngn.testing.features import FEATURE_RULES, check_feature

@@ -1,4 +1,4 @@
-"""Conformance of a feature: grid, layout, orientation, awkward shapes and values."""
+"""Conformance checks of a feature: grid, layout, orientation, unusual shapes and values."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from learngn.testing.images import label_map, orientation_undone, reoriented, sm
 from learngn.testing.require import require, require_close, require_finite
 
 _SHAPES = ((20, 17), (12, 11, 10))
-_SPACINGS = (1.0, 2.0, 0.1)  # [mm]: of voxels of 1 mm as they are, coarser, finer
+_SPACINGS = (1.0, 2.0, 0.1)  # [mm]: equal to the voxel size, coarser, finer
 
 
 def check_feature(feature: Feature, *, device: torch.device | str = "cpu", varies: bool = True) -> None:
     """Check that a feature fulfils the contract of :class:`learngn.features.Feature`.
 
-    Small images are given to it, of scans or, where ``feature.traits.reads_labels``, of label maps: 2D and 3D, stored
-    in several orientations, of thick slices, one voxel thick, constant, of other units and types.
+    It is applied to small scans or, if ``feature.traits.reads_labels``, label maps: 2D and 3D, stored in several
+    orientations, with thick slices, one voxel thick, constant, in other units and of other types.
 
     Parameters
     ----------
     feature : Feature
     device : torch.device or str
-        Where it computes. Elsewhere than on the CPU, the values are compared with the CPU's as well.
+        Device to compute on. On another device than the CPU, the values are also compared with those of the CPU.
     varies : bool
-        Whether its channels vary with the image; False for one that is constant on purpose.
+        Whether its channels vary with the image; False for a feature that is constant by design.
 
     Raises
     ------
@@ -52,12 +52,12 @@ def _image(
     spacing: float | Sequence[float] = 1.0,
     seed: int = 0,
 ) -> Image:
-    """Scan or label map, whichever the feature reads."""
+    """Make a scan or a label map, depending on what the feature reads."""
     return (label_map if feature.traits.reads_labels else smooth_scan)(shape, spacing, seed).to(device)
 
 
 def grid_and_layout(feature: Feature, device: torch.device, varies: bool) -> None:
-    """Both sides have the same channels, in float32 and channels last, on grids never finer than the images."""
+    """Check the channels, the type float32, the layout (channels last), and the grids, never finer than the images."""
     require(isinstance(feature.name, str) and bool(feature.name), f"feature {feature!r}: its name must not be empty")
     for shape in _SHAPES:
         fixed, moving = _image(feature, shape, device), _image(feature, shape[::-1], device, seed=1)
@@ -103,16 +103,16 @@ def grid_and_layout(feature: Feature, device: torch.device, varies: bool) -> Non
 
 
 def orientation(feature: Feature, device: torch.device, varies: bool) -> None:
-    """An image that is stored along other axes has the same features at the same places of the world."""
+    """Check that an image stored along other axes has the same features at the same positions in the world."""
     for shape in _SHAPES:
         spacing = (1.0, 1.5, 1.2)[: len(shape)]
         image = _image(feature, shape, device, spacing=spacing)
         plain, _ = feature(image, image, 1.0)
         for order in [(1, 0)] if len(shape) == 2 else [(0, 1, 2), (1, 2, 0), (2, 1, 0)]:
             for flips in ((0,), tuple(range(len(shape)))):
-                _, found = feature(image, reoriented(image, order, flips), 1.0)
+                _, features = feature(image, reoriented(image, order, flips), 1.0)
                 require_close(
-                    orientation_undone(found.data, order, flips),
+                    orientation_undone(features.data, order, flips),
                     plain.data,
                     f"feature {feature.name!r} of the same image, its axes in the order {order}, {flips} backwards",
                     rtol=1e-3,
@@ -121,7 +121,7 @@ def orientation(feature: Feature, device: torch.device, varies: bool) -> None:
 
 
 def awkward_shapes(feature: Feature, device: torch.device, varies: bool) -> None:
-    """Thick slices are not resampled; axes of one voxel are no reason for NaN."""
+    """Check that thick slices are not resampled, and that axes of one voxel do not give NaN."""
     cases: tuple[tuple[tuple[int, ...], float | tuple[float, ...]], ...] = (
         ((16, 14, 6), (1.0, 1.0, 5.0)),
         ((18, 1), 1.0),
@@ -131,32 +131,33 @@ def awkward_shapes(feature: Feature, device: torch.device, varies: bool) -> None
     )
     for shape, spacing in cases:
         image = _image(feature, shape, device, spacing=spacing)
-        found, _ = feature(image, image, 1.0)
+        features, _ = feature(image, image, 1.0)
         where = f"feature {feature.name!r} of an image {shape} of voxels of {spacing} mm"
-        require(found.grid.shape == shape, f"{where}: got the shape {found.grid.shape} at 1 mm, expected the image's")
-        require(tuple(found.data.shape[2:]) == shape, f"{where}: got data {tuple(found.data.shape)}")
-        require_finite(found.data, where)
+        got = features.grid.shape
+        require(got == shape, f"{where}: got the shape {got} at 1 mm, expected the image's")
+        require(tuple(features.data.shape[2:]) == shape, f"{where}: got data {tuple(features.data.shape)}")
+        require_finite(features.data, where)
         if 1 not in shape:
-            require((float(found.data.std()) > 0) == varies, f"{where}: the channels are all one value")
+            require((float(features.data.std()) > 0) == varies, f"{where}: the channels are all one value")
 
 
 def constant_image(feature: Feature, device: torch.device, varies: bool) -> None:
-    """An image without structure has features without structure, whatever its value: rounding is none."""
+    """Check that a constant image has constant features, whatever its value: rounding errors are not amplified."""
     if feature.traits.reads_labels:
         return
     for shape in _SHAPES:
         for value in (0.0, -1000.0, 1e6, 1e-6):
             image = Image(torch.full((1, 1, *shape), value, device=device), Grid.from_spacing(shape))
-            found, _ = feature(image, _image(feature, shape, device), 1.0)
+            features, _ = feature(image, _image(feature, shape, device), 1.0)
             where = f"feature {feature.name!r} of an image {shape} that is {value:g} throughout"
-            require_finite(found.data, where)
-            inner = found.data[(slice(None), slice(None), *[slice(2, -2)] * len(shape))]
+            require_finite(features.data, where)
+            inner = features.data[(slice(None), slice(None), *[slice(2, -2)] * len(shape))]
             deviation = float(inner.flatten(2).std(dim=2).max())
             require(deviation < 1e-3, f"{where}: got a standard deviation of {deviation:g}, expected none")
 
 
 def units(feature: Feature, device: torch.device, varies: bool) -> None:
-    """A scan in other units of intensity has the same features."""
+    """Check that a scan in other units of intensity has the same features."""
     if feature.traits.reads_labels:
         return
     image = _image(feature, (14, 12, 13), device)
@@ -167,7 +168,7 @@ def units(feature: Feature, device: torch.device, varies: bool) -> None:
 
 
 def determinism(feature: Feature, device: torch.device, varies: bool) -> None:
-    """The same image has the same features, as the fixed and as the moving one, and twice."""
+    """Check that an image has the same features as the fixed and as the moving image, and in a second call."""
     image = _image(feature, (14, 12, 13), device)
     first, second = feature(image, image, 1.0)
     again, _ = feature(image, image, 1.0)
@@ -176,18 +177,18 @@ def determinism(feature: Feature, device: torch.device, varies: bool) -> None:
 
 
 def types(feature: Feature, device: torch.device, varies: bool) -> None:
-    """Images of integers and of doubles have the features of the same values in float32."""
+    """Check that images of integers and doubles have the same features as those of float32."""
     image = _image(feature, (14, 12, 13), device)
     whole = image.data if feature.traits.reads_labels else image.data.round()
     plain, _ = feature(Image(whole, image.grid, image.labels), image, 1.0)
     for dtype in (torch.int16,) if feature.traits.reads_labels else (torch.int16, torch.float64):
-        found, _ = feature(Image(whole.to(dtype), image.grid, image.labels), image, 1.0)
+        features, _ = feature(Image(whole.to(dtype), image.grid, image.labels), image, 1.0)
         what = f"feature {feature.name!r} of the same values as {dtype}"
-        require_close(found.data, plain.data, what, rtol=1.3e-6, atol=1e-5)
+        require_close(features.data, plain.data, what, rtol=1.3e-6, atol=1e-5)
 
 
 def inputs_untouched(feature: Feature, device: torch.device, varies: bool) -> None:
-    """The images that are given are not written to."""
+    """Check that the given images are not modified."""
     image = _image(feature, (14, 12, 13), device)
     before = image.data.clone()
     feature(image, image, 1.0)
@@ -195,15 +196,16 @@ def inputs_untouched(feature: Feature, device: torch.device, varies: bool) -> No
 
 
 def device_agrees(feature: Feature, device: torch.device, varies: bool) -> None:
-    """Another device gives the values that the CPU gives."""
+    """Check that another device gives the same values as the CPU."""
     if device.type == "cpu":
         return
     image = _image(feature, (14, 12, 13), torch.device("cpu"))
     plain, _ = feature(image, image, 1.0)
-    found, _ = feature(image.to(device), image.to(device), 1.0)
-    require(found.data.device.type == device.type, f"feature {feature.name!r}: got {found.data.device} for {device}")
+    features, _ = feature(image.to(device), image.to(device), 1.0)
+    got = features.data.device
+    require(got.type == device.type, f"feature {feature.name!r}: got {got} for {device}")
     what = f"feature {feature.name!r} on {device} and on the CPU"
-    require_close(found.data.cpu(), plain.data, what, rtol=1e-3, atol=1e-3)
+    require_close(features.data.cpu(), plain.data, what, rtol=1e-3, atol=1e-3)
 
 
 FEATURE_RULES: dict[str, Callable[[Feature, torch.device, bool], None]] = {
@@ -220,4 +222,4 @@ FEATURE_RULES: dict[str, Callable[[Feature, torch.device, bool], None]] = {
         device_agrees,
     )
 }
-"""What :func:`check_feature` checks, by name; each takes the feature, a device, and whether the channels vary."""
+"""Rules of :func:`check_feature` by name; each takes the feature, a device, and whether the channels vary."""

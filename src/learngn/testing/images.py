@@ -1,4 +1,4 @@
-"""Small images for checks, the same in every run."""
+"""Small test images for the checks, the same in every run."""
 
 from __future__ import annotations
 
@@ -19,16 +19,17 @@ def smooth_scan(
     seed: int = 0,
     affine: NDArray[np.float64] | None = None,
 ) -> Image:
-    """Scan with structure at several scales, about -300 to 300.
+    """Make a scan with structure at several scales, about -300 to 300.
 
     Parameters
     ----------
     shape : sequence of int
-    spacing : float or sequence of float, one an axis [mm]
-        Not used where `affine` is given.
+    spacing : float or sequence of float, one per axis [mm]
+        Not used if `affine` is given.
     seed : int
+        Random seed.
     affine : array, shape (D+1, D+1), optional
-        From voxel to world [mm].
+        Maps voxel index to world [mm].
 
     Returns
     -------
@@ -45,7 +46,7 @@ def smooth_scan(
 
 
 def label_map(shape: Sequence[int], spacing: float | Sequence[float] = 1.0, seed: int = 0) -> Image:
-    """Label map with the labels 0 to 3, of smooth regions.
+    """Make a label map with the labels 0 to 3, of smooth regions.
 
     Returns
     -------
@@ -59,7 +60,7 @@ def label_map(shape: Sequence[int], spacing: float | Sequence[float] = 1.0, seed
 
 
 def reoriented(image: Image, order: Sequence[int], flips: Sequence[int]) -> Image:
-    """Return the same image in the world, its array stored along other axes and directions.
+    """Return the same image, with its array stored along other axes and directions.
 
     Parameters
     ----------
@@ -67,7 +68,7 @@ def reoriented(image: Image, order: Sequence[int], flips: Sequence[int]) -> Imag
     order : sequence of int
         Permutation of the axes.
     flips : sequence of int
-        Axes of the result that run backwards.
+        Axes of the result that are reversed.
     """
     ndim = image.grid.ndim
     data = image.data.permute(0, 1, *[a + 2 for a in order]).flip([a + 2 for a in flips]).contiguous()
@@ -80,6 +81,6 @@ def reoriented(image: Image, order: Sequence[int], flips: Sequence[int]) -> Imag
 
 
 def orientation_undone(data: Tensor, order: Sequence[int], flips: Sequence[int]) -> Tensor:
-    """Undo on an array (N, C, *S) what :func:`reoriented` does to an image's."""
+    """Undo the reorientation of :func:`reoriented` for an array (N, C, *S)."""
     data = data.flip([a + 2 for a in flips])
     return data.permute(0, 1, *[int(a) + 2 for a in np.argsort(order)])

@@ -1,4 +1,4 @@
-"""Conformance of kernels: every operation of a back end against the definition in torch."""
+"""Conformance checks of kernels: every operation of a back end against the reference in torch."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from learngn.kernels import Kernels, ReferenceKernels, area_taps, box_taps, line
 from learngn.kernels.reference import stencil_diagonal
 from learngn.testing.require import require, require_close
 
-# 2D and 3D, odd, one voxel thick; the last ones have rows of one, two and three vectors, whole and not.
+# 2D and 3D, odd, one voxel thick; the last ones have rows of one, two and three vectors, complete and incomplete.
 SHAPES: tuple[tuple[int, ...], ...] = (
     (7, 9),
     (1, 6),
@@ -39,18 +39,19 @@ def check_kernels(
 ) -> None:
     """Check that a back end agrees with :class:`learngn.kernels.ReferenceKernels`, which defines every operation.
 
-    Two samples of random values in float32, on grids of 2D and 3D. What a back end may leave out, `solve` and
-    `guarded`, is not checked.
+    Each operation is applied to two samples of random values in float32, on grids in 2D and 3D. The optional operations
+    `solve` and `guarded` are not checked.
 
     Parameters
     ----------
     kernels : Kernels
+        Back end to check.
     device : torch.device or str
-        Where it computes.
+        Device to compute on.
     shapes : iterable of sequences of int
-        Grids.
+        Shapes of the grids.
     operations : iterable of str, optional
-        Names out of :data:`KERNEL_RULES`; None for all of them.
+        Names of rules in :data:`KERNEL_RULES`; None for all of them.
 
     Raises
     ------
@@ -69,13 +70,13 @@ def check_kernels(
 
 @dataclass
 class Case:
-    """A back end and a grid, with random arguments for it: the same in every run.
+    """Test case: a back end and a grid, with random arguments that are the same in every run.
 
     Attributes
     ----------
     kernels : Kernels
     shape : tuple of int
-        `S`, of D axes.
+        Shape S of the grid, of D axes.
     device : torch.device
     """
 
@@ -89,36 +90,36 @@ class Case:
 
     @property
     def ndim(self) -> int:
-        """D."""
+        """Number of dimensions D."""
         return len(self.shape)
 
     def normal(self, *shape: int) -> Tensor:
-        """Normally distributed values."""
+        """Draw normally distributed values."""
         return torch.randn(*shape, generator=self._generator).to(self.device)
 
     def uniform(self, *shape: int) -> Tensor:
-        """Values between 0 and 1."""
+        """Draw uniformly distributed values between 0 and 1."""
         return torch.rand(*shape, generator=self._generator).to(self.device)
 
     def field(self) -> Tensor:
-        """A displacement, (2, D, *S)."""
+        """Draw a random displacement, (2, D, *S)."""
         return self.normal(2, self.ndim, *self.shape)
 
     def system(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Blocks, stiffness, shift and right side of a linear system."""
+        """Draw blocks, stiffness, shift and right-hand side of a linear system."""
         given = self.normal(2, 4, *self.shape), self.normal(2, 4, *self.shape)
         blocks, gradient, _ = _REFERENCE.normal_equations(*given, None, False)
         stiffness = self.uniform(2, self.ndim, self.ndim) + 0.2
         return blocks, stiffness, torch.tensor([0.1, 0.3], device=self.device), gradient
 
     def agree(self, got: Tensor, expected: Tensor, what: str, tolerance: float) -> None:
-        """Raise :class:`AssertionError` unless a result is the definition's, to a relative and absolute tolerance."""
+        """Raise :class:`AssertionError` unless a result equals the reference, to a relative and absolute tolerance."""
         where = f"kernels {self.kernels.name!r}, {what} on {self.shape}"
         require_close(got, expected, where, rtol=tolerance, atol=tolerance)
 
 
 def warp(case: Case) -> None:
-    """Linear sampling, of one channel to many, with and without a displacement, in either memory format."""
+    """Check linear sampling, of one to many channels, with and without a displacement, in both memory formats."""
     shape, ndim = case.shape, case.ndim
     matrix = np.eye(ndim + 1)
     matrix[:-1, :-1] += 0.1 * np.random.default_rng(0).standard_normal((ndim, ndim))
@@ -129,26 +130,27 @@ def warp(case: Case) -> None:
             stored = image.contiguous(memory_format=layout)
             for u, what in ((displacement, "warp"), (None, "warp without a displacement")):
                 expected = _REFERENCE.warp(stored, u, matrix, shape)
-                told = f"{what} of {channels} channels, {layout}"
-                case.agree(case.kernels.warp(stored, u, matrix, shape), expected, told, 2e-5)
+                where = f"{what} of {channels} channels, {layout}"
+                case.agree(case.kernels.warp(stored, u, matrix, shape), expected, where, 2e-5)
 
 
 def warp_far_outside(case: Case) -> None:
-    """Absurd displacements end at the border, or outside: no value from beyond the image, no crash."""
+    """Check that very large displacements give border values or the value outside, without invalid memory access."""
     shape, identity = case.shape, np.eye(case.ndim + 1)
     image = case.normal(2, 1, *shape)
     for far in (1e30, -1e30, float("nan")):
         u = torch.full((2, case.ndim, *shape), far, device=case.device)
-        found = case.kernels.warp(image, u, identity, shape)
-        told = f"kernels {case.kernels.name!r}, warp on {shape} by {far:g}: not finite"
-        require(bool(torch.isfinite(found).all()), told)
+        warped = case.kernels.warp(image, u, identity, shape)
+        message = f"kernels {case.kernels.name!r}, warp on {shape} by {far:g}: not finite"
+        require(bool(torch.isfinite(warped).all()), message)
     u = torch.full((2, case.ndim, *shape), 1e30, device=case.device)
-    found = case.kernels.warp_nearest(torch.ones_like(image), u, identity, shape, 0)
-    require(not found.any(), f"kernels {case.kernels.name!r}, warp_nearest on {shape} by 1e30: got what is not outside")
+    warped = case.kernels.warp_nearest(torch.ones_like(image), u, identity, shape, 0)
+    message = f"kernels {case.kernels.name!r}, warp_nearest on {shape} by 1e30: got values from inside the image"
+    require(not warped.any(), message)
 
 
 def warp_nearest(case: Case) -> None:
-    """Nearest neighbours of labels and scans: equal, of the image's type, and the value for outside."""
+    """Check nearest-neighbour sampling of labels and scans: equal values, the image's type, the value outside."""
     identity = np.eye(case.ndim + 1)
     for dtype in (torch.uint8, torch.int16, torch.float32):
         image = (1 + 8 * case.uniform(2, 1, *case.shape)).to(dtype)
@@ -160,7 +162,7 @@ def warp_nearest(case: Case) -> None:
 
 
 def resample(case: Case) -> None:
-    """Banded matrices along the axes: averages of cells, linear interpolation, boxes, in either memory format."""
+    """Check banded matrices along the axes: cell averages, linear interpolation, boxes, in both memory formats."""
     shape = case.shape
     bands = {
         "to half of the grid": [area_taps(n, max(1, n // 2)) for n in shape],
@@ -170,23 +172,23 @@ def resample(case: Case) -> None:
     for layout in (torch.contiguous_format, _channels_last(case.ndim)):
         image = case.normal(2, 3, *shape).contiguous(memory_format=layout)
         for what, taps in bands.items():
-            told = f"resample, {what}, {layout}"
-            case.agree(case.kernels.resample(image, taps), _REFERENCE.resample(image, taps), told, 2e-5)
+            where = f"resample, {what}, {layout}"
+            case.agree(case.kernels.resample(image, taps), _REFERENCE.resample(image, taps), where, 2e-5)
 
 
 def normal_equations(case: Case) -> None:
-    """Blocks, gradient and energy, with and without a weight, of one or both images' differences."""
+    """Check blocks, gradient and energy, with and without a weight, from the differences of one or both images."""
     fixed, warped = case.normal(2, 4, *case.shape), case.normal(2, 4, *case.shape)
     for symmetric in (False, True):
         for weight in (None, case.uniform(2, 1, *case.shape)):
-            got = case.kernels.normal_equations(fixed, warped, weight, symmetric)
-            expected = _REFERENCE.normal_equations(fixed, warped, weight, symmetric)
-            for name, ours, theirs in zip(("blocks", "gradient", "energy"), got, expected, strict=True):
-                case.agree(ours, theirs, f"{name} of normal_equations, symmetric={symmetric}", 2e-5)
+            results = case.kernels.normal_equations(fixed, warped, weight, symmetric)
+            references = _REFERENCE.normal_equations(fixed, warped, weight, symmetric)
+            for name, got, expected in zip(("blocks", "gradient", "energy"), results, references, strict=True):
+                case.agree(got, expected, f"{name} of normal_equations, symmetric={symmetric}", 2e-5)
 
 
 def operator(case: Case) -> None:
-    """The normal operator, whole and by its parts: `apply_operator`, `apply_blocks`, `elastic`."""
+    """Check the normal operator and its parts: `apply_operator`, `apply_blocks`, `elastic`."""
     blocks, stiffness, shift, x = case.system()
     expected = _REFERENCE.apply_operator(blocks, stiffness, shift, x)
     case.agree(case.kernels.apply_operator(blocks, stiffness, shift, x), expected, "apply_operator", 1e-4)
@@ -194,12 +196,12 @@ def operator(case: Case) -> None:
     case.agree(case.kernels.apply_blocks(blocks, shift, x, alone), expected, "apply_blocks", 1e-4)
     for samples in (None, 1, 2):
         faces = None if samples is None else case.uniform(samples, case.ndim, *case.shape)
-        told = f"elastic with the conductivities of {samples} samples"
-        case.agree(case.kernels.elastic(stiffness, x, faces), _REFERENCE.elastic(stiffness, x, faces), told, 1e-4)
+        where = f"elastic with the conductivities of {samples} samples"
+        case.agree(case.kernels.elastic(stiffness, x, faces), _REFERENCE.elastic(stiffness, x, faces), where, 1e-4)
 
 
 def smoothing(case: Case) -> None:
-    """A sweep of damped block-Jacobi, from zero and from a guess: `smooth`, and `relax`, which does it by parts."""
+    """Check a damped block-Jacobi sweep, from zero and from a guess: `smooth`, and `relax`, its general form."""
     blocks, stiffness, shift, rhs = case.system()
     diagonal = stencil_diagonal(stiffness, case.shape, None, 1)
     for x in (None, case.field()):
@@ -210,14 +212,14 @@ def smoothing(case: Case) -> None:
 
 
 def derivatives(case: Case) -> None:
-    """What differences of a displacement make: `determinant` and `pull_back`."""
+    """Check operations on the derivatives of a displacement: `determinant` and `pull_back`."""
     u, gradient = case.field(), case.field()
     case.agree(case.kernels.determinant(u), _REFERENCE.determinant(u), "determinant", 1e-4)
     case.agree(case.kernels.pull_back(u, gradient), _REFERENCE.pull_back(u, gradient), "pull_back", 2e-5)
 
 
 def sums(case: Case) -> None:
-    """Sums over a field: `dot`, `mean_diagonal`, `lengths`, to double precision or near it."""
+    """Check sums over a field in double precision, or nearly so: `dot`, `mean_diagonal`, `lengths`."""
     blocks, _, _, x = case.system()
     y = case.field()
     kernels = case.kernels
@@ -233,7 +235,7 @@ def sums(case: Case) -> None:
 
 
 def fields(case: Case) -> None:
-    """Sums and limits of fields: `combined` and `capped`."""
+    """Check linear combination and capping of fields: `combined` and `capped`."""
     x, y = case.field(), case.field()
     a, b = torch.tensor(0.3, device=case.device), torch.tensor(-2.0, device=case.device)
     case.agree(case.kernels.combined(x, a, y, b), _REFERENCE.combined(x, a, y, b), "combined", 1e-5)
@@ -242,18 +244,18 @@ def fields(case: Case) -> None:
 
 
 def match_cost(case: Case) -> None:
-    """The cost of discrete displacements, of cells of one voxel and of more."""
+    """Check the cost of discrete displacements, for cells of one voxel and of several."""
     offsets = np.random.default_rng(0).integers(0, 4, (7, case.ndim))
     for cell in ([1] * case.ndim, [2, 1, 3][: case.ndim]):
         shape = [n * k for n, k in zip(case.shape, cell, strict=True)]
         wide = [n + 3 for n in shape]
         for channels in (1, 6):
-            given = case.normal(2, channels, *shape), case.uniform(2, 1, *shape), case.normal(2, channels, *wide)
-            seen = (case.uniform(2, 1, *wide) > 0.2).float()
-            got = case.kernels.match_cost(*given, seen, offsets, cell)
-            expected = _REFERENCE.match_cost(*given, seen, offsets, cell)
-            for name, ours, theirs in zip(("cost", "covered"), got, expected, strict=True):
-                case.agree(ours, theirs, f"{name} of match_cost, {channels} channels, cells of {cell}", 2e-5)
+            images = case.normal(2, channels, *shape), case.uniform(2, 1, *shape), case.normal(2, channels, *wide)
+            mask = (case.uniform(2, 1, *wide) > 0.2).float()
+            results = case.kernels.match_cost(*images, mask, offsets, cell)
+            references = _REFERENCE.match_cost(*images, mask, offsets, cell)
+            for name, got, expected in zip(("cost", "covered"), results, references, strict=True):
+                case.agree(got, expected, f"{name} of match_cost, {channels} channels, cells of {cell}", 2e-5)
 
 
 def _channels_last(ndim: int) -> torch.memory_format:
@@ -276,4 +278,4 @@ KERNEL_RULES: dict[str, Callable[[Case], None]] = {
         match_cost,
     )
 }
-"""What :func:`check_kernels` checks, by name; each takes a :class:`~learngn.testing.kernels.Case`."""
+"""Rules of :func:`check_kernels` by name; each takes a :class:`~learngn.testing.kernels.Case`."""

@@ -1,4 +1,4 @@
-"""Conformance of a regulariser: its operator is symmetric and positive semi-definite, and measures in mm."""
+"""Conformance checks of a regulariser: its operator is symmetric, positive semi-definite, and measures in mm."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ def check_regulariser(make: Make) -> None:
     Parameters
     ----------
     make : callable, from a Grid to a Regulariser
-        A regulariser whose parameters vary in space, an image of weights for example, makes them for the extent of the
-        grid; any other ignores the grid.
+        Makes the regulariser. If it has parameters that vary in space, for example an image of weights, they must cover
+        the extent of the grid; otherwise the grid is ignored.
 
     Raises
     ------
@@ -47,18 +47,18 @@ def check_regulariser(make: Make) -> None:
 
 
 def _field(grid: Grid, seed: int = 0, samples: int = 2) -> Tensor:
-    """Random displacements [voxel], (N, D, *S), float64."""
+    """Draw random displacements [voxel], (N, D, *S), float64."""
     generator = torch.Generator().manual_seed(seed)
     return torch.randn(samples, grid.ndim, *grid.shape, generator=generator, dtype=torch.float64)
 
 
 def _energy(regulariser: Regulariser, u: Tensor, grid: Grid) -> float:
-    """½ <u, R u>."""
+    """Compute ½ <u, R u>."""
     return float((u * apply_regulariser(regulariser, u, grid)).sum()) / 2
 
 
 def _wave(grid: Grid) -> Tensor:
-    """Cosines over the extent [voxel]: fields that a Neumann border leaves alone."""
+    """Make cosines over the extent [voxel]: fields that satisfy Neumann borders."""
     axes = torch.meshgrid(*[(torch.arange(n, dtype=torch.float64) + 0.5) / n for n in grid.shape], indexing="ij")
     value = torch.cos(torch.pi * axes[0]) * torch.cos(torch.pi * axes[1]) * torch.cos(2 * torch.pi * axes[-1])
     millimetres = torch.stack([(a + 1.0) * value for a in range(grid.ndim)])
@@ -66,14 +66,14 @@ def _wave(grid: Grid) -> Tensor:
 
 
 def _matrix(regulariser: Regulariser, grid: Grid) -> Tensor:
-    """R as a dense matrix on the flattened components of a displacement, by its products with unit vectors."""
+    """Return R as a dense matrix for the flattened components of a displacement, from products with unit vectors."""
     size = grid.ndim * grid.size
     units = torch.eye(size, dtype=torch.float64).reshape(size, grid.ndim, *grid.shape)
     return apply_regulariser(regulariser, units, grid).reshape(size, size).T
 
 
 def symmetric_and_semidefinite(make: Make) -> None:
-    """``<R u, v> = <u, R v>`` and ``<u, R u> ≥ 0``; only few fields cost nothing."""
+    """Check that ``<R u, v> = <u, R v>``, ``<u, R u> ≥ 0``, and that random fields are penalised."""
     for grid in _GRIDS:
         matrix = _matrix(make(grid), grid)
         largest = float(matrix.abs().max())
@@ -89,7 +89,7 @@ def symmetric_and_semidefinite(make: Make) -> None:
 
 
 def translations_are_free(make: Make) -> None:
-    """A displacement that is the same everywhere costs nothing."""
+    """Check that a constant displacement has no penalty."""
     for grid in _GRIDS:
         u = torch.ones(1, grid.ndim, *grid.shape, dtype=torch.float64)
         force = float(apply_regulariser(make(grid), u, grid).abs().max())
@@ -97,7 +97,7 @@ def translations_are_free(make: Make) -> None:
 
 
 def diagonal(make: Make) -> None:
-    """``Stiffness.diagonal``, which smoothing divides by, is the diagonal of the operator."""
+    """Check that ``Stiffness.diagonal``, which smoothing uses, is the diagonal of the operator."""
     for grid in _GRIDS:
         regulariser = make(grid)
         got = regulariser.stiffness(grid, _field(grid)).diagonal(grid.shape)
@@ -108,7 +108,7 @@ def diagonal(make: Make) -> None:
 
 
 def lambda_is_a_factor(make: Make) -> None:
-    """``Stiffness.scaled`` multiplies R by the λ of every sample."""
+    """Check that ``Stiffness.scaled`` multiplies R by the λ of every sample."""
     for grid in _GRIDS:
         u, lam = _field(grid), torch.tensor([0.3, 2.0], dtype=torch.float64)
         stiffness = make(grid).stiffness(grid, u)
@@ -117,7 +117,7 @@ def lambda_is_a_factor(make: Make) -> None:
 
 
 def measures_in_millimetres(make: Make) -> None:
-    """The mean energy of one field in mm is the same on coarser and on anisotropic voxels."""
+    """Check that the mean energy of a field in mm is the same on coarser and on anisotropic voxels."""
     fine = Grid.from_spacing((48, 40, 44), 1.0)
     regulariser = make(fine)
     expected = _energy(regulariser, _wave(fine), fine) / fine.size
@@ -133,7 +133,7 @@ def measures_in_millimetres(make: Make) -> None:
 
 
 def single_precision(make: Make) -> None:
-    """In float32 the result is float32, and that of float64 to rounding."""
+    """Check that the result in float32 is float32, and equals that in float64 up to rounding."""
     for grid in _GRIDS:
         u = _field(grid)
         expected = apply_regulariser(make(grid), u, grid)
@@ -144,7 +144,7 @@ def single_precision(make: Make) -> None:
 
 
 def derivative_through_the_solve(make: Make) -> None:
-    """The implicit derivative of a solve with it agrees with finite differences."""
+    """Check that the implicit derivative of a solve with the regulariser agrees with finite differences."""
     grid = Grid.from_spacing((4, 3), (1.0, 1.5))
     blocks = torch.tensor([1.0, 0.2, 0.8], dtype=torch.float64).reshape(1, 3, 1, 1).repeat(1, 1, 4, 3)
     rhs = _field(grid, samples=1)
@@ -156,22 +156,22 @@ def derivative_through_the_solve(make: Make) -> None:
         return solver.solve(blocks, stiffness, rhs, lam, shift)[0]
 
     arguments = [t.requires_grad_() for t in (blocks, rhs, lam, shift)]
-    right = torch.autograd.gradcheck(solve, arguments, atol=1e-6, rtol=1e-6, fast_mode=True, raise_exception=False)
-    require(right, "regulariser: the derivative through the solve differs from finite differences")
+    correct = torch.autograd.gradcheck(solve, arguments, atol=1e-6, rtol=1e-6, fast_mode=True, raise_exception=False)
+    require(correct, "regulariser: the derivative through the solve differs from finite differences")
 
 
 def solved_in_few_iterations(make: Make) -> None:
-    """With data in a corner alone, multigrid fills in the rest in ten iterations at most."""
+    """Check that a system with data in one corner only is solved in at most ten iterations with multigrid."""
     for shape in ((40, 33), (21, 18, 16), (24, 1, 20)):
         grid = Grid.from_spacing(shape, [2.0, 3.0, 2.5][: len(shape)])
         blocks = torch.zeros(1, grid.ndim * (grid.ndim + 1) // 2, *shape)
         blocks[(0, 0 if grid.ndim == 2 else slice(0, 4, 3), *[slice(0, 6)] * grid.ndim)] = 1.0
         one, rhs = torch.ones(1), _field(grid, samples=1).float()
         x, info = NormalSolver(tolerance=1e-2).solve(blocks, make(grid).stiffness(grid, blocks), rhs, one, 1e-3 * one)
-        told = f"regulariser on {grid}: the solve ended as {info.status.name} after {info.iterations} iterations"
-        require(info.status is SolveStatus.CONVERGED, f"{told}, expected CONVERGED")
-        require(info.iterations <= 10, f"{told}, expected ten at most")
-        require(bool(torch.isfinite(x).all()), f"{told}, with NaN or infinity")
+        outcome = f"regulariser on {grid}: the solve ended as {info.status.name} after {info.iterations} iterations"
+        require(info.status is SolveStatus.CONVERGED, f"{outcome}, expected CONVERGED")
+        require(info.iterations <= 10, f"{outcome}, expected ten at most")
+        require(bool(torch.isfinite(x).all()), f"{outcome}, with NaN or infinity")
 
 
 REGULARISER_RULES: dict[str, Callable[[Make], None]] = {
@@ -187,4 +187,4 @@ REGULARISER_RULES: dict[str, Callable[[Make], None]] = {
         solved_in_few_iterations,
     )
 }
-"""What :func:`check_regulariser` checks, by name; each takes what makes the regulariser for a grid."""
+"""Rules of :func:`check_regulariser` by name; each takes the function that makes the regulariser for a grid."""

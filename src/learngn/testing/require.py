@@ -1,4 +1,4 @@
-"""Assertions with a message, for checks that run outside a test framework as well."""
+"""Assertions with a message, for checks that also run without a test framework."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ def require_close(got: Tensor, expected: Tensor, what: str, *, rtol: float = 0.0
     Parameters
     ----------
     got, expected : Tensor
-        Memory layout does not matter.
+        Tensors to compare; their memory layouts may differ.
     what : str
-        What is compared, the beginning of the message.
+        Name of what is compared, for the message.
     rtol, atol : float
-        Tolerances as of :func:`torch.testing.assert_close`; both zero for equality.
+        Tolerances of :func:`torch.testing.assert_close`; both zero for equality.
     """
     torch.testing.assert_close(
-        got.contiguous(), expected.contiguous(), rtol=rtol, atol=atol, msg=lambda told: f"{what}: {told}"
+        got.contiguous(), expected.contiguous(), rtol=rtol, atol=atol, msg=lambda message: f"{what}: {message}"
     )
 
 

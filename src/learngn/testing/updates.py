@@ -1,4 +1,4 @@
-"""Conformance of an update: rest, small steps, samples, and the gradient that reaches the step."""
+"""Conformance checks of an update: zero and small steps, independent samples, and the gradient by the step."""
 
 from __future__ import annotations
 
@@ -38,15 +38,18 @@ def check_update(update: Update) -> None:
 
 
 def inner_field(shape: Sequence[int], size: float, seed: int = 0, samples: int = 1) -> Tensor:
-    """Smooth random displacement [voxel] that vanishes at the border.
+    """Make a smooth random displacement [voxel] that is zero at the border.
 
     Parameters
     ----------
     shape : sequence of int
-        `S`.
+        Shape S of the grid.
     size : float
-        Standard deviation in the middle, about.
-    seed, samples : int
+        Approximate standard deviation in the middle.
+    seed : int
+        Random seed.
+    samples : int
+        Number of samples.
 
     Returns
     -------
@@ -64,7 +67,7 @@ def inner_field(shape: Sequence[int], size: float, seed: int = 0, samples: int =
 
 
 def _displacement(update: Update, shape: Sequence[int], samples: int = 1) -> Tensor:
-    """What the update joins steps to: (N, D, *S), or twice as many where both images are displaced."""
+    """Make a displacement for the update, (N, D, *S), or (2N, D, *S) if both images are displaced."""
     into_moving = inner_field(shape, 2.0, seed=1, samples=samples)
     if not update.symmetric:
         return into_moving
@@ -72,7 +75,7 @@ def _displacement(update: Update, shape: Sequence[int], samples: int = 1) -> Ten
 
 
 def shape_and_type(update: Update) -> None:
-    """The new displacement has the old one's shape and type; nothing that is given is written to."""
+    """Check that the displacement's shape and type are preserved, and that the arguments are not modified."""
     for shape in _SHAPES:
         for dtype in (torch.float32, torch.float64):
             u, step = _displacement(update, shape, 2).to(dtype), inner_field(shape, 1.0, samples=2).to(dtype)
@@ -87,12 +90,12 @@ def shape_and_type(update: Update) -> None:
                     f"expected {tuple(like.shape)} and {dtype}",
                 )
                 require_finite(got, f"{where}: {what}")
-            require_close(u, before[0], f"{where}: the displacement that was given")
-            require_close(step, before[1], f"{where}: the step that was given")
+            require_close(u, before[0], f"{where}: the given displacement")
+            require_close(step, before[1], f"{where}: the given step")
 
 
 def zero_step(update: Update) -> None:
-    """A step of zero leaves the displacement as it is."""
+    """Check that a step of zero does not change the displacement."""
     for shape in _SHAPES:
         u = _displacement(update, shape)
         got = update(u, torch.zeros(1, len(shape), *shape, dtype=u.dtype))
@@ -100,7 +103,7 @@ def zero_step(update: Update) -> None:
 
 
 def step_from_rest(update: Update) -> None:
-    """From rest, the whole displacement is the step, to first order."""
+    """Check that a displacement of zero, joined with a step, gives the step, to first order."""
     for shape in _SHAPES:
         step = 1e-4 * inner_field(shape, 1.0)
         rest = torch.zeros_like(_displacement(update, shape))
@@ -109,7 +112,7 @@ def step_from_rest(update: Update) -> None:
 
 
 def samples_do_not_mix(update: Update) -> None:
-    """Each sample of a batch gets what it would get alone."""
+    """Check that each sample of a batch has the same result as alone."""
     for shape in _SHAPES:
         u, step = _displacement(update, shape, 2), inner_field(shape, 1.0, samples=2)
         together = update.whole(update(u, step))
@@ -121,7 +124,7 @@ def samples_do_not_mix(update: Update) -> None:
 
 
 def shares_are_composed(update: Update) -> None:
-    """Where `shares` says what each displacement is composed with, that is what happens."""
+    """Check that each displacement is composed with the share of the step that `shares` gives, if not None."""
     if update.shares is None:
         return
     for shape in _SHAPES:
@@ -132,7 +135,7 @@ def shares_are_composed(update: Update) -> None:
 
 
 def pull_back_is_the_derivative(update: Update) -> None:
-    """`pull_back` gives the derivative by the step of an energy of the whole displacement, by central differences."""
+    """Check `pull_back` against central differences of an energy of the displacement between the images."""
     for shape in _SHAPES:
         grid = Grid.from_spacing(shape, (1.0, 2.0, 1.5)[: len(shape)])
         u, step = _displacement(update, shape), inner_field(shape, 1.0)
@@ -152,15 +155,15 @@ def pull_back_is_the_derivative(update: Update) -> None:
 
 
 def differentiable(update: Update) -> None:
-    """Training differentiates through steps: by the displacement and by the step."""
+    """Check the derivatives by the displacement and by the step, which training needs."""
     shape = (9, 8)
-    # Interpolation has no derivative at voxels, where displacements of zero would land.
+    # Linear interpolation has no derivative at voxel centres, to which a displacement of zero would map.
     u = (_displacement(update, shape) + 0.37).requires_grad_()
     step = (inner_field(shape, 0.7) + 0.13).requires_grad_()
-    right = torch.autograd.gradcheck(
+    correct = torch.autograd.gradcheck(
         lambda u, step: update(u, step), [u, step], atol=1e-5, rtol=1e-5, fast_mode=True, raise_exception=False
     )
-    require(right, f"update {update!r}: its derivative differs from finite differences")
+    require(correct, f"update {update!r}: its derivative differs from finite differences")
 
 
 UPDATE_RULES: dict[str, Callable[[Update], None]] = {
@@ -175,4 +178,4 @@ UPDATE_RULES: dict[str, Callable[[Update], None]] = {
         differentiable,
     )
 }
-"""What :func:`check_update` checks, by name."""
+"""Rules of :func:`check_update` by name."""
