@@ -8,7 +8,7 @@ import pytest
 
 import learngn.cohort.pair as work
 from learngn.cohort import CohortEvents, Failure, Serial, open_pool, read_records, run_cohort
-from learngn.cohort.locks import folder_of_ones_own
+from learngn.cohort.locks import exclusive_folder
 from learngn.errors import ClusterError, DatasetError, LearnGNError, OutputError, SettingsError
 from learngn.io import choose_pairs, read_dataset
 from learngn.registration import Guidance
@@ -78,7 +78,7 @@ def test_on_a_gpu(pairs, settings, tmp_path, undisturbed):
 
 def test_one_run_at_a_time(pairs, settings, tmp_path):
     with (
-        folder_of_ones_own(tmp_path, ".learngn-cohort.lock"),
+        exclusive_folder(tmp_path, ".learngn-cohort.lock"),
         pytest.raises(OutputError, match="another run that is writing there"),
     ):
         run_cohort(pairs[:1], tmp_path, settings)
@@ -94,7 +94,7 @@ def test_lock_is_never_held_by_two(tmp_path):
     def hold():
         for _ in range(100):
             try:
-                with folder_of_ones_own(tmp_path, "lock"):
+                with exclusive_folder(tmp_path, "lock"):
                     inside.append(1)
                     most.append(len(inside))
                     inside.pop()

@@ -6,7 +6,7 @@ import pytest
 
 from learngn.errors import DatasetError, TransformError
 from learngn.evaluation.batch import find_field, score_all
-from learngn.evaluation.scores import PairScores
+from learngn.evaluation.pair_scores import PairScores
 
 
 def scan(subject: int, modality: int = 0) -> Path:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from learngn.evaluation.scores import PairScores
+from learngn.evaluation.pair_scores import PairScores
 from learngn.evaluation.summary import summarise
 from learngn.evaluation.tables import csv_rows, render
 

@@ -12,7 +12,7 @@ from learngn.atlas.fusion import VOTING
 from learngn.cohort import CohortEvents, Failure, Pool, Serial, run_cohort
 from learngn.errors import DatasetError, LabelError, SettingsError
 from learngn.evaluation import dice, labels_in_both, mean_over_labels
-from learngn.evaluation.scores import json_number
+from learngn.evaluation.pair_scores import json_number
 from learngn.io import Pair, Subject, check_writable, read_image, read_learn2reg, write_image, write_json
 from learngn.model import Model
 from learngn.registration import Request

@@ -1,10 +1,10 @@
 """Many pairs: all of a data set, by this process or by workers on this machine or a cluster."""
 
 from learngn.cohort.cluster import open_pool
+from learngn.cohort.feature_cache import FolderStore
 from learngn.cohort.pool import Failure, Pool, Serial
 from learngn.cohort.records import RECORDS_NAME, read_records
 from learngn.cohort.run import CohortEvents, run_cohort
-from learngn.cohort.store import FolderStore
 
 __all__ = [
     "RECORDS_NAME",

@@ -11,11 +11,11 @@ from pathlib import Path
 from learngn.errors import OutputError
 from learngn.io.locks import locked, take
 
-__all__ = ["folder_of_ones_own", "locked"]
+__all__ = ["exclusive_folder", "locked"]
 
 
 @contextmanager
-def folder_of_ones_own(directory: Path, name: str) -> Iterator[None]:
+def exclusive_folder(directory: Path, name: str) -> Iterator[None]:
     """Hold an output folder for as long as the block runs; the operating system frees it if the process is killed.
 
     Parameters

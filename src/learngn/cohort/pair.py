@@ -11,9 +11,9 @@ from typing import Any
 
 from learngn._version import __version__
 from learngn.clock import Clock
+from learngn.cohort.feature_cache import FolderStore
 from learngn.cohort.locks import locked
 from learngn.cohort.records import Record, differences, leave_record, left_record
-from learngn.cohort.store import FolderStore
 from learngn.errors import ClusterError
 from learngn.evaluation import score_pair
 from learngn.geometry.transform import Composite

@@ -12,11 +12,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from learngn.cohort.locks import folder_of_ones_own
+from learngn.cohort.feature_cache import FolderStore
+from learngn.cohort.locks import exclusive_folder
 from learngn.cohort.pair import PairWork, asked_for, identity
 from learngn.cohort.pool import Failure, Pool, Serial
 from learngn.cohort.records import Ledger, Record, check_same_request
-from learngn.cohort.store import FolderStore
 from learngn.errors import DatasetError
 from learngn.io import Pair, Subject, check_writable
 from learngn.model import Model, write_model
@@ -220,7 +220,7 @@ class _Workplace:
 @contextmanager
 def _workplace(directory: Path, scratch: str | Path | None) -> Iterator[_Workplace]:
     """Hold the output folder; at the end nothing is left of the run there but its results."""
-    with folder_of_ones_own(directory, _LOCK):
+    with exclusive_folder(directory, _LOCK):
         hidden, features = directory / _WORK, directory / _WORK / "features"
         if scratch is not None:
             # The same folder after a kill: what is kept there is found again.

@@ -7,8 +7,8 @@ from learngn.evaluation.deformation import folds_percent, sdlogj, std_log_jacobi
 from learngn.evaluation.landmarks import tre
 from learngn.evaluation.learn2reg import score, warp_labels
 from learngn.evaluation.overlap import dice, labels_in_both, mean_over_labels
+from learngn.evaluation.pair_scores import METRICS, Metric, PairScores
 from learngn.evaluation.ranking import Ranking, rank
-from learngn.evaluation.scores import METRICS, Metric, PairScores
 from learngn.evaluation.statistics import (
     Comparison,
     Interval,

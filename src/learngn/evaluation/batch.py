@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from learngn.errors import DatasetError, LearnGNError
-from learngn.evaluation.scores import PairScores
+from learngn.evaluation.pair_scores import PairScores
 from learngn.io import scan_numbers
 
 _SUFFIXES = (".npz", ".nii.gz")

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from learngn.evaluation.pair_scores import METRICS, Metric, json_number
 from learngn.evaluation.ranking import Ranking, Test, rank
-from learngn.evaluation.scores import METRICS, Metric, json_number
 from learngn.evaluation.statistics import Comparison, compare
 from learngn.evaluation.summary import Summary
 from learngn.geometry.grid import FloatArray

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from learngn.evaluation.batch import Progress, find_field, score_all
 from learngn.evaluation.learn2reg import score
-from learngn.evaluation.scores import PairScores
+from learngn.evaluation.pair_scores import PairScores
 from learngn.geometry.transform import Transform
 from learngn.io import Dataset, Pair, read_learn2reg
 from learngn.registration import RegistrationPair, read_pair

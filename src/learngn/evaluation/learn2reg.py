@@ -13,7 +13,7 @@ from learngn.errors import LabelError
 from learngn.evaluation.deformation import folds_percent, sdlogj, std_log_jacobian
 from learngn.evaluation.landmarks import distances, tre
 from learngn.evaluation.overlap import LabelArray, dice, labels_in_both
-from learngn.evaluation.scores import PairScores
+from learngn.evaluation.pair_scores import PairScores
 from learngn.evaluation.surface import hd95
 from learngn.geometry.grid import Grid, apply_affine
 from learngn.geometry.image import Image

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from learngn.errors import ShapeError
-from learngn.evaluation.scores import PairScores
+from learngn.evaluation.pair_scores import PairScores
 from learngn.evaluation.statistics import hardest_entries
 from learngn.geometry.grid import FloatArray
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from learngn.evaluation.scores import METRICS, PairScores, json_number
+from learngn.evaluation.pair_scores import METRICS, PairScores, json_number
 from learngn.evaluation.statistics import (
     Interval,
     bootstrap_mean,

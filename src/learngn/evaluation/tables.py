@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from learngn.evaluation.comparison import MethodComparison, compared_metrics
-from learngn.evaluation.scores import METRICS, Metric
+from learngn.evaluation.pair_scores import METRICS, Metric
 from learngn.evaluation.statistics import Interval
 from learngn.evaluation.summary import LABEL_METRICS, Summary
 

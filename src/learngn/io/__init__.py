@@ -19,7 +19,7 @@ from learngn.io.learn2reg import read_learn2reg, read_voxels, write_learn2reg, w
 from learngn.io.matrices import read_matrix
 from learngn.io.modules import read_module
 from learngn.io.pairs import choose_pairs, subjects
-from learngn.io.scores import Scores, find_scores, read_channels, read_scores
+from learngn.io.probabilities import Scores, find_scores, read_channels, read_scores
 from learngn.io.series import frame_count, frame_step, read_frames, write_frames
 from learngn.io.transforms import field_suffix, read_transform, write_transform
 

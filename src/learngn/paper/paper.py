@@ -12,7 +12,7 @@ import numpy as np
 from learngn.cohort import run_cohort
 from learngn.errors import DatasetError
 from learngn.evaluation import bootstrap_mean, compare
-from learngn.evaluation.scores import json_number
+from learngn.evaluation.pair_scores import json_number
 from learngn.io import Dataset, Pair, check_writable, write_json, write_text
 from learngn.learning import TrainingEvents, train
 from learngn.model import Model

@@ -10,7 +10,7 @@ from typing import Any
 from learngn.errors import LearnGNError
 from learngn.evaluation import Summary
 from learngn.io import Pair, write_text
-from learngn.report import html, scores
+from learngn.report import html, score_tables
 from learngn.report.numbers import number, setting
 from learngn.report.pair import VIEW_FILES
 from learngn.report.thumbnails import thumbnail
@@ -63,14 +63,14 @@ def write_cohort_report(
     seconds = [float(record["seconds"]["total"]) if "seconds" in record else float("nan") for record in records]
     notes = [f"{len(summary.failed)} of {len(summary.pairs)} pairs failed."] if summary.failed else []
     gallery = _gallery(directory, pairs, records, summary, pictures, notes, progress)
-    sections = [scores.distributions(summary, seconds)] if summary.means else []
+    sections = [score_tables.distributions(summary, seconds)] if summary.means else []
     sections += [gallery] if gallery else []
-    sections += [scores.labels(summary)] if summary.labels else []
-    sections.append(_table(scores.table(summary, records, seconds)))
+    sections += [score_tables.labels(summary)] if summary.labels else []
+    sections.append(_table(score_tables.table(summary, records, seconds)))
     sections.append(_settings(directory, records))
     count = f"{len(pairs)} pair{'' if len(pairs) == 1 else 's'}"
     header = html.heading(f"Registration of {count}", escape(title or directory.name), notes)
-    header += scores.tiles(summary, seconds)
+    header += score_tables.tiles(summary, seconds)
     path = directory / _NAME
     name = f"{title or directory.name}, {count}"
     write_text(html.page(name, _verdict(summary), header, sections, _FILES), path)
@@ -79,7 +79,7 @@ def write_cohort_report(
 
 def _verdict(summary: Summary) -> str:
     means = ", ".join(
-        f"{metric.title} {summary.means[metric.key].mean:.3f}" for metric in scores.shown_metrics(summary)
+        f"{metric.title} {summary.means[metric.key].mean:.3f}" for metric in score_tables.shown_metrics(summary)
     )
     return f"Means: {means}" if means else "No scores"
 
@@ -95,7 +95,7 @@ def _gallery(
 ) -> str:
     """The worst pairs with a view each."""
     cards, content = [], []
-    for index in [i for i in scores.order_of(summary) if summary.pairs[i].error is None][:count]:
+    for index in [i for i in score_tables.order_of(summary) if summary.pairs[i].error is None][:count]:
         features = str(records[index].get("settings", {}).get("features", ""))
         try:
             found = thumbnail(pairs[index], directory, features, summary.names)
@@ -121,9 +121,9 @@ def _card(index: int, record: Record, summary: Summary) -> str:
     pair = summary.pairs[index]
     numbers = "".join(
         f"<span>{escape(metric.title)} <b>{number(getattr(pair, metric.key))}</b></span>"
-        for metric in scores.shown_metrics(summary)[:2]
+        for metric in score_tables.shown_metrics(summary)[:2]
     )
-    title = f'<h3 title="{escape(scores.pair_name(pair), quote=True)}">{escape(str(record["pair"]))}</h3>'
+    title = f'<h3 title="{escape(score_tables.pair_name(pair), quote=True)}">{escape(str(record["pair"]))}</h3>'
     return f'<article class="card" data-pair="{index}"><div class="place"></div>{title}<p>{numbers}</p></article>'
 
 

@@ -12,7 +12,7 @@ from learngn.report import html, numbers
 from learngn.report.material import material_of
 from learngn.report.viewer import BUDGET, viewer_data
 
-VIEW_FILES = ("viewer.css", "volumes.js", "drawing.js", "model.js", "view.js", "hands.js")
+VIEW_FILES = ("viewer.css", "volumes.js", "drawing.js", "model.js", "view.js", "gestures.js")
 _FILES = (*VIEW_FILES, "readout.js", "viewer.js")
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from learngn._version import __version__
 from learngn.evaluation import PairScores
-from learngn.evaluation.scores import json_number
+from learngn.evaluation.pair_scores import json_number
 from learngn.io import write_json
 from learngn.memory import peak_bytes, readable
 from learngn.optimise import Iteration, StopReason

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from learngn.evaluation import Summary
-from learngn.evaluation.scores import METRICS, Metric, PairScores
+from learngn.evaluation.pair_scores import METRICS, Metric, PairScores
 from learngn.report import html
 from learngn.report.numbers import number
 from learngn.report.palette import label_colour

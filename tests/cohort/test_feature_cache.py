@@ -69,6 +69,6 @@ def test_full_disk(tmp_path, monkeypatch):
     def full(*_):
         raise OutputError("output", "No space left on device", "room", "free some")
 
-    monkeypatch.setattr("learngn.cohort.store._write", full)
+    monkeypatch.setattr("learngn.cohort.feature_cache._write", full)
     assert torch.equal(FolderStore(tmp_path)("abc", features).data, features().data)
     assert len(FolderStore(tmp_path)) == 0
