@@ -1,4 +1,4 @@
-"""Exclusive use of an output folder."""
+"""Exclusive lock on an output folder."""
 
 from __future__ import annotations
 
@@ -9,34 +9,36 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from learngn.errors import OutputError
-from learngn.io.locks import locked, take
+from learngn.io.locks import acquire, locked
 
 __all__ = ["exclusive_folder", "locked"]
 
 
 @contextmanager
 def exclusive_folder(directory: Path, name: str) -> Iterator[None]:
-    """Hold an output folder for as long as the block runs; the operating system frees it if the process is killed.
+    """Hold an exclusive lock on an output folder while the block runs.
+
+    The operating system releases the lock if the process is killed.
 
     Parameters
     ----------
     directory : Path
-        That exists.
+        Existing folder.
     name : str
-        Name of the lock file in it. It is removed at the end, and so is a second file beside it, which says for people
-        who holds the lock: Windows lets nobody else read a locked file.
+        Name of the lock file in it. It is removed at the end, and so is a second file, ``NAME.holder``, which names
+        the process that holds the lock for the error message: on Windows no other process can read a locked file.
 
     Raises
     ------
     OutputError
-        If another process holds it.
+        If another process holds the lock.
     """
-    about = directory / f"{name}.holder"
-    held = take(directory / name, wait=False)
+    holder_file = directory / f"{name}.holder"
+    held = acquire(directory / name, wait=False)
     if held is None:
         holder = ""
         with suppress(OSError):
-            holder = about.read_text(encoding="utf-8", errors="replace")
+            holder = holder_file.read_text(encoding="utf-8", errors="replace")
         raise OutputError(
             f"output folder {directory}",
             f"another run that is writing there ({holder or 'unknown'})",
@@ -44,8 +46,8 @@ def exclusive_folder(directory: Path, name: str) -> Iterator[None]:
             "wait for it, or name another output folder",
         )
     try:
-        about.write_text(f"process {os.getpid()} on {socket.gethostname()}", encoding="utf-8")
+        holder_file.write_text(f"process {os.getpid()} on {socket.gethostname()}", encoding="utf-8")
         yield
     finally:
-        about.unlink(missing_ok=True)
+        holder_file.unlink(missing_ok=True)
         held.release(remove=True)

@@ -25,8 +25,8 @@ from learngn.io import Scores, find_scores, read_channels, read_scores
 class ScoreFiles(OneByOne):
     """Probabilities or labels that a segmentation network has written, one channel a structure [0..1].
 
-    What :func:`learngn.io.probabilities.read_scores` reads, found by the name of each image's file. The channels are the
-    structures that both sides have; background is none.
+    They are read by :func:`learngn.io.probabilities.read_scores` from the file named after each image's file. The
+    channels are the structures that both sides have; background is none.
 
     Attributes
     ----------

@@ -1,7 +1,8 @@
-"""Reading and writing: every foreign convention ends here.
+"""Reading and writing of files: the conventions of other programs are converted here, and nowhere else.
 
-ITK's world is LPS and its arrays are (k, j, i); Learn2Reg counts voxels and knows no world. Inside the program there is
-one convention, of :mod:`learngn.geometry.grid` and :mod:`learngn.geometry.transform`.
+ITK's world is LPS and its arrays are (k, j, i); Learn2Reg's displacements are in voxels, without world coordinates.
+Everything else in the package uses the one convention of :mod:`learngn.geometry.grid` and
+:mod:`learngn.geometry.transform`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Writing so that an output appears whole or not at all."""
+"""Atomic writing: an output file appears complete or not at all."""
 
 from __future__ import annotations
 
@@ -12,24 +12,25 @@ from pathlib import Path
 from typing import Any
 
 from learngn.errors import OutputError
-from learngn.io.locks import Held, take
+from learngn.io.locks import HeldLock, acquire
 
 _PREFIX, _LOCK = ".learngn-tmp-", ".lock"
 
 
 @contextmanager
 def atomic_path(path: str | Path) -> Iterator[Path]:
-    """Offer a temporary path to write to, and move what was written to `path` when the block ends.
+    """Yield a temporary path to write to, and move the written file to `path` when the block ends.
 
-    The temporary file has the name of the target and lies in a hidden folder beside it: writers that go by the suffix,
-    or that write a second file of a similar name (MetaImage's `.mhd` and `.raw`), need know nothing of it. Whatever
-    ends the block early, Ctrl-C included, leaves neither the target changed nor anything beside it; what a killed
-    process leaves is removed by the next one that writes there. What a link points to is replaced, not the link.
+    The temporary file has the name of the target and lies in a hidden folder beside it, so that writers which choose
+    the format by the suffix, or write a second file of a similar name (MetaImage's `.mhd` and `.raw`), work unchanged.
+    If an exception, including Ctrl-C, ends the block early, the target is unchanged and no other file remains; files of
+    a killed process are removed by the next process that writes there. If `path` is a symbolic link, the file that it
+    points to is replaced, not the link.
 
     Parameters
     ----------
     path : Path
-        The target, in a folder that exists. A file already there is replaced.
+        Target file, in an existing folder. An existing file is replaced.
 
     Yields
     ------
@@ -45,45 +46,45 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         raise OutputError(
             f"output {target}", f"no folder {target.parent}", "a folder that exists", "make it, or name another one"
         )
-    # Where a link leads, there is room for it.
+    # The temporary folder is made beside the file that a link points to: a rename cannot cross file systems.
     with _as_output_error(target):
-        place = Path(os.path.realpath(target)) if target.is_symlink() else target
-    with temporary_folder(place.parent) as folder, _as_output_error(target):
+        destination = Path(os.path.realpath(target)) if target.is_symlink() else target
+    with temporary_folder(destination.parent) as folder, _as_output_error(target):
         temporary = folder / target.name
         yield temporary
-        # The named file last: where it is, what belongs to it is too.
+        # The named file is moved last, so that its companion files are in place when it appears.
         for written in sorted((f for f in folder.iterdir() if f.name != _LOCK), key=lambda file: file == temporary):
             _flush(written)
-            os.replace(written, place if written == temporary else place.parent / written.name)
+            os.replace(written, destination if written == temporary else destination.parent / written.name)
 
 
 @contextmanager
 def temporary_folder(directory: str | Path) -> Iterator[Path]:
-    """Offer a hidden folder in another one, and remove it when the block ends.
+    """Make a hidden folder in another one, and remove it when the block ends.
 
-    What a process that was killed has left of such folders is removed too. Those of processes that live are known by a
-    lock, which the operating system frees however its holder ends.
+    Such folders of killed processes are removed too. The folder of a running process holds a lock, which the operating
+    system releases when the process ends for any reason.
 
     Parameters
     ----------
     directory : path
-        That exists.
+        Existing folder.
 
     Yields
     ------
     Path
-        To a folder that is empty but for the lock, ``.lock``.
+        Folder that is empty except for the lock file, ``.lock``.
 
     Raises
     ------
     OutputError
-        If it cannot be written.
+        If the folder cannot be written.
     """
     parent = Path(directory)
     with _as_output_error(parent):
         folder, lock = _locked_folder(parent)
         for other in parent.glob(f"{_PREFIX}*"):
-            _remove_if_left(other)
+            _remove_if_abandoned(other)
     try:
         yield folder
     finally:
@@ -91,12 +92,12 @@ def temporary_folder(directory: str | Path) -> Iterator[Path]:
 
 
 def check_writable(directory: str | Path) -> None:
-    """Make a folder unless it exists, and see at once, before any long work, whether files can be written there.
+    """Make a folder unless it exists, and check that files can be written there, before any long work.
 
     Raises
     ------
     OutputError
-        If not.
+        If the folder cannot be made or written.
     """
     folder = Path(directory)
     with _as_output_error(folder):
@@ -105,13 +106,13 @@ def check_writable(directory: str | Path) -> None:
             pass
 
 
-def _locked_folder(parent: Path) -> tuple[Path, Held]:
-    """A new folder, and the lock in it, held."""
+def _locked_folder(parent: Path) -> tuple[Path, HeldLock]:
+    """Make a new folder, and acquire the lock in it."""
     while True:
         folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent))
         try:
-            held = take(folder / _LOCK, wait=False)
-        except FileNotFoundError:  # another process has taken it for a dead one's, before it was locked
+            held = acquire(folder / _LOCK, wait=False)
+        except FileNotFoundError:  # another process has removed it as abandoned, before it was locked
             continue
         except OSError:
             shutil.rmtree(folder, ignore_errors=True)
@@ -123,20 +124,20 @@ def _locked_folder(parent: Path) -> tuple[Path, Held]:
         held.release()
 
 
-def _remove_if_left(folder: Path) -> None:
-    """Remove a temporary folder whose process has died."""
+def _remove_if_abandoned(folder: Path) -> None:
+    """Remove a temporary folder whose process has ended."""
     with suppress(OSError):
-        held = take(folder / _LOCK, wait=False)
+        held = acquire(folder / _LOCK, wait=False)
         if held is not None and held.exclusive:
             _remove(folder, held)
 
 
-def _remove(folder: Path, held: Held) -> None:
-    """Remove a temporary folder and let go of its lock, in an order that the system allows.
+def _remove(folder: Path, held: HeldLock) -> None:
+    """Remove a temporary folder and release its lock, in the order that the operating system allows.
 
-    Whoever else takes the lock in between removes the folder too.
+    A process that acquires the lock in between removes the folder too.
     """
-    if os.name == "nt":  # removes no open file
+    if os.name == "nt":  # Windows cannot remove an open file
         held.release()
     shutil.rmtree(folder, ignore_errors=True)
     if os.name != "nt":
@@ -144,19 +145,19 @@ def _remove(folder: Path, held: Held) -> None:
 
 
 def _flush(path: Path) -> None:
-    """Have the system write a file: some report only then that the disk is full."""
-    with path.open("r+b") as file:  # Windows flushes only what may be written
+    """Flush a file to the disk: some file systems report only then that the disk is full."""
+    with path.open("r+b") as file:  # Windows flushes only files that are open for writing
         os.fsync(file.fileno())
 
 
 def write_text(text: str, path: str | Path) -> None:
-    """Write text in UTF-8, whole or not at all."""
+    """Write text in UTF-8, atomically."""
     with atomic_path(path) as temporary:
         temporary.write_text(text, encoding="utf-8", newline="\n")  # the same bytes on every system
 
 
 def write_json(obj: Any, path: str | Path) -> None:
-    """Write what :func:`json.dumps` understands, readably, whole or not at all; NaN and infinity are not JSON."""
+    """Write an object as indented JSON, atomically; NaN and infinity, which JSON lacks, raise :class:`ValueError`."""
     write_text(json.dumps(obj, indent=2, ensure_ascii=False, allow_nan=False) + "\n", path)
 
 

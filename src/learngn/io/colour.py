@@ -1,4 +1,4 @@
-"""Colour pictures: their channels, one by one, and grey made of them."""
+"""Colour pictures: their channels, one by one."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _COLOURS = (3, 4)  # red, green, blue, and perhaps transparency
 
 
 def is_colour(path: str | Path) -> bool:
-    """Return whether an image file holds colours: 3 or 4 values of 8 or 16 bits a voxel; the header alone is read."""
+    """Return whether an image file holds colours: 3 or 4 values of 8 or 16 bits a voxel. Only the header is read."""
     path = Path(path)
     if path.is_dir():
         return False
@@ -63,13 +63,13 @@ def read_colour(path: str | Path) -> Iterator[Image]:
 
 
 def write_colour(channels: Iterable[Image], path: str | Path) -> None:
-    """Write channels as one colour picture, whole or not at all, in the format that the suffix names.
+    """Write channels as one colour picture, atomically, in the format that the suffix names.
 
     Parameters
     ----------
     channels : iterable of Image, (1, 1, *S)
-        Three or four on one grid, in the order of :func:`read_colour`; values are rounded to the integer type of the
-        file that they come from.
+        Three or four channels on one grid, in the order of :func:`read_colour`; values are rounded to the integer type
+        of the file that they come from.
     path : Path
 
     Raises

@@ -1,4 +1,4 @@
-"""Data sets in the layout of Learn2Reg: ``NAME_dataset.json`` and the files that it names."""
+"""Data sets in the layout of Learn2Reg: ``NAME_dataset.json`` and its files."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 import reprlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from os.path import isfile  # False for names that cannot be, where pathlib raises
+from os.path import isfile  # False for invalid names, for which pathlib raises
 from pathlib import Path
 from typing import Any
 
@@ -14,27 +14,27 @@ from learngn.errors import DatasetError
 from learngn.io.documents import parse_json
 from learngn.io.images import read_grid
 
-_DIGITS = 20  # of a label
+_DIGITS = 20  # most digits of a label
 _SCAN_NAME = re.compile(r"_(\d{4})_(\d{4})\.")
 
 
 @dataclass(frozen=True)
 class Subject:
-    """A scan and what is known of it; None for files that do not exist.
+    """A scan and the files that belong to it; None for files that do not exist.
 
     Attributes
     ----------
     image : Path
-        Scan, of ``imagesTr``.
+        Scan, in ``imagesTr``.
     labels : Path or None
-        Label map, of ``labelsTr``.
+        Label map, in ``labelsTr``.
     landmarks : Path or None
-        Landmarks, of ``landmarksTr``, or else the key points.
+        Landmarks, in ``landmarksTr``; where there are none, the key points.
     mask : Path or None
-        Mask, of ``masksTr``.
+        Mask, in ``masksTr``.
     keypoints : Path or None
-        Key points, of ``keypointsTr``: found by a detector, to guide a registration. In a pair of other modalities than
-        0000 and 0001, in this order, those of ``keypoints01Tr``, ``keypoints02Tr``, ... by the two modalities.
+        Key points that guide a registration, found by a detector, in ``keypointsTr``. For a pair of other modalities
+        than 0000 and 0001, in this order, in ``keypoints01Tr``, ``keypoints02Tr``, ..., named by the two modalities.
     """
 
     image: Path
@@ -46,17 +46,17 @@ class Subject:
 
 @dataclass(frozen=True)
 class Pair:
-    """A fixed and a moving scan to register."""
+    """Fixed and moving scan to register."""
 
     fixed: Subject
     moving: Subject
 
     @property
     def id(self) -> str:
-        """``FFFF_MMMM``, the subjects.
+        """Name of the pair, ``FFFF_MMMM``, by its subjects, as in Learn2Reg's ``disp_FFFF_MMMM``.
 
-        With the modality of each, ``FFFF_ffff_MMMM_mmmm``, unless both scans are of one modality or of 0000 and 0001 in
-        this order: what Learn2Reg puts behind ``disp_``.
+        The name includes the modality of each scan, ``FFFF_ffff_MMMM_mmmm``, unless both scans are of one modality or
+        of 0000 and 0001 in this order.
         """
         (fixed, fixed_modality), (moving, moving_modality) = (
             scan_numbers(self.fixed.image),
@@ -68,30 +68,31 @@ class Pair:
 
     @property
     def field_name(self) -> str:
-        """Name of the pair's displacement file by the rule of Learn2Reg."""
+        """Name of the pair's displacement file by Learn2Reg's rule."""
         return f"disp_{self.id}.nii.gz"
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """A data set.
+    """Learn2Reg data set.
 
     Attributes
     ----------
     name : str
     root : Path
-        Folder of the description, to which its paths are relative.
+        Folder of ``NAME_dataset.json``, to which its paths are relative.
     ndim : int
         Dimension of the scans, 2 or 3.
     training : tuple of Subject
-        Those that no validation pair shows: Learn2Reg lists its validation subjects under ``training`` too.
+        Training subjects that are in no validation pair: Learn2Reg lists its validation subjects under ``training``
+        too.
     validation : tuple of Pair
     label_names : dict
-        Name of every label, without the background.
+        Name of every label except the background.
     training_pairs : tuple of Pair
-        Pairs that the data set itself names for training, without validation subjects; empty where there are none.
+        Pairs that the data set names for training, without validation subjects; empty where there are none.
     test : tuple of Pair
-        Empty where there are none, or none of their scans has been published.
+        Test pairs; empty where there are none, or none of their scans has been published.
     """
 
     name: str
@@ -105,7 +106,7 @@ class Dataset:
 
 
 def read_dataset(path: str | Path) -> Dataset:
-    """Read the description of a data set and look whether its scans are there.
+    """Read the description of a data set, and check that its scans exist.
 
     Parameters
     ----------
@@ -118,16 +119,16 @@ def read_dataset(path: str | Path) -> Dataset:
     Raises
     ------
     DatasetError
-        If the file is missing, not such a description, or names a scan that is missing.
+        If the file is missing, is not such a description, or names a scan that is missing.
     """
     path = _description_in(Path(path))
     description = _load(path)
     name, pairs = (_get(description, key, kind, path) for key, kind in (("name", str), ("registration_val", list)))
     subjects = _get(description, "training", list, path) if "training" in description else []
     validation = tuple(_pair(entry, path) for entry in pairs)
-    seen = {scan_numbers(subject.image)[0] for pair in validation for subject in (pair.fixed, pair.moving)}
-    everyone = [_subject(entry, "image", path) for entry in subjects]
-    training = tuple(subject for subject in everyone if scan_numbers(subject.image)[0] not in seen)
+    held_out = {scan_numbers(subject.image)[0] for pair in validation for subject in (pair.fixed, pair.moving)}
+    listed = [_subject(entry, "image", path) for entry in subjects]
+    training = tuple(subject for subject in listed if scan_numbers(subject.image)[0] not in held_out)
     scans = [*(pair.fixed.image for pair in validation), *(subject.image for subject in training)]
     if not scans:
         raise DatasetError(f"data set {path}", "no pair and no subject", "one at least", "fill in registration_val")
@@ -135,14 +136,14 @@ def read_dataset(path: str | Path) -> Dataset:
     paired = tuple(
         pair
         for pair in _pairs(description, "training_paired_images", path)
-        if not seen & {scan_numbers(subject.image)[0] for subject in (pair.fixed, pair.moving)}
+        if not held_out & {scan_numbers(subject.image)[0] for subject in (pair.fixed, pair.moving)}
     )
     test = _pairs(description, "registration_test", path, hidden=True)
     return Dataset(name, path.parent, read_grid(scans[0]).ndim, training, validation, labels, paired, test)
 
 
 def read_label_names(path: str | Path) -> dict[int, str]:
-    """Names of labels, without the background: of a data set, or of a file that holds them alone.
+    """Read the names of labels, without the background, from a data set or from a file that holds only names.
 
     Parameters
     ----------
@@ -162,12 +163,12 @@ def read_label_names(path: str | Path) -> dict[int, str]:
 def _description_in(path: Path) -> Path:
     if not path.is_dir():
         return path
-    found = sorted(path.glob("*_dataset.json"))
-    if len(found) != 1:
+    descriptions = sorted(path.glob("*_dataset.json"))
+    if len(descriptions) != 1:
         raise DatasetError(
-            f"data set {path}", f"{len(found)} files NAME_dataset.json", "exactly one", "name the file itself"
+            f"data set {path}", f"{len(descriptions)} files NAME_dataset.json", "exactly one", "name the file itself"
         )
-    return found[0]
+    return descriptions[0]
 
 
 def _load(path: Path) -> dict[str, Any]:
@@ -192,7 +193,7 @@ def _get(entry: Any, key: str, kind: type, path: Path) -> Any:
 
 
 def _pairs(description: dict[str, Any], key: str, path: Path, *, hidden: bool = False) -> tuple[Pair, ...]:
-    """Pairs of a list that need not be there; `hidden`: nor its scans, as long as none of them is."""
+    """Read the pairs of an optional list; with `hidden`, the list counts as empty if none of its scans exists."""
     entries = _get(description, key, list, path) if key in description else []
     if hidden and not any(
         isfile(path.parent / _get(entry, side, str, path)) for entry in entries for side in ("fixed", "moving")
@@ -208,13 +209,13 @@ def _pair(entry: Any, path: Path) -> Pair:
     modalities = [scan_numbers(subject.image)[1] for subject in (fixed, moving)]
     if _is_plain(*modalities):
         return Pair(fixed, moving)
-    # The scan that several pairs share has a list of key points for each.
+    # A scan that is in several pairs has a file of key points for each of them.
     folder = "keypoints" + "".join(str(int(modality)) for modality in sorted(modalities))
     return Pair(*(find_subject(_get(entry, side, str, path), path, folder) for side in ("fixed", "moving")))
 
 
 def _is_plain(fixed: str, moving: str) -> bool:
-    """Whether a pair of modalities needs no mention in Learn2Reg's names."""
+    """Whether Learn2Reg's names leave out a pair of modalities."""
     return fixed == moving or (fixed, moving) == ("0000", "0001")
 
 
@@ -223,7 +224,7 @@ def _subject(entry: Any, key: str, path: Path) -> Subject:
 
 
 def find_subject(name: str, path: Path, keypoints_in: str = "keypoints") -> Subject:
-    """A scan and, in the folders beside its own, what is known of it.
+    """Find a scan and, in the folders beside its own, the files that belong to it.
 
     Parameters
     ----------
@@ -232,7 +233,7 @@ def find_subject(name: str, path: Path, keypoints_in: str = "keypoints") -> Subj
     path : Path
         The description.
     keypoints_in : str
-        What takes the place of ``images`` for key points.
+        Text that replaces ``images`` in the path of the key points.
 
     Raises
     ------
@@ -255,23 +256,23 @@ def find_subject(name: str, path: Path, keypoints_in: str = "keypoints") -> Subj
 
 
 def scan_numbers(scan: Path) -> tuple[str, str]:
-    """Subject and modality of a scan, four digits each: ``NAME_0021_0000.nii.gz`` is ``("0021", "0000")``.
+    """Return subject and modality of a scan, four digits each: ``NAME_0021_0000.nii.gz`` is ``("0021", "0000")``.
 
     Raises
     ------
     DatasetError
         If the name has no such numbers.
     """
-    found = _SCAN_NAME.search(scan.name)
-    if found is None:
+    numbers = _SCAN_NAME.search(scan.name)
+    if numbers is None:
         raise DatasetError(
             f"scan {scan}", "a name without numbers", "NAME_0001_0000.nii.gz (subject, modality)", "name it so"
         )
-    return found[1], found[2]
+    return numbers[1], numbers[2]
 
 
 def _label_names(entry: Any, path: Path) -> dict[int, str]:
-    """Names by label, from ``{"1": "liver"}`` or, as in some tasks, ``{"0": {"1": "liver"}}`` (by modality)."""
+    """Parse names by label, from ``{"1": "liver"}`` or, as in some tasks, ``{"0": {"1": "liver"}}`` (by modality)."""
     if isinstance(entry, dict) and entry and all(isinstance(value, dict) for value in entry.values()):
         entry = next(iter(entry.values()))
     if not isinstance(entry, dict) or not all(str(key).isdecimal() and len(str(key)) < _DIGITS for key in entry):

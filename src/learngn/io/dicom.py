@@ -16,15 +16,15 @@ from learngn.io.dicom_slices import Slice, in_order, read_slice, volumes_of, wit
 from learngn.io.itk import ITK_FAILURES, quietly, reason, size_of
 from learngn.io.limits import check_memory
 
-_LISTED = 20  # series or volumes that a message names
-_UNEQUAL = 0.1  # of a slice's distance: how far a slice may lie from its place
+_LISTED = 20  # most series or volumes that a message names
+_UNEQUAL = 0.1  # tolerance of a slice's position, as a fraction of the distance between slices
 
 
 def read_series(folder: Path) -> Any:
-    """Read the one series of slices in a folder, in the order of their positions.
+    """Read the only series of slices in a folder, in the order of their positions.
 
-    Where the folder itself holds none, its subfolders are searched. Files that are no images, and copies of a slice,
-    are left out.
+    If the folder itself holds no series, its subfolders are searched. Files that are not images, and copies of a slice,
+    are ignored.
 
     Returns
     -------
@@ -59,10 +59,10 @@ def read_series(folder: Path) -> Any:
 
 
 def _series_of(folder: Path) -> dict[str, list[Slice]]:
-    """Slices of every series of a folder, or else of its subfolders, by the series' number of the world (UID)."""
-    found = _series_in(folder)
-    if found:
-        return found
+    """Return the slices of every series of a folder, or else of its subfolders, by the series instance UID."""
+    series = _series_in(folder)
+    if series:
+        return series
     merged: dict[str, list[Slice]] = defaultdict(list)
     for place, folders, _ in os.walk(folder):
         folders.sort()
@@ -73,7 +73,7 @@ def _series_of(folder: Path) -> dict[str, list[Slice]]:
 
 
 def _series_in(folder: Path) -> dict[str, list[Slice]]:
-    found = {}
+    series = {}
     for uid in sitk.ImageSeriesReader.GetGDCMSeriesIDs(str(folder)):
         names = sitk.ImageSeriesReader.GetGDCMSeriesFileNames(str(folder), uid)
         read = [(name, read_slice(name)) for name in names]
@@ -83,8 +83,8 @@ def _series_in(folder: Path) -> dict[str, list[Slice]]:
         for name, slice_ in read:
             if slice_ is None:
                 raise _unreadable(f"DICOM folder {folder}", f"the slice {Path(name).name}, which SimpleITK cannot read")
-        found[uid] = without_copies(slices)
-    return found
+        series[uid] = without_copies(slices)
+    return series
 
 
 def _read(what: str, slices: Sequence[Slice]) -> Any:
@@ -96,7 +96,7 @@ def _read(what: str, slices: Sequence[Slice]) -> Any:
         reader = sitk.ImageSeriesReader()
         reader.SetFileNames([slice_.path for slice_ in slices])
         if len({slice_.scaling for slice_ in slices}) > 1:
-            # Else all slices are cast to the type that fits the first one's values.
+            # Otherwise all slices would be cast to the type that fits the values of the first one.
             reader.SetOutputPixelType(sitk.sitkFloat32)
     try:
         image = reader.Execute()
@@ -104,13 +104,13 @@ def _read(what: str, slices: Sequence[Slice]) -> Any:
         raise _unreadable(what, f"slices that SimpleITK cannot read ('{reason(failure)}')") from failure
     axes = slices[0].axes
     if len(slices) == 1 and image.GetDimension() == 3 and image.GetSize()[2] == 1 and axes is not None:
-        # A distance between slices that is negative, as some scanners write it, would turn the third axis round.
+        # A negative distance between slices, which some scanners write, would reverse the third axis.
         image.SetDirection(np.stack([*axes, np.cross(*axes)], axis=1).ravel().tolist())
     return image
 
 
 def _check_memory(what: str, slices: Sequence[Slice]) -> None:
-    """Raise where the first slice's header, times the slices, asks for more memory than there is."""
+    """Raise :class:`ImageError` if all slices together, each as large as the first, exceed the memory."""
     first = sitk.ImageFileReader()
     first.SetFileName(slices[0].path)
     first.ReadImageInformation()
@@ -118,16 +118,16 @@ def _check_memory(what: str, slices: Sequence[Slice]) -> None:
 
 
 def _check_slices(what: str, image: Any, slices: Sequence[Slice]) -> None:
-    """Raise where slices do not lie at equal distances along the normal, as a grid's do."""
+    """Raise :class:`ImageError` if the slices do not lie at equal distances along their normal."""
     known = [slice_.position for slice_ in slices if slice_.position is not None]
     if image.GetDimension() != 3 or len(slices) == 1 or not known:
         return
     if len(known) != len(slices):
         raise ImageError(what, "positions that are not three numbers", "those of DICOM", "check the files")
-    found = np.array(known)
+    positions = np.array(known)
     step = np.asarray(image.GetDirection()).reshape(3, 3)[:, 2] * image.GetSpacing()[2]
-    expected = found[0] + np.arange(len(slices))[:, None] * step
-    deviation = float(np.linalg.norm(found - expected, axis=1).max())
+    expected = positions[0] + np.arange(len(slices))[:, None] * step
+    deviation = float(np.linalg.norm(positions - expected, axis=1).max())
     if deviation > _UNEQUAL * image.GetSpacing()[2]:
         raise ImageError(
             what,
@@ -162,7 +162,7 @@ def _wrong_number(folder: Path, series: dict[str, list[Slice]]) -> ImageError:
 
 
 def _listed(groups: dict[str, list[Slice]]) -> str:
-    """Names of groups and how many slices each has."""
+    """Describe groups of slices by name and number of slices."""
     parts = [_described(name, slices) for name, slices in list(groups.items())[:_LISTED]]
     more = len(groups) - len(parts)
     return "; ".join([*parts, *([f"and {more} more"] if more else [])])

@@ -1,4 +1,4 @@
-"""Headers of DICOM slices: where each lies, how its values are scaled, and which of them make a volume."""
+"""Headers of DICOM slices: position, scaling of the values, and grouping into volumes."""
 
 from __future__ import annotations
 
@@ -35,19 +35,19 @@ _PLANES = ("sagittal", "coronal", "axial")
 
 @dataclass(frozen=True)
 class Slice:
-    """What the header of one file of a series says.
+    """Header of one file of a series.
 
     Attributes
     ----------
     path : str
     size : tuple of int
-        Of the file's image; a multi-frame file has several slices.
+        Size of the file's image; a multi-frame file has several slices.
     kind : int
-        SimpleITK's number of the type of its values, rescaled.
+        SimpleITK's number of the type of the rescaled values.
     tags : dict
-        DICOM tags as text, without blanks around it.
+        DICOM tags as text, without surrounding blanks.
     position : array, shape (3,), or None
-        Of the first voxel [LPS mm].
+        Position of the first voxel [LPS mm].
     axes : array, shape (2, 3), or None
         Directions of row and column.
     """
@@ -66,24 +66,24 @@ class Slice:
 
     @property
     def scaling(self) -> tuple[str, str, int]:
-        """What its values are made with: slope, intercept and the type that comes of it."""
+        """Rescale slope, rescale intercept and type of the rescaled values."""
         return self.tags.get(_SLOPE, "1"), self.tags.get(_INTERCEPT, "0"), self.kind
 
     @property
     def title(self) -> str:
-        """Modality, number and description of its series."""
-        found = (self.tags.get(tag, "") for tag in (_MODALITY, _SERIES_NUMBER, _DESCRIPTION))
-        return " ".join(text for text in found if text)
+        """Modality, number and description of the series."""
+        parts = (self.tags.get(tag, "") for tag in (_MODALITY, _SERIES_NUMBER, _DESCRIPTION))
+        return " ".join(text for text in parts if text)
 
 
 def read_slice(path: str) -> Slice | None:
-    """Read the header of a DICOM file; None where it holds no image, or none that can be read."""
+    """Read the header of a DICOM file; return None if it holds no image, or none that can be read."""
     reader = sitk.ImageFileReader()
     reader.SetFileName(path)
     try:
         reader.ReadImageInformation()
-        wanted = (_INSTANCE, _POSITION, _ORIENTATION, _SLOPE, _INTERCEPT, _SERIES_NUMBER, _DESCRIPTION, _MODALITY)
-        keys = (*wanted, *_DIFFERENCES.values())
+        basic = (_INSTANCE, _POSITION, _ORIENTATION, _SLOPE, _INTERCEPT, _SERIES_NUMBER, _DESCRIPTION, _MODALITY)
+        keys = (*basic, *_DIFFERENCES.values())
         tags = {key: reader.GetMetaData(key).strip(" \0") for key in keys if reader.HasMetaDataKey(key)}
         size, kind = tuple(reader.GetSize()), reader.GetPixelID()
     except ITK_FAILURES:
@@ -93,14 +93,14 @@ def read_slice(path: str) -> Slice | None:
 
 
 def without_copies(slices: Sequence[Slice]) -> list[Slice]:
-    """The slices without those that are there before: copies have the same instance number of the world (UID)."""
+    """Return the slices without later copies of a slice, which have the same SOP instance UID."""
     first = {slice_.tags.get(_INSTANCE) or slice_.path: slice_ for slice_ in reversed(slices)}
-    kept = {slice_.path for slice_ in first.values()}
-    return [slice_ for slice_ in slices if slice_.path in kept]
+    paths = {slice_.path for slice_ in first.values()}
+    return [slice_ for slice_ in slices if slice_.path in paths]
 
 
 def in_order(slices: Sequence[Slice]) -> list[Slice]:
-    """Slices of one orientation in the order of their places along the normal; as they come where those are unknown."""
+    """Sort slices of one orientation by position along their normal; slices without positions keep their order."""
     axes = slices[0].axes
     if axes is None or any(slice_.position is None for slice_ in slices):
         return list(slices)
@@ -119,7 +119,8 @@ def volumes_of(slices: Sequence[Slice]) -> dict[str, list[Slice]]:
     Returns
     -------
     dict
-        Slices by what tells them from the others, such as ``"echo time 4.6"``; one group where they are one volume.
+        Slices by the property that distinguishes the volumes, such as ``"echo time 4.6"``; one group if the slices are
+        one volume.
     """
     for groups in (_by_file(slices), _by_size(slices), _by_orientation(slices)):
         if len(groups) > 1:
@@ -136,7 +137,7 @@ def volumes_of(slices: Sequence[Slice]) -> dict[str, list[Slice]]:
 
 
 def _by_file(slices: Sequence[Slice]) -> dict[str, list[Slice]]:
-    """Files with several frames are volumes of their own."""
+    """Group by file if there are files with several frames: each is a volume."""
     if all(slice_.frames == 1 for slice_ in slices):
         return {"": list(slices)}
     return {f"file {Path(slice_.path).name}": [slice_] for slice_ in slices}
@@ -169,18 +170,18 @@ def _by_orientation(slices: Sequence[Slice]) -> dict[str, list[Slice]]:
 
 
 def _by_repetition(slices: Sequence[Slice]) -> dict[str, list[Slice]]:
-    """The first slice at every place, the second, ..."""
+    """Group into volumes the first slice at every position, the second slice at every position, ..."""
     groups: dict[str, list[Slice]] = defaultdict(list)
-    seen: dict[tuple[int, ...], int] = defaultdict(int)
+    counts: dict[tuple[int, ...], int] = defaultdict(int)
     for slice_ in slices:
         place = () if slice_.position is None else tuple(np.rint(slice_.position / _SAME_PLACE).astype(int).tolist())
-        seen[place] += 1
-        groups[f"repetition {seen[place]}"].append(slice_)
+        counts[place] += 1
+        groups[f"repetition {counts[place]}"].append(slice_)
     return dict(groups)
 
 
 def _places_differ(slices: Sequence[Slice]) -> bool:
-    """Whether no two slices are at one place; true where places are unknown."""
+    """Whether no two slices have the same position; True if positions are unknown."""
     if any(slice_.position is None for slice_ in slices):
         return True
     positions = np.array([slice_.position for slice_ in in_order(slices)])

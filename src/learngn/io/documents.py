@@ -1,4 +1,4 @@
-"""JSON and NumPy archives that anybody may have written: what is wrong with them is one error."""
+"""JSON and NumPy archives from untrusted sources: every fault of theirs is one exception."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def parse_json(text: str) -> Any:
     Raises
     ------
     ValueError
-        If it is none, or is nested too deeply.
+        If the text is not JSON, or is nested too deeply.
     """
     try:
         return json.loads(text)
@@ -31,15 +31,15 @@ def parse_json(text: str) -> Any:
 
 
 def read_archive(path: Path, what: str, error: type[LearnGNError]) -> dict[str, NDArray[Any]]:
-    """Read the arrays of an ``.npz`` file by name; pickled objects, which run code, are refused.
+    """Read the arrays of an ``.npz`` file by name; pickled objects, which can run code, are refused.
 
     Parameters
     ----------
     path : Path
     what : str
-        Name of it in messages.
+        Name of the file's content in messages.
     error : type of LearnGNError
-        Raised where it cannot be read, or needs more memory than there is.
+        Raised if the file cannot be read, or needs more memory than there is.
     """
     try:
         check_memory(_unpacked_size(path), f"{what} {path}", error)
@@ -47,7 +47,7 @@ def read_archive(path: Path, what: str, error: type[LearnGNError]) -> dict[str, 
             return {name: archive[name] for name in archive.files}
     except LearnGNError:
         raise
-    except Exception as failure:  # zipfile, zlib, the tokenizer of headers: NumPy lets pass whatever they raise
+    except Exception as failure:  # NumPy passes on any exception of zipfile, zlib and the tokenizer of headers
         raise error(
             f"{what} {path}",
             f"a file that NumPy cannot read ('{failure}')",
@@ -57,7 +57,7 @@ def read_archive(path: Path, what: str, error: type[LearnGNError]) -> dict[str, 
 
 
 def _unpacked_size(path: Path) -> int:
-    """Bytes that the arrays of an archive ask for, by their headers: NumPy allocates before it reads."""
+    """Return the size of an archive's arrays by their headers [bytes]: NumPy allocates before it reads."""
     readers = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
     size = 0
     with zipfile.ZipFile(path) as archive:

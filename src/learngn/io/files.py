@@ -1,4 +1,4 @@
-"""Image files on the disk: NIfTI, Analyze and MGH as nibabel understands them, everything else as SimpleITK does."""
+"""Image files: NIfTI, Analyze and MGH are read by nibabel, all other formats by SimpleITK."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ from learngn.io.limits import check_size, check_text_header
 from learngn.io.orientation import in_millimetres
 from learngn.io.source import Header, Source
 
-NIFTI_SUFFIXES = (".nii.gz", ".nii")  # those that are written
+NIFTI_SUFFIXES = (".nii.gz", ".nii")  # for writing
 IMAGE_SUFFIXES = (*NIFTI_SUFFIXES, ".mha", ".mhd", ".nrrd", ".tif", ".tiff", ".png")
 
 
 def suffix_of(path: Path) -> str:
-    """Suffix that names the format, lower case: ``".nii.gz"``, ``".mha"``, ``".h5"``, ..."""
+    """Return the suffix that names the format, in lower case: ``".nii.gz"``, ``".mha"``, ``".h5"``, ..."""
     name = path.name.lower()
     return ".nii.gz" if name.endswith(".nii.gz") else Path(name).suffix
 
 
 def check_exists(path: Path, what: str, error: type[LearnGNError]) -> None:
-    """Raise `error` where there is no file, an empty one, or one that cannot be opened."""
+    """Raise `error` unless a path is a folder or a file that is not empty and can be read."""
     check_name(path, what, error)
     try:
         if not path.exists():
@@ -50,7 +50,7 @@ def check_exists(path: Path, what: str, error: type[LearnGNError]) -> None:
 
 
 def check_name(path: Path, what: str, error: type[LearnGNError]) -> None:
-    """Raise `error` where a path is no text in UTF-8: ITK, which is C++, would end the process."""
+    """Raise `error` if a path is not valid UTF-8 or has a null byte: ITK, which is C++, would end the process."""
     try:
         usable = b"\0" not in str(path).encode()
     except UnicodeEncodeError:
@@ -67,19 +67,19 @@ def read_file(path: Path, *, what: str = "image", error: type[LearnGNError] = Im
     ----------
     path : Path
     what : str
-        Name of it in messages.
+        Kind of file in messages.
     error : type of LearnGNError
-        Raised where it cannot be read.
+        Raised if the file cannot be read.
 
     Returns
     -------
     Source
-        With the dimensions and the type of the file.
+        Header and values, with the dimensions and the type of the file.
 
     Warns
     -----
     HeaderWarning
-        Where the header contradicts itself or leaves out where the image lies.
+        If the header contradicts itself, or has no position of the image.
     """
     check_exists(path, what, error)
     if path.is_dir():
@@ -100,7 +100,7 @@ def read_file(path: Path, *, what: str = "image", error: type[LearnGNError] = Im
 
 
 def read_header(path: Path, *, what: str = "image", error: type[LearnGNError] = ImageError) -> Header:
-    """Read an image file's header; that the file can hold what it promises is checked. Warns as :func:`read_file`."""
+    """Read an image file's header, and check that the file can hold that many voxels. Warns as :func:`read_file`."""
     check_exists(path, what, error)
     if path.is_dir():
         raise error(f"{what} {path}", "a folder", "a file", "name the file itself")
@@ -116,12 +116,12 @@ def read_header(path: Path, *, what: str = "image", error: type[LearnGNError] = 
 
 
 def write_file(image: Any, path: Path) -> None:
-    """Write a SimpleITK image, whole or not at all, in the format that the suffix names; NIfTI is not ITK's to write.
+    """Write a SimpleITK image, atomically, in the format that the suffix names; NIfTI is written by nibabel.
 
     Raises
     ------
     OutputError
-        If the format is unknown or does not hold such an image or its position, or the file cannot be written.
+        If the format is unknown or cannot hold the image or its position, or the file cannot be written.
     """
     check_output(path)
     with atomic_path(path) as temporary:
@@ -139,7 +139,7 @@ def write_file(image: Any, path: Path) -> None:
 
 
 def check_output(path: Path, suffixes: Sequence[str] = IMAGE_SUFFIXES) -> None:
-    """Raise :class:`OutputError` where a path has no name that can be written, or none of these suffixes."""
+    """Raise :class:`OutputError` if a path is not a valid name, or has none of these suffixes."""
     check_name(path, "output", OutputError)
     if suffix_of(path) not in suffixes:
         raise OutputError(
@@ -148,7 +148,7 @@ def check_output(path: Path, suffixes: Sequence[str] = IMAGE_SUFFIXES) -> None:
 
 
 def _read_by_itk(path: Path, what: str, error: type[LearnGNError]) -> tuple[Any, Header]:
-    """A reader of SimpleITK that has read the file's header, and the header."""
+    """Read a file's header by SimpleITK, and return the reader and the header."""
     unit = check_text_header(path, what, error)
     reader = sitk.ImageFileReader()
     reader.SetFileName(str(path))
@@ -164,21 +164,21 @@ def _read_by_itk(path: Path, what: str, error: type[LearnGNError]) -> tuple[Any,
 def _warn(path: Path, what: str, header: Header) -> None:
     notes = header.notes
     if not notes:
-        with suppress(LearnGNError):  # who asks for the grid hears of it
-            said = header.place()[1]
-            notes = (said,) if said else ()
+        with suppress(LearnGNError):  # raised again when the grid is used
+            note = header.place()[1]
+            notes = (note,) if note else ()
     for note in notes:
         warnings.warn(HeaderWarning(f"{what} {path}", note), stacklevel=4)
 
 
 def _check_position(image: Any, header: Any, path: Path) -> None:
-    """Raise where the format has not kept the voxels' place, or not all of them (PNG, TIFF)."""
-    kept = header.GetSize() == image.GetSize() and (
+    """Raise :class:`OutputError` if the written file lacks the voxels' position, or some voxels (PNG, TIFF)."""
+    same = header.GetSize() == image.GetSize() and (
         np.allclose(header.GetSpacing(), image.GetSpacing(), rtol=1e-5)
         and np.allclose(header.GetDirection(), image.GetDirection(), atol=1e-5)
         and np.allclose(header.GetOrigin(), image.GetOrigin(), rtol=1e-5, atol=1e-4)
     )
-    if not kept:
+    if not same:
         raise OutputError(
             f"output {path}",
             "an image whose slices, origin or axes this format does not keep",
@@ -188,7 +188,7 @@ def _check_position(image: Any, header: Any, path: Path) -> None:
 
 
 def named(error: LearnGNError, path: Path) -> LearnGNError:
-    """The same error, naming the file."""
+    """Return an error with the name of the file added."""
     what = error.what if str(path) in error.what else f"{error.what} {path}"
     return type(error)(what, error.got, error.expected, error.remedy)
 

@@ -1,4 +1,4 @@
-"""Where voxels lie according to a file: checks that every format shares, rounded axes, 2D slices of a 3D world."""
+"""Geometry of image headers: checks for every format, rounded axes, 2D slices in a 3D world."""
 
 from __future__ import annotations
 
@@ -10,42 +10,43 @@ import numpy as np
 from learngn.errors import GeometryError, ImageError
 from learngn.geometry.grid import FloatArray, Grid
 
-# What may be a scan [mm]: from molecules to landscapes. Beyond that arithmetic ends.
+# Plausible sizes of voxels and positions of a scan [mm]; beyond them, arithmetic overflows.
 _FINEST, _COARSEST, _FARTHEST = 1e-7, 1e6, 1e9
-_NOISE, _ROUNDED = 1e-6, 2e-3  # products of two axes: rounded to float32, to three decimals
-_WORTH_SAYING = 0.1  # voxel
+# Scalar products of two axes that come from rounding to float32, and to three decimals.
+_NOISE, _ROUNDED = 1e-6, 2e-3
+_WORTH_SAYING = 0.1  # shift of the voxels that is worth a warning [voxel]
 
 
 def placed(shape: Sequence[int], affine: FloatArray) -> tuple[Grid, str | None]:
-    """Return the grid of a header, its axes made orthonormal where they are but rounded, and what to warn about.
+    """Return the grid of a header, its rounded axes made orthonormal, and a warning.
 
-    Headers keep direction cosines to three or four decimals, or in 32 bits. Such axes are replaced by the nearest
-    orthonormal ones about the grid's centre, so that every format keeps what is computed on the grid; axes further
-    from orthonormal are sheared on purpose and are kept.
+    Headers store direction cosines to three or four decimals, or in 32 bits. Such rounded axes are replaced by the
+    nearest orthonormal ones about the grid's centre, so that every format can hold results on the grid; axes that are
+    further from orthonormal are taken as sheared on purpose, and stay.
 
     Parameters
     ----------
     shape : sequence of int, (D,)
     affine : array, shape (D+1, D+1)
-        Index to RAS mm.
+        Affine from index to RAS mm.
 
     Returns
     -------
     Grid
     str or None
-        By how much the voxels were moved, where that is more than a tenth of a voxel.
+        Warning of how far the voxels were moved, if that is more than a tenth of a voxel.
 
     Raises
     ------
     GeometryError
-        If voxel sizes or positions make no sense.
+        If voxel sizes or positions are not plausible.
     """
     shape, affine = tuple(int(n) for n in shape), np.array(affine, dtype=np.float64)
     if affine.shape != (len(shape) + 1, len(shape) + 1) or not np.allclose(affine[-1], np.eye(len(shape) + 1)[-1]):
-        return Grid(shape, affine), None  # which says what is wrong
+        return Grid(shape, affine), None  # Grid raises the error
     with np.errstate(all="ignore"):
         spacing, origin = np.linalg.norm(affine[:-1, :-1], axis=0), affine[:-1, -1]
-    # NaN fails.
+    # Comparisons with NaN are False.
     if not ((spacing > _FINEST) & (spacing < _COARSEST)).all() or not (np.abs(origin) < _FARTHEST).all():
         raise GeometryError(
             "image header",
@@ -65,17 +66,17 @@ def placed(shape: Sequence[int], affine: FloatArray) -> tuple[Grid, str | None]:
     corners = np.array(list(product(*((0, n - 1) for n in shape))))
     moved = corners @ (better - affine)[:-1, :-1].T + (better - affine)[:-1, -1]
     voxels = float(np.abs(np.linalg.solve(better[:-1, :-1], moved.T)).max())
-    said = f"axes that are not quite at right angles were made so, which moves voxels by up to {voxels:.2f} of a voxel"
-    return Grid(shape, better + 0.0), said if voxels > _WORTH_SAYING else None
+    note = f"axes that are not quite at right angles were made so, which moves voxels by up to {voxels:.2f} of a voxel"
+    return Grid(shape, better + 0.0), note if voxels > _WORTH_SAYING else None
 
 
 def flat_affine(matrix: FloatArray, ndim: int) -> FloatArray:
-    """Affine of a 2D image, (3, 3), from that of a volume of one slice, (4, 4); others as they are.
+    """Return the affine of a 2D image, (3, 3), from that of a volume of one slice, (4, 4); return others unchanged.
 
     Raises
     ------
     ImageError
-        If the slice does not lie in the world's x and y.
+        If the slice is not in the plane of the world's x and y.
     """
     if ndim != 2 or matrix.shape != (4, 4):
         return matrix
@@ -91,7 +92,7 @@ def flat_affine(matrix: FloatArray, ndim: int) -> FloatArray:
 
 
 def volume_affine(grid: Grid) -> FloatArray:
-    """Affine of the volume, (4, 4), as formats and libraries have it that know no other; 2D lies at z = 0, 1 mm."""
+    """Return the affine of a volume, (4, 4), for formats and libraries without 2D: a 2D grid lies at z = 0, 1 mm."""
     if grid.ndim == 3:
         return np.array(grid.affine)
     matrix, keep = np.eye(4), [0, 1, 3]

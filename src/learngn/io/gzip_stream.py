@@ -1,4 +1,4 @@
-"""Files that may be compressed by gzip, read by ISA-L: several times as fast as by zlib."""
+"""Reading of files that may be compressed by gzip, with ISA-L, which is several times as fast as zlib."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from isal import igzip, isal_zlib
 GZIP = b"\x1f\x8b"
 BLOCK = 1 << 20
 DAMAGED = cast("type[Exception]", isal_zlib.error)
-_BEYOND = 1 << 26  # bytes read behind the voxels, to come to the checksum; a file may go on for gigabytes
+_BEYOND = 1 << 26  # most bytes read after the voxels, to reach the checksum; a file may go on for gigabytes
 
 
 def is_packed(path: Path) -> bool:
-    """Whether a file's name says that it is compressed."""
+    """Whether a file is compressed, by its suffix."""
     return path.suffix.lower() in (".gz", ".mgz")
 
 
 def open_binary(path: Path) -> Any:
-    """Open a file to read its content, decompressed."""
+    """Open a file to read its decompressed content."""
     return igzip.open(path) if is_packed(path) else path.open("rb")  # type: ignore[no-untyped-call]
 
 
 def read_to_the_end(file: Any) -> None:
-    """Read on to the end of a compressed file, so that its checksum is verified.
+    """Read to the end of a compressed file, so that its checksum is verified.
 
-    Behind the last member some programs leave bytes that mean nothing; they are no damage, as for gunzip.
+    Trailing bytes after the last gzip member, which some programs leave, are ignored, as gunzip does.
     """
     try:
         for _ in _blocks(file, _BEYOND):

@@ -1,4 +1,4 @@
-"""Scans and label maps: files to images and back."""
+"""Reading and writing of scans and label maps."""
 
 from __future__ import annotations
 
@@ -35,31 +35,31 @@ def read_image(path: str | Path, *, labels: bool = False) -> Image:
     ----------
     path : Path
         NIfTI, MGH, MetaImage, NRRD, TIFF, PNG, JPEG or DICOM file, or a folder that holds one series of DICOM slices.
-        Where a file has no voxel size, it is 1 mm.
+        A file without a voxel size gets 1 mm.
     labels : bool
-        Whether the values name classes.
+        Whether the image is a label map.
 
     Returns
     -------
     Image
-        (1, 1, *S) on its grid: float32, of colours the luminance; label maps uint8, int16 or, where that does not
-        suffice, int32. The file decides between 2D and 3D: a volume of one slice stays a volume, because a slice has a
-        place in space.
+        (1, 1, *S) on its grid: scans float32, colours as their luminance; label maps uint8 or int16, or int32 if their
+        values need it. Its dimension is that of the file: a volume of one slice stays 3D, because a slice has a
+        position in space.
 
     Raises
     ------
     ImageError
-        If there is no such file, it is no image, is cut short, or holds vectors or several volumes.
+        If the file does not exist, is not an image, is truncated, or holds vectors or several volumes.
     LabelError
-        If a label map holds something else than whole numbers.
+        If a label map holds other values than whole numbers.
     GeometryError
-        If its header makes no sense.
+        If the header has implausible voxel sizes or positions.
 
     Warns
     -----
     HeaderWarning
-        Where the header contradicts itself (sform and qform), does not say where the image lies, or has axes that are
-        noticeably rounded; where colours are made grey.
+        If the header contradicts itself (sform and qform), has no position of the image, or has axes that are
+        noticeably rounded; if colours are converted to grey.
     """
     path = Path(path)
     source = read_file(path)
@@ -70,9 +70,9 @@ def read_image(path: str | Path, *, labels: bool = False) -> Image:
 
 
 def read_grid(path: str | Path) -> Grid:
-    """Read where an image lies: of a file the header alone. Raises as :func:`read_image` does.
+    """Read the grid of an image, from a file's header alone. Raises as :func:`read_image` does.
 
-    Of a series of volumes (4D) it is the grid that all of them share.
+    For a series of volumes (4D), return the grid that all volumes share.
     """
     path = Path(path)
     check_exists(path, "image", ImageError)
@@ -87,7 +87,7 @@ def read_grid(path: str | Path) -> Grid:
 
 
 def write_image(image: Image, path: str | Path) -> None:
-    """Write a scan or a label map (integers) in the format that the suffix names, whole or not at all.
+    """Write a scan or a label map (integers), atomically, in the format that the suffix names.
 
     Parameters
     ----------
@@ -96,12 +96,12 @@ def write_image(image: Image, path: str | Path) -> None:
         others are written as float32.
     path : Path
         ``.nii.gz``, ``.nii``, ``.mha``, ``.mhd``, ``.nrrd``; in 2D also ``.tif``, ``.tiff`` and ``.png``, which keep
-        the voxel size but neither origin nor axes. PNG holds whole numbers from 0 to 65535: scans are rounded.
+        the voxel size, but not the origin and axes. PNG holds whole numbers from 0 to 65535: scans are rounded.
 
     Raises
     ------
     OutputError
-        If the format is unknown or does not keep the image's position, or the file cannot be written.
+        If the format is unknown or cannot hold the image's position, or the file cannot be written.
     """
     path = Path(path)
     check_output(path)
@@ -115,7 +115,7 @@ def write_image(image: Image, path: str | Path) -> None:
 
 
 def _rounded(image: Any) -> Any:
-    """Values that a PNG can hold."""
+    """Round a SimpleITK image to values that a PNG can hold."""
     values = np.rint(sitk.GetArrayFromImage(image).astype(np.float64)).clip(0, np.iinfo(np.uint16).max)
     result = sitk.GetImageFromArray(values.astype(np.uint8 if values.max() <= np.iinfo(np.uint8).max else np.uint16))
     result.CopyInformation(image)

@@ -1,4 +1,4 @@
-"""The border to ITK: from LPS mm and arrays (k, j, i) to RAS mm and tensors (i, j, k), and back."""
+"""Conversion from ITK's LPS mm and arrays (k, j, i) to RAS mm and tensors (i, j, k), and back."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from learngn.geometry.grid import FloatArray, Grid
 from learngn.geometry.image import Image
 from learngn.io.source import Header, Source, values_to_write
 
-# What SimpleITK raises where ITK fails; UnicodeError where ITK quotes what it could not read.
+# Exceptions of SimpleITK when ITK fails; UnicodeError when ITK's message quotes bytes of the file.
 ITK_FAILURES = (RuntimeError, MemoryError, UnicodeError)
 
 _STDERR = 2
-_POINTER = re.compile(r"\w+ ?\(0x[0-9a-f]+\): ?")  # "NiftiImageIO (0x55c9e8a0): ", an address that tells a user nothing
+_POINTER = re.compile(r"\w+ ?\(0x[0-9a-f]+\): ?")  # "NiftiImageIO (0x55c9e8a0): ", an address in memory
 
 
 def lps(ndim: int) -> FloatArray:
-    """Matrix between RAS and LPS, its own inverse, shape (D, D); in 2D both axes are negated."""
+    """Return the matrix between RAS and LPS, its own inverse, shape (D, D); in 2D both axes are negated."""
     return np.diag([-1.0, -1.0, 1.0][:ndim])
 
 
 def header_of(header: Any) -> Header:
-    """What SimpleITK says of an image, or of a file whose header a reader of its has read."""
+    """Return the header of a SimpleITK image, or of a SimpleITK reader that has read a file's header."""
     size = tuple(int(n) for n in header.GetSize())
     ndim = min(len(size), 3)
     direction = np.asarray(header.GetDirection()).reshape(len(size), len(size))[:ndim, :ndim]
@@ -44,14 +44,14 @@ def header_of(header: Any) -> Header:
 
 
 def source_of(image: Any) -> Source:
-    """What a SimpleITK image holds; the values are a view of its memory."""
+    """Return header and values of a SimpleITK image; the values are a view of its memory."""
     values, header = np.asarray(_Memory(image)), header_of(image)
     axes = range(len(header.shape) - 1, -1, -1)
     return Source(header, values.transpose(*axes, *range(len(header.shape), values.ndim)))
 
 
 class _Memory:
-    """The values of a SimpleITK image as NumPy takes them; arrays of it keep the image alive, as its views do not."""
+    """Array interface to the values of a SimpleITK image, which keeps the image alive; SimpleITK's views do not."""
 
     def __init__(self, image: Any) -> None:
         self._image = image
@@ -59,26 +59,26 @@ class _Memory:
 
 
 def size_of(header: Any) -> int:
-    """Bytes that reading an image takes whose header a reader of SimpleITK has read."""
+    """Return the memory that reading an image takes [bytes], from a SimpleITK reader that has read its header."""
     return header_of(header).bytes
 
 
 def _type_of(header: Any) -> np.dtype[Any]:
     try:
         kind = sitk.Image([1, 1], header.GetPixelID(), 0)
-    except RuntimeError:  # unknown to SimpleITK, which will refuse it
+    except RuntimeError:  # a type that SimpleITK does not know; reading will fail with its message
         return np.dtype(np.uint8)
     return np.asarray(_Memory(kind)).dtype
 
 
 def place_of(grid: Grid) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Spacing, shape (D,), origin, shape (D,), and direction, shape (D, D), as ITK has them [LPS mm]."""
+    """Return spacing, shape (D,), origin, shape (D,), and direction, shape (D, D), in ITK's convention [LPS mm]."""
     flip = lps(grid.ndim)
     return grid.spacing, flip @ grid.origin + 0.0, flip @ grid.direction + 0.0
 
 
 def put_on_grid(image: Any, grid: Grid) -> None:
-    """Give a SimpleITK image, which has the grid's size, its place."""
+    """Set the position of a SimpleITK image, which has the grid's size."""
     spacing, origin, direction = place_of(grid)
     image.SetSpacing(spacing.tolist())
     image.SetOrigin(origin.tolist())
@@ -86,46 +86,46 @@ def put_on_grid(image: Any, grid: Grid) -> None:
 
 
 def from_sitk(image: Any, labels: bool = False) -> Image:
-    """Turn a SimpleITK image into ours.
+    """Convert a SimpleITK image.
 
     Parameters
     ----------
     image : SimpleITK.Image
-        2D or 3D, one value a voxel. Further axes of length 1 are left out; of colours the luminance is taken, with a
-        :class:`~learngn.errors.HeaderWarning`.
+        2D or 3D, one value a voxel. Further axes of length 1 are dropped; colours are converted to their luminance,
+        with a :class:`~learngn.errors.HeaderWarning`.
     labels : bool
-        Whether the values name classes.
+        Whether the image is a label map.
 
     Returns
     -------
     Image
-        (1, 1, *S), float32; label maps uint8, int16 or, where that does not suffice, int32.
+        (1, 1, *S), float32; label maps uint8 or int16, or int32 if their values need it.
 
     Raises
     ------
     ImageError
-        If it has vectors, complex values, colours where labels are asked for, or more than three dimensions.
+        If it has vectors, complex values, colours although `labels` is set, or more than three dimensions.
     LabelError
-        If a label map holds something else than whole numbers.
+        If a label map holds other values than whole numbers.
     """
     return source_of(image).image(labels)
 
 
 def to_sitk(image: Image, *, stored: bool = False) -> Any:
-    """Turn an image of ours, (1, 1, *S), into a SimpleITK image: scans float32, label maps of an integer type.
+    """Convert an image, (1, 1, *S), to a SimpleITK image: scans float32, label maps of an integer type.
 
     Parameters
     ----------
     image : Image
     stored : bool
-        Round a scan that comes from a file of integers to their type, as when it is written.
+        Whether to round a scan that comes from a file of integers to their type, as when it is written.
 
     Raises
     ------
     ShapeError
-        If it has more than one sample or channel.
+        If the image has more than one sample or channel.
     LabelError
-        If a label map holds something else than whole numbers.
+        If a label map holds other values than whole numbers.
     """
     values = values_to_write(image if stored else replace(image, stored=None))
     result = sitk.GetImageFromArray(np.ascontiguousarray(values.T))
@@ -135,40 +135,40 @@ def to_sitk(image: Image, *, stored: bool = False) -> Any:
 
 @contextmanager
 def quietly() -> Iterator[None]:
-    """Keep the warnings of ITK, and of the C libraries in it, from the user's terminal; errors come as exceptions.
+    """Hide the warnings of ITK and of its C libraries; errors are raised as exceptions.
 
-    The libraries write to the process's standard error itself. It is turned away for as long as the block takes, unless
-    another thread could have something to say there.
+    The libraries write to the process's standard error directly. It is redirected to the null device while the block
+    runs, unless there are other threads, whose messages would be lost.
     """
     shown = sitk.ProcessObject.GetGlobalWarningDisplay()
     sitk.ProcessObject.SetGlobalWarningDisplay(False)
     try:
-        with _stderr_turned_away() if threading.active_count() == 1 else nullcontext():
+        with _stderr_discarded() if threading.active_count() == 1 else nullcontext():
             yield
     finally:
         sitk.ProcessObject.SetGlobalWarningDisplay(shown)
 
 
 @contextmanager
-def _stderr_turned_away() -> Iterator[None]:
+def _stderr_discarded() -> Iterator[None]:
     try:
-        kept = os.dup(_STDERR)
-    except OSError:  # closed: nobody listens
+        saved = os.dup(_STDERR)
+    except OSError:  # standard error is closed
         yield
         return
     try:
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, _STDERR)
-        os.close(nowhere)
+        null_device = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null_device, _STDERR)
+        os.close(null_device)
         yield
     finally:
-        os.dup2(kept, _STDERR)
-        os.close(kept)
+        os.dup2(saved, _STDERR)
+        os.close(saved)
 
 
 def reason(error: Exception) -> str:
-    """What an exception of SimpleITK says, without the places in ITK's source."""
+    """Return the message of a SimpleITK exception, without the lines that refer to ITK's source."""
     if isinstance(error, UnicodeError):
         return "content that is no text"
-    said = str(error).strip().splitlines() or ["not enough memory"]
-    return _POINTER.sub("", said[-1].rpartition("ERROR: ")[2].strip())
+    lines = str(error).strip().splitlines() or ["not enough memory"]
+    return _POINTER.sub("", lines[-1].rpartition("ERROR: ")[2].strip())

@@ -1,4 +1,4 @@
-"""ITK's transforms: affine maps, displacement fields and chains of them, in LPS mm."""
+"""ITK's transforms: affine maps, displacement fields and chains of both, in LPS mm."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def write_itk(transform: Transform, path: Path) -> None:
         raise OutputError(
             f"output {path}", "a displacement field", f"affine maps in {suffix} files", "write .h5 instead"
         )
-    # A chain of affine maps is one matrix, which every reader of the other formats understands.
+    # A chain of affine maps is written as one matrix, which every reader of these formats understands.
     itk = to_itk(transform) if suffix in _HDF5 else _affine_to_itk(linear_from_itk(to_itk(transform)))
     with atomic_path(path) as temporary:
         try:
@@ -60,13 +60,13 @@ def write_itk(transform: Transform, path: Path) -> None:
 
 
 def from_itk(transform: Any, fixed: Grid | None = None) -> Transform:
-    """Turn a SimpleITK transform into ours.
+    """Convert a SimpleITK transform.
 
     Parameters
     ----------
     transform : SimpleITK.Transform
-        Any linear one, a displacement field, or a chain of such; of others, B-splines for example, the displacement on
-        `fixed` is taken.
+        Any linear transform, a displacement field, or a chain of these; others, such as B-splines, are sampled as a
+        displacement on `fixed`.
     fixed : Grid, optional
         Grid of the fixed image.
 
@@ -77,8 +77,8 @@ def from_itk(transform: Any, fixed: Grid | None = None) -> Transform:
     """
     parts = _itk_parts(transform)
     if all(part.IsLinear() or part.GetTransformEnum() == sitk.sitkDisplacementField for part in parts):
-        ours = [linear_from_itk(p) if p.IsLinear() else _field_from_itk(p) for p in parts]
-        return ours[0] if len(ours) == 1 else Composite(tuple(ours))
+        converted = [linear_from_itk(p) if p.IsLinear() else _field_from_itk(p) for p in parts]
+        return converted[0] if len(converted) == 1 else Composite(tuple(converted))
     if fixed is None:
         names = ", ".join(sorted({part.GetName() for part in parts}))
         raise TransformError(
@@ -98,36 +98,36 @@ def from_itk(transform: Any, fixed: Grid | None = None) -> Transform:
 
 
 def to_itk(transform: Transform) -> Any:
-    """Turn a transform of ours into a SimpleITK transform, part by part."""
+    """Convert a transform to a SimpleITK transform, part by part."""
     parts = [_field_to_itk(p) if isinstance(p, DisplacementField) else _affine_to_itk(p) for p in parts_of(transform)]
-    # ITK applies the transform that was added last first.
+    # ITK applies the transforms of a chain in reverse order.
     return parts[0] if len(parts) == 1 else sitk.CompositeTransform(parts[::-1])
 
 
 def field_from_vectors(vectors: NDArray[Any], grid: Grid, *, ras: bool = False) -> DisplacementField:
-    """Turn vectors, shape (*S, D) [LPS or RAS mm], into a displacement field [voxel]."""
+    """Convert vectors, shape (*S, D) [LPS or RAS mm], to a displacement field [voxel]."""
     matrix = grid.affine[:-1, :-1] if ras else _voxel_to_lps(grid)
     flat = np.moveaxis(vectors, -1, 0).reshape(grid.ndim, -1)
-    with np.errstate(over="ignore", invalid="ignore"):  # the field is checked to be finite
+    with np.errstate(over="ignore", invalid="ignore"):  # DisplacementField checks that the values are finite
         voxels = np.linalg.inv(matrix).astype(flat.dtype if flat.dtype.kind == "f" else np.float64) @ flat
     return DisplacementField(torch.tensor(voxels.reshape(1, grid.ndim, *grid.shape), dtype=torch.float32), grid)
 
 
 def field_to_vectors(field: DisplacementField) -> Iterator[NDArray[np.float32]]:
-    """Turn a displacement field [voxel] into its components [LPS mm], one after the other, shape (*S) each, float32."""
+    """Convert a displacement field [voxel] to its components [LPS mm], one after another, shape (*S) each, float32."""
     voxels = field.data[0].detach().cpu().numpy().astype(np.float32, copy=False)
     for row in _voxel_to_lps(field.grid).astype(np.float32):
         yield np.tensordot(row, voxels, axes=1)
 
 
 def field_to_sitk(field: DisplacementField, dtype: DTypeLike = np.float32) -> Any:
-    """Turn a displacement field [voxel] into a SimpleITK vector image [LPS mm] of 32 or 64 bits."""
+    """Convert a displacement field [voxel] to a SimpleITK vector image [LPS mm] of 32 or 64 bits."""
     voxels = field.data[0].detach().cpu().numpy().astype(dtype, copy=False)
     matrix, turned = _voxel_to_lps(field.grid).astype(dtype), np.empty((*field.grid.shape[::-1], field.ndim), dtype)
-    for index, plane in enumerate(np.moveaxis(voxels, 1, 0)):  # plane by plane: no second field beside the result
+    for index, plane in enumerate(np.moveaxis(voxels, 1, 0)):  # plane by plane, to need no second field in memory
         turned[..., index, :] = (matrix @ plane.reshape(field.ndim, -1)).reshape(plane.shape).T
     grid = field.grid
-    del field, voxels, plane  # what only this function still holds goes before the next copy
+    del field, voxels, plane  # free memory before the next copy
     image = sitk.GetImageFromArray(turned, isVector=True)
     put_on_grid(image, grid)
     return image
@@ -138,7 +138,7 @@ def _voxel_to_lps(grid: Grid) -> FloatArray:
 
 
 def parts_of(transform: Transform) -> list[Affine | DisplacementField]:
-    """The affine maps and fields that a transform consists of, first applied first."""
+    """Return the affine maps and displacement fields of a transform, in the order in which they are applied."""
     if isinstance(transform, Composite):
         return [part for member in transform.parts for part in parts_of(member)]
     if isinstance(transform, Affine | DisplacementField):
@@ -149,8 +149,8 @@ def parts_of(transform: Transform) -> list[Affine | DisplacementField]:
 
 
 def _itk_parts(transform: Any) -> list[Any]:
-    """The single transforms of a SimpleITK transform, first applied first; a linear chain counts as one."""
-    # Linear first: SimpleITK shows a type that it does not know, as ANTs may write, as a chain of nothing but itself.
+    """Return the single transforms of a SimpleITK transform, in the order of application; a linear chain is one."""
+    # Linear is tested first: SimpleITK shows a type that it does not know, as ANTs may write, as a chain of itself.
     if transform.IsLinear() or transform.GetTransformEnum() != sitk.sitkComposite:
         return [transform]
     transform = sitk.CompositeTransform(transform)
@@ -159,7 +159,7 @@ def _itk_parts(transform: Any) -> list[Any]:
 
 
 def linear_from_itk(transform: Any) -> Affine:
-    """Any linear transform, of whatever parameters and centre, is known by its images of 0 and of the unit vectors."""
+    """Convert any linear transform, by the images of 0 and of the unit vectors."""
     ndim = transform.GetDimension()
     shift = np.asarray(transform.TransformPoint([0.0] * ndim))
     columns = [np.asarray(transform.TransformPoint(unit)) - shift for unit in np.eye(ndim).tolist()]

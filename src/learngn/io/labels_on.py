@@ -1,4 +1,4 @@
-"""Label maps brought onto the grid of their scan, voxel by voxel, where the voxels of both coincide."""
+"""Copying of label maps onto the grid of their scan, if the voxels of both coincide."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from learngn.errors import HeaderWarning, LabelError
 from learngn.geometry.grid import FloatArray, Grid, apply_affine
 from learngn.geometry.image import Image
 
-_ROUNDED = 0.1  # voxel: headers of one grid, rounded, differ by less
-_COINCIDE = 0.02  # voxel: what a shift by whole voxels may be off; it could be chance
+_ROUNDED = 0.1  # tolerance for headers of one grid, which may be rounded [voxel]
+_COINCIDE = 0.02  # tolerance for grids that are shifted by whole voxels [voxel]; larger ones may agree by chance
 _COMMAND = "learngn apply LABELS --identity --labels --reference SCAN -o OUT"
 
 
 @dataclass(frozen=True)
 class _Lattice:
-    """How the voxels of one grid count in another that has voxels at the same places.
+    """Correspondence of the voxels of two grids that have voxels at the same positions.
 
     Attributes
     ----------
     axes : tuple of int
-        Axis of the labels that runs along each axis of the scan.
+        Axis of the labels that is parallel to each axis of the scan.
     flipped : tuple of int
         Axes of the scan along which the labels run backwards.
     start : tuple of int
-        Index in the scan of the labels' first voxel, once they are turned.
+        Index in the scan of the labels' first voxel, after their axes are permuted and flipped.
     """
 
     axes: tuple[int, ...]
@@ -39,29 +39,29 @@ class _Lattice:
 
 
 def labels_on(image: Image, grid: Grid, what: str) -> Image:
-    """Bring a label map onto the grid of its scan without interpolation.
+    """Copy a label map onto the grid of its scan, without interpolation.
 
     Parameters
     ----------
     image : Image
-        Its voxels lie where the scan's are: perhaps with axes in another order or direction, cropped, or reaching
-        beyond the scan (to 0.02 voxel), or the same ones with a rounded header (to 0.1 voxel).
+        Label map whose voxels coincide with those of the scan: on the same grid up to rounding of the header (0.1
+        voxel), or with axes in another order or direction, cropped, or reaching beyond the scan (0.02 voxel).
     grid : Grid
-        Of the scan.
+        Grid of the scan.
     what : str
         Name of the label map in messages.
 
     Returns
     -------
     Image
-        On `grid`; 0 where the label map does not reach. Labels beyond the scan are left out with a
+        Label map on `grid`, 0 outside the given one. Labels outside the scan are dropped, with a
         :class:`~learngn.errors.HeaderWarning`.
 
     Raises
     ------
     LabelError
-        If the voxels do not coincide, which the message describes; or no label lies in the scan, or a map of the scan's
-        own shape lies so far beside it that labels would be cut off.
+        If the voxels do not coincide (the message says how they differ), no label lies in the scan, or a map of the
+        scan's own shape is shifted so that labels would be cut off.
     """
     if image.grid == grid:
         return image
@@ -84,12 +84,12 @@ def labels_on(image: Image, grid: Grid, what: str) -> Image:
     part = turned[tuple(source)]
     if part.numel():
         data[tuple(target)] = part
-    _check_kept(image, data, grid, what)
+    _check_labels_kept(image, data, grid, what)
     return replace(image, data=data, grid=grid)
 
 
 def _lattice(labels: Grid, scan: Grid) -> _Lattice | None:
-    """How the voxels of the labels count in the scan; None where they lie elsewhere."""
+    """Return the correspondence of the labels' voxels with the scan's; None if they do not coincide."""
     matrix = labels.index_map(scan)
     whole = np.rint(matrix[:-1, :-1])
     if not (np.abs(whole).sum(axis=0) == 1).all() or not (np.abs(whole).sum(axis=1) == 1).all():
@@ -106,8 +106,8 @@ def _lattice(labels: Grid, scan: Grid) -> _Lattice | None:
     return _Lattice(axes, tuple(int(axis) for axis in np.flatnonzero(whole.sum(axis=1) < 0)), start)
 
 
-def _check_kept(image: Image, data: Tensor, grid: Grid, what: str) -> None:
-    """Raise where labels are lost to which a scan of this place and shape cannot belong; else warn of it."""
+def _check_labels_kept(image: Image, data: Tensor, grid: Grid, what: str) -> None:
+    """Warn if labels are lost; raise :class:`LabelError` if the label map cannot belong to the scan."""
     before, after = int(image.data.count_nonzero()), int(data.count_nonzero())
     if before == after:
         return
@@ -123,24 +123,24 @@ def _check_kept(image: Image, data: Tensor, grid: Grid, what: str) -> None:
 
 
 def _difference(labels: Grid, scan: Grid) -> str:
-    """What keeps the voxels of two grids apart, in words."""
+    """Describe how two grids differ."""
     if labels.ndim != scan.ndim:
         return f"a {labels.ndim}D map, {labels}"
-    found = []
-    # In the order of the scan's axes.
+    parts = []
+    # Cosines and sizes in the order of the scan's axes.
     cosines = labels.direction.T @ scan.direction
     order = np.abs(cosines).argmax(axis=0)
     if len(set(order.tolist())) == labels.ndim:
         angle = float(np.degrees(np.arccos(np.clip(np.abs(cosines).max(axis=0), 0, 1)).max()))
         if angle > 0.1:
-            found.append(f"axes turned by {angle:.3g} degrees")
+            parts.append(f"axes turned by {angle:.3g} degrees")
         spacing = labels.spacing[order]
         if np.abs(spacing / scan.spacing - 1).max() > 1e-4:
-            found.append(f"voxels of {_by(spacing)} mm instead of {_by(scan.spacing)} mm")
+            parts.append(f"voxels of {_by(spacing)} mm instead of {_by(scan.spacing)} mm")
     first = apply_affine(labels.index_map(scan), _corners(labels)).min(axis=0)
-    found.append(f"a first voxel at index {', '.join(f'{v:.2f}' for v in np.round(first, 2) + 0.0)} of the scan")
-    found.append(f"a shape of {'x'.join(map(str, labels.shape))}")
-    return ", ".join(found)
+    parts.append(f"a first voxel at index {', '.join(f'{v:.2f}' for v in np.round(first, 2) + 0.0)} of the scan")
+    parts.append(f"a shape of {'x'.join(map(str, labels.shape))}")
+    return ", ".join(parts)
 
 
 def _by(spacing: FloatArray) -> str:

@@ -1,4 +1,4 @@
-"""Landmarks: files to points in the world and back."""
+"""Reading and writing of landmarks, as points in the world."""
 
 from __future__ import annotations
 
@@ -47,13 +47,13 @@ _HEADERS = "i,j,k or x_lps,y_lps,z_lps or x_ras,y_ras,z_ras (without the third i
 
 @dataclass(frozen=True, eq=False)
 class Landmarks:
-    """Points in the world; those of two images correspond by their order.
+    """Points in the world; the points of two images correspond by their order.
 
     Parameters
     ----------
     points : array, shape (M, D) [RAS mm]
     space : {"voxel", "lps", "ras"}
-        How their file has them.
+        Coordinate system of the file.
     names : tuple of str, optional
         Name of each.
     weights : array, shape (M,), optional
@@ -76,14 +76,14 @@ class Landmarks:
 
 
 def is_landmarks(path: str | Path) -> bool:
-    """Return whether a file's suffix, or else its beginning, says that it holds points."""
+    """Return whether a file holds points, by its suffix or its first line."""
     path = Path(path)
     if path.name.lower().endswith(LANDMARK_SUFFIXES):
         return True
     try:
         with path.open("rb") as file:
             return is_elastix(file.read(64).decode("utf-8", "replace"))
-    except OSError:  # whoever reads the file says what is wrong
+    except OSError:  # reading the file reports the error
         return False
 
 
@@ -93,15 +93,15 @@ def read_landmarks(path: str | Path, grid: Grid) -> Landmarks:
     Parameters
     ----------
     path : Path
-        - CSV, one point a line. The header says what the columns are: ``i,j,k`` (voxel), ``x_lps,y_lps,z_lps`` or
-          ``x_ras,y_ras,z_ras`` (mm), in any order and without the third in 2D, perhaps with ``name`` and ``weight``;
-          ``l,p,s`` or ``r,a,s`` as in 3D Slicer's tables, ``x,y,z,t`` (LPS mm) as in ANTs; other columns are left out.
-          Without a header they are voxels i, j[, k], as in Learn2Reg. Semicolons between the columns, with commas or
-          points in the numbers, are taken too.
+        - CSV, one point a line. The header names the columns: ``i,j,k`` (voxel), ``x_lps,y_lps,z_lps`` or
+          ``x_ras,y_ras,z_ras`` (mm), in any order and without the third in 2D, and optionally ``name`` and ``weight``;
+          ``l,p,s`` or ``r,a,s`` as in 3D Slicer's tables, ``x,y,z,t`` (LPS mm) as in ANTs; other columns are ignored.
+          Without a header the columns are voxels i, j[, k], as in Learn2Reg. Columns may be separated by semicolons,
+          with decimal commas or points.
         - ``.fcsv`` and ``.mrk.json`` of 3D Slicer, in the coordinate system that they name.
-        - Points of elastix (``.pts``, or any text that begins so): ``point`` (LPS mm) or ``index`` (voxel).
+        - Points of elastix (``.pts``, or any text with the same first line): ``point`` (LPS mm) or ``index`` (voxel).
     grid : Grid
-        Grid of the image to which they belong.
+        Grid of the image to which the points belong.
 
     Raises
     ------
@@ -132,18 +132,18 @@ def read_landmarks(path: str | Path, grid: Grid) -> Landmarks:
 
 
 def write_landmarks(landmarks: Landmarks, path: str | Path, *, grid: Grid, space: Space | None = None) -> None:
-    """Write landmarks, whole or not at all.
+    """Write landmarks, atomically.
 
     Parameters
     ----------
     landmarks : Landmarks
     path : Path
-        ``.fcsv`` and ``.mrk.json`` for 3D Slicer (3D, LPS mm), ``.pts`` for elastix (LPS mm); anything else is CSV,
-        whose header says in what space.
+        ``.fcsv`` and ``.mrk.json`` for 3D Slicer (3D, LPS mm), ``.pts`` for elastix (LPS mm); any other suffix is CSV,
+        whose header names the coordinate system.
     grid : Grid
-        Grid of the image to which they belong.
+        Grid of the image to which the points belong.
     space : {"voxel", "lps", "ras"}, optional
-        Voxels of `grid`, or mm; by default as they were read.
+        Coordinate system of a CSV file: voxels of `grid`, or mm; by default that of the file they were read from.
     """
     path, points, space = Path(path), landmarks.points, space or landmarks.space
     ndim, name = points.shape[1], path.name.lower()
@@ -153,7 +153,7 @@ def write_landmarks(landmarks: Landmarks, path: str | Path, *, grid: Grid, space
         text_of = format_fcsv if name.endswith(".fcsv") else format_markups
         write_text(text_of(points @ lps(3) + 0.0, landmarks.names), path)
         return
-    if name.endswith(".pts"):  # not as indices: elastix rounds them
+    if name.endswith(".pts"):  # not as indices, which elastix rounds
         write_text(format_elastix(points @ lps(ndim)), path)
         return
     if space == "voxel":
@@ -161,7 +161,7 @@ def write_landmarks(landmarks: Landmarks, path: str | Path, *, grid: Grid, space
     elif space == "lps":
         points = points @ lps(ndim)
     header = list(_COLUMNS[space][:ndim])
-    # Ten digits: less than a nanometre is lost of a metre.
+    # Ten digits: the error is below a nanometre for a metre.
     columns = [[f"{value + 0.0:.10g}" for value in column] for column in points.T]
     if landmarks.names is not None:
         header.append("name")
@@ -183,7 +183,7 @@ def _text(path: Path) -> str:
 
 
 def _parse_csv(text: str, path: Path, ndim: int) -> tuple[RawPoints, FloatArray | None]:
-    """Points and weights of a CSV file."""
+    """Parse points and weights of a CSV file."""
     rows = _rows(text, path)
     header = list(_COLUMNS["voxel"][:ndim])
     if all(_number(cell) is None for cell in rows[0][1]):
@@ -200,9 +200,9 @@ def _parse_csv(text: str, path: Path, ndim: int) -> tuple[RawPoints, FloatArray 
 
 
 def _rows(text: str, path: Path) -> list[tuple[int, list[str]]]:
-    """Numbers and cells of the lines that are not empty; at least one."""
+    """Return line number and cells of the lines that are not empty, at least one."""
     first = next((line for line in text.splitlines() if line.strip()), "")
-    # As spreadsheets write where the comma separates decimals.
+    # Spreadsheets write semicolons in languages with a decimal comma.
     semicolons = ";" in first and ("," not in first or first.count(";") + 1 in (2, 3))
     try:
         reader = csv.reader(io.StringIO(text, newline=""), delimiter=";" if semicolons else ",", skipinitialspace=True)
@@ -218,13 +218,13 @@ def _rows(text: str, path: Path) -> list[tuple[int, list[str]]]:
 
 
 def _with_point(cell: str) -> str:
-    """A number with a decimal point where it has a comma; other text as it is."""
+    """Replace the decimal comma of a number by a point; return other text unchanged."""
     changed = cell.replace(",", ".", 1)
     return changed if _number(cell) is None and _number(changed) is not None else cell
 
 
 def _space(path: Path, header: Sequence[str], ndim: int) -> tuple[Space, tuple[str, ...]]:
-    """What the columns hold, and the names of those that do."""
+    """Return the coordinate system of the columns, and the names of the coordinate columns."""
     if len(set(header)) == len(header):
         for space, names in _COLUMNS.items():
             if set(names) & set(header) == set(names[:ndim]):

@@ -1,6 +1,6 @@
-"""Displacement files of Learn2Reg: voxels, without a place in the world.
+"""Displacement files of Learn2Reg, in voxels, without world coordinates.
 
-Index in the fixed image + displacement = index in the moving image. Both grids must therefore be known.
+Index in the fixed image + displacement = index in the moving image. Reading and writing need the grids of both images.
 """
 
 from __future__ import annotations
@@ -30,37 +30,38 @@ def read_learn2reg(path: str | Path, fixed: Grid, moving: Grid) -> Transform:
     Parameters
     ----------
     path : Path
-        ``.nii.gz``, ``.nii`` or ``.npz`` (one array) that holds (*S, D), on the fixed grid, in voxels of array order.
+        ``.nii.gz``, ``.nii`` or ``.npz`` (one array) of shape (*S, D) on the fixed grid, in voxels, components in array
+        order.
     fixed, moving : Grid
         Grids of the two images.
 
     Returns
     -------
     Transform
-        The displacement; with unequal grids followed by the affine map between their worlds.
+        The displacement; if the grids differ, followed by the affine map between their worlds.
 
     Raises
     ------
     TransformError
-        If the file cannot be read or does not belong to the fixed grid.
+        If the file cannot be read, or does not have the shape of the fixed grid.
 
     References
     ----------
     github.com/MDL-UzL/L2R, ``evaluation/evaluation.py``.
     """
     field = DisplacementField(torch.tensor(np.moveaxis(read_voxels(path, fixed), -1, 0)[None].copy()), fixed)
-    # A_M (x + d) = W A_F (x + d): the field as it is, then the map of the worlds.
+    # A_M (x + d) = W A_F (x + d): the displacement unchanged, followed by the map W between the worlds.
     world = moving.affine @ np.linalg.inv(fixed.affine)
     return field if np.array_equal(fixed.affine, moving.affine) else Composite((field, Affine(world)))
 
 
 def read_voxels(path: str | Path, fixed: Grid) -> NDArray[np.float32]:
-    """Read the numbers of a displacement file of Learn2Reg, shape (*S, D) [voxel].
+    """Read the array of a displacement file of Learn2Reg, shape (*S, D) [voxel].
 
     Raises
     ------
     TransformError
-        If the file cannot be read, does not belong to the fixed grid, or has numbers that are not finite.
+        If the file cannot be read, does not have the shape of the fixed grid, or has values that are not finite.
     """
     path = Path(path)
     check_exists(path, "displacement", TransformError)
@@ -78,12 +79,12 @@ def read_voxels(path: str | Path, fixed: Grid) -> NDArray[np.float32]:
 
 
 def write_learn2reg(transform: Transform, path: str | Path, fixed: Grid, moving: Grid) -> None:
-    """Write a transform as a displacement file of Learn2Reg, affine parts included, float32.
+    """Write a transform, affine parts included, as a displacement file of Learn2Reg, float32.
 
     Parameters
     ----------
     transform : Transform
-        From the fixed to the moving world.
+        Transform from the fixed to the moving world.
     path : Path
         ``disp_FFFF_MMMM.nii.gz``, ``.nii`` or ``.npz``; see :attr:`learngn.io.Pair.field_name`.
     fixed, moving : Grid
@@ -99,12 +100,12 @@ def write_learn2reg(transform: Transform, path: str | Path, fixed: Grid, moving:
 
 
 def write_voxels(values: NDArray[Any], path: str | Path, fixed: Grid) -> None:
-    """Write the numbers of a displacement file of Learn2Reg.
+    """Write the array of a displacement file of Learn2Reg.
 
     Parameters
     ----------
     values : array, shape (*S, D) [voxel]
-        ``.npz`` keeps its type; NIfTI, which has no numbers of 16 bits, holds float32.
+        ``.npz`` keeps its type; NIfTI, which has no floating-point numbers of 16 bits, holds float32.
     path : Path
         ``.nii.gz``, ``.nii`` or ``.npz``.
     fixed : Grid
@@ -125,7 +126,7 @@ def write_voxels(values: NDArray[Any], path: str | Path, fixed: Grid) -> None:
             np.savez(temporary, np.ascontiguousarray(values))
         return
     values = np.asarray(values, dtype=np.float32)
-    # The components are one more axis, as the challenge has it; where the voxels lie is for viewers alone.
+    # The components are a further axis, as in the challenge; only viewers use the position in the header.
     with atomic_path(path) as temporary:
         write_nifti(temporary, values.shape, np.float32, fixed, np.moveaxis(values, -1, 0), notes=_NOTES)
 

@@ -1,4 +1,4 @@
-"""What is looked at before an image is read: how much memory its header asks for, and what ITK's parsers choke on."""
+"""Checks before an image is read: the memory that its header asks for, and headers that ITK's parsers cannot take."""
 
 from __future__ import annotations
 
@@ -21,26 +21,26 @@ _UNITS = {
     "micron": 1e-3, "microns": 1e-3, "micrometer": 1e-3, "micrometers": 1e-3, "micrometre": 1e-3, "micrometres": 1e-3,
     "nm": 1e-6,
 }  # fmt: skip
-# Linux: what a container or a job of a cluster may use, in either version of its control groups.
+# Memory limit of a container or a cluster job on Linux, in both versions of control groups.
 _CONTROL_GROUPS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
 
 
 def memory() -> int:
-    """Memory of this machine, or what its container may use of it [bytes]."""
+    """Return the memory of this machine, or the limit of its container [bytes]."""
     try:
         import psutil
 
-        found = [int(psutil.virtual_memory().total)]
-    except (ImportError, OSError):  # a system that psutil cannot ask: nothing to hold a header against
-        found = [sys.maxsize]
+        limits = [int(psutil.virtual_memory().total)]
+    except (ImportError, OSError):  # not known on this system: no limit
+        limits = [sys.maxsize]
     for path in _CONTROL_GROUPS:
-        with suppress(OSError, ValueError):  # no container, or "max"
-            found.append(int(path.read_text(encoding="ascii")))
-    return min(found)
+        with suppress(OSError, ValueError):  # no container, or the text "max"
+            limits.append(int(path.read_text(encoding="ascii")))
+    return min(limits)
 
 
 def check_memory(needed: int, what: str, error: type[LearnGNError]) -> None:
-    """Raise `error` where a file asks for more memory than there is: its header may say anything."""
+    """Raise `error` if a file's header, which may be damaged, asks for more memory than there is."""
     available = memory()
     if needed > available:
         raise error(
@@ -52,7 +52,7 @@ def check_memory(needed: int, what: str, error: type[LearnGNError]) -> None:
 
 
 def check_size(path: Path, header: Header, what: str, error: type[LearnGNError]) -> None:
-    """Raise `error` where the header of a file that ITK reads promises more than the file can hold, or memory."""
+    """Raise `error` if the header of a file that ITK reads has more voxels than the file or the memory can hold."""
     if _holds_all(path):
         needed = math.prod(header.shape) * header.dtype.itemsize * header.components
         check_promise(header.shape, needed, path.stat().st_size, f"{what} {path}", error)
@@ -60,7 +60,7 @@ def check_size(path: Path, header: Header, what: str, error: type[LearnGNError])
 
 
 def check_promise(shape: Sequence[int], needed: int, size: int, name: str, error: type[LearnGNError]) -> None:
-    """Raise `error` where values of `needed` bytes cannot come out of a file of `size` bytes, compressed or not."""
+    """Raise `error` if a file of `size` bytes, compressed or not, cannot hold values of `needed` bytes."""
     if needed > size * _DEFLATE:
         raise error(
             name,
@@ -72,20 +72,20 @@ def check_promise(shape: Sequence[int], needed: int, size: int, name: str, error
 
 
 def check_text_header(path: Path, what: str, error: type[LearnGNError]) -> float:
-    """Raise `error` where a MetaImage or NRRD header would overrun ITK's parsers, which would end the process.
+    """Raise `error` if a MetaImage or NRRD header would overrun the buffers of ITK's parsers, and end the process.
 
     Returns
     -------
     float
-        Length of the unit of an NRRD file's coordinates [mm], which ITK does not look at; 1 where it names none.
+        Length of the unit of an NRRD file's coordinates [mm], which ITK ignores; 1 if the file names none.
     """
     unit = 1.0
     if path.suffix.lower() not in _TEXT_HEADERS:
         return unit
-    left = _HEADER
+    remaining = _HEADER
     with path.open("rb") as file:
-        while left > 0 and (line := file.readline(left)).strip():
-            left -= len(line)
+        while remaining > 0 and (line := file.readline(remaining)).strip():
+            remaining -= len(line)
             name, _, value = (part.strip() for part in line.partition(b":" if b":" in line else b"="))
             if name == b"ElementDataFile":
                 break
@@ -103,7 +103,7 @@ def check_text_header(path: Path, what: str, error: type[LearnGNError]) -> float
 
 
 def _unit(named: bytes, name: str, error: type[LearnGNError]) -> float:
-    """Length of the units that an NRRD header names for its axes, which must be one and the same [mm]."""
+    """Return the length of the unit that an NRRD header names for all axes [mm]."""
     words = {word.strip().lower() for word in named.decode("utf-8", "replace").split('"') if word.strip()}
     lengths = {_UNITS.get(word, 1.0) for word in words} or {1.0}
     if len(lengths) != 1:
@@ -112,7 +112,7 @@ def _unit(named: bytes, name: str, error: type[LearnGNError]) -> float:
 
 
 def _holds_all(path: Path) -> bool:
-    """Whether the voxels are in the file itself, behind the header, as they are or deflated."""
+    """Whether the voxels follow the header in the same file, uncompressed or deflated."""
     suffix = path.suffix.lower()
     if suffix in (".mha", ".nrrd"):
         with path.open("rb") as file:

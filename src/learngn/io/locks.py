@@ -1,4 +1,4 @@
-"""Locks on files: one holder at a time on every system, and free again however the holder ends."""
+"""File locks: one holder at a time on every operating system, released when the holder's process ends."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from pathlib import Path
 
 from filelock import BaseFileLock, FileLock, Timeout, UnixFileLock
 
-# File systems without locks: nothing is held then. Every file is written whole all the same.
+# Errors of file systems without locks: no lock is held there. Files are still written atomically.
 _UNSUPPORTED = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP}
 
 
 @dataclass(frozen=True)
-class Held:
-    """A lock that is held.
+class HeldLock:
+    """Acquired lock on a file.
 
     Attributes
     ----------
@@ -29,14 +29,14 @@ class Held:
 
     @property
     def exclusive(self) -> bool:
-        """Whether nobody else can hold it; False on a file system without locks."""
+        """Whether no other process can hold the lock; False on a file system without locks."""
         return self._lock is not None
 
     def release(self, *, remove: bool = False) -> None:
-        """Let go of the lock, and remove its file if asked for.
+        """Release the lock, and remove its file if `remove` is set.
 
-        Unix removes the file while the lock is still held, so that whoever waits for it notices and makes a new one;
-        Windows keeps open files, and filelock removes it there when it is closed.
+        On Unix the file is removed while the lock is still held, so that waiting processes notice and make a new one;
+        Windows cannot remove open files, and filelock removes it there when it is closed.
         """
         if remove and (self._lock is None or isinstance(self._lock, UnixFileLock)):
             with suppress(OSError):
@@ -45,39 +45,39 @@ class Held:
             self._lock.release()
 
 
-def take(path: Path, *, wait: bool) -> Held | None:
-    """Take the lock on a file, which is made if need be.
+def acquire(path: Path, *, wait: bool) -> HeldLock | None:
+    """Acquire the lock on a file, which is made if it does not exist.
 
     Parameters
     ----------
     path : Path
-        In a folder that exists.
+        Lock file, in an existing folder.
     wait : bool
-        Wait until it is free, rather than return at once.
+        Whether to wait until the lock is free.
 
     Returns
     -------
-    Held or None
-        None if somebody else holds it.
+    HeldLock or None
+        None if another process holds the lock and `wait` is False.
 
     Raises
     ------
     OSError
         If the file cannot be made.
     """
-    # Whichever thread ends a block may release what another one has taken.
+    # Not per thread: another thread than the one that acquired the lock may release it.
     lock = FileLock(path, timeout=-1 if wait else 0, thread_local=False)
     try:
         lock.acquire()
     except Timeout:
         return None
     except NotImplementedError:
-        return Held(path, None)
+        return HeldLock(path, None)
     except OSError as failure:
         if failure.errno not in _UNSUPPORTED:
             raise
-        return Held(path, None)
-    return Held(path, lock)
+        return HeldLock(path, None)
+    return HeldLock(path, lock)
 
 
 @contextmanager
@@ -87,11 +87,11 @@ def locked(path: Path, *, remove: bool = False) -> Iterator[None]:
     Parameters
     ----------
     path : Path
-        In a folder that exists.
+        Lock file, in an existing folder.
     remove : bool
-        Whether the file is removed at the end.
+        Whether to remove the file at the end.
     """
-    held = take(path, wait=True)
+    held = acquire(path, wait=True)
     try:
         yield
     finally:

@@ -1,4 +1,4 @@
-"""Linear maps as other programs write them in text: greedy, FSL, FreeSurfer, elastix; others are known by name."""
+"""Linear transforms in text files of greedy, FSL, FreeSurfer and elastix; other formats are recognised and refused."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ _NO_INITIAL = "NoInitialTransform"
 
 
 def text_format(path: Path) -> TextFormat | None:
-    """Tell by its beginning of what program a text file is; None for ITK's and for what is no such text."""
+    """Return the format of a text file, by its content; None for ITK's format and for other files."""
     try:
         with path.open("rb") as file:
             head = file.read(_LONGEST + 1)
-    except OSError:  # whoever reads the file says what is wrong
+    except OSError:  # reading the file reports the error
         return None
     if len(head) <= _LONGEST and _NUMBERS.fullmatch(head):
         count = len(head.split())
@@ -46,18 +46,18 @@ def text_format(path: Path) -> TextFormat | None:
 
 
 def read_text_transform(path: Path, kind: TextFormat) -> Affine:
-    """Read a linear map of a format that says all that has to be known: elastix, FreeSurfer.
+    """Read a linear transform of elastix or FreeSurfer, whose files are complete.
 
     Parameters
     ----------
     path : Path
     kind : str
-        As :func:`text_format` tells it.
+        Format, as :func:`text_format` returns it.
 
     Raises
     ------
     TransformError
-        If it is another or damaged; the message names the format, and how to convert it.
+        If it is another format, or damaged; the message names the format, and how to convert it.
     """
     if kind == "elastix":
         return _read_elastix(path)
@@ -79,22 +79,22 @@ def read_text_transform(path: Path, kind: TextFormat) -> Affine:
 
 
 def read_matrix(path: Path, kind: MatrixFormat, fixed: Grid | None = None, moving: Grid | None = None) -> Affine:
-    """Read a matrix in text.
+    """Read a matrix from a text file.
 
     Parameters
     ----------
     path : Path
-        Text of 3 x 3 (2D) or 4 x 4 (3D) numbers.
+        Text file of 3 x 3 (2D) or 4 x 4 (3D) numbers.
     kind : {"greedy", "fsl"}
-        ``"greedy"``, also of c3d_affine_tool and NiftyReg: from fixed to moving, RAS mm. ``"fsl"``, of flirt: from
-        moving to fixed, in mm that FSL counts from the corner of each image.
+        ``"greedy"``, also for c3d_affine_tool and NiftyReg: from fixed to moving, RAS mm. ``"fsl"``, for flirt: from
+        moving to fixed, in FSL's mm, which are relative to the corner of each image.
     fixed, moving : Grid, optional
-        Grids of the two images, which FSL's coordinates need.
+        Grids of the two images, needed for FSL's coordinates.
 
     Raises
     ------
     TransformError
-        If it holds something else, or the grids are needed and missing.
+        If the file holds no such matrix, or the grids are needed and missing.
     """
     check_exists(path, "transform", TransformError)
     matrix = _matrix(path, path.read_text(encoding="utf-8", errors="replace").split())
@@ -112,7 +112,7 @@ def read_matrix(path: Path, kind: MatrixFormat, fixed: Grid | None = None, movin
 
 
 def _to_fsl(grid: Grid) -> FloatArray:
-    """Matrix from voxels to FSL's mm: voxels times their size, the first axis reversed in neurological order."""
+    """Return the matrix from index to FSL's mm: times voxel size, the first axis reversed in neurological order."""
     scaled = np.diag([*grid.spacing, 1.0])
     if np.linalg.det(grid.affine[:-1, :-1]) > 0:
         scaled[0] *= -1
@@ -121,7 +121,7 @@ def _to_fsl(grid: Grid) -> FloatArray:
 
 
 def _read_lta(path: Path) -> Affine:
-    """FreeSurfer's linear transform array; it leads from source (moving) to destination (fixed), RAS mm."""
+    """Read FreeSurfer's linear transform array, which maps source (moving) to destination (fixed), in RAS mm."""
     text = path.read_text(encoding="utf-8", errors="replace")
     fields = dict(re.findall(r"^\s*(type|nxforms)\s*=\s*(\d+)", text, re.MULTILINE))
     if fields != {"type": str(_RAS_TO_RAS), "nxforms": "1"}:
@@ -131,13 +131,13 @@ def _read_lta(path: Path) -> Affine:
             "one transform of type 1 (RAS to RAS)",
             "convert it first with FreeSurfer's lta_convert --inlta IN --outitk OUT.txt",
         )
-    found = re.search(r"^\s*1\s+4\s+4\s*\n((?:\s*[^\n]*\n?){4})", text, re.MULTILINE)
-    matrix = _matrix(path, found[1].split() if found else [])
+    rows = re.search(r"^\s*1\s+4\s+4\s*\n((?:\s*[^\n]*\n?){4})", text, re.MULTILINE)
+    matrix = _matrix(path, rows[1].split() if rows else [])
     return Affine(matrix).inverse()
 
 
 def _read_elastix(path: Path, after: tuple[Path, ...] = ()) -> Affine:
-    """Linear transform of elastix, from fixed to moving, LPS mm, after those that its file names as initial."""
+    """Read a linear transform of elastix, from fixed to moving, LPS mm, composed with its initial transforms."""
     text = path.read_text(encoding="utf-8", errors="replace")
     fields = {
         name: value.split() for name, value in re.findall(r"^\s*\((\w+)\s+(.*?)\)\s*(?://.*)?$", text, re.MULTILINE)
@@ -178,21 +178,21 @@ def _read_elastix(path: Path, after: tuple[Path, ...] = ()) -> Affine:
 
 
 def _initial(path: Path, name: str, after: tuple[Path, ...]) -> Affine:
-    """The transform before one of elastix: where its name says, or beside the file, where elastix has written it."""
+    """Read the initial transform of one of elastix, from the path that the file names, or from the file's folder."""
     places = [Path(name), path.parent / Path(name).name]
-    found = next((place for place in places if place.is_file() and place.resolve() not in after), None)
-    if found is None or text_format(found) != "elastix":
+    initial = next((place for place in places if place.is_file() and place.resolve() not in after), None)
+    if initial is None or text_format(initial) != "elastix":
         raise TransformError(
             f"transform {path}",
             f"an initial transform {name} that is not there",
             "its file beside this one",
             "copy it there",
         )
-    return _read_elastix(found, after)
+    return _read_elastix(initial, after)
 
 
 def _itk_of_elastix(kind: str, ndim: int, zyx: bool) -> Any:
-    """ITK's transform with elastix' parameters; None for those that are not linear."""
+    """Return ITK's transform with elastix' parameters; None for transforms that are not linear."""
     if ndim not in (2, 3):
         raise ValueError(ndim)
     if kind == "TranslationTransform":

@@ -1,4 +1,4 @@
-"""Networks in files: TorchScript."""
+"""Networks in TorchScript files."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from learngn.io.files import check_exists
 
 
 def read_module(path: str | Path, device: torch.device | str = "cpu") -> Any:
-    """Load a network that ``torch.jit.save`` has written, ready for evaluation.
+    """Load a network that was saved by ``torch.jit.save``, in evaluation mode.
 
-    A TorchScript file holds a program as well as weights: calling it runs that program. Load what comes from people
-    whom you trust alone. Learned registrations (:func:`learngn.model.read_model`) hold weights and no program.
+    A TorchScript file holds a program as well as weights, and calling the network runs that program: only load files
+    from people you trust. Models (:func:`learngn.model.read_model`) hold weights and no program.
 
     Parameters
     ----------
     path : Path
     device : torch.device
-        Where its weights go.
+        Device of the weights.
 
     Returns
     -------
@@ -31,13 +31,13 @@ def read_module(path: str | Path, device: torch.device | str = "cpu") -> Any:
     Raises
     ------
     FeatureError
-        If there is no such file or it is no TorchScript.
+        If the file does not exist, or is not TorchScript.
     """
     path = Path(path)
     check_exists(path, "network", FeatureError)
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)  # of TorchScript as such, which the user has chosen
+            warnings.simplefilter("ignore", DeprecationWarning)  # that of TorchScript, which the user has chosen
             return torch.jit.load(str(path), map_location=device).eval()  # type: ignore[no-untyped-call]
     except (RuntimeError, ValueError, OSError) as failure:
         raise FeatureError(

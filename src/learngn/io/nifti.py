@@ -1,7 +1,7 @@
-"""Headers of NIfTI-1, NIfTI-2, Analyze and FreeSurfer's MGH, as nibabel understands them, checked before use.
+"""Headers of NIfTI-1, NIfTI-2, Analyze and FreeSurfer's MGH, read by nibabel and checked before use.
 
-Headers come from anybody: whatever they say ends in a :class:`Stored` whose numbers are finite and in range, or in one
-clear error. nibabel's own checks write to a log and let most of it pass.
+Headers come from untrusted sources: every header gives a :class:`Stored` whose numbers are finite and in range, or one
+clear error. nibabel's own checks write to a log and accept most faults.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from learngn.io.source import Header
 _SINGLE, _PAIR, _MGH = (".nii", ".nii.gz"), (".hdr", ".img", ".hdr.gz", ".img.gz"), (".mgh", ".mgz", ".mgh.gz")
 NIFTI_SUFFIXES = (*_SINGLE, *_PAIR, *_MGH)
 _LONGEST = 540  # bytes: the header of NIfTI-2
-# Intents: displacements in RAS, which ITK converts, and vectors whose components are stored as they are, LPS.
+# Intents: displacements in RAS, which ITK converts, and vectors in LPS, whose components ITK does not convert.
 RAS_VECTOR, VECTOR, _SYMMETRIC_MATRIX = 1006, 1007, 1005
 _VECTORS = (_SYMMETRIC_MATRIX, RAS_VECTOR, VECTOR)
 _MAGIC = {b"n+1\0": 1, b"ni1\0": 1, b"n+2\0": 2, b"ni2\0": 2}
@@ -34,21 +34,21 @@ _ANALYZE = "Analyze 7.5, which has no orientation: left and right may be exchang
 
 @dataclass(frozen=True, eq=False)
 class Stored:
-    """How the voxels of a file are stored.
+    """Storage of the voxels in a file.
 
     Parameters
     ----------
     header : Header
     path : Path
-        File that has the voxels.
+        File that holds the voxels.
     offset : int
-        Where they begin, behind decompression.
+        Position of the first voxel in the decompressed file [bytes].
     dtype : dtype
-        Of a stored value, or of one component of it.
+        Type of a stored value, or of one component of it.
     dims : tuple of int
         Sizes of all axes as stored, the fastest first, components included.
     slope, inter : float
-        Of the scaling to the true values; 1 and 0 where there is none.
+        Slope and intercept of the scaling to the true values; 1 and 0 if there is no scaling.
     """
 
     header: Header
@@ -66,11 +66,11 @@ class Stored:
 
     @property
     def end(self) -> int:
-        """Bytes until the last voxel's end, behind decompression."""
+        """End of the last voxel in the decompressed file [bytes]."""
         return self.offset + self.count * self.dtype.itemsize
 
     def arranged(self, values: NDArray[Any], frames: int | None = None) -> NDArray[Any]:
-        """Values in their stored order, of all frames or of so many, as (*shape) or (*shape, components)."""
+        """Return stored values of all frames, or of `frames`, in the shape (*shape) or (*shape, components)."""
         shape = self.header.shape if frames is None else self.header.space
         if self.header.components == 1:
             return values.reshape(shape, order="F")
@@ -80,7 +80,7 @@ class Stored:
 
 
 def reads(path: Path) -> bool:
-    """Whether a file is named as those that are read here."""
+    """Whether this module reads a file, by its suffix."""
     return path.name.lower().endswith(NIFTI_SUFFIXES)
 
 
@@ -90,7 +90,7 @@ def read_stored(path: Path, what: str, error: type[LearnGNError]) -> Stored:
     Raises
     ------
     LearnGNError
-        Of the type `error`, if it is damaged or of another kind.
+        Of type `error`, if the header is damaged or of another format.
     """
     name = f"{what} {path}"
     _check_gzip(path, name, error)
@@ -114,7 +114,7 @@ def read_stored(path: Path, what: str, error: type[LearnGNError]) -> Stored:
 
 
 def unreadable(name: str, got: str, error: type[LearnGNError]) -> LearnGNError:
-    """What is raised where a file is of another format than its name says."""
+    """Return the error for a file of another format than its suffix says."""
     return error(
         name,
         f"a file that we cannot read ({got})",
@@ -124,7 +124,7 @@ def unreadable(name: str, got: str, error: type[LearnGNError]) -> LearnGNError:
 
 
 def _nifti(raw: bytes, data: Path, version: int, name: str, error: type[LearnGNError], *, single: bool) -> Stored:
-    nibabel: Any = import_module("nibabel")  # half as long to import as NumPy; it has types for few of its functions
+    nibabel: Any = import_module("nibabel")  # slow to import, and most of its functions have no types
     if version == 0:
         kind = nibabel.spm2analyze.Spm2AnalyzeHeader
         if not kind.may_contain_header(raw[:348]):
@@ -151,7 +151,7 @@ def _nifti(raw: bytes, data: Path, version: int, name: str, error: type[LearnGNE
     affine, notes = place_of_nifti(header, name, error) if version else _place_of_analyze(header, name, error)
     units = int(fields["xyzt_units"]) & 0x38 if version else 0
     step = float(fields["pixdim"][4]) * _SECONDS.get(units, math.nan)
-    # Writers that know of no time leave a step of 1 without a unit.
+    # Programs without time steps write a step of 1 without a unit.
     known = len(shape) > 3 and shape[3] > 1 and 0 < step < math.inf and (units != 0 or step != 1)
     return Stored(
         Header(
@@ -165,7 +165,7 @@ def _mgh(raw: bytes, path: Path, name: str, error: type[LearnGNError]) -> Stored
     mgh: Any = import_module("nibabel.freesurfer.mghformat")
     if len(raw) < mgh.DATA_OFFSET or raw[:4] != b"\0\0\0\1":
         raise unreadable(name, "no header of MGH", error)
-    # What follows the voxels (echo time and the like) is of no account here.
+    # The data after the voxels (echo time and the like) is not used.
     header = mgh.MGHHeader(raw[: mgh.DATA_OFFSET], check=False)
     fields = header.structarr
     sizes = [int(n) for n in fields["dims"]]
@@ -186,7 +186,7 @@ def _mgh(raw: bytes, path: Path, name: str, error: type[LearnGNError]) -> Stored
 
 
 def _dims(stored: NDArray[Any], name: str, error: type[LearnGNError]) -> tuple[int, ...]:
-    """Sizes of the axes; of those that are not there, and of empty ones behind the first, nothing is asked."""
+    """Return the sizes of the axes; sizes below 1 after the first axis count as 1."""
     axes = int(stored[0])
     if not 1 <= axes <= 7:
         raise error(name, f"a header of {axes} axes", "1 to 7", "fetch the file again")
@@ -196,7 +196,7 @@ def _dims(stored: NDArray[Any], name: str, error: type[LearnGNError]) -> tuple[i
 
 
 def _type(header: Any, name: str, error: type[LearnGNError]) -> tuple[np.dtype[Any], int]:
-    """Type of a stored value, and how many of them make a voxel: three or four bytes for colours."""
+    """Return the type of a stored value, and the number of values a voxel: three or four bytes for colours."""
     code = int(header.structarr["datatype"])
     try:
         dtype = np.dtype(header.get_data_dtype())
@@ -204,7 +204,7 @@ def _type(header: Any, name: str, error: type[LearnGNError]) -> tuple[np.dtype[A
         dtype = np.dtype("V")
     if dtype.fields is not None:
         return np.dtype(np.uint8), len(dtype.fields)
-    # Analyze's single bits, and numbers of 128 bits, which NumPy has on few machines.
+    # Refused: Analyze's single bits, and numbers of 128 bits, which NumPy has on few machines.
     if dtype.kind not in "iufc" or dtype.itemsize > (16 if dtype.kind == "c" else 8):
         raise error(
             name, f"values of type {code}, which we cannot read", "integers or real numbers of at most 64 bits",
@@ -214,14 +214,14 @@ def _type(header: Any, name: str, error: type[LearnGNError]) -> tuple[np.dtype[A
 
 
 def _without_components(dims: tuple[int, ...]) -> tuple[int, ...]:
-    """Axes of the voxels of a vector image (i, j, k, t, components); of two components, in 2D."""
+    """Return the axes of a vector image (i, j, k, t, components) without the components; 2D for two components."""
     space = dims[:2] if dims[4] == 2 and dims[2] == 1 else dims[:3]
     return space if dims[3] == 1 else (*dims[:3], dims[3])
 
 
 def _offset(stored: float, least: int, name: str, error: type[LearnGNError]) -> int:
     if stored == 0 and least:
-        return least + 4  # where nothing is said, behind the header and the four bytes for its extensions
+        return least + 4  # the default: after the header and the four bytes for its extensions
     if not least <= stored < 2**62:  # NaN fails
         raise error(name, f"voxels that begin at byte {stored:g}", "a place in the file", "fetch it again")
     return int(stored)
@@ -236,7 +236,7 @@ def _scaling(header: Any) -> tuple[float, float]:
 
 
 def _scaled_type(dtype: np.dtype[Any], slope: float, inter: float) -> np.dtype[Any]:
-    """Type of the true values: as stored, unless they are scaled; then float32 if it suffices."""
+    """Return the type of the true values: the stored type, or, if they are scaled, float32 where it suffices."""
     native = dtype.newbyteorder("=")
     if (slope, inter) == (1.0, 0.0) or dtype.kind == "c":
         return native
@@ -251,14 +251,14 @@ def _place_of_analyze(header: Any, name: str, error: type[LearnGNError]) -> tupl
 
 
 def header_errors() -> type[Exception]:
-    """What nibabel raises about headers."""
+    """Return the type of nibabel's exceptions about headers."""
     from nibabel.spatialimages import HeaderDataError
 
     return HeaderDataError
 
 
 def _files(path: Path) -> tuple[Path, Path]:
-    """The files that hold header and voxels: the same one, or ``.hdr`` and ``.img``."""
+    """Return the files of header and voxels: the same file, or ``.hdr`` and ``.img``."""
     name = path.name
     stem, gzip = (name[:-3], name[-3:]) if name.lower().endswith(".gz") else (name, "")
     stem, suffix = stem[:-4], stem[-4:]
@@ -269,11 +269,11 @@ def _files(path: Path) -> tuple[Path, Path]:
 
 
 def _check_gzip(path: Path, name: str, error: type[LearnGNError]) -> None:
-    """Raise where a file is compressed and its name does not say so, or the other way round."""
+    """Raise `error` if a file is compressed without a suffix that says so, or the other way round."""
     with path.open("rb") as file:
         packed = file.read(2) == GZIP
-    said = path.name.lower().endswith((".gz", ".mgz"))
-    if packed != said:
+    expected = path.name.lower().endswith((".gz", ".mgz"))
+    if packed != expected:
         raise error(
             name,
             "a file compressed by gzip" if packed else "a file that is not compressed by gzip",

@@ -1,4 +1,4 @@
-"""Voxels of NIfTI, Analyze and MGH files: one decompression, noticed where it ends early or in damage."""
+"""Voxels of NIfTI, Analyze and MGH files, decompressed once, with truncated and damaged files detected."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ def read_source(stored: Stored, name: str, error: type[LearnGNError]) -> Source:
     Parameters
     ----------
     stored : Stored
-        Its header.
+        The file's header.
     name : str
-        Of the image in messages.
+        Name of the image in messages.
     error : type of LearnGNError
-        Raised where the file is cut short or damaged, or asks for more memory than there is.
+        Raised if the file is truncated or damaged, or asks for more memory than there is.
     """
     check(stored, name, error)
     (values,) = read_blocks(stored, [stored.count], name, error)
@@ -35,7 +35,7 @@ def read_source(stored: Stored, name: str, error: type[LearnGNError]) -> Source:
 
 
 def check(stored: Stored, name: str, error: type[LearnGNError]) -> None:
-    """Raise `error` where a header promises more than its file can hold, or memory."""
+    """Raise `error` if a header has more voxels than its file or the memory can hold."""
     size = stored.path.stat().st_size
     if is_packed(stored.path):
         check_promise(stored.header.shape, stored.end, size, name, error)
@@ -45,9 +45,9 @@ def check(stored: Stored, name: str, error: type[LearnGNError]) -> None:
 
 
 def read_blocks(stored: Stored, counts: Iterable[int], name: str, error: type[LearnGNError]) -> Iterator[NDArray[Any]]:
-    """Read values in their stored order, scaled, in blocks of so many values which together are the whole file.
+    """Read scaled values in their stored order, in blocks of `counts` values, which together are the whole file.
 
-    The last block is given when the file's end has been seen to be sound, not before.
+    The last block is yielded after the end of the file has been verified.
     """
     place, left = 0, stored.count
     try:
@@ -78,11 +78,11 @@ def read_blocks(stored: Stored, counts: Iterable[int], name: str, error: type[Le
 
 
 def _scaled(values: NDArray[Any], stored: Stored) -> NDArray[Any]:
-    """The true values: in 64 bits, rounded once."""
+    """Return the true values, computed in 64 bits and rounded once."""
     kind = stored.header.dtype
     if kind == stored.dtype.newbyteorder("=") and (stored.slope, stored.inter) == (1.0, 0.0):
         return values
-    if values.dtype.kind == "c":  # refused later, with a better message
+    if values.dtype.kind == "c":  # refused later, with a clearer message
         return values
     result = np.empty(values.shape, kind)
     with np.errstate(all="ignore"):

@@ -1,4 +1,4 @@
-"""NIfTI written by nibabel's header and a stream of values: every grid is kept, sheared ones by the sform."""
+"""Writing of NIfTI from nibabel's header and a stream of values; every grid is kept, sheared ones by the sform."""
 
 from __future__ import annotations
 
@@ -31,28 +31,28 @@ def write_nifti(
     intent: int = 0,
     notes: str = "",
 ) -> None:
-    """Write one file, compressed by ISA-L where its name ends in ``.gz``; the same image gives the same bytes.
+    """Write one file, compressed by ISA-L if its name ends in ``.gz``; the same image gives the same bytes.
 
     Parameters
     ----------
     path : Path
-        A temporary one; what is left there after an error is the caller's.
+        Temporary path; the caller removes the file after an error.
     shape : sequence of int
         Sizes of all axes.
     dtype : dtype
     grid : Grid
-        Place of the first two or three axes.
+        Grid of the first two or three axes.
     blocks : iterable of array
-        The values in index order, each of consecutive indices of the last axes: all of them, or frame by frame.
+        Values in index order, as a whole or frame by frame.
     intent : int
         NIfTI's code.
     notes : str
-        For the field `descrip`.
+        Text of the field `descrip`.
 
     Raises
     ------
     OSError
-        If there is no room on the disk.
+        If the disk is full.
     """
     with _writing(path) as file:
         _write_header(file, shape, dtype, grid, intent=intent, notes=notes)
@@ -61,7 +61,7 @@ def write_nifti(
 
 
 def write_series(path: Path, grid: Grid, dtype: DTypeLike, frames: Iterable[NDArray[Any]], step: float | None) -> int:
-    """Write frames as they come, and then how many there were; returns their number. See :func:`write_nifti`."""
+    """Write frames one after another, then their number into the header; return it. See :func:`write_nifti`."""
     plain = path.with_suffix("") if path.suffix == ".gz" else path
     count = 0
     with plain.open("wb") as file:
@@ -84,7 +84,7 @@ def _writing(path: Path) -> Iterator[Any]:
         if path.suffix.lower() != ".gz":
             yield raw
             return
-        # Neither name nor time in the gzip header: the same image, the same bytes.
+        # No name and no time in the gzip header, so that the same image gives the same bytes.
         with igzip.IGzipFile(filename="", mode="wb", compresslevel=1, fileobj=raw, mtime=0) as packed:  # type: ignore[no-untyped-call]
             yield packed
 
@@ -105,7 +105,7 @@ def _write_header(
     header.set_data_dtype(dtype)
     header.set_data_shape(tuple(int(n) for n in shape))
     affine = volume_affine(grid)
-    # Both, as there are readers of either alone; a qform cannot hold sheared axes.
+    # Both sform and qform, as some programs read only one of them; a qform cannot hold sheared axes.
     header.set_sform(affine, code=_SCANNER)
     header.set_qform(affine, code=0 if is_sheared(grid) else _SCANNER)
     header.structarr["pixdim"][1:4] = np.linalg.norm(affine[:3, :3], axis=0)
@@ -119,7 +119,7 @@ def _write_header(
 
 
 def _write_block(file: Any, block: NDArray[Any], dtype: DTypeLike) -> None:
-    """Write values with the first axis fastest, plane by plane of the last: no second array beside the first."""
+    """Write values with the first axis fastest, plane by plane along the last axis, to need no second array."""
     if block.ndim > 2 or block.nbytes > BLOCK:
         for plane in np.moveaxis(block, -1, 0):
             _write_block(file, plane, dtype)

@@ -1,4 +1,4 @@
-"""Probabilities that nnU-Net v2 has written, in our order of axes."""
+"""Probabilities of nnU-Net v2, converted to array order (i, j, k)."""
 
 from __future__ import annotations
 
@@ -16,31 +16,31 @@ _WORLD, _POSITIVE = ("RL", "AP", "SI"), "RAS"
 
 
 def read_nnunet(path: Path, grid: Grid) -> tuple[NDArray[Any], list[str]]:
-    """Read what ``nnUNetv2_predict --save_probabilities`` has written.
+    """Read probabilities that ``nnUNetv2_predict --save_probabilities`` has written.
 
-    The array is (C, z, y, x), the reverse of our order, whichever reader nnU-Net has used; with the one that reorients,
-    which ``plans.json`` beside the file tells, its axes are those nearest to R, A and S.
+    The array is (C, z, y, x) for every reader of nnU-Net. If ``plans.json`` beside the file names the reader that
+    reorients, its axes are those nearest to R, A and S.
 
     Parameters
     ----------
     path : Path
-        ``.npz``. Beside it nnU-Net leaves ``plans.json`` and ``dataset.json``, which need not be there.
+        ``.npz`` file. nnU-Net's ``plans.json`` and ``dataset.json`` beside it are optional.
     grid : Grid
-        Of the image that was predicted.
+        Grid of the segmented image.
 
     Returns
     -------
     values : array, shape (C, *S)
-        As stored; whether they fit the grid is not checked.
+        Stored values; their shape is not compared with the grid.
     names : list of str
-        Of the channels: the classes of ``dataset.json``, or numbers.
+        Names of the channels: the classes of ``dataset.json``, or numbers.
 
     Raises
     ------
     ImageError
         If the file cannot be read.
     FeatureError
-        If it holds something else.
+        If it holds no probabilities.
     """
     arrays = read_archive(path, "scores", ImageError)
     keys, values = list(arrays), arrays.get("probabilities")
@@ -62,14 +62,14 @@ def read_nnunet(path: Path, grid: Grid) -> tuple[NDArray[Any], list[str]]:
 
 def _json(path: Path) -> dict[str, Any]:
     try:
-        found = parse_json(path.read_text(encoding="utf-8"))
+        content = parse_json(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
-    return found if isinstance(found, dict) else {}
+    return content if isinstance(content, dict) else {}
 
 
 def _from_ras(values: NDArray[Any], grid: Grid) -> NDArray[Any]:
-    """From the axes nearest to R, A, S to those of the grid, (C, *S)."""
+    """Reorder values from the axes nearest to R, A, S to the axes of the grid, (C, *S)."""
     worlds = [next(w for w, letters in enumerate(_WORLD) if code in letters) for code in grid.axis_codes]
     flipped = tuple(axis + 1 for axis, code in enumerate(grid.axis_codes) if code not in _POSITIVE)
     turned: NDArray[Any] = np.flip(values.transpose(0, *[w + 1 for w in worlds]), flipped)

@@ -1,4 +1,4 @@
-"""Where a NIfTI header puts its voxels: sform, qform or neither, in millimetres; and what in it disagrees."""
+"""Position of a NIfTI image by its header: sform, qform or neither, in millimetres, and contradictions in it."""
 
 from __future__ import annotations
 
@@ -11,29 +11,31 @@ from learngn.geometry.grid import FloatArray
 
 _FARTHEST = 1e9
 _MILLIMETRES = {1: 1000.0, 2: 1.0, 3: 1e-3}  # NIfTI's units of length: metres, millimetres, micrometres
-_SHIFT, _AXES = 0.1, 1e-3  # mm, or of a voxel where voxels are smaller; of a voxel's axis
+_SHIFT = 0.1  # tolerance of the origin [mm], or as a fraction of a voxel that is smaller than 1 mm
+_AXES = 1e-3  # tolerance of the axes, as a fraction of a voxel
 _CODES = {1: "scanner", 2: "aligned", 3: "Talairach", 4: "MNI", 5: "template"}
 
 
 def place_of_nifti(header: Any, name: str, error: type[LearnGNError]) -> tuple[FloatArray, list[str]]:
-    """Return the affine of a header, and what a user should know about it.
+    """Return the affine of a header, and warnings about it.
 
-    The sform counts where its code is not 0, then the qform where its code is not 0, then voxel sizes alone, with the
-    axes and the origin that nibabel gives them.
+    The sform is used if its code is not 0, else the qform if its code is not 0, else the voxel sizes alone, with
+    nibabel's default axes and origin.
 
     Parameters
     ----------
     header : nibabel.Nifti1Header or nibabel.Nifti2Header
     name : str
-        Of the image in messages.
+        Name of the image in messages.
     error : type of LearnGNError
-        Raised where the matrix that counts is not finite.
+        Raised if the matrix that is used is not finite.
 
     Returns
     -------
     array, shape (4, 4)
-        Index to RAS mm.
+        Affine from index to RAS mm.
     list of str
+        Warnings.
     """
     fields = header.structarr
     sform, qform = int(fields["sform_code"]) != 0, int(fields["qform_code"]) != 0
@@ -49,7 +51,7 @@ def place_of_nifti(header: Any, name: str, error: type[LearnGNError]) -> tuple[F
         ),
         "pixdim": fields["pixdim"][:4],
     }[used]
-    if not (np.abs(values) < _FARTHEST).all():  # NaN fails
+    if not (np.abs(values) < _FARTHEST).all():  # comparisons with NaN are False
         raise error(
             name, f"a header whose {used} has {', '.join(f'{v:g}' for v in values)}",
             "finite voxel sizes and axes [mm]", "repair the header, or fetch the file again",
@@ -65,19 +67,19 @@ def place_of_nifti(header: Any, name: str, error: type[LearnGNError]) -> tuple[F
 
 
 def length_of_unit(header: Any) -> float:
-    """Length of the unit of a NIfTI header's coordinates [mm]; a header that names none means millimetres."""
+    """Return the length of the unit of a NIfTI header's coordinates [mm]; without a unit, they are millimetres."""
     return _MILLIMETRES.get(int(header.structarr["xyzt_units"]) & 7, 1.0)
 
 
 def in_millimetres(affine: FloatArray, scale: float) -> FloatArray:
-    """An affine whose coordinates count in another unit, of length `scale` [mm]."""
+    """Convert an affine from a unit of length `scale` [mm] to mm."""
     result = np.array(affine, dtype=np.float64)
     result[:-1] *= scale
     return result
 
 
 def notes_of(header: Any) -> list[str]:
-    """What a NIfTI header says of the image's place that contradicts itself, or is not said at all."""
+    """Return warnings if a NIfTI header has contradictory positions of the image, or none."""
     fields, scale = header.structarr, length_of_unit(header)
     codes = int(fields["sform_code"]), int(fields["qform_code"])
     if codes == (0, 0):

@@ -1,4 +1,4 @@
-"""Which pairs of a data set: those of its validation, of its training subjects, or of a table."""
+"""Choice of pairs of a data set: validation pairs, training pairs, test pairs, or those of a table."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _COLUMNS = ("fixed", "moving")
 
 
 def choose_pairs(dataset: Dataset, which: str) -> tuple[Pair, ...]:
-    """Pairs of a data set.
+    """Choose pairs of a data set.
 
     Parameters
     ----------
@@ -77,26 +77,26 @@ def _read_pairs(path: Path, dataset: Dataset) -> tuple[Pair, ...]:
 
 
 def _by_name(dataset: Dataset) -> dict[str, list[Subject]]:
-    """The scans that a data set names, by file name and by number; of several modalities all."""
-    everyone: dict[Path, Subject] = {s.image: s for s in subjects(dataset.validation)}
-    everyone |= {subject.image: subject for subject in (*dataset.training, *subjects(dataset.test))}
-    found: dict[str, list[Subject]] = {}
-    for path, subject in everyone.items():
+    """Return the scans of a data set by file name, and by number, where all modalities of a subject are listed."""
+    by_path: dict[Path, Subject] = {s.image: s for s in subjects(dataset.validation)}
+    by_path |= {subject.image: subject for subject in (*dataset.training, *subjects(dataset.test))}
+    by_name: dict[str, list[Subject]] = {}
+    for path, subject in by_path.items():
         for name in (path.name, str(int(scan_numbers(path)[0]))):
-            found.setdefault(name, []).append(subject)
-    return found
+            by_name.setdefault(name, []).append(subject)
+    return by_name
 
 
 def _find(text: str, scans: dict[str, list[Subject]], dataset: Dataset) -> Subject:
-    found = scans.get(str(int(text)) if text.isdecimal() and len(text) < _DIGITS else text, [])
-    if len(found) == 1:
-        return found[0]
-    if found:
-        names = ", ".join(subject.image.name for subject in found)
+    matching = scans.get(str(int(text)) if text.isdecimal() and len(text) < _DIGITS else text, [])
+    if len(matching) == 1:
+        return matching[0]
+    if matching:
+        names = ", ".join(subject.image.name for subject in matching)
         raise DatasetError("scan", f"{text!r}, which may be {names}", "one scan", "name the file")
     return find_subject(text, dataset.root / "pairs")
 
 
 def subjects(pairs: Iterable[Pair]) -> tuple[Subject, ...]:
-    """The subjects of some pairs, each once, in the order in which they appear."""
+    """Return the subjects of pairs, each once, in the order in which they appear."""
     return tuple({s.image: s for pair in pairs for s in (pair.fixed, pair.moving)}.values())

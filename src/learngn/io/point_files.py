@@ -1,4 +1,4 @@
-"""Points as 3D Slicer (.fcsv, .mrk.json) and elastix (.pts) have them."""
+"""Point files of 3D Slicer (.fcsv, .mrk.json) and elastix (.pts)."""
 
 from __future__ import annotations
 
@@ -27,15 +27,16 @@ _SCHEMA = "https://raw.githubusercontent.com/slicer/slicer/master/Modules/Loadab
 
 @dataclass(frozen=True)
 class RawPoints:
-    """Points as a file has them.
+    """Points as stored in a file.
 
     Attributes
     ----------
     values : array, shape (M, D)
-        At least as many columns as dimensions.
+        Coordinates, with at least as many columns as dimensions.
     space : {"voxel", "lps", "ras"}
-        What the values are.
+        Coordinate system of the values.
     names : tuple of str, optional
+        Name of each point.
     """
 
     values: FloatArray
@@ -44,7 +45,7 @@ class RawPoints:
 
 
 def parse_fcsv(text: str, path: Path) -> RawPoints:
-    """Parse 3D Slicer's fiducials (``.fcsv``); the coordinate system is that of the file's comments, RAS by default.
+    """Parse 3D Slicer's fiducials (``.fcsv``), in the coordinate system that the file's comments name, by default RAS.
 
     Raises
     ------
@@ -75,20 +76,20 @@ def parse_fcsv(text: str, path: Path) -> RawPoints:
 
 
 def parse_markups(text: str, path: Path) -> RawPoints:
-    """Parse 3D Slicer's markups (``.mrk.json``), all control points in their order.
+    """Parse 3D Slicer's markups (``.mrk.json``): all control points, in the order of the file.
 
     Raises
     ------
     LandmarkError
-        If it is none, a point has no position, or the coordinate system or the unit is unknown.
+        If the text is not of this format, a point has no position, or the coordinate system or the unit is unknown.
     """
     try:
         markups = parse_json(text)["markups"]
-        found = [(markup, point) for markup in markups for point in markup.get("controlPoints", ())]
-        systems = {str(markup.get("coordinateSystem", "LPS")) for markup, _ in found}
-        units = {json.dumps(markup.get("coordinateUnits", "mm")) for markup, _ in found}
-        points = [[_finite(value, path, _title(point)) for value in _position(point, path)] for _, point in found]
-        names = [str(point.get("label", "")) for _, point in found]
+        controls = [(markup, point) for markup in markups for point in markup.get("controlPoints", ())]
+        systems = {str(markup.get("coordinateSystem", "LPS")) for markup, _ in controls}
+        units = {json.dumps(markup.get("coordinateUnits", "mm")) for markup, _ in controls}
+        points = [[_finite(value, path, _title(point)) for value in _position(point, path)] for _, point in controls]
+        names = [str(point.get("label", "")) for _, point in controls]
     except (ValueError, KeyError, TypeError, AttributeError) as failure:
         raise _wrong(path, f"no markups ({type(failure).__name__}: {failure})", "those of 3D Slicer") from failure
     if len(systems) > 1:
@@ -100,7 +101,7 @@ def parse_markups(text: str, path: Path) -> RawPoints:
 
 
 def is_elastix(text: str) -> bool:
-    """Whether text begins as the points of elastix do: ``point`` or ``index``, then their number."""
+    """Whether text begins like elastix' points: ``point`` or ``index``, then their number."""
     words = text.split(maxsplit=2)
     return len(words) > 1 and words[0].lower() in _ELASTIX and words[1].isdigit()
 
@@ -111,7 +112,7 @@ def parse_elastix(text: str, path: Path) -> RawPoints:
     Raises
     ------
     LandmarkError
-        If the text is something else or has another number of points than it says.
+        If the text is not of this format, or has another number of points than it says.
     """
     if not is_elastix(text):
         raise _wrong(
@@ -129,7 +130,7 @@ def parse_elastix(text: str, path: Path) -> RawPoints:
 
 
 def format_fcsv(lps: FloatArray, names: Sequence[str] | None) -> str:
-    """Text of an ``.fcsv`` file of points, shape (M, 3) [LPS mm]."""
+    """Format points, shape (M, 3) [LPS mm], as an ``.fcsv`` file."""
     text = io.StringIO()
     text.write("# Markups fiducial file version = 5.0\n# CoordinateSystem = LPS\n")
     text.write("# columns = id,x,y,z,ow,ox,oy,oz,vis,sel,lock,label,desc,associatedNodeID\n")
@@ -142,7 +143,7 @@ def format_fcsv(lps: FloatArray, names: Sequence[str] | None) -> str:
 
 
 def format_markups(lps: FloatArray, names: Sequence[str] | None) -> str:
-    """Text of a ``.mrk.json`` file of points, shape (M, 3) [LPS mm]."""
+    """Format points, shape (M, 3) [LPS mm], as a ``.mrk.json`` file."""
     points = [
         {"id": str(n + 1), "label": label, "position": point, "positionStatus": "defined"}
         for n, (point, label) in enumerate(zip(lps.tolist(), _labels(lps, names), strict=True))
@@ -152,7 +153,7 @@ def format_markups(lps: FloatArray, names: Sequence[str] | None) -> str:
 
 
 def format_elastix(lps: FloatArray) -> str:
-    """Text of a ``.pts`` file of points, shape (M, D) [LPS mm]."""
+    """Format points, shape (M, D) [LPS mm], as a ``.pts`` file."""
     lines = [" ".join(f"{value + 0.0:.10g}" for value in point) for point in lps.tolist()]
     return "\n".join(["point", str(len(lines)), *lines]) + "\n"
 
@@ -162,7 +163,7 @@ def _labels(points: FloatArray, names: Sequence[str] | None) -> Sequence[str]:
 
 
 def _position(point: dict[str, Any], path: Path) -> Sequence[Any]:
-    """Three coordinates of a control point."""
+    """Return the three coordinates of a control point."""
     position = point.get("position")
     if point.get("positionStatus") in ("undefined", "missing") or not isinstance(position, list) or len(position) != 3:
         raise _wrong(path, f"{_title(point)} without a position", "one for every point: they correspond by their order")

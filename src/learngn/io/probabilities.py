@@ -1,7 +1,7 @@
-"""Channels that other programs have computed for a scan: probabilities of nnU-Net v2, label maps, stacks of channels.
+"""Channels of other programs for a scan: probabilities of nnU-Net v2, label maps, images of several channels.
 
-A probability map of nnU-Net has no header: its place is that of the scan, and is compared with the segmentation written
-beside it. Its ``.pkl`` is never opened, since unpickling runs code.
+A probability map of nnU-Net has no header: it lies on the scan's grid, and is compared with the segmentation beside it.
+Its ``.pkl`` is never opened, since unpickling can run code.
 """
 
 from __future__ import annotations
@@ -25,21 +25,21 @@ from learngn.io.images import read_image
 from learngn.io.nnunet import read_nnunet
 from learngn.io.source import Source
 
-_HERE = "{}"  # in the name of a folder: that of the scan
-_PROBE = 200_000  # voxels looked at to tell what an array holds
+_SCAN_FOLDER = "{}"  # stands for the scan's folder in the name of a folder
+_PROBE = 200_000  # number of voxels that are tested to recognise the content of an array
 
 
 @dataclass(frozen=True, eq=False)
 class Scores:
-    """Named channels on a grid, made one at a time: a hundred structures at once would not fit into memory.
+    """Named channels on a grid, computed one at a time: a hundred structures at once would not fit into memory.
 
     Attributes
     ----------
     names : tuple of str
-        Structures, labels or numbers; no background.
+        Structures, labels or numbers, without the background.
     grid : Grid
     channel : callable
-        From the number of a channel to its values, shape (1, 1, *S), float32.
+        Returns the values of a channel by its number, shape (1, 1, *S), float32.
     """
 
     names: tuple[str, ...]
@@ -48,23 +48,23 @@ class Scores:
 
 
 def find_scores(folder: Path, image: Image) -> Path:
-    """The file, or folder of structures, that belongs to an image, told by the image's file name.
+    """Find the file, or folder of structures, that belongs to an image, by the image's file name.
 
-    Of ``CASE_0000.nii.gz`` it is ``CASE_0000`` or, as nnU-Net names its results, ``CASE``, with ``.npz`` before any
-    format of images, or a folder of that name. ``{}`` in `folder` stands for the image's own folder; such a folder may
-    hold the structures itself.
+    For ``CASE_0000.nii.gz`` it is named ``CASE_0000`` or, as nnU-Net names its results, ``CASE``, with the suffix
+    ``.npz`` or else one of an image, or is a folder of that name. ``{}`` in `folder` stands for the image's own folder;
+    such a folder may hold the structures itself.
 
     Raises
     ------
     FeatureError
-        If the image comes from no file, or there is no such file.
+        If the image was not read from a file, or there is no such file.
     """
     if image.path is None:
         raise FeatureError(
             f"scores in {folder}", "an image made in memory", "one read from a file, whose name tells which scores",
             "read it with learngn.io.read_image, or pass the scores themselves as learngn.features.Given",
         )  # fmt: skip
-    place = Path(str(folder).replace(_HERE, str(image.path.parent)))
+    place = Path(str(folder).replace(_SCAN_FOLDER, str(image.path.parent)))
     stems = _stems(image.path)
     for stem in stems:
         for suffix in (".npz", *IMAGE_SUFFIXES):
@@ -74,7 +74,7 @@ def find_scores(folder: Path, image: Image) -> Path:
         for path in (place / stem / "segmentations", place / stem):
             if _structures(path):
                 return path
-    if _HERE in str(folder) and _structures(place):
+    if _SCAN_FOLDER in str(folder) and _structures(place):
         return place
     raise FeatureError(
         f"scores of {image.path.name}",
@@ -90,7 +90,7 @@ def _stems(path: Path) -> list[str]:
 
 
 def _structures(folder: Path) -> list[Path]:
-    """NIfTI files in a folder."""
+    """Return the NIfTI files in a folder."""
     return sorted(p for p in folder.glob("*") if suffix_of(p) in (".nii", ".nii.gz")) if folder.is_dir() else []
 
 
@@ -100,15 +100,16 @@ def read_scores(path: Path, grid: Grid) -> Scores:
     Parameters
     ----------
     path : Path
-        nnU-Net v2's ``.npz`` (``nnUNetv2_predict --save_probabilities``); a label map, a channel for each label; an
-        image of several channels, probabilities; or a folder of NIfTI masks, one a structure, as TotalSegmentator's.
+        nnU-Net v2's ``.npz`` (``nnUNetv2_predict --save_probabilities``); a label map, which gives a channel for each
+        label; an image of several channels, probabilities; or a folder of NIfTI masks, one for each structure, as
+        TotalSegmentator writes.
     grid : Grid
-        Of the image, on which they must lie.
+        Grid of the image, which must be that of the file.
 
     Raises
     ------
     FeatureError
-        If they lie on another grid, or are no probabilities.
+        If the file has another grid, or values that are not probabilities.
     LearnGNError
         If a file cannot be read.
     """
@@ -129,9 +130,9 @@ def read_scores(path: Path, grid: Grid) -> Scores:
 
 
 def read_channels(path: Path, grid: Grid) -> Scores:
-    """Read an image of several channels: a NIfTI or other file with one axis more, or with vectors.
+    """Read an image of several channels: a NIfTI or other file with a further axis, or with vectors.
 
-    Parameters and errors are those of :func:`read_scores`; values may be any finite number.
+    Parameters and errors are those of :func:`read_scores`; the values may be any finite numbers.
     """
     source = read_file(path)
     try:
@@ -154,7 +155,7 @@ def _is_stack(path: Path, grid: Grid) -> bool:
 
 
 def _stacked(source: Source, ndim: int, path: Path) -> tuple[NDArray[Any], Grid]:
-    """Channels first, (C, *S), and the grid of an image with vectors or with further axes."""
+    """Return the values of an image with vectors or with further axes, channels first (C, *S), and its grid."""
     header, values = source.header, source.values
     further = header.shape[ndim:]
     channels = further if header.components == 1 else (*further, header.components)
@@ -187,28 +188,28 @@ def _nnunet(path: Path, grid: Grid) -> Scores:
 
 
 def _probabilities(values: NDArray[Any], path: Path, grid: Grid, names: Sequence[str]) -> Scores:
-    """Check probabilities (C, *S); of those that sum to one the first channel, background, is left out."""
+    """Check probabilities (C, *S); if they sum to one, drop the first channel, the background."""
     if values.shape[1:] != grid.shape:
         raise FeatureError(
             f"scores {path}", f"probabilities of shape {values.shape[1:]}", f"{grid.shape}, the image's",
             "predict them anew for this image",
         )  # fmt: skip
     low, high = float(values.min()), float(values.max())
-    if not (low >= -1e-3 and high <= 1 + 1e-3):  # NaN fails both
+    if not (low >= -1e-3 and high <= 1 + 1e-3):  # comparisons with NaN are False
         raise FeatureError(
             f"scores {path}", f"values from {low:g} to {high:g}", "probabilities, 0 to 1",
             "apply softmax, or pass them as channels=DIR",
         )  # fmt: skip
     flat = values.reshape(len(values), -1)
     total = flat[:, :: max(1, flat.shape[1] // _PROBE)].astype(np.float32).sum(0)
-    # Regions that overlap have no background; beyond the part that nnU-Net has looked at all may be zero.
+    # Overlapping regions have no background channel; outside the region that nnU-Net segments all may be zero.
     softmax = len(values) > 1 and bool((np.abs(total - 1) < 0.02)[total > 0].all()) and bool((total > 0).any())
     first = 1 if softmax else 0
     return Scores(tuple(names[first:]), grid, lambda c: _channel(values, c + first))
 
 
 def _check_against(segmentation: Image, values: NDArray[Any], path: Path, grid: Grid) -> None:
-    """Raise where probabilities and the segmentation written with them do not lie in the same place."""
+    """Raise :class:`FeatureError` if probabilities do not coincide with the segmentation written with them."""
     _check_grid(segmentation.grid, grid, path)
     foreground = np.flatnonzero(segmentation.data[0, 0].numpy())
     if not len(foreground):
@@ -216,7 +217,7 @@ def _check_against(segmentation: Image, values: NDArray[Any], path: Path, grid: 
     probe = foreground[:: max(1, len(foreground) // _PROBE)]
     likely = values.reshape(len(values), -1)[:, probe].argmax(0)
     agreeing = float((likely > 0).mean())
-    if agreeing < 0.5:  # postprocessing takes parts away, it moves nothing
+    if agreeing < 0.5:  # postprocessing removes regions, but does not move them
         raise FeatureError(
             f"scores {path}", f"probabilities that agree with the segmentation beside them in {agreeing:.0%} of it",
             "both in the same place", "predict them anew: one of the two is another scan's, or its axes are turned",

@@ -1,4 +1,4 @@
-"""Series of volumes in one file (4D): time points, echoes, diffusion directions; read and written frame by frame."""
+"""Series of volumes in one file (4D), such as time points, echoes or diffusion directions, frame by frame."""
 
 from __future__ import annotations
 
@@ -22,31 +22,31 @@ from learngn.io.source import Header, Source, image_of, values_to_write
 
 
 def frame_count(path: str | Path) -> int:
-    """Return the number of volumes that an image file holds, 1 for a single scan; the header alone is read.
+    """Return the number of volumes in an image file, 1 for a single scan. Only the header is read.
 
     Raises
     ------
     ImageError
-        If there is no such file, it is no image, or has more than four axes.
+        If the file does not exist, is not an image, or has more than four axes.
     """
     path = Path(path)
     return 1 if path.is_dir() else _series_header(path).frames
 
 
 def frame_step(path: str | Path) -> float | None:
-    """Return the time from one volume of a series to the next [s]; None where the file is no series or does not say."""
+    """Return the time from one volume of a series to the next [s]; None if the file is no series or has no time."""
     path = Path(path)
     return None if path.is_dir() else _series_header(path).step
 
 
 def read_frames(path: str | Path, labels: bool = False) -> Iterator[Image]:
-    """Read the volumes of a series, one after the other; a single scan is a series of one.
+    """Read the volumes of a series, one after another; a single scan is a series of one.
 
     Parameters
     ----------
     path : Path
     labels : bool
-        Whether the values name classes.
+        Whether the images are label maps.
 
     Yields
     ------
@@ -74,12 +74,12 @@ def read_frames(path: str | Path, labels: bool = False) -> Iterator[Image]:
 
 
 def write_frames(images: Iterable[Image], path: str | Path, step: float | None = None) -> None:
-    """Write volumes as one 4D NIfTI file, whole or not at all.
+    """Write volumes as one 4D NIfTI file, atomically.
 
     Parameters
     ----------
     images : iterable of Image, (1, 1, *S)
-        On one grid, all scans or all label maps.
+        Volumes on one grid, all scans or all label maps.
     path : Path
         ``.nii.gz`` or ``.nii``.
     step : float, optional
@@ -88,7 +88,7 @@ def write_frames(images: Iterable[Image], path: str | Path, step: float | None =
     Raises
     ------
     OutputError
-        If the suffix is another, there is no image, they do not lie on one 3D grid, or the file cannot be written.
+        If the suffix is another, there is no image, the images are not on one 3D grid, or the file cannot be written.
     """
     path = Path(path)
     check_output(path, NIFTI_SUFFIXES)
@@ -98,7 +98,7 @@ def write_frames(images: Iterable[Image], path: str | Path, step: float | None =
         got = "no volume" if first is None else "a 2D image"
         raise OutputError(f"output {path}", got, "volumes", "check the series")
     dtype = values_to_write(first).dtype
-    if first.labels:  # those of later frames may be larger
+    if first.labels:  # the labels of later frames may be larger
         dtype = np.dtype(np.int32) if dtype.itemsize > 1 else dtype
     with atomic_path(path) as temporary:
         write_series(temporary, first.grid, dtype, _checked(chain([first], frames), first, dtype, path), step)
@@ -137,10 +137,10 @@ def _of_source(source: Source) -> Iterator[NDArray[Any]]:
 
 
 def _of_nifti(path: Path) -> tuple[Header, Iterator[NDArray[Any]]]:
-    """Frames as the file is decompressed: no more than one of them is in memory."""
-    header = read_header(path)  # warns, once
+    """Return the header, and the frames while the file is decompressed, with one frame in memory at a time."""
+    header = read_header(path)  # warns once
     stored = nifti.read_stored(path, "image", ImageError)
-    if header.components > 1:  # the components of vectors lie behind the last frame
+    if header.components > 1:  # components of vectors are the slowest axis, after the frames
         return header, _of_source(nifti_values.read_source(stored, f"image {path}", ImageError))
     counts = [math.prod(header.space)] * header.frames
     blocks = nifti_values.read_blocks(stored, counts, f"image {path}", ImageError)

@@ -1,4 +1,4 @@
-"""What an image file holds, whatever library reads it: a header in our conventions, and values as they are stored."""
+"""Content of an image file, independent of the library that reads it: header in RAS mm, and stored values."""
 
 from __future__ import annotations
 
@@ -18,29 +18,29 @@ from learngn.io.geometry import flat_affine, placed
 
 AnyArray = NDArray[Any]
 _LUMINANCE = (0.299, 0.587, 0.114)  # weights of red, green and blue, ITU-R BT.601
-_WORK = 4  # bytes a voxel that reading needs beside the file's own: the values as float32
+_WORK = 4  # memory for the values as float32, in addition to the file's own [bytes per voxel]
 
 
 @dataclass(frozen=True, eq=False)
 class Header:
-    """What a file says of an image before its voxels are read.
+    """Header of an image file, read before its voxels.
 
     Parameters
     ----------
     shape : tuple of int
-        Sizes of all axes in array order: i, j[, k], then frames and whatever follows.
+        Sizes of all axes in array order: i, j[, k], then frames and further axes.
     affine : array, shape (D+1, D+1)
-        Index of the spatial axes to RAS mm; (4, 4) also for a 2D image of NIfTI.
+        Affine from the index of the spatial axes to RAS mm; (4, 4) also for a 2D image of NIfTI.
     dtype : dtype
-        Of the values as they are returned.
+        Type of the values that are returned.
     components : int
-        Values a voxel: 1, or more for vectors and colours.
+        Values per voxel: 1, or more for vectors and colours.
     intent : int
-        NIfTI's intent code; 1006 has vectors in RAS, all others in LPS.
+        NIfTI's intent code; vectors of code 1006 are in RAS, all others in LPS.
     step : float, optional
         Time from one frame to the next [s].
     notes : tuple of str
-        What a user should know about the header.
+        Warnings for the user.
     """
 
     shape: tuple[int, ...]
@@ -58,7 +58,7 @@ class Header:
 
     @property
     def bytes(self) -> int:
-        """Memory that reading the image takes, the file's values and ours together."""
+        """Memory that reading the image takes: the file's values and those of the image."""
         return math.prod(self.shape) * (self.dtype.itemsize * self.components + _WORK)
 
     @property
@@ -67,7 +67,7 @@ class Header:
         return math.prod(self.shape[3:])
 
     def place(self, ndim: int | None = None) -> tuple[Grid, str | None]:
-        """Return the grid of the spatial axes, of the first `ndim` of them, and what to warn about."""
+        """Return the grid of the spatial axes, or of the first `ndim` of them, and a warning."""
         count = len(self.space) if ndim is None else ndim
         if count not in (2, 3):
             raise ImageError("image", f"{count} axes, {self.shape}", "a 2D or 3D scan", "check the file")
@@ -79,12 +79,12 @@ class Header:
         return self.place()[0]
 
     def check_series(self) -> None:
-        """Raise :class:`ImageError` where there are axes beyond that of the frames."""
+        """Raise :class:`ImageError` if the file has more than four axes."""
         if any(n != 1 for n in self.shape[4:]):
             raise self._too_many("a series of volumes, of at most 4 axes", "split the file")
 
     def check_single(self) -> None:
-        """Raise :class:`ImageError` where a file holds several volumes."""
+        """Raise :class:`ImageError` if the file holds several volumes."""
         if any(n != 1 for n in self.shape[3:]):
             raise self._too_many(
                 "a 2D or 3D scan",
@@ -97,36 +97,36 @@ class Header:
 
 @dataclass(frozen=True, eq=False)
 class Source:
-    """An image as its file has it.
+    """Header and stored values of an image.
 
     Parameters
     ----------
     header : Header
     values : array, shape (*header.shape) or (*header.shape, components)
-        Of any type and order in memory; integers stay integers unless the file scales them.
+        Values of any type and memory order; integers stay integers unless the file scales them.
     """
 
     header: Header
     values: AnyArray
 
     def image(self, labels: bool = False, what: str = "image") -> Image:
-        """Make an image of the single volume; of colours the luminance is taken, with a :class:`HeaderWarning`.
+        """Make an image of the single volume; convert colours to luminance, with a :class:`HeaderWarning`.
 
         Parameters
         ----------
         labels : bool
-            Whether the values name classes.
+            Whether the image is a label map.
         what : str
-            Name of it in warnings.
+            Name of the image in warnings.
 
         Raises
         ------
         ImageError
-            If it has vectors, complex values, colours where labels are asked for, or more than three dimensions.
+            If it has vectors, complex values, colours although `labels` is set, or more than three dimensions.
         LabelError
-            If a label map holds something else than whole numbers.
+            If a label map holds other values than whole numbers.
         GeometryError
-            If the header makes no sense.
+            If the header has implausible voxel sizes or positions.
         """
         self.header.check_single()
         values = self.values.reshape((*self.header.space, *self.values.shape[len(self.header.shape) :]))
@@ -139,20 +139,20 @@ def image_of(values: AnyArray, header: Header, labels: bool, what: str = "image"
         values = _grey(values, labels, what)
     if np.iscomplexobj(values):
         raise ImageError("image", "complex values", "real ones", "take the magnitude first")
-    # A copy, and no more than one: the memory may be that of an image of SimpleITK, which others may change.
+    # Copied once: the memory may belong to a SimpleITK image, which the caller may change.
     data = torch.tensor(label_values(values)) if labels else torch.from_numpy(np.array(values, np.float32, order="C"))
     return Image(data[None, None], header.grid, labels, stored=None if labels else _stored(values.dtype))
 
 
 def values_to_write(image: Image) -> AnyArray:
-    """Values of an image as files hold them, shape S: label maps as integers, scans as `Image.stored` or float32.
+    """Return the values of an image for a file, shape S: label maps as integers, scans as `Image.stored` or float32.
 
     Raises
     ------
     ShapeError
-        If it has more than one sample or channel.
+        If the image has more than one sample or channel.
     LabelError
-        If a label map holds something else than whole numbers.
+        If a label map holds other values than whole numbers.
     """
     if tuple(image.data.shape[:2]) != (1, 1):
         raise ShapeError(
@@ -169,12 +169,12 @@ def values_to_write(image: Image) -> AnyArray:
 
 
 def label_values(values: AnyArray) -> AnyArray:
-    """Whole numbers as they are (uint8, int16), or in the smaller of int16 and int32 that holds them.
+    """Return whole numbers unchanged (uint8, int16), or in the smaller of int16 and int32 that holds them.
 
     Raises
     ------
     LabelError
-        If there are others.
+        If there are other values than whole numbers, or numbers of more than 32 bits.
     """
     if values.dtype in (np.uint8, np.int16):
         return np.ascontiguousarray(values, dtype=values.dtype.newbyteorder("="))
@@ -193,16 +193,16 @@ def label_values(values: AnyArray) -> AnyArray:
 
 
 def luminance(colours: AnyArray) -> NDArray[np.float32]:
-    """Grey of colours, shape (..., 3 or 4) to (...): the luminance of ITU-R BT.601; transparency is left out.
+    """Compute the luminance of colours by ITU-R BT.601, shape (..., 3 or 4) to (...); transparency is ignored.
 
-    Colours whose channels are equal keep their value exactly.
+    Colours whose channels are equal keep their exact value.
     """
     red, green, blue = (colours[..., channel].astype(np.float64) for channel in range(3))
     return np.asarray(green + _LUMINANCE[0] * (red - green) + _LUMINANCE[2] * (blue - green), dtype=np.float32)
 
 
 def _grey(values: AnyArray, labels: bool, what: str) -> AnyArray:
-    """One value a voxel of a picture, shape (..., C) to (...)."""
+    """Convert a picture to one value per voxel, shape (..., C) to (...)."""
     is_picture = values.dtype in (np.uint8, np.uint16) and values.shape[-1] <= 4
     colours = values[..., :3] if values.shape[-1] > 2 else values[..., :1]
     is_grey = is_picture and bool((colours == colours[..., :1]).all())
@@ -217,14 +217,14 @@ def _grey(values: AnyArray, labels: bool, what: str) -> AnyArray:
 
 
 def _stored(dtype: np.dtype[Any]) -> str | None:
-    """Integer type in which a scan is written again; of 64 bits, which float32 does not hold, that of 32."""
+    """Return the integer type in which a scan is written; integers of 64 bits, beyond float32, become 32 bits."""
     return dtype.newbyteorder("=").name.replace("64", "32") if dtype.kind in "iu" else None
 
 
 def _rounded(values: AnyArray, dtype: str) -> AnyArray:
-    """Whole numbers of a type; what it cannot hold becomes the nearest that it can."""
+    """Round values to whole numbers of a type, clipped to its range."""
     limits = np.iinfo(dtype)
-    # Float32 has every value of 16 bits; the largest ones of 32 bits it would round up, out of their type.
+    # Float32 holds every value of 16 bits, but would round the largest ones of 32 bits up, out of the type's range.
     whole = values.astype(np.float32 if limits.bits <= 16 else np.float64)
     np.rint(whole, out=whole)
     np.nan_to_num(whole, copy=False, nan=0.0)

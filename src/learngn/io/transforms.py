@@ -1,4 +1,4 @@
-"""Transforms: files to transforms and back, by suffix."""
+"""Reading and writing of transforms, by suffix."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ def read_transform(path: str | Path, *, fixed: Grid | None = None, moving: Grid 
     Parameters
     ----------
     path : Path
-        - ``.nii.gz``, ``.nii``, ``.mha``, ``.mhd``, ``.nrrd``: a displacement in LPS mm, as ITK, ANTs and Slicer have
-          it. NIfTI must say so by its intent, 1007 (LPS) or 1006 (RAS).
-        - ``.h5``, ``.hdf5``, ``.tfm``, ``.txt``, ``.mat``: ITK transforms, ANTs' among them.
-        - Text of FreeSurfer (``.lta``, RAS to RAS) and elastix (parameters of linear transforms), whatever the suffix.
-          Matrices of greedy and FSL cannot be told from each other: :func:`read_matrix` reads them.
-        - ``.npz``: a displacement of Learn2Reg. Its ``.nii.gz`` files cannot be told from other stacks of volumes:
+        - ``.nii.gz``, ``.nii``, ``.mha``, ``.mhd``, ``.nrrd``: a displacement in LPS mm, as in ITK, ANTs and Slicer.
+          NIfTI files need the intent 1007 (LPS) or 1006 (RAS).
+        - ``.h5``, ``.hdf5``, ``.tfm``, ``.txt``, ``.mat``: ITK transforms, also those of ANTs.
+        - Text files of FreeSurfer (``.lta``, RAS to RAS) and elastix (parameters of linear transforms), with any
+          suffix. Matrices of greedy and FSL look the same: :func:`read_matrix` reads them.
+        - ``.npz``: a displacement of Learn2Reg. Its ``.nii.gz`` files look like other series of volumes:
           :func:`read_learn2reg` reads them.
     fixed : Grid, optional
         Grid of the fixed image; needed for Learn2Reg and for B-splines, which become a displacement on it.
@@ -53,7 +53,7 @@ def read_transform(path: str | Path, *, fixed: Grid | None = None, moving: Grid 
     Raises
     ------
     TransformError
-        If there is no such file, or it holds no transform that is understood.
+        If the file does not exist, or holds no transform of these formats.
     """
     path = Path(path)
     suffix = suffix_of(path)
@@ -85,7 +85,7 @@ def read_transform(path: str | Path, *, fixed: Grid | None = None, moving: Grid 
 def write_transform(
     transform: Transform, path: str | Path, *, reference: Grid | None = None, moving: Grid | None = None
 ) -> None:
-    """Write a transform in the format that the suffix names, whole or not at all.
+    """Write a transform, atomically, in the format that the suffix names.
 
     Parameters
     ----------
@@ -94,10 +94,11 @@ def write_transform(
         - ``.nii.gz``, ``.nii``, ``.mha``, ``.mhd``, ``.nrrd``: the whole transform, affine parts included, as one
           displacement on `reference`: vectors in LPS mm, float32 (NIfTI: intent 1007).
         - ``.h5``: ITK, part by part, a chain as a chain.
-        - ``.tfm``, ``.txt``, ``.mat``: ITK, affine maps alone; a chain of them as their product.
+        - ``.tfm``, ``.txt``, ``.mat``: ITK, affine maps only; a chain of them as their product.
         - ``.npz``: displacement of Learn2Reg.
     reference : Grid, optional
-        Grid of the fixed image. Not needed where the transform starts with its only field: that field's grid serves.
+        Grid of the fixed image. Optional if the transform starts with its only displacement field, whose grid is then
+        used.
     moving : Grid, optional
         Grid of the moving image, for Learn2Reg; the reference by default.
 
@@ -106,12 +107,12 @@ def write_transform(
     TransformError
         If the reference is needed and missing.
     OutputError
-        If the format is unknown or does not hold such a transform, or the file cannot be written.
+        If the format is unknown or cannot hold the transform, or the file cannot be written.
 
     Notes
     -----
-    ITK's displacements are zero outside their grid; all voxels of the reference are inside. Of one slice or on sheared
-    axes, ITK does not read NIfTI as it is meant: :func:`field_suffix` names a format that all programs read.
+    ITK's displacements are zero outside their grid; all voxels of the reference are inside. ITK misreads NIfTI fields
+    of one slice or with sheared axes: :func:`field_suffix` returns a format that all programs read.
     """
     path = Path(path)
     suffix = suffix_of(path)
@@ -137,18 +138,18 @@ def write_transform(
 
 
 def field_suffix(grid: Grid) -> str:
-    """Return the suffix under which a displacement on a grid is read alike by every program: NIfTI's where it can be.
+    """Return the suffix of a format in which every program reads a displacement on a grid: NIfTI where possible.
 
-    ITK takes a NIfTI field of one slice for a 2D image, refuses sheared axes in NIfTI, and reads no NIfTI-2, which has
-    room for longer axes; MetaImage keeps all of them.
-    :func:`write_transform` writes NIfTI for such grids too, which nibabel and :func:`read_transform` read.
+    ITK reads a NIfTI field of one slice as a 2D image, refuses sheared axes in NIfTI, and cannot read NIfTI-2, which is
+    needed for long axes; MetaImage holds all of these. :func:`write_transform` also writes NIfTI for such grids, which
+    nibabel and :func:`read_transform` read.
     """
     one_slice = grid.ndim == 3 and grid.shape[2] == 1
     return ".mha" if one_slice or is_sheared(grid) or max(grid.shape) > LARGEST else ".nii.gz"
 
 
 def _own_grid(transform: Transform, path: Path) -> Grid:
-    """Grid of a transform's only field, if it comes first: it lies in the fixed world."""
+    """Return the grid of a transform's only displacement field, if it comes first and so lies in the fixed world."""
     parts = parts_of(transform)
     fields = [part for part in parts if isinstance(part, DisplacementField)]
     if len(fields) == 1 and fields[0] is parts[0]:
@@ -162,7 +163,7 @@ def _own_grid(transform: Transform, path: Path) -> Grid:
 
 
 def _field(source: Source, path: Path) -> DisplacementField:
-    """The displacement that a file of vectors holds."""
+    """Return the displacement field in a file of vectors."""
     header = source.header
     components = header.components
     if components == 1:
