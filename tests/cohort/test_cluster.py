@@ -120,8 +120,8 @@ def test_killed_client(abdomen_files, tmp_path, learngn, undisturbed):
     psutil.wait_procs(everyone, timeout=PATIENCE)
     assert not any(process.is_running() for process in everyone)
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").glob("disp_*")}
-    left = [path.stem for path in (tmp_path / "out" / ".learngn-cohort" / "left").glob("*.json")]
-    known = {*left, *read_records(tmp_path / "out")}
+    saved = [path.stem for path in (tmp_path / "out" / ".learngn-cohort" / "records").glob("*.json")]
+    known = {*saved, *read_records(tmp_path / "out")}
     assert 2 <= len(known) < 10
 
     result = learngn(*COHORT, *options[:5], "--lambda", "3,0.5")

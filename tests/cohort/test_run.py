@@ -115,7 +115,7 @@ def test_lock_is_never_held_by_two(tmp_path):
 def test_done_by_a_worker_whose_client_was_killed(pairs, settings, tmp_path, undisturbed, contents, monkeypatch):
     """Its displacement and its record lie there, and nobody has written them into results.jsonl."""
     name = pairs[0].id
-    task = work.PairWork(tmp_path, tmp_path / ".learngn-cohort" / "left", settings, Guidance())
+    task = work.PairWork(tmp_path, tmp_path / ".learngn-cohort" / "records", settings, Guidance())
     task(pairs[0], None)
     assert read_records(tmp_path) == {}
     assert task(pairs[0], None)["pair"] == name  # whoever comes second finds it

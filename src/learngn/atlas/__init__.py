@@ -1,4 +1,4 @@
-"""What registrations of many subjects are for: labels carried over from atlases, and the mean shape of a group."""
+"""Applications of many registrations: multi-atlas labelling, and the template of a group."""
 
 from learngn.atlas.fusion import VOTING, joint, majority
 from learngn.atlas.propagation import PROPAGATION_NAME, propagate

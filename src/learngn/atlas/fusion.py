@@ -1,4 +1,4 @@
-"""One label map from several that were brought onto the same target."""
+"""Label fusion: one label map from several that were warped onto the same target."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from learngn.features.filters import gaussian
 from learngn.features.local import normalised
 from learngn.geometry.image import Image
 
-_FLOOR = 0.05  # of the local deviation, so that noise is not blown up where nothing is
+_FLOOR = 0.05  # smallest local deviation, so that noise is not amplified in uniform regions
 
 
 def majority(target: Image, scans: Sequence[Image], labels: Sequence[Image]) -> Image:
-    """The label that most atlases have, voxel by voxel; of several with as many votes the smallest.
+    """Take the label of most atlases in every voxel; the smallest one if several have as many votes.
 
     Parameters
     ----------
     target : Image
     scans : sequence of Image
-        Atlases on the target's grid; not looked at.
+        Atlases on the target's grid; not used.
     labels : sequence of Image
         Their label maps, on the same grid.
     """
@@ -40,13 +40,14 @@ def joint(
     alpha: float = 0.1,
     beta: float = 2.0,
 ) -> Image:
-    """Joint label fusion: votes weigh more where an atlas looks like the target, and less where atlases err alike.
+    """Fuse labels by joint label fusion: atlases have more weight where they resemble the target, less if errors agree.
 
     At every voxel the weights minimise the expected error ``wᵀ M w`` under ``Σ w = 1``::
 
         w = (M + α I)⁻¹ 1 / (1ᵀ (M + α I)⁻¹ 1),      M_ij = (G_σ * |F_i - F_T| |F_j - F_T|)^β
 
-    with the scans F less their local mean, over their local deviation. Where all atlases agree, nothing is weighed.
+    with the scans F minus their local mean, divided by their local deviation. Where all atlases agree, no weights are
+    computed.
 
     Parameters
     ----------
@@ -70,8 +71,8 @@ def joint(
 
     References
     ----------
-    Wang et al., "Multi-atlas segmentation with joint label fusion", PAMI 35(3), 2013; without its search for better
-    patches nearby, for which the registration stands in.
+    Wang et al., "Multi-atlas segmentation with joint label fusion", PAMI 35(3), 2013; without its local search for
+    better patches, which the registration replaces.
     """
     stack, grid = _stacked(target, labels), target.grid
     _stacked(target, scans)
@@ -95,17 +96,17 @@ VOTING: dict[str, Callable[[Image, Sequence[Image], Sequence[Image]], Image]] = 
 
 
 def _stacked(target: Image, images: Sequence[Image]) -> Tensor:
-    """Values of all images, shape (A, *S)."""
+    """Stack the values of all images, shape (A, *S)."""
     if not images or any(not image.grid.same_space(target.grid) for image in images):
         raise ShapeError("atlases", "none, or another grid", "the target's grid", "warp them onto the target")
     return torch.cat([image.data[0] for image in images])
 
 
 def _elected(labels: Tensor, weights: Tensor, target: Image) -> Image:
-    """The label with the largest sum of weights; (A, *S) each."""
+    """Choose the label with the largest sum of weights; labels and weights have the shape (A, *S)."""
     best = torch.full_like(weights[0], -torch.inf)
     chosen = torch.zeros_like(labels[0])
-    for value in torch.unique(labels):  # rising: of equal ones the smallest stays
+    for value in torch.unique(labels):  # in ascending order, so that the smallest of equal ones is kept
         votes = (weights * (labels == value)).sum(0)
         chosen = torch.where(votes > best, value, chosen)
         best = torch.maximum(best, votes)

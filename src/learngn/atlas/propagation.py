@@ -1,4 +1,4 @@
-"""Labels of atlases carried over to targets: every atlas is registered to every target, and they vote."""
+"""Multi-atlas labelling: every atlas is registered to every target, and their labels are fused."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def propagate(
     pool: Pool | None = None,
     retries: int = 0,
 ) -> list[dict[str, Any]]:
-    """Label targets by atlases.
+    """Label targets by registered atlases.
 
     Writes for each target a label map of its scan's name; ``fields/``, the registrations as :func:`run_cohort` leaves
     them, which goes on where it was killed; and ``propagation.json``.
@@ -41,9 +41,9 @@ def propagate(
     Parameters
     ----------
     targets : sequence of Subject
-        With label maps, if they have any, that the result is compared with.
+        Scans to label. If they have label maps, the result is compared with them.
     atlases : sequence of Subject
-        With label maps.
+        Scans with label maps.
     directory : path
     request, events, model, pool, retries
         As of :func:`learngn.cohort.run_cohort`, whose fixed scans are the targets.
@@ -53,19 +53,19 @@ def propagate(
     Returns
     -------
     list of dict
-        For every target ``target``, ``atlases`` (how many voted), and, where it has labels, ``dice`` by label and
-        ``dice_mean``; or ``error``.
+        For every target ``target``, ``atlases`` (number of atlases that were used), and, if it has labels, ``dice`` by
+        label and ``dice_mean``; or ``error``.
 
     Raises
     ------
     SettingsError
         If the voting is unknown.
     DatasetError
-        If there is no target or no atlas, or one is both.
+        If there is no target or no atlas, or a scan is both.
     LabelError
         If an atlas has no label map.
     OutputError
-        If a target lies in the folder itself.
+        If a target lies in the output folder itself.
     """
     directory, pool = Path(directory).resolve(), pool or Serial()
     if voting not in VOTING:
@@ -76,11 +76,11 @@ def propagate(
     records = run_cohort(pairs, directory / _FIELDS, request, events, model=model, pool=pool, retries=retries)
     tasks = {}
     for number, target in enumerate(targets):
-        mine = records[number * len(atlases) : (number + 1) * len(atlases)]
-        usable = [atlas for atlas, record in zip(atlases, mine, strict=True) if "error" not in record]
+        of_target = records[number * len(atlases) : (number + 1) * len(atlases)]
+        usable = [atlas for atlas, record in zip(atlases, of_target, strict=True) if "error" not in record]
         tasks[target.image.name] = partial(_Fusion(directory, voting), target, usable)
-    found = {name: _described(name, result) for name, result in pool.run(tasks, retries)}
-    summary = [found[target.image.name] for target in targets]
+    results = {name: _described(name, result) for name, result in pool.run(tasks, retries)}
+    summary = [results[target.image.name] for target in targets]
     write_json(
         {"voting": voting, "atlases": [a.image.name for a in atlases], "targets": summary}, directory / PROPAGATION_NAME
     )
@@ -89,7 +89,7 @@ def propagate(
 
 @dataclass(frozen=True)
 class _Fusion:
-    """Fuse what is registered: a task that any process can do."""
+    """Warp the labels of registered atlases onto a target and fuse them, as a task for any process."""
 
     directory: Path
     voting: str
@@ -109,10 +109,10 @@ class _Fusion:
         write_image(fused, self.directory / target.image.name)
         result: dict[str, Any] = {"atlases": len(atlases)}
         if target.labels is not None:
-            ours = read_image(target.labels, labels=True).data[0, 0].numpy()
-            theirs = fused.data[0, 0].numpy()
+            true_labels = read_image(target.labels, labels=True).data[0, 0].numpy()
+            fused_labels = fused.data[0, 0].numpy()
             known = {value for image in labels for value in image.label_values}
-            scores = dice(ours, theirs, sorted(known & set(labels_in_both(ours, ours))))
+            scores = dice(true_labels, fused_labels, sorted(known & set(labels_in_both(true_labels, true_labels))))
             result["dice"] = {str(label): json_number(value) for label, value in scores.items()}
             result["dice_mean"] = json_number(mean_over_labels(scores))
         return result

@@ -1,4 +1,4 @@
-"""The mean shape and intensity of a group: all are registered to their average so far, again and again."""
+"""Template of a group: its mean shape and intensity, by repeated registration to the current average."""
 
 from __future__ import annotations
 
@@ -24,24 +24,24 @@ from learngn.io import Pair, Subject, check_writable, read_image, read_learn2reg
 from learngn.registration import Request
 
 TEMPLATE_NAME, _REPORT_NAME = "template.nii.gz", "template.json"
-_FIXED_NAME = "template_0000_0000.nii.gz"  # numbered like every scan of a data set
-_BRIGHT = 0.9  # quantile of the values above zero that scans are scaled by
+_FIXED_NAME = "template_0000_0000.nii.gz"  # with the numbers that scans of a data set have
+_BRIGHT = 0.9  # quantile of the positive values by which scans are scaled
 
 
 @dataclass(frozen=True)
 class Round:
-    """What one round has changed.
+    """Changes in one round of building a template.
 
     Attributes
     ----------
     subjects : int
-        That were registered.
+        Number of registered subjects.
     moved : float
-        Root mean square of the mean displacement: how far the template was from the mean shape [mm].
+        Root mean square of the mean displacement: distance of the old template from the mean shape [mm].
     spread : float
         Root mean square distance of the subjects from the new template [mm].
     changed : float
-        Root mean square change of the template's intensities over their standard deviation.
+        Root mean square change of the template's intensities, divided by their standard deviation.
     """
 
     subjects: int
@@ -61,19 +61,19 @@ def build_template(
     retries: int = 0,
     after: Callable[[Round], None] | None = None,
 ) -> list[Round]:
-    """Make the template of a group: ``template.nii.gz``, and ``template.json`` with what every round has changed.
+    """Build the template of a group: ``template.nii.gz``, and ``template.json`` with the changes in every round.
 
-    Begins with the first subject, on its grid. Each round registers all subjects to the template and replaces it by
-    their average in their mean shape. The same call goes on where one was killed.
+    The first template is the first subject, on its grid. Each round registers all subjects to the template and replaces
+    it by their average in their mean shape. After a killed run, the same call continues it.
 
     Parameters
     ----------
     subjects : sequence of Subject
-        Two at least.
+        At least two subjects.
     directory : path
-        Gets ``rounds/N``, the registrations of every round, too.
+        Output folder, also for the registrations of every round, ``rounds/N``.
     request, events, pool, retries
-        As of :func:`learngn.cohort.run_cohort`, whose fixed scan is the template.
+        See :func:`learngn.cohort.run_cohort`; the fixed scan is the template.
     rounds : int
     after : callable, optional
         Called after every round.
@@ -85,14 +85,14 @@ def build_template(
     SettingsError
         If the folder holds a template of other subjects.
     FeatureError
-        If the features compare label maps, of which there is no average.
+        If the features compare label maps, which cannot be averaged.
     """
     directory = Path(directory).resolve()
     if len(subjects) < 2 or rounds < 1:
         raise DatasetError("template", f"{len(subjects)} subjects, {rounds} rounds", "two and one at least", "add some")
     check_writable(directory)
     _check_same_subjects(subjects, directory)
-    template, found = read_image(subjects[0].image), list[Round]()
+    template, history = read_image(subjects[0].image), list[Round]()
     if request is not None and request.label_maps():
         raise FeatureError(
             "template", request.as_dict()["features"], "features of scans", "choose others, mind for example"
@@ -116,30 +116,30 @@ def build_template(
         new, moved, spread = average_in_mean_shape(scans, transforms, template.grid)
         changed = float((new.data - template.data).square().mean().sqrt() / new.data.std())
         template = new
-        found.append(Round(len(scans), moved, spread, changed))
+        history.append(Round(len(scans), moved, spread, changed))
         write_image(template, directory / TEMPLATE_NAME)
-        _write_report(subjects, found, directory)
+        _write_report(subjects, history, directory)
         if after is not None:
-            after(found[-1])
-    return found
+            after(history[-1])
+    return history
 
 
 def average_in_mean_shape(
     scans: Sequence[Image], transforms: Sequence[Transform], grid: Grid
 ) -> tuple[Image, float, float]:
-    """Average scans in the mean of their shapes.
+    """Average scans in their mean shape.
 
     With ``T_i`` from a common space to each scan and their mean ``M = mean T_i``, the average is
-    ``mean_i I_i(T_i(M⁻¹(x)))``: the mean of ``T_i ∘ M⁻¹`` is the identity, whatever the common space was. Scans without
-    negative values, MR for example, are scaled to the brightness of the first.
+    ``mean_i I_i(T_i(M⁻¹(x)))``: the mean of ``T_i ∘ M⁻¹`` is the identity, for any common space. Scans without negative
+    values, such as MR, are scaled to the brightness of the first.
 
     Parameters
     ----------
     scans : sequence of Image
     transforms : sequence of Transform
-        From the common space, in the world, to each scan.
+        Transforms from the common space, in the world, to each scan.
     grid : Grid
-        Of the result.
+        Grid of the result.
 
     Returns
     -------
@@ -152,15 +152,15 @@ def average_in_mean_shape(
     back = invert(DisplacementField(mean, grid)).field.data
     total, squares, scales = torch.zeros((1, 1, *grid.shape)), 0.0, _scales(scans)
     for scan, field, scale in zip(scans, fields, scales, strict=True):
-        whole = back + sampling.warp(field, back, sampling.identity_map(grid.ndim), grid.shape)
-        warped = GridMap(grid, whole, np.eye(grid.ndim + 1)).warp(scan, background="border")
+        composed = back + sampling.warp(field, back, sampling.identity_map(grid.ndim), grid.shape)
+        warped = GridMap(grid, composed, np.eye(grid.ndim + 1)).warp(scan, background="border")
         total += scale * warped.data / len(scans)
-        squares += _length(whole, grid) ** 2 / len(scans)
-    return Image(total, grid), _length(mean, grid), squares**0.5
+        squares += _magnitude(composed, grid) ** 2 / len(scans)
+    return Image(total, grid), _magnitude(mean, grid), squares**0.5
 
 
-def _length(field: Tensor, grid: Grid) -> float:
-    """Root mean square length of displacements in voxels [mm]."""
+def _magnitude(field: Tensor, grid: Grid) -> float:
+    """Compute the root mean square magnitude [mm] of displacements that are given in voxels."""
     linear = torch.tensor(grid.affine[:-1, :-1], dtype=field.dtype)
     return float((linear @ field.flatten(2)).square().sum(1).mean().sqrt())
 

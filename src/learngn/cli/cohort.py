@@ -92,7 +92,7 @@ def cohort(
     with console.progress(quiet) as bars:
         console.compile_kernels(description.ndim, bars)
     with open_pool(threads=threads, **workers.connection()) as pool:
-        tell_workers(pool, quiet)
+        show_dashboard(pool, quiet)
         with console.progress(quiet) as bars:
             progress = CohortProgress(bars, len(chosen))
             records = run_cohort(
@@ -145,7 +145,7 @@ def check_device(device: str | None, elsewhere: bool) -> None:
         raise SettingsError("--device", repr(device), "cpu, or cuda on a machine that has one", "see learngn info")
 
 
-def tell_workers(pool: Pool, quiet: bool) -> None:
+def show_dashboard(pool: Pool, quiet: bool) -> None:
     """Say where to look at the workers."""
     if pool.remote and not quiet:
         typer.echo(f"dashboard of the workers: {getattr(pool, 'dashboard', '')}", err=True)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from learngn.cli import console
-from learngn.cli.cohort import CohortProgress, tell_workers
+from learngn.cli.cohort import CohortProgress, show_dashboard
 from learngn.cli.options import (
     ModelOptions,
     SettingsOptions,
@@ -62,7 +62,7 @@ def propagate(
             "fill in training, with labelsTr, and registration_val, or name targets",
         )  # fmt: skip
     with open_pool(threads=threads, **workers.connection()) as pool:
-        tell_workers(pool, quiet)
+        show_dashboard(pool, quiet)
         with console.progress(quiet) as bars:
             found = propagate_labels(
                 pupils,

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from learngn.cli import console
-from learngn.cli.cohort import CohortProgress, tell_workers
+from learngn.cli.cohort import CohortProgress, show_dashboard
 from learngn.cli.options import (
     SettingsOptions,
     Threads,
@@ -61,7 +61,7 @@ def template(
             )
 
     with open_pool(threads=threads, **workers.connection()) as pool:
-        tell_workers(pool, quiet)
+        show_dashboard(pool, quiet)
         with console.progress(quiet) as bars:
             progress = CohortProgress(bars, rounds * len(members))
             found = build_template(

@@ -1,4 +1,4 @@
-"""Many pairs: all of a data set, by this process or by workers on this machine or a cluster."""
+"""Registration of many pairs of a data set, by this process or by workers on this machine or a cluster."""
 
 from learngn.cohort.cluster import open_pool
 from learngn.cohort.feature_cache import FolderStore

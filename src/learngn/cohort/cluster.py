@@ -1,4 +1,4 @@
-"""Workers of Dask: processes of this machine, jobs of Slurm, or whatever listens to a scheduler."""
+"""Dask workers: processes of this machine, Slurm jobs, or the workers of a given scheduler."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
 
-from learngn.cohort.pool import Failure, Pool, Serial, Task, attempted
+from learngn.cohort.pool import Failure, Pool, Serial, Task, run_with_retries
 from learngn.errors import ClusterError, require_packages
 
-_NOT_THERE = 15  # seconds after which a scheduler that does not answer is taken for none
-_MEMORY = "8GB"  # of a job, unless jobqueue.yaml says otherwise
+_TIMEOUT = 15  # time to wait for a scheduler [s]
+_MEMORY = "8GB"  # memory of a job, unless jobqueue.yaml says otherwise
 _THREAD_VARIABLES = (
     "OMP_NUM_THREADS",
     "MKL_NUM_THREADS",
@@ -30,9 +30,9 @@ _THREAD_VARIABLES = (
 
 @dataclass(frozen=True, eq=False)
 class DaskPool:
-    """Tasks on the workers of a ``distributed.Client``.
+    """Pool of the workers of a ``distributed.Client``.
 
-    A task whose worker dies is done by another one; where one has outlived four workers it is given up.
+    A task whose worker was killed is run by another one; after four killed workers it fails.
 
     Attributes
     ----------
@@ -44,7 +44,7 @@ class DaskPool:
 
     @property
     def dashboard(self) -> str:
-        """Address of the page that shows what the workers do."""
+        """Address of the web page that shows the activity of the workers."""
         return str(self.client.dashboard_link)
 
     def run(self, tasks: Mapping[str, Task], retries: int) -> Iterator[tuple[str, Any]]:
@@ -73,29 +73,29 @@ class DaskPool:
 
 
 def _by_worker(task: Task, retries: int) -> Any:
-    """:func:`attempted`; what the first task has imported is never again searched for garbage, which takes its time."""
-    result = attempted(task, retries)
+    """Run a task, and exclude the modules imported by the first one from garbage collection, to save time."""
+    result = run_with_retries(task, retries)
     if not gc.get_freeze_count():
         gc.freeze()
     return result
 
 
 def _result(future: Any) -> Any:
-    """Result of a task, computed again if it was lost with its worker."""
+    """Return the result of a task, or its :class:`Failure`."""
     from distributed import KilledWorker
 
     try:
         return future.result()
     except KilledWorker:
         return Failure("its worker was killed again and again, perhaps for want of memory; try fewer workers")
-    except (CancelledError, OSError):  # of Dask: those of a task are failures
+    except (CancelledError, OSError):  # raised by Dask: exceptions of a task are returned as failures
         raise ClusterError(
             "scheduler",
             "no more answer from it",
             "one that runs until all is done",
             "start it, and the same command again: what is done is kept",
         ) from None
-    except Exception as error:  # a worker that does not know the task, for example
+    except Exception as error:  # for example, a worker that cannot unpickle the task
         return Failure.of(error)
 
 
@@ -103,18 +103,18 @@ def _result(future: Any) -> Any:
 def open_pool(
     workers: int = 0, *, threads: int | None = None, scheduler: str | None = None, cluster: str | None = None
 ) -> Iterator[Pool]:
-    """Start workers, or reach them, and end them with the block.
+    """Start workers, or connect to them, and stop the started ones when the block ends.
 
     Parameters
     ----------
     workers : int
-        Number of them. With 0 or 1, and neither scheduler nor cluster, this process does the work.
+        Number of workers. With 0 or 1, and neither scheduler nor cluster, this process does the work.
     threads : int, optional
-        CPU threads of each; by default the cores of this machine are shared.
+        CPU threads of each worker; by default the cores of this machine are divided among them.
     scheduler : str, optional
-        Address of a Dask scheduler that has workers, ``"tcp://host:8786"``.
+        Address of a Dask scheduler that has workers, such as ``"tcp://host:8786"``.
     cluster : str, optional
-        ``"slurm"``: every worker is a job; queue, time, memory and the like are those of Dask's ``jobqueue.yaml``.
+        ``"slurm"``: every worker is a job, with queue, time and memory from Dask's ``jobqueue.yaml``.
 
     Yields
     ------
@@ -124,7 +124,7 @@ def open_pool(
     Raises
     ------
     ClusterError
-        If a package is missing, the scheduler does not answer, or the cluster is unknown or not there.
+        If a package is missing, the scheduler does not answer, or the cluster is unknown or not available.
     """
     if scheduler is None and cluster is None and workers <= 1:
         yield Serial()
@@ -137,13 +137,13 @@ def open_pool(
     from distributed.utils import silence_logging_cmgr
 
     with ExitStack() as stack:
-        stack.enter_context(silence_logging_cmgr(logging.CRITICAL))  # we say ourselves what has happened
+        stack.enter_context(silence_logging_cmgr(logging.CRITICAL))  # errors are reported as ClusterError
         if scheduler is not None:
             target: Any = scheduler
         else:
             target = stack.enter_context(_slurm(cluster, workers, threads) if cluster else _local(workers, threads))
         try:
-            client = stack.enter_context(Client(target, timeout=_NOT_THERE, set_as_default=False))
+            client = stack.enter_context(Client(target, timeout=_TIMEOUT, set_as_default=False))
         except (OSError, ValueError) as failure:
             raise ClusterError(
                 f"scheduler {scheduler}",
@@ -155,7 +155,7 @@ def open_pool(
 
 
 def _local(workers: int, threads: int | None) -> Any:
-    """Processes of this machine, each with its share of cores and, where there are GPUs, with one of them."""
+    """Start processes on this machine, each with its share of the cores and, if there are GPUs, one GPU."""
     import dask
     import torch
     from distributed import Nanny, Scheduler, SpecCluster
@@ -166,7 +166,7 @@ def _local(workers: int, threads: int | None) -> Any:
     nannies = {}
     for number in range(workers):
         device = {"CUDA_VISIBLE_DEVICES": gpus[number % len(gpus)]} if gpus else {}
-        # Tasks keep nothing in Dask's memory: its limits would stop a worker that is merely busy.
+        # No memory limit: tasks store nothing in Dask's memory, and the limit would stop a busy worker.
         options = {"nthreads": 1, "env": limits | device, "memory_limit": 0, "dashboard": False}
         nannies[number] = {"cls": Nanny, "options": {"host": "127.0.0.1", "silence_logs": logging.CRITICAL} | options}
     scheduler = {
@@ -174,10 +174,10 @@ def _local(workers: int, threads: int | None) -> Any:
         "options": {"host": "127.0.0.1", "port": 0, "dashboard_address": "127.0.0.1:0"},
     }
     choices = {
-        # A task more than there are workers would be blamed for the death of a worker that had only set it aside.
+        # One task per worker: Dask counts the death of a worker against queued tasks as well.
         "distributed.scheduler.worker-saturation": 1.0,
-        # Instead of Dask's own: with its MALLOC_TRIM_THRESHOLD_ every array is asked of the system and given back anew,
-        # and page faults take as long as the work.
+        # Replaces Dask's own variables: its MALLOC_TRIM_THRESHOLD_ returns the memory of every array to the system,
+        # and the page faults of allocating it again take as long as the work.
         "distributed.nanny.pre-spawn-environ": limits,
     }
     with dask.config.set(choices):
@@ -185,13 +185,13 @@ def _local(workers: int, threads: int | None) -> Any:
 
 
 def _gpus(count: int) -> list[str]:
-    """What ``CUDA_VISIBLE_DEVICES`` calls each GPU."""
+    """Return the identifiers of the GPUs for ``CUDA_VISIBLE_DEVICES``."""
     named = os.environ.get("CUDA_VISIBLE_DEVICES")
     return named.split(",")[:count] if named else [str(number) for number in range(count)]
 
 
 def _slurm(cluster: str, workers: int, threads: int | None) -> Any:
-    """Jobs of Slurm, one worker each; those that end are replaced while there is work."""
+    """Start Slurm jobs, one worker each; jobs that end are replaced while there is work."""
     import dask
 
     if cluster != "slurm":
@@ -204,7 +204,7 @@ def _slurm(cluster: str, workers: int, threads: int | None) -> Any:
     cores = threads or dask.config.get("jobqueue.slurm.cores", None) or 1
     prologue = [f"export {name}={cores}" for name in _THREAD_VARIABLES]
     slurm = SLURMCluster(
-        cores=1,  # one task at a time, whatever the number of its threads
+        cores=1,  # one task at a time, for any number of threads
         job_cpu=cores,
         processes=1,
         memory=dask.config.get("jobqueue.slurm.memory", None) or _MEMORY,
@@ -216,7 +216,7 @@ def _slurm(cluster: str, workers: int, threads: int | None) -> Any:
 
 @contextmanager
 def _interruptible() -> Iterator[None]:
-    """Keep what Ctrl-C does, which importing dask_jobqueue changes."""
+    """Restore the handler of Ctrl-C, which importing dask_jobqueue changes."""
     before = signal.getsignal(signal.SIGINT)
     yield
     signal.signal(signal.SIGINT, before)

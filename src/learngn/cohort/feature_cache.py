@@ -1,4 +1,4 @@
-"""Features kept in a folder that all workers see: each is computed by one of them."""
+"""Cache of features in a folder that all workers share, so that each feature is computed only once."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ _SUFFIX = ".pt"
 
 @dataclass(frozen=True)
 class FolderStore:
-    """A :class:`learngn.features.FeatureStore` on the disk, one file a key.
+    """Cache of features on the disk, a :class:`learngn.features.FeatureStore` with one file for each key.
 
     Parameters
     ----------
     folder : Path
-        Made when the first features come.
+        Cache folder, made when the first features are stored.
 
     Notes
     -----
-    Who wants features that another process is computing waits for them. A disk that is full keeps nothing more, and
-    nothing else happens. What is found again is what was kept, to the bit and to the order in memory.
+    A process that needs features which another one is computing waits for them. When the disk is full, no more features
+    are stored, and registration goes on. Features are read back with the same bits and the same memory order.
     """
 
     folder: Path
@@ -51,12 +51,12 @@ class FolderStore:
         return features
 
     def __len__(self) -> int:
-        """Number of features kept: so many have been computed."""
+        """Return the number of stored features."""
         return sum(1 for _ in self.folder.glob(f"*{_SUFFIX}"))
 
 
 def _write(features: FeatureImage, path: Path) -> None:
-    # torch's own format keeps strides; weights_only below lets it run no code.
+    # torch's format keeps the strides; with weights_only below, loading cannot run code.
     content = {
         "data": features.data,
         "weight": features.weight,

@@ -1,4 +1,4 @@
-"""One pair of a cohort: register, write, score. A task that any process can do."""
+"""Registration, writing and scoring of one pair of a cohort, as a task for any process."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from learngn._version import __version__
 from learngn.clock import Clock
 from learngn.cohort.feature_cache import FolderStore
 from learngn.cohort.locks import locked
-from learngn.cohort.records import Record, differences, leave_record, left_record
+from learngn.cohort.records import Record, differences, save_record, saved_record
 from learngn.errors import ClusterError
 from learngn.evaluation import score_pair
 from learngn.geometry.transform import Composite
@@ -27,34 +27,34 @@ from learngn.settings import Settings
 
 @dataclass(frozen=True)
 class PairWork:
-    """Register pairs; write the displacement of each, and then its record, which says that the pair is done.
+    """Register pairs; write the displacement of each, and then its record, which marks the pair as done.
 
     Attributes
     ----------
     directory : Path
-        For the displacements.
-    left : Path
-        For the records; see :func:`learngn.cohort.records.leave_record`.
+        Folder for the displacements.
+    saved : Path
+        Folder for the records; see :func:`learngn.cohort.records.save_record`.
     request : Request
-        Features, preset and settings that are asked for.
+        Requested features, preset and settings.
     guidance : Guidance
     model : Path or Model, optional
-    also : dict
-        What decides a result beside the request, for the record.
+    context : dict
+        Inputs beside the request that decide a result, for the record: model, guidance and device.
     device : str, optional
-        Where torch computes, ``"cuda"`` for example; by default where the images are read to.
+        Device of torch, ``"cuda"`` for example; by default the device of the images.
     begins, step : callable, optional
-        See :class:`learngn.cohort.CohortEvents`; only where the work stays in its process.
+        See :class:`learngn.cohort.CohortEvents`; only without worker processes.
     version : str
-        Of LearnGN, where this was made.
+        Version of LearnGN in the process that made this object.
     """
 
     directory: Path
-    left: Path
+    saved: Path
     request: Request
     guidance: Guidance
     model: Path | Model | None = None
-    also: Mapping[str, Any] = field(default_factory=dict)
+    context: Mapping[str, Any] = field(default_factory=dict)
     device: str | None = None
     begins: Callable[[Pair, Settings], None] | None = None
     step: Callable[[Iteration], None] | None = None
@@ -67,7 +67,7 @@ class PairWork:
         ----------
         pair : Pair
         features : Path, optional
-            Folder of a :class:`FolderStore`.
+            Cache folder, see :class:`FolderStore`.
 
         Returns
         -------
@@ -80,14 +80,14 @@ class PairWork:
         """
         if self.version != __version__:
             raise ClusterError("worker", f"LearnGN {__version__}", f"{self.version}, the client's", "install the same")
-        self.left.mkdir(parents=True, exist_ok=True)
-        # A worker that lost its client goes on: who comes after it waits, and finds the pair done.
-        with locked(self.left / f"{pair.id}.lock"):
-            record = left_record(pair.id, self.left)
+        self.saved.mkdir(parents=True, exist_ok=True)
+        # A worker that has lost its client goes on; a worker that is given the same pair waits, and finds it done.
+        with locked(self.saved / f"{pair.id}.lock"):
+            record = saved_record(pair.id, self.saved)
             there = (self.directory / pair.field_name).is_file()
-            if record is None or differences(record, asked_for(self.request, self.also)) or not there:
+            if record is None or differences(record, request_as_json(self.request, self.context)) or not there:
                 record = self._register(pair, features)
-                leave_record(record, self.left)
+                save_record(record, self.saved)
         return record
 
     def _register(self, files: Pair, features: Path | None) -> Record:
@@ -104,7 +104,7 @@ class PairWork:
             store=None if features is None else FolderStore(features),
             clock=clock,
         )
-        # Scores are computed where the label maps are.
+        # Scores are computed on the CPU, where the label maps are.
         transform = Composite((replace(result.displacement, data=result.displacement.data.cpu()), result.affine))
         start = perf_counter()
         write_learn2reg(transform, self.directory / files.field_name, pair.fixed.grid, pair.moving.grid)
@@ -116,7 +116,7 @@ class PairWork:
             **scores,
             **outcome(result),
             "seconds": seconds | {"total": sum(seconds.values())},
-            "asked": asked_for(self.request, self.also),
+            "asked": request_as_json(self.request, self.context),
             "settings": result.settings.as_dict(),
             **({} if preset is None else {"preset": preset.to_json()}),
             "version": __version__,
@@ -128,10 +128,10 @@ class PairWork:
 
 
 def identity(pair: Pair) -> dict[str, Any]:
-    """What every record of a pair begins with."""
+    """Return the first entries of a record: the pair and its file names."""
     return {"pair": pair.id, "fixed": pair.fixed.image.name, "moving": pair.moving.image.name}
 
 
-def asked_for(request: Request, also: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what decides the result of every pair, for JSON: a record keeps it."""
-    return {**request.as_dict(), **also}
+def request_as_json(request: Request, context: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the inputs that decide the result of a pair, for its record."""
+    return {**request.as_dict(), **context}

@@ -1,4 +1,4 @@
-"""Who does the work of many tasks: this process, or (in :mod:`learngn.cohort.cluster`) others."""
+"""Pools that run many tasks: in this process, or (in :mod:`learngn.cohort.cluster`) in others."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ Task = Callable[[], Any]
 
 @dataclass(frozen=True)
 class Failure:
-    """Why a task has no result.
+    """Reason why a task has no result.
 
     Attributes
     ----------
     error : str
-        One line.
+        Message, one line.
     trace : str, optional
-        Of what is no user's error.
+        Traceback of an exception that is not a :class:`LearnGNError`.
     """
 
     error: str
@@ -29,7 +29,7 @@ class Failure:
 
     @classmethod
     def of(cls, error: BaseException) -> Failure:
-        """Describe an exception."""
+        """Make a failure of an exception."""
         if isinstance(error, LearnGNError):
             return cls(str(error))
         text = " ".join(str(error).split())
@@ -37,47 +37,47 @@ class Failure:
 
 
 class Pool(Protocol):
-    """Whoever runs tasks."""
+    """Runner of tasks."""
 
     @property
     def remote(self) -> bool:
-        """Whether tasks run in other processes: they and what they return must be picklable."""
+        """Whether tasks run in other processes, so that tasks and results must be picklable."""
 
     def run(self, tasks: Mapping[str, Task], retries: int) -> Iterator[tuple[str, Any]]:
-        """Run tasks in any order.
+        """Run tasks, in any order.
 
         Parameters
         ----------
         tasks : dict
             Functions without arguments, by name.
         retries : int
-            How often one that fails is tried again.
+            Number of times that a failed task is tried again.
 
         Yields
         ------
         str, Any
-            Name of a task and its result, or its last :class:`Failure`.
+            Name of a task, and its result or its last :class:`Failure`.
         """
 
 
 @dataclass(frozen=True)
 class Serial:
-    """Task after task in this process."""
+    """Pool that runs the tasks one after another in this process."""
 
     remote: bool = False
 
     def run(self, tasks: Mapping[str, Task], retries: int) -> Iterator[tuple[str, Any]]:
         """See :meth:`Pool.run`."""
         for name, task in tasks.items():
-            yield name, attempted(task, retries)
+            yield name, run_with_retries(task, retries)
 
 
-def attempted(task: Task, retries: int) -> Any:
-    """Result of a task, or its last :class:`Failure`."""
-    for left in range(retries, -1, -1):
+def run_with_retries(task: Task, retries: int) -> Any:
+    """Run a task, and return its result or its last :class:`Failure`."""
+    for remaining in range(retries, -1, -1):
         try:
             return task()
-        except Exception as error:  # whatever it is, the other tasks go on
-            if left == 0:
+        except Exception as error:  # of any kind, so that the other tasks go on
+            if remaining == 0:
                 return Failure.of(error)
     raise ValueError(f"{retries} retries")

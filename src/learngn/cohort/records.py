@@ -1,4 +1,4 @@
-"""``results.jsonl``: one line a pair, and what of it a later run can keep."""
+"""Records of a cohort in ``results.jsonl``, one line for each pair, and their reuse by a later run."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from learngn.errors import DatasetError, SettingsError
 from learngn.io import parse_json, write_json, write_text
 
 RECORDS_NAME = "results.jsonl"
-_SHARE_OF_WRITING = 0.02  # of the time of a run, at most
+_SHARE_OF_WRITING = 0.02  # largest share of a run's time for writing
 
 Record = Mapping[str, Any]
 
 
 def read_records(directory: Path) -> dict[str, Record]:
-    """Records of a cohort by pair, in the order written; empty if there is no file.
+    """Read the records of a cohort by pair, in the order of the file; empty if there is no file.
 
     Raises
     ------
     DatasetError
-        If a line is no record.
+        If a line is not a record.
     """
     path = directory / RECORDS_NAME
     if not path.exists():
         return {}
     records: dict[str, Record] = {}
-    # Bytes that are no UTF-8 make their line unreadable, not the file.
+    # Bytes that are not UTF-8 make only their line invalid.
     for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), start=1):
         try:
             record = parse_json(line)
@@ -42,18 +42,18 @@ def read_records(directory: Path) -> dict[str, Record]:
 
 
 def write_records(records: Mapping[str, Record], directory: Path) -> None:
-    """Write all records, whole or not at all: whoever reads them, or kills the run, finds no half line."""
+    """Write all records, atomically."""
     lines = (json.dumps(record, ensure_ascii=False, allow_nan=False) + "\n" for record in records.values())
     write_text("".join(lines), directory / RECORDS_NAME)
 
 
-def leave_record(record: Record, folder: Path) -> None:
-    """Leave the record of a pair that is done where a :class:`Ledger` finds it, even if its own process has died."""
+def save_record(record: Record, folder: Path) -> None:
+    """Save the record of a finished pair to a file, from which a :class:`Ledger` of a later run can restore it."""
     write_json(record, folder / f"{record['pair']}.json")
 
 
-def left_record(pair: str, folder: Path) -> Record | None:
-    """The record that :func:`leave_record` has left of a pair, if there is one."""
+def saved_record(pair: str, folder: Path) -> Record | None:
+    """Read the record of a pair that :func:`save_record` has written, if there is one."""
     path = folder / f"{pair}.json"
     if not path.exists():
         return None
@@ -62,56 +62,56 @@ def left_record(pair: str, folder: Path) -> Record | None:
 
 
 class Ledger:
-    """The records of a cohort while it runs: those written, and those that its workers leave in a folder.
+    """Records of a running cohort: those in ``results.jsonl``, and those that its workers have saved in a folder.
 
     Parameters
     ----------
     directory : Path
-        Of ``results.jsonl``.
-    left : Path
-        Where :func:`leave_record` leaves them.
+        Folder of ``results.jsonl``.
+    saved : Path
+        Folder in which :func:`save_record` saves records.
     """
 
-    def __init__(self, directory: Path, left: Path) -> None:
-        self.directory, self.left = directory, left
+    def __init__(self, directory: Path, saved: Path) -> None:
+        self.directory, self.saved = directory, saved
         self.records = read_records(directory)
         self._unwritten: set[str] = set()
         self._next = 0.0
-        for path in sorted(left.glob("*.json")):
-            record = left_record(path.stem, left)
+        for path in sorted(saved.glob("*.json")):
+            record = saved_record(path.stem, saved)
             if record is not None:
                 self.records[path.stem] = record
                 self._unwritten.add(path.stem)
 
     def add(self, record: Record) -> None:
-        """Add a record; ``results.jsonl`` is written anew when that costs little beside the work."""
+        """Add a record; ``results.jsonl`` is rewritten if that takes little time compared with the run."""
         self.records[record["pair"]] = record
         self._unwritten.add(record["pair"])
         if perf_counter() >= self._next:
             self.write()
 
     def close(self, order: Iterable[str]) -> None:
-        """Write what is not written yet, the pairs of `order` first, in this order."""
+        """Write the records that are not written yet, with the pairs of `order` first, in this order."""
         before = list(self.records)
         self.records = {pair: self.records[pair] for pair in dict.fromkeys([*order, *before]) if pair in self.records}
         if self._unwritten or list(self.records) != before:
             self.write()
 
     def write(self) -> None:
-        """Write all records, and remove what the workers have left of them."""
+        """Write all records, and remove the files that the workers have saved."""
         start = perf_counter()
         write_records(self.records, self.directory)
         for pair in self._unwritten:
-            (self.left / f"{pair}.json").unlink(missing_ok=True)
+            (self.saved / f"{pair}.json").unlink(missing_ok=True)
         self._unwritten.clear()
         self._next = perf_counter() + (perf_counter() - start) / _SHARE_OF_WRITING
 
 
-def check_same_request(record: Record, asked: Mapping[str, Any], directory: Path) -> None:
-    """Raise :class:`SettingsError` if a pair was registered as something else than what is asked for now was."""
-    differing = differences(record, asked)
+def check_same_request(record: Record, request: Mapping[str, Any], directory: Path) -> None:
+    """Raise :class:`SettingsError` if a pair was registered with another request than the present one."""
+    differing = differences(record, request)
     if differing:
-        before, now = record.get("asked", {}), _as_json(asked)
+        before, now = record.get("asked", {}), _as_json(request)
         raise SettingsError(
             f"results of pair {record['pair']} in {directory}",
             ", ".join(f"{key} {before.get(key, 'by default')}" for key in differing),
@@ -120,13 +120,13 @@ def check_same_request(record: Record, asked: Mapping[str, Any], directory: Path
         )
 
 
-def differences(record: Record, asked: Mapping[str, Any]) -> list[str]:
-    """Return the names of what was asked for otherwise when a pair was registered."""
-    before, now = record.get("asked", {}), _as_json(asked)
+def differences(record: Record, request: Mapping[str, Any]) -> list[str]:
+    """Return the names of the options in which the request of a registered pair differs from `request`."""
+    before, now = record.get("asked", {}), _as_json(request)
     return [key for key in {**now, **before} if before.get(key) != now.get(key)]
 
 
-def _as_json(asked: Mapping[str, Any]) -> dict[str, Any]:
-    """Values as JSON has them: lists for tuples."""
-    found: dict[str, Any] = json.loads(json.dumps(asked, default=str))
-    return found
+def _as_json(request: Mapping[str, Any]) -> dict[str, Any]:
+    """Convert values to those that JSON can hold, such as lists for tuples."""
+    values: dict[str, Any] = json.loads(json.dumps(request, default=str))
+    return values

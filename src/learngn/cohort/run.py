@@ -1,4 +1,4 @@
-"""A cohort: what of it is missing is done, by this process or by workers, and remembered."""
+"""Registration of a cohort: pairs without a result are registered, by this process or by workers."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Any
 
 from learngn.cohort.feature_cache import FolderStore
 from learngn.cohort.locks import exclusive_folder
-from learngn.cohort.pair import PairWork, asked_for, identity
+from learngn.cohort.pair import PairWork, identity, request_as_json
 from learngn.cohort.pool import Failure, Pool, Serial
 from learngn.cohort.records import Ledger, Record, check_same_request
 from learngn.errors import DatasetError
@@ -25,11 +25,11 @@ from learngn.registration import Guidance, Request
 from learngn.registration.resolve import check_model
 from learngn.settings import Settings
 
-_LOCK, _WORK, _LEFTOVERS = ".learngn-cohort.lock", ".learngn-cohort", ".learngn-*"
+_LOCK, _WORK, _TEMPORARY = ".learngn-cohort.lock", ".learngn-cohort", ".learngn-*"
 
 
-def _nothing(*_: object) -> None:
-    """Listen to nothing."""
+def _ignore(*_: object) -> None:
+    """Do nothing."""
 
 
 @dataclass(frozen=True)
@@ -39,20 +39,20 @@ class CohortEvents:
     Attributes
     ----------
     begins : callable
-        Before a pair is registered in this process, with the pair and its settings.
+        Called before a pair is registered in this process, with the pair and its settings.
     step : callable
-        With every Gauss-Newton step of this process.
+        Called with every Gauss-Newton step in this process.
     done : callable
-        With the record of every pair, those of an earlier run included.
+        Called with the record of every pair, including those of an earlier run.
     ends : callable
-        At the end, with the number of feature images that were computed and kept for other pairs, and that of the pairs
-        registered.
+        Called at the end, with the number of feature images that were computed and cached, and the number of pairs that
+        were registered.
     """
 
-    begins: Callable[[Pair, Settings], None] = _nothing
-    step: Callable[[Iteration], None] = _nothing
-    done: Callable[[Record], None] = _nothing
-    ends: Callable[[int, int], None] = _nothing
+    begins: Callable[[Pair, Settings], None] = _ignore
+    step: Callable[[Iteration], None] = _ignore
+    done: Callable[[Record], None] = _ignore
+    ends: Callable[[int, int], None] = _ignore
 
 
 def run_cohort(
@@ -70,47 +70,47 @@ def run_cohort(
 ) -> list[Record]:
     """Register pairs and write ``disp_FFFF_MMMM.nii.gz`` and a line of ``results.jsonl`` for each.
 
-    A pair whose displacement and record are there already is skipped; one that failed before is tried again. Whatever
-    is killed, what was done stays done. Features of a subject are computed once for all of its pairs.
+    A pair that already has a displacement and a record is skipped; a pair that failed before is tried again. If the run
+    or its workers are killed, finished pairs are kept. Features of a subject are computed once for all of its pairs.
 
     Parameters
     ----------
     pairs : sequence of Pair
     directory : path
-        Made unless it exists. Workers see it under the same path.
+        Output folder, made unless it exists. Workers must see it under the same path.
     request : Request, optional
-        Features, preset and settings; by default those that suit each pair.
+        Features, preset and settings; by default the preset that is recognised for each pair.
     events : CohortEvents, optional
     model : Model, optional
-        A trained one, to register with.
+        Trained model.
     guidance : Guidance, optional
-        Masks and key points to use.
+        Masks and key points that guide the registration.
     pool : Pool, optional
-        Who registers; by default this process. See :func:`learngn.cohort.open_pool`.
+        Pool of workers; by default this process. See :func:`learngn.cohort.open_pool`.
     retries : int
-        How often a pair that fails is tried again.
+        Number of times that a failed pair is tried again.
     scratch : path, optional
-        Folder, seen by all workers, for the features while the cohort runs; by default `directory`.
+        Folder for the feature cache during the run, visible to all workers; by default `directory`.
     device : str, optional
-        Where torch computes, ``"cuda"`` for example; by default the CPU.
+        Device of torch, ``"cuda"`` for example; by default the CPU.
 
     Returns
     -------
     list of Record
-        In the order of the pairs. A pair that has failed has the key ``error`` and no scores.
+        Records in the order of the pairs. The record of a failed pair has the key ``error`` and no scores.
 
     Raises
     ------
     SettingsError
-        If the folder holds results that were asked for otherwise.
+        If the folder holds results of another request.
     ModelError
-        If something is asked for otherwise than the model has learned it.
+        If the request contradicts the model.
     DatasetError
         If two pairs have the same name.
     OutputError
         If the folder cannot be written, or another run is writing there.
     ClusterError
-        If the scheduler of the workers is lost.
+        If the connection to the scheduler is lost.
     """
     directory, events = Path(directory).resolve(), events or CohortEvents()
     pool, guidance, request = pool or Serial(), guidance or Guidance(), request or Request()
@@ -118,24 +118,24 @@ def run_cohort(
         check_model(request, model)
     _check_different(pairs)
     check_writable(directory)
-    also = _also(model, guidance, device)
-    with _workplace(directory, scratch) as place:
-        ledger = Ledger(directory, place.left)
-        done, missing = _divided(pairs, ledger.records, directory)
+    context = _context(model, guidance, device)
+    with _work_folders(directory, scratch) as folders:
+        ledger = Ledger(directory, folders.records)
+        done, missing = _done_and_missing(pairs, ledger.records, directory)
         for pair in done:
-            check_same_request(ledger.records[pair.id], asked_for(request, also), directory)
-        trained = place.portable(model) if pool.remote else model
-        work = PairWork(directory, place.left, request, guidance, trained, also, device)
+            check_same_request(ledger.records[pair.id], request_as_json(request, context), directory)
+        trained = folders.portable(model) if pool.remote else model
+        work = PairWork(directory, folders.records, request, guidance, trained, context, device)
         if not pool.remote:
             work = replace(work, begins=events.begins, step=events.step)
         try:
             for pair in done:
                 events.done(ledger.records[pair.id])
-            for name, found in _results(work, missing, place.features, pool, retries):
-                record = _failed(missing[name], found) if isinstance(found, Failure) else found
+            for name, result in _results(work, missing, folders.features, pool, retries):
+                record = _failed(missing[name], result) if isinstance(result, Failure) else result
                 ledger.add(record)
                 events.done(record)
-            events.ends(len(FolderStore(place.features)), len(missing))
+            events.ends(len(FolderStore(folders.features)), len(missing))
         finally:
             ledger.close(pair.id for pair in pairs)
     return [ledger.records[pair.id] for pair in pairs]
@@ -148,7 +148,7 @@ def _results(
     pool: Pool,
     retries: int,
 ) -> Iterator[tuple[str, Any]]:
-    """Records and failures of the pairs that are missing."""
+    """Register the missing pairs, and yield their records or failures."""
     uses = Counter(subject.image for pair in missing.values() for subject in (pair.fixed, pair.moving))
     tasks = {}
     for name, pair in missing.items():
@@ -157,10 +157,10 @@ def _results(
     yield from pool.run(tasks, retries)
 
 
-def _divided(
+def _done_and_missing(
     pairs: Iterable[Pair], records: Mapping[str, Record], directory: Path
 ) -> tuple[list[Pair], dict[str, Pair]]:
-    """Pairs that are done, and by name those that are not."""
+    """Return the pairs that are done, and the missing pairs by name."""
     done, missing = [], {}
     for pair in pairs:
         record = records.get(pair.id)
@@ -176,15 +176,15 @@ def _failed(pair: Pair, failure: Failure) -> Record:
     return {**identity(pair), "error": failure.error, **trace}
 
 
-def _also(model: Model | None, guidance: Guidance, device: str | None) -> dict[str, Any]:
-    """Return what decides a result beside the request, for JSON."""
+def _context(model: Model | None, guidance: Guidance, device: str | None) -> dict[str, Any]:
+    """Return the inputs beside the request that decide a result, for the records."""
     guided = guidance.as_dict()
     named = {"model": model.digest if model else None, "guidance": guided or None, "device": device}
     return {key: value for key, value in named.items() if value is not None}
 
 
 def _check_different(pairs: Iterable[Pair]) -> None:
-    """Raise :class:`DatasetError` if the results of two pairs would have one name."""
+    """Raise :class:`DatasetError` if two pairs have the same name."""
     for name, count in Counter(pair.id for pair in pairs).items():
         if count > 1:
             raise DatasetError(
@@ -193,7 +193,7 @@ def _check_different(pairs: Iterable[Pair]) -> None:
 
 
 def _absolute(pair: Pair) -> Pair:
-    """The pair with paths that mean the same to a worker elsewhere."""
+    """Return a pair with absolute paths, for workers with another working directory."""
 
     def resolved(subject: Subject) -> Subject:
         return Subject(*(None if path is None else path.resolve() for path in vars(subject).values()))  # type: ignore[arg-type]
@@ -202,15 +202,15 @@ def _absolute(pair: Pair) -> Pair:
 
 
 @dataclass(frozen=True)
-class _Workplace:
-    """Where a run keeps what nobody needs when it has ended."""
+class _WorkFolders:
+    """Folders for the temporary files of a run."""
 
-    left: Path
+    records: Path
     features: Path
     model: Path
 
     def portable(self, model: Model | None) -> Path | None:
-        """The model as a folder, for other processes."""
+        """Write the model to a folder, for other processes."""
         if model is None:
             return None
         write_model(model, self.model)
@@ -218,18 +218,18 @@ class _Workplace:
 
 
 @contextmanager
-def _workplace(directory: Path, scratch: str | Path | None) -> Iterator[_Workplace]:
-    """Hold the output folder; at the end nothing is left of the run there but its results."""
+def _work_folders(directory: Path, scratch: str | Path | None) -> Iterator[_WorkFolders]:
+    """Lock the output folder, and remove the temporary files of the run at the end."""
     with exclusive_folder(directory, _LOCK):
         hidden, features = directory / _WORK, directory / _WORK / "features"
         if scratch is not None:
-            # The same folder after a kill: what is kept there is found again.
+            # Named by the output folder, so that the cache is found again when a killed run is repeated.
             digest = hashlib.sha256(str(directory).encode()).hexdigest()[:12]
             features = Path(scratch).resolve() / f"learngn-{digest}"
             check_writable(features)
         try:
-            yield _Workplace(hidden / "left", features, hidden / "model")
-            for path in directory.glob(_LEFTOVERS):  # of files that a killed process was writing
+            yield _WorkFolders(hidden / "records", features, hidden / "model")
+            for path in directory.glob(_TEMPORARY):  # folders of files that a killed process was writing
                 if path.is_dir():
                     shutil.rmtree(path, ignore_errors=True)
         finally:

@@ -1,4 +1,4 @@
-"""Scores of a registration: the metrics of Learn2Reg, what they leave out, and their statistics."""
+"""Evaluation of registrations: the metrics of Learn2Reg, further measures of folding, and statistics."""
 
 from learngn.evaluation.batch import find_field, score_all
 from learngn.evaluation.comparison import MethodComparison, compare_methods

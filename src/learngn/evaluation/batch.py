@@ -1,4 +1,4 @@
-"""Scoring many pairs: which file holds a pair's field, and what becomes of a pair that cannot be scored."""
+"""Scoring of many pairs: search for a pair's displacement file, and handling of pairs that cannot be scored."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ Progress = Callable[[PairScores, int, int], None]
 
 
 def find_field(folder: Path, fixed: Path, moving: Path) -> Path:
-    """Find the displacement of a pair by Learn2Reg's rule for names.
+    """Find the displacement file of a pair by Learn2Reg's rule for names.
 
     It is ``disp_FFFF_MMMM`` (subjects) if both scans are of one modality, or of 0000 and 0001 in this order; or
-    ``disp_FFFF_ffff_MMMM_mmmm`` (subject and modality of each). `.npz` comes before `.nii.gz`, as in the challenge.
+    ``disp_FFFF_ffff_MMMM_mmmm`` (subject and modality of each). `.npz` is preferred to `.nii.gz`, as in the challenge.
 
     Parameters
     ----------
     folder : Path
-        Folder of the fields.
+        Folder of the displacement files.
     fixed, moving : Path
         The scans, ``NAME_FFFF_ffff.nii.gz``.
 
     Raises
     ------
     DatasetError
-        If there is no such file, or the scans are named otherwise.
+        If there is no such file, or the scans have other names.
     """
     (fixed_id, fixed_modality), (moving_id, moving_modality) = scan_numbers(fixed), scan_numbers(moving)
     names = [f"disp_{fixed_id}_{fixed_modality}_{moving_id}_{moving_modality}"]
@@ -51,20 +51,20 @@ def find_field(folder: Path, fixed: Path, moving: Path) -> Path:
 def score_all(
     tasks: Mapping[tuple[str, str], Callable[[], PairScores]], *, progress: Progress | None = None
 ) -> list[PairScores]:
-    """Score pair after pair; one that cannot be scored says why and does not stop the others.
+    """Score pairs one after another; the error of a pair that cannot be scored is stored in its scores.
 
     Parameters
     ----------
     tasks : dict
-        For the names of each fixed and moving scan a function that reads and scores the pair.
+        Functions that read and score a pair, by the names of its fixed and moving scan.
     progress : callable, optional
-        Called after every pair with its scores, the number of pairs done and the number of all.
+        Called after every pair with its scores, the number of scored pairs and the number of all pairs.
 
     Returns
     -------
     list of PairScores
-        In the order of the tasks. Where a task raised a :class:`LearnGNError`, its message is the pair's `error`;
-        any other exception is a bug and goes through.
+        Scores in the order of the tasks. If a task raised a :class:`LearnGNError`, its message is the pair's `error`;
+        any other exception is a bug and is not caught.
     """
     scored: list[PairScores] = []
     for names, task in tasks.items():

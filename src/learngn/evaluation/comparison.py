@@ -1,4 +1,4 @@
-"""Several methods on the same pairs, side by side: means, paired tests, ranking."""
+"""Comparison of several methods on the same pairs: means, paired tests, ranking."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from learngn.geometry.grid import FloatArray
 
 @dataclass(frozen=True, eq=False)
 class MethodComparison:
-    """Methods side by side; the first is the one that the others are compared with.
+    """Comparison of methods; the others are compared with the first one.
 
     Attributes
     ----------
     summaries : dict
-        By method.
+        Summary of every method.
     differences : dict
-        By method, but the first, and metric: the paired comparison with the first.
+        Paired comparison of every other method with the first, by method and metric.
     adjusted : dict
-        The same: p values by Holm's method, for as many tests of a metric as there are methods but the first.
+        p values adjusted by Holm's method for the number of other methods, by method and metric.
     ranking : Ranking
     """
 
@@ -37,19 +37,19 @@ class MethodComparison:
     ranking: Ranking
 
     def to_json(self) -> dict[str, Any]:
-        """Everything, as values for :func:`json.dumps`."""
+        """Return all attributes as values for :func:`json.dumps`."""
         return {
             "methods": {name: summary.to_json() for name, summary in self.summaries.items()},
             "compared_with": next(iter(self.summaries)),
             "differences": {
                 name: {
                     key: {
-                        "mean": json_number(found.mean_difference),
-                        "p": json_number(found.p_value),
+                        "mean": json_number(difference.mean_difference),
+                        "p": json_number(difference.p_value),
                         "p_holm": json_number(self.adjusted[name][key]),
-                        "pairs": found.count,
+                        "pairs": difference.count,
                     }
-                    for key, found in metrics.items()
+                    for key, difference in metrics.items()
                 }
                 for name, metrics in self.differences.items()
             },
@@ -58,19 +58,19 @@ class MethodComparison:
 
 
 def compare_methods(summaries: Mapping[str, Summary], *, test: Test = "rank-sum") -> MethodComparison:
-    """Compare methods with the first of them, pair by pair, and rank them.
+    """Compare methods with the first one, pair by pair, and rank them.
 
     Parameters
     ----------
     summaries : dict
         Scores of the same pairs by method.
     test : {"rank-sum", "signed-rank"}
-        Of the ranking; paired comparisons are by the signed-rank test.
+        Test for the ranking; paired comparisons use the signed-rank test.
 
     Raises
     ------
     ShapeError
-        If there is one method only, or they have scored different pairs.
+        If there is only one method, or the methods have scored different pairs.
     """
     ranking = rank({name: summary.pairs for name, summary in summaries.items()}, test=test)
     first, *others = summaries
@@ -78,15 +78,15 @@ def compare_methods(summaries: Mapping[str, Summary], *, test: Test = "rank-sum"
     adjusted: dict[str, dict[str, float]] = {name: {} for name in others}
     for metric in compared_metrics(summaries):
         values = {name: values_of(summary, metric) for name, summary in summaries.items()}
-        found = {name: compare(values[first], values[name]) for name in others}
-        p_values = holm([comparison.p_value for comparison in found.values()])
-        for (name, comparison), p_value in zip(found.items(), p_values, strict=True):
+        comparisons = {name: compare(values[first], values[name]) for name in others}
+        p_values = holm([comparison.p_value for comparison in comparisons.values()])
+        for (name, comparison), p_value in zip(comparisons.items(), p_values, strict=True):
             differences[name][metric.key], adjusted[name][metric.key] = comparison, p_value
     return MethodComparison(summaries, differences, adjusted, ranking)
 
 
 def compared_metrics(summaries: Mapping[str, Summary]) -> list[Metric]:
-    """Metrics that every method has, those before registration left out."""
+    """Return the metrics that every method has, except those before registration."""
     return [
         metric
         for metric in METRICS
@@ -95,12 +95,12 @@ def compared_metrics(summaries: Mapping[str, Summary]) -> list[Metric]:
 
 
 def values_of(summary: Summary, metric: Metric) -> FloatArray:
-    """One value a pair, NaN where there is none; shape (P,)."""
+    """Return the values of a metric for all pairs, NaN for missing ones, shape (P,)."""
     return np.array([getattr(pair, metric.key) for pair in summary.pairs], dtype=np.float64)
 
 
 def holm(p_values: list[float]) -> list[float]:
-    """Adjust p values for their number by Holm's step-down method; NaN stays and does not count."""
+    """Adjust p values for multiple tests by Holm's step-down method; NaN stays, and is not counted as a test."""
     order = sorted((index for index, p in enumerate(p_values) if not math.isnan(p)), key=lambda index: p_values[index])
     adjusted, largest = list(p_values), 0.0
     for position, index in enumerate(order):

@@ -1,4 +1,4 @@
-"""Scoring the pairs of a data set: what is known of a pair, and its displacement file."""
+"""Scoring of the pairs of a data set from their displacement files."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from learngn.registration import RegistrationPair, read_pair
 
 
 def score_pair(transform: Transform, pair: RegistrationPair) -> PairScores:
-    """Score a transform from the fixed to the moving world with what is known of a pair.
+    """Score a transform from the fixed to the moving world by the labels, landmarks and mask of a pair.
 
     Parameters
     ----------
@@ -45,7 +45,7 @@ def score_pair(transform: Transform, pair: RegistrationPair) -> PairScores:
 def score_dataset(
     dataset: Dataset, folder: Path, *, pairs: Sequence[Pair] | None = None, progress: Progress | None = None
 ) -> list[PairScores]:
-    """Score displacement files, by default of the validation; a missing or broken one becomes the pair's `error`."""
+    """Score displacement files, by default of the validation pairs; a pair without a valid file gets an `error`."""
     chosen = dataset.validation if pairs is None else pairs
     tasks = {(pair.fixed.image.name, pair.moving.image.name): partial(_score_file, pair, folder) for pair in chosen}
     return score_all(tasks, progress=progress)

@@ -1,4 +1,4 @@
-"""How smooth a deformation is: Learn2Reg's SDlogJ, and the numbers that it hides."""
+"""Smoothness of a deformation: Learn2Reg's SDlogJ, folding, and the spread of the log Jacobian determinant."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ _LARGEST = 1e9
 
 
 def sdlogj(displacement: Tensor, mask: NDArray[np.generic] | None = None) -> float:
-    """Learn2Reg's SDlogJ: standard deviation of ``log(clip(det(I + ∇u) + 3, 1e-9, 1e9))``.
+    """Compute Learn2Reg's SDlogJ: the standard deviation of ``log(clip(det(I + ∇u) + 3, 1e-9, 1e9))``.
 
-    Central differences in voxels; the two outermost voxels on every side are left out. The shift of 3 makes the
-    logarithm exist at folds, and the number about a quarter of the standard deviation of the determinant: compare it
-    with other values of the challenge alone, and see :func:`std_log_jacobian` for the quantity that its name says.
+    It uses central differences in voxels, without the two outermost voxels on every side. The shift of 3 makes the
+    logarithm finite at folds, and the result about a quarter of the standard deviation of the determinant: compare it
+    only with other values of the challenge. :func:`std_log_jacobian` is the quantity that the name describes.
 
     Parameters
     ----------
     displacement : Tensor, shape (1, D, *S) [voxel, components in array order]
         The whole displacement, affine included.
     mask : array, shape S, optional
-        Only voxels where it is 1 count.
+        Voxels to include, those of value 1.
 
     Returns
     -------
     float
-        NaN if no voxel is left: an axis has fewer than five, or the mask is empty.
+        NaN if no voxel remains: an axis has fewer than five voxels, or the mask is empty.
 
     Raises
     ------
@@ -42,7 +42,7 @@ def sdlogj(displacement: Tensor, mask: NDArray[np.generic] | None = None) -> flo
     """
     shape = tuple(displacement.shape[2:])
     inner = (slice(_MARGIN, -_MARGIN),) * len(shape)
-    # Away from the border every implementation's differences are the challenge's, whatever it takes outside.
+    # Away from the border, the differences do not depend on the values that an implementation assumes outside.
     determinant = kernels.best(displacement).determinant(displacement)[0][inner]
     if mask is not None:
         if mask.shape != shape:
@@ -52,7 +52,7 @@ def sdlogj(displacement: Tensor, mask: NDArray[np.generic] | None = None) -> flo
 
 
 def folds_percent(determinant: Tensor) -> float:
-    """Share of voxels where the map folds, that is, where its Jacobian determinant is not positive [%].
+    """Compute the percentage of voxels with folding (det J ≤ 0).
 
     Parameters
     ----------
@@ -63,7 +63,7 @@ def folds_percent(determinant: Tensor) -> float:
 
 
 def std_log_jacobian(determinant: Tensor) -> float:
-    """Take the standard deviation of the log Jacobian determinant, over the voxels that do not fold.
+    """Compute the standard deviation of the log Jacobian determinant over the voxels without folding.
 
     Parameters
     ----------
@@ -73,11 +73,11 @@ def std_log_jacobian(determinant: Tensor) -> float:
     Returns
     -------
     float
-        NaN if every voxel folds.
+        NaN if every voxel has folding.
     """
     unfolded = determinant > 0
-    kept = determinant.reshape(-1) if bool(unfolded.all()) else determinant[unfolded]
-    return _spread(kept.clamp(_SMALLEST, _LARGEST).log_())
+    positive = determinant.reshape(-1) if bool(unfolded.all()) else determinant[unfolded]
+    return _spread(positive.clamp(_SMALLEST, _LARGEST).log_())
 
 
 def _spread(values: Tensor) -> float:

@@ -1,9 +1,9 @@
-"""Distance between corresponding landmarks after registration."""
+"""Distances between corresponding landmarks."""
 
 from __future__ import annotations
 
 import numpy as np
-import scipy  # its parts are imported when they are used
+import scipy  # SciPy imports its subpackages when they are used
 from numpy.typing import ArrayLike, NDArray
 
 from learngn.errors import LandmarkError
@@ -13,7 +13,7 @@ from learngn.geometry.grid import FloatArray
 def tre(
     displacement: NDArray[np.floating], fixed: ArrayLike, moving: ArrayLike, moving_spacing: ArrayLike
 ) -> FloatArray:
-    """Target registration error of every landmark, as Learn2Reg defines it: ``|(f + u(f) - m) * spacing|``.
+    """Compute the target registration error of every landmark as Learn2Reg does: ``|(f + u(f) - m) * spacing|``.
 
     The displacement is interpolated by a cubic spline; it is zero for a landmark outside the fixed image.
 
@@ -33,7 +33,7 @@ def tre(
     Raises
     ------
     LandmarkError
-        If the two lists do not have the same number of points, of the field's dimension.
+        If the lists differ in their number of points, or the points do not have the displacement's dimension.
     """
     ndim = displacement.ndim - 1
     first, second = np.asarray(fixed, dtype=np.float64), np.asarray(moving, dtype=np.float64)
@@ -51,5 +51,5 @@ def tre(
 
 
 def distances(first: ArrayLike, second: ArrayLike, spacing: ArrayLike) -> FloatArray:
-    """Distance of corresponding points of one image, both of shape (M, D) [voxel], given its voxel size [mm]."""
+    """Compute the distances [mm] of corresponding points of one image, both of shape (M, D) [voxel]."""
     return np.asarray(np.linalg.norm((np.asarray(first) - np.asarray(second)) * np.asarray(spacing), axis=1))

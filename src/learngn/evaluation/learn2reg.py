@@ -1,4 +1,4 @@
-"""Scoring as in Learn2Reg, of one transform or of a folder of displacement files."""
+"""Scoring of a transform as in Learn2Reg."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ def score(
     mask: Image | None = None,
     names: tuple[str, str] = ("fixed", "moving"),
 ) -> PairScores:
-    """Score a transform with the metrics of Learn2Reg, and those that tell folds as they are.
+    """Score a transform by the metrics of Learn2Reg, and by folding and the standard deviation of log J.
 
     Parameters
     ----------
     transform : Transform
-        From the fixed to the moving world, affine part included.
+        Transform from the fixed to the moving world, affine part included.
     fixed, moving : Grid
         Grids of the scans.
     labels : pair of Image, optional
@@ -45,16 +45,16 @@ def score(
     landmarks : pair of array, shape (M, D) [voxel], optional
         Corresponding landmarks in the fixed and the moving scan.
     mask : Image, optional
-        On the fixed grid: SDlogJ counts its voxels of value 1 alone.
+        Mask on the fixed grid: SDlogJ includes only its voxels of value 1.
     names : pair of str
         Names of the scans.
 
     Raises
     ------
     LabelError
-        If a label map or the mask does not lie on its scan's grid.
+        If a label map or the mask is not on its scan's grid.
     LandmarkError, ShapeError
-        As the single metrics do.
+        As raised by the single metrics.
 
     References
     ----------
@@ -82,7 +82,7 @@ def score(
 
 
 def warp_labels(moving: LabelArray, displacement: NDArray[np.floating]) -> LabelArray:
-    """Warp a label map as the challenge does: the nearest voxel, halves up; background beyond the outermost centres.
+    """Warp a label map as the challenge does: nearest voxel, halves rounded up; background beyond the outer centres.
 
     Parameters
     ----------
@@ -93,9 +93,9 @@ def warp_labels(moving: LabelArray, displacement: NDArray[np.floating]) -> Label
 
     Notes
     -----
-    This is SciPy's ``map_coordinates`` of order 0, a few planes at a time. The label maps that users get are made by
-    :func:`learngn.geometry.sampling.warp_nearest`, which ends half a voxel further out, at the voxels' edges instead
-    of their centres, as ITK does.
+    This is SciPy's ``map_coordinates`` of order 0, computed a few planes at a time. Warped label maps for users are
+    made by :func:`learngn.geometry.sampling.warp_nearest`, whose images end at the voxels' edges instead of their
+    centres, half a voxel further out, as in ITK.
     """
     shape, values = displacement.shape[1:], np.ascontiguousarray(moving).reshape(-1)
     warped = np.empty(shape, dtype=moving.dtype)
@@ -127,11 +127,11 @@ def _score_labels(
         "hd95": hd95(fixed, warped, common),
     }
     every: Sequence[int] = [int(label) for label in np.union1d(fixed, moving) if label != 0]
-    return {name: {label: found.get(label, float("nan")) for label in every} for name, found in measured.items()}
+    return {name: {label: values.get(label, float("nan")) for label in every} for name, values in measured.items()}
 
 
 def _before(fixed: Grid, moving: Grid) -> NDArray[np.floating] | None:
-    """Displacement of the scans as they lie in the world, (D, *S) [voxel]; None if their grids are the same."""
+    """Return the displacement before registration, (D, *S) [voxel]; None if the grids of the scans are the same."""
     if fixed.shape == moving.shape and not np.round(fixed.index_map(moving) - np.eye(fixed.ndim + 1), 10).any():
         return None
     return Affine.identity(fixed.ndim).on(fixed).displacement(moving)[0].numpy()

@@ -1,4 +1,4 @@
-"""Overlap of label maps, with the rule of Learn2Reg for labels that are missing."""
+"""Overlap of label maps, with Learn2Reg's rule for missing labels."""
 
 from __future__ import annotations
 
@@ -14,33 +14,33 @@ LabelArray = NDArray[Any]
 
 
 def labels_in_both(fixed: LabelArray, moving: LabelArray) -> list[int]:
-    """Labels, without background, that occur in both maps (before warping), in rising order.
+    """Return the labels, without background, that occur in both maps (before warping), in ascending order.
 
-    Learn2Reg scores these alone: a structure that one scan does not show cannot be registered. The maps may differ
-    in shape.
+    Learn2Reg scores only these: a structure that is missing in one scan cannot be registered. The maps may differ in
+    shape.
     """
     return [int(label) for label in np.intersect1d(fixed, moving) if label != 0]
 
 
 def dice(fixed: LabelArray, warped: LabelArray, labels: Iterable[int]) -> dict[int, float]:
-    """Dice coefficient of every label, ``2 |F ∩ W| / (|F| + |W|)``.
+    """Compute the Dice coefficient of every label, ``2 |F ∩ W| / (|F| + |W|)``.
 
     Parameters
     ----------
     fixed, warped : array, shape S
         Label maps on the fixed grid.
     labels : iterable of int
-        Labels to score: for the challenge's numbers those of :func:`labels_in_both` of fixed and *unwarped* moving.
+        Labels to score; in the challenge :func:`labels_in_both` of the fixed and the *unwarped* moving map.
 
     Returns
     -------
     dict
-        Dice by label; NaN where neither map holds the label.
+        Dice by label; NaN if neither map holds the label.
 
     Raises
     ------
     ShapeError
-        If the maps do not lie on the same grid.
+        If the maps differ in shape.
     """
     check_same_shape(fixed, warped)
     scores = {}
@@ -52,14 +52,14 @@ def dice(fixed: LabelArray, warped: LabelArray, labels: Iterable[int]) -> dict[i
 
 
 def mean_over_labels(scores: Mapping[int, float]) -> float:
-    """Mean of the labels that have a score; NaN if none has."""
+    """Compute the mean over the labels that have a score; NaN if none has."""
     values = np.array(list(scores.values()), dtype=np.float64)
     values = values[~np.isnan(values)]
     return float(values.mean()) if values.size else float("nan")
 
 
 def check_same_shape(fixed: LabelArray, warped: LabelArray) -> None:
-    """Raise :class:`ShapeError` unless both label maps have one shape."""
+    """Raise :class:`ShapeError` if two label maps differ in shape."""
     if fixed.shape != warped.shape:
         raise ShapeError(
             "warped labels",

@@ -1,4 +1,4 @@
-"""Scores of one pair, and what each of them means."""
+"""Scores of one pair, and descriptions of the metrics."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ _BY_LANDMARK = ("tre_landmarks", "tre_landmarks_before")
 
 @dataclass(frozen=True)
 class Metric:
-    """One number of a pair, how to name it and how to read it.
+    """Description of a metric.
 
     Attributes
     ----------
     key : str
-        Attribute of :class:`PairScores`, and its name in files.
+        Attribute of :class:`PairScores`, and name of the metric in files.
     title : str
     unit : str
-        Empty for a pure number.
+        Unit; empty for a pure number.
     higher_is_better : bool
     case_quantile : float or None
-        Quantile that Learn2Reg reports over pairs as "30"; None where the challenge has no such metric.
+        Quantile over pairs that Learn2Reg reports as "30"; None if the challenge does not have the metric.
     decimals : int
-        To print.
+        Number of decimals in tables.
     """
 
     key: str
@@ -53,27 +53,27 @@ METRICS = (
 
 @dataclass(frozen=True)
 class PairScores:
-    """Scores of the registration of one pair; NaN for what could not be scored.
+    """Scores of the registration of one pair; NaN for scores that are not known.
 
     Attributes
     ----------
     fixed, moving : str
         Names of the scans.
     dice, dice_before, hd95 : dict
-        By label; NaN for a label that one of the scans lacks. HD95 in voxels, as in the challenge. `dice_before` is
-        that of the scans as they lie in the world.
+        Scores by label; NaN for a label that one of the scans lacks. HD95 in voxels, as in the challenge. `dice_before`
+        compares the scans by their world coordinates, before registration.
     tre, tre_before : float
         Mean over the landmarks [mm].
     tre_landmarks, tre_landmarks_before : tuple of float
-        Of every landmark [mm].
+        Error of every landmark [mm].
     sdlogj : float
         Learn2Reg's smoothness, see :func:`learngn.evaluation.deformation.sdlogj`.
     folds_percent : float
-        Voxels with a Jacobian determinant that is not positive [%].
+        Voxels with folding (det J ≤ 0) [%].
     std_log_jacobian : float
-        Standard deviation of the log determinant over the others.
+        Standard deviation of the log determinant over the other voxels.
     error : str, optional
-        Why the pair has no scores.
+        Message, if the pair could not be scored.
     """
 
     fixed: str
@@ -92,7 +92,7 @@ class PairScores:
 
     @property
     def dice_mean(self) -> float:
-        """Mean Dice over the labels that both scans hold."""
+        """Mean Dice over the labels in both scans."""
         return mean_over_labels(self.dice)
 
     @property
@@ -106,7 +106,7 @@ class PairScores:
         return mean_over_labels(self.hd95)
 
     def to_json(self) -> dict[str, Any]:
-        """All scores as values for :func:`json.dumps`; see :func:`json_number`."""
+        """Return all scores as values for :func:`json.dumps`; see :func:`json_number`."""
         result: dict[str, Any] = {"fixed": self.fixed, "moving": self.moving}
         result |= {metric.key: json_number(getattr(self, metric.key)) for metric in METRICS}
         for name in ("dice", "dice_before", "hd95"):
@@ -120,7 +120,7 @@ class PairScores:
 
     @classmethod
     def from_json(cls, record: Mapping[str, Any]) -> PairScores:
-        """Scores as :meth:`to_json` wrote them; other keys are ignored."""
+        """Restore scores from the values of :meth:`to_json`; other keys are ignored."""
         numbers: dict[str, Any] = {
             key: _from_json(record.get(key))
             for key in ("tre", "tre_before", "sdlogj", "folds_percent", "std_log_jacobian")
@@ -133,7 +133,7 @@ class PairScores:
 
 
 def json_number(value: float) -> float | str | None:
-    """Write a number so that every JSON reader takes it: NaN as null, infinity as the string ``"inf"``."""
+    """Convert a number to a value that every JSON reader accepts: NaN to null, infinity to the string ``"inf"``."""
     if math.isnan(value):
         return None
     return value if math.isfinite(value) else str(value)

@@ -1,4 +1,4 @@
-"""Methods side by side as a picture: every pair a point, a box over them."""
+"""Plot of several methods: a point for every pair, and a box plot for every method."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def check_plot_path(path: Path) -> None:
     Raises
     ------
     OutputError
-        If the suffix is none of :data:`SUFFIXES`.
+        If the suffix is not one of :data:`SUFFIXES`.
     MissingPackageError
         If matplotlib is not installed.
     """
@@ -33,9 +33,9 @@ def check_plot_path(path: Path) -> None:
 
 
 def draw_methods(summaries: Mapping[str, Summary], path: Path) -> None:
-    """Draw one panel a metric, one box a method, and write it as PNG, SVG or PDF.
+    """Draw a panel for every metric with a box for every method, and write it as PNG, SVG or PDF.
 
-    Lines join the values of a pair. The same scores make the same bytes.
+    Lines connect the values of a pair. The same scores give the same bytes.
 
     Parameters
     ----------
@@ -62,9 +62,14 @@ def draw_methods(summaries: Mapping[str, Summary], path: Path) -> None:
         values = np.stack([values_of(summary, metric) for summary in summaries.values()])
         values = np.where(np.isfinite(values), values, np.nan)
         panel.plot(positions, values, color="0.75", linewidth=0.5, zorder=1)
-        kept = [row[~np.isnan(row)] for row in values]
+        known = [row[~np.isnan(row)] for row in values]
         panel.boxplot(
-            kept, positions=positions, widths=0.5, showfliers=False, zorder=3, medianprops={"color": "black", "lw": 2}
+            present,
+            positions=positions,
+            widths=0.5,
+            showfliers=False,
+            zorder=3,
+            medianprops={"color": "black", "lw": 2},
         )
         for position, row in zip(positions, values, strict=True):
             panel.scatter(np.full(row.size, position), row, s=7, color=f"C{position % 10}", zorder=2)

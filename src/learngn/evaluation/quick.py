@@ -1,4 +1,4 @@
-"""Scores that cost next to nothing, for searches and validation: no surfaces."""
+"""Scores that are fast to compute, without surface distances, for tuning and validation."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from learngn.geometry.transform import Transform
 
 @dataclass(frozen=True)
 class QuickScores:
-    """What a transform reaches; NaN for what is not known.
+    """Scores of a transform; NaN for scores that are not known.
 
     Attributes
     ----------
     dice : float
-        Mean over the labels that both maps hold.
+        Mean Dice over the labels in both maps.
     tre : float
-        Mean over the landmarks [mm].
+        Mean landmark error [mm].
     folds : float
-        [%].
+        Voxels with folding [%].
     """
 
     dice: float
@@ -52,9 +52,9 @@ def quick_scores(
     on_grid = transform.on(fixed)
     overlap = distance = float("nan")
     if labels is not None:
-        ours, theirs = labels[0].data[0, 0].cpu().numpy(), labels[1].data[0, 0].cpu().numpy()
+        fixed_labels, moving_labels = (image.data[0, 0].cpu().numpy() for image in labels)
         warped = on_grid.warp(labels[1]).data[0, 0].cpu().numpy()
-        overlap = mean_over_labels(dice(ours, warped, labels_in_both(ours, theirs)))
+        overlap = mean_over_labels(dice(fixed_labels, warped, labels_in_both(fixed_labels, moving_labels)))
     if landmarks is not None:
         distance = float(np.linalg.norm(transform.map_points(landmarks[0]) - landmarks[1], axis=1).mean())
     return QuickScores(overlap, distance, folds_percent(on_grid.jacobian_determinant()))

@@ -1,4 +1,4 @@
-"""Ranking of methods as in Learn2Reg: by how many others are significantly better, then by the geometric mean."""
+"""Ranking of methods as in Learn2Reg: by significantly better methods in each metric, and their geometric mean."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ _WORST_HD95 = 10.0  # [voxel], of a label that is missing or was lost
 
 @dataclass(frozen=True, eq=False)
 class Ranking:
-    """Methods against each other.
+    """Ranking of methods.
 
     Attributes
     ----------
     methods : tuple of str
     metrics : tuple of str
-        Those that take part.
+        Metrics of the ranking.
     wins, losses : array of int, shape (N, K)
-        How many methods each is significantly better than, and how many are better than it, by metric.
+        Number of methods that each method is significantly better than, and number that are better than it, by metric.
     scores : array, shape (N, K)
-        From 0.1, most losses, to 1, fewest; ties share their mean.
+        Scores by losses, from 0.1 for the most to 1 for the fewest; ties have their mean score.
     overall : array, shape (N,)
-        Geometric mean over the metrics: the challenge's rank score.
+        Geometric mean of the scores over the metrics: the challenge's rank score.
     test : str
     """
 
@@ -53,7 +53,7 @@ class Ranking:
         return [int(index) for index in np.argsort(-self.overall, kind="stable")]
 
     def to_json(self) -> dict[str, Any]:
-        """All of it, as values for :func:`json.dumps`, best method first."""
+        """Return the ranking as values for :func:`json.dumps`, best method first."""
         return {
             "test": self.test,
             "methods": [
@@ -75,22 +75,22 @@ def rank(methods: Mapping[str, Sequence[PairScores]], *, test: Test = "rank-sum"
     Parameters
     ----------
     methods : dict
-        Scores of the same pairs, in the same order, by name; two methods at least.
+        Scores of the same pairs, in the same order, by name; at least two methods.
     test : {"rank-sum", "signed-rank"}
-        The challenge's notebooks compare by Wilcoxon's rank-sum test, its description says the signed-rank test, which
-        knows that the pairs are the same.
+        The challenge's notebooks use Wilcoxon's rank-sum test; its description says the signed-rank test, which is
+        paired.
 
     Returns
     -------
     Ranking
-        Over the pairs that no method has failed in, by Dice, Dice30, HD95, TRE, TRE30 and SDlogJ, as far as there are
-        any. Labels, pairs and landmarks count one by one. As in the challenge, a Dice that is missing counts as 0, an
-        HD95 that is missing or infinite as 10 voxels.
+        Ranking over the pairs that no method has failed in, by those of Dice, Dice30, HD95, TRE, TRE30 and SDlogJ that
+        are known. Every pair and label, and every landmark, is one entry. As in the challenge, a missing Dice counts as
+        0, a missing or infinite HD95 as 10 voxels.
 
     Raises
     ------
     ShapeError
-        If there is one method only, they have scored different pairs, or there is no pair that none has failed in.
+        If there is only one method, the methods have scored different pairs, or every pair has failed in some method.
 
     References
     ----------
@@ -143,12 +143,12 @@ def rank(methods: Mapping[str, Sequence[PairScores]], *, test: Test = "rank-sum"
 def count(
     values: ArrayLike, *, higher_is_better: bool, test: Test = "rank-sum"
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Count for every method how many it is significantly better than (p < 0.05), and how many are better than it.
+    """Count the methods that every method is significantly better than (p < 0.05), and those that are better than it.
 
     Parameters
     ----------
     values : array, shape (N, E)
-        One row a method, the same entries in each.
+        Values of the methods, one row each, for the same entries.
     higher_is_better : bool
     test : {"rank-sum", "signed-rank"}
 
@@ -156,7 +156,10 @@ def count(
     -------
     wins, losses : array, shape (N,)
     """
-    from scipy.stats import ranksums, wilcoxon  # half a second, which a registration need not wait
+    from scipy.stats import (  # imported here: it takes half a second, and registration has no need of it
+        ranksums,
+        wilcoxon,
+    )
 
     data = np.asarray(values, dtype=np.float64) * (1 if higher_is_better else -1)
     better = np.zeros((len(data), len(data)), dtype=np.int64)
@@ -173,7 +176,7 @@ def count(
 
 
 def score_of_losses(losses: ArrayLike) -> FloatArray:
-    """Score from 0.1, for most losses, to 1, for fewest, evenly by rank; ties share their mean; shape (N,)."""
+    """Convert losses to scores from 0.1 (most) to 1 (fewest), evenly by rank; ties have their mean; shape (N,)."""
     from scipy.stats import rankdata
 
     ranks = rankdata(-np.asarray(losses), method="average")

@@ -1,4 +1,4 @@
-"""Statistics over pairs: intervals, paired comparison, and the two things that Learn2Reg calls "30"."""
+"""Statistics over pairs: confidence intervals, paired tests, and the two quantities that Learn2Reg calls "30"."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ _HARD_SHARE = 0.3
 
 @dataclass(frozen=True)
 class Interval:
-    """A mean and its confidence interval.
+    """Mean and its confidence interval.
 
     Attributes
     ----------
     mean : float
-        Over the finite or infinite values; NaN ones are left out.
+        Mean over the values that are not NaN.
     low, high : float
-        Bounds; NaN where there is no value, or an infinite one.
+        Bounds of the interval; NaN if there is no value, or an infinite one.
     count : int
         Number of values.
     confidence : float
@@ -39,14 +39,14 @@ class Interval:
 def bootstrap_mean(
     values: ArrayLike, generator: np.random.Generator, *, confidence: float = 0.95, resamples: int = 10_000
 ) -> Interval:
-    """Bootstrap the mean over pairs, with a percentile interval.
+    """Compute the mean over pairs and its bootstrap percentile interval.
 
     Parameters
     ----------
     values : array, shape (P,)
-        One value a pair; NaN where a pair has none.
+        One value for each pair; NaN for missing ones.
     generator : numpy.random.Generator
-        Source of the resamples: the same state, the same interval.
+        Random number generator of the resampling; the same state gives the same interval.
     confidence : float
         Share of the resampled means within the interval.
     resamples : int
@@ -54,14 +54,15 @@ def bootstrap_mean(
 
     Notes
     -----
-    Pairs are drawn as if independent. Where they share scans, as most data sets' pairs do, the interval is too narrow.
+    Pairs are resampled as if they were independent. If they share scans, as in most data sets, the interval is too
+    narrow.
     """
     data = _without_nan(values)
     if data.size == 0:
         return Interval(float("nan"), float("nan"), float("nan"), 0, confidence)
     if not np.isfinite(data).all():
         return Interval(float(data.mean()), float("nan"), float("nan"), data.size, confidence)
-    # NumPy rather than scipy.stats.bootstrap, which names the generator differently from version to version.
+    # NumPy instead of scipy.stats.bootstrap, whose parameter for the generator has different names in its versions.
     means = data[generator.integers(0, data.size, (resamples, data.size))].mean(axis=1)
     low, high = np.quantile(means, [(1 - confidence) / 2, (1 + confidence) / 2])
     return Interval(float(data.mean()), float(low), float(high), data.size, confidence)
@@ -69,16 +70,16 @@ def bootstrap_mean(
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two methods on the same pairs.
+    """Comparison of two methods on the same pairs.
 
     Attributes
     ----------
     mean_difference : float
         Mean of second minus first.
     p_value : float
-        Of the two-sided Wilcoxon signed-rank test; 1 if no pair differs.
+        p value of the two-sided Wilcoxon signed-rank test; 1 if no pair differs.
     count : int
-        Pairs that both methods have a value for.
+        Number of pairs for which both methods have a value.
     """
 
     mean_difference: float
@@ -92,7 +93,7 @@ def compare(first: ArrayLike, second: ArrayLike) -> Comparison:
     Parameters
     ----------
     first, second : array, shape (P,)
-        One value a pair, in the same order; pairs with NaN in either are left out.
+        One value for each pair, in the same order; pairs with NaN in either are ignored.
 
     Raises
     ------
@@ -115,35 +116,34 @@ def compare(first: ArrayLike, second: ArrayLike) -> Comparison:
 
 
 def quantile_over_cases(values: ArrayLike, quantile: float) -> float:
-    """Take a quantile of the pairs' means: the "30" of Learn2Reg's evaluation script.
+    """Compute a quantile over pairs: the "30" of Learn2Reg's evaluation script.
 
     Parameters
     ----------
     values : array, shape (P,)
-        One value a pair; NaN ones are left out.
+        One value for each pair; NaN is ignored.
     quantile : float
-        The script takes 0.3 for Dice and, although lower is better there, for HD95; 0.7 for TRE and SDlogJ.
+        The script uses 0.3 for Dice and, although lower is better, for HD95; 0.7 for TRE and SDlogJ.
     """
     data = np.sort(_without_nan(values))
     if data.size == 0:
         return float("nan")
-    # Interpolation towards an infinite distance is infinite; NumPy makes it NaN.
+    # Interpolation towards an infinite distance must be infinite, but is NaN in NumPy.
     above = data[int(np.ceil(quantile * (data.size - 1)))]
     return float(np.quantile(data, quantile) if np.isfinite(above) else above)
 
 
 def hardest_entries(values: ArrayLike, initial: ArrayLike, *, higher_is_better: bool) -> FloatArray:
-    """Choose the 30 % of entries that began worst.
+    """Choose the 30 % of entries that were worst before registration.
 
     Parameters
     ----------
     values : array, shape (P, L) or (M,)
-        One value for each pair and label, or for each landmark, after registration.
+        Value of each pair and label, or of each landmark, after registration.
     initial : array, same shape
-        The same before registration: it alone decides which entries are hard. Entries without a value (NaN) in
-        either are left out.
+        Values before registration, by which the entries are chosen. Entries that are NaN in either array are ignored.
     higher_is_better : bool
-        Whether the worst entries are the lowest, as for Dice.
+        Whether the lowest entries are the worst, as for Dice.
 
     Returns
     -------
@@ -169,9 +169,9 @@ def hardest_entries(values: ArrayLike, initial: ArrayLike, *, higher_is_better: 
 
 
 def mean_of_hardest_entries(values: ArrayLike, initial: ArrayLike, *, higher_is_better: bool) -> float:
-    """Average the entries that :func:`hardest_entries` chooses: the "30" of Learn2Reg's rankings (Dice30, TRE30).
+    """Compute the mean of :func:`hardest_entries`: the "30" of Learn2Reg's rankings (Dice30, TRE30).
 
-    Parameters and errors are the same; NaN if there are none.
+    Parameters and errors are the same; NaN if there are no entries.
     """
     chosen = hardest_entries(values, initial, higher_is_better=higher_is_better)
     return float(chosen.mean()) if chosen.size else float("nan")

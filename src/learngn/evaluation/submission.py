@@ -1,4 +1,4 @@
-"""Submissions to Learn2Reg: the fields of a data set's pairs, checked, named and packed as the challenge wants them."""
+"""Submissions to Learn2Reg: the displacements of a data set's pairs, checked, named and packed."""
 
 from __future__ import annotations
 
@@ -15,28 +15,28 @@ from learngn.errors import DatasetError, SettingsError
 from learngn.evaluation.batch import find_field
 from learngn.io import Pair, atomic_path, read_grid, read_voxels, scan_numbers, write_voxels
 
-_EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest date of a zip file: the same fields, the same bytes
+_EPOCH = (1980, 1, 1, 0, 0, 0)  # fixed date, the earliest of zip files, so that the same fields give the same bytes
 
 
 @dataclass(frozen=True)
 class SubmissionFormat:
-    """How a challenge wants its fields.
+    """Format of the displacement files that a challenge requires.
 
     Attributes
     ----------
     suffix : str
-        ``".nii.gz"``, since 2022, or ``".npz"``, before.
+        ``".nii.gz"`` since 2022, ``".npz"`` before.
     half : bool
-        Numbers of 16 bits, as the challenges of 2020 and 2021 wanted; `.npz` alone has them.
+        Whether to write numbers of 16 bits, as in the challenges of 2020 and 2021; only for `.npz`.
     folder : str
-        Folder within the archive; empty for none.
+        Folder in the archive; empty for none.
     full_names : bool
-        Both modalities in every name, as LUMIR wants them.
+        Whether every name includes both modalities, as in LUMIR.
 
     Raises
     ------
     SettingsError
-        If it wants 16 bits of a NIfTI file, or the folder leads out of the archive.
+        If `half` is set for NIfTI, or the folder is not inside the archive.
     """
 
     suffix: Literal[".nii.gz", ".npz"] = ".nii.gz"
@@ -51,7 +51,7 @@ class SubmissionFormat:
             raise SettingsError("folder of the submission", repr(self.folder), "a folder's name", "choose such a name")
 
     def name_of(self, pair: Pair) -> str:
-        """Name of a pair's field within the archive."""
+        """Return the name of a pair's displacement file in the archive."""
         name = pair.field_name.removesuffix(".nii.gz")
         if self.full_names:
             name = "_".join(["disp", *scan_numbers(pair.fixed.image), *scan_numbers(pair.moving.image)])
@@ -66,16 +66,16 @@ def write_submission(
     *,
     progress: Callable[[Pair, int], None] | None = None,
 ) -> list[str]:
-    """Pack the displacement files of pairs, found as :func:`find_field` does, into a zip archive.
+    """Pack the displacement files of pairs, found by :func:`find_field`, into a zip archive.
 
     Parameters
     ----------
     pairs : sequence of Pair
-        Every one needs a field.
+        Pairs, which must all have a displacement file.
     folder : Path
-        Holds the fields, `.nii.gz` or `.npz`, of any type.
+        Folder of the displacement files, `.nii.gz` or `.npz`, of any type.
     path : Path
-        The archive. It appears whole or not at all.
+        Archive, written atomically.
     form : SubmissionFormat, optional
     progress : callable, optional
         Called after every pair with it and its number.
@@ -83,14 +83,14 @@ def write_submission(
     Returns
     -------
     list of str
-        Names within the archive.
+        Names in the archive.
 
     Raises
     ------
     DatasetError
-        If pairs have no field: how many, and the first of them.
+        If pairs have no displacement file; the message says how many, and names the first.
     TransformError
-        If a field cannot be read, is not of its fixed scan's shape, or not finite.
+        If a file cannot be read, does not have the shape of its fixed scan, or is not finite.
     """
     form = form or SubmissionFormat()
     fields = _find_all(pairs, folder)
@@ -103,7 +103,7 @@ def write_submission(
             write_voxels(values.astype(np.float16) if form.half else values, made, grid)
             entry = zipfile.ZipInfo(form.name_of(pair), _EPOCH)
             entry.external_attr = 0o644 << 16
-            # .nii.gz is compressed already.
+            # .nii.gz is already compressed.
             entry.compress_type = zipfile.ZIP_DEFLATED if form.suffix == ".npz" else zipfile.ZIP_STORED
             archive.writestr(entry, made.read_bytes())
             made.unlink()

@@ -1,4 +1,4 @@
-"""What the scores of many pairs amount to: means with intervals, by metric and by label."""
+"""Summary of the scores of many pairs: means with confidence intervals, by metric and by label."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ class Summary:
     Attributes
     ----------
     pairs : tuple of PairScores
-        In the order scored, those with an error too.
+        Scores of all pairs, including failed ones.
     means : dict
-        Mean over pairs with its interval, by metric; metrics that no pair has are left out.
+        Mean over pairs with its interval, by metric, for the metrics that some pair has.
     case_quantiles : dict
         The "30" of Learn2Reg's script, by metric.
     dice_hardest : float
-        The "30" of Learn2Reg's rankings: mean Dice of the 30 % of (pair, label) entries that overlapped least before.
+        The "30" of Learn2Reg's rankings: mean Dice of the 30 % of (pair, label) entries with the least initial overlap.
     tre_hardest : float
-        The same for landmarks: mean error of the 30 % of each pair that were farthest apart before [mm].
+        The same for landmarks: mean error of the 30 % of each pair with the largest initial distance [mm].
     labels : dict
         Mean over pairs with its interval, by label and by name in :data:`LABEL_METRICS`.
     names : dict
@@ -57,7 +57,7 @@ class Summary:
         return [pair for pair in self.pairs if pair.error is not None]
 
     def to_json(self) -> dict[str, Any]:
-        """Everything, as values for :func:`json.dumps`: statistics first, then every pair."""
+        """Return all attributes as values for :func:`json.dumps`: statistics first, then every pair."""
         return {
             "pairs_scored": len(self.pairs) - len(self.failed),
             "pairs_failed": len(self.failed),
@@ -77,14 +77,14 @@ class Summary:
 def summarise(
     pairs: Sequence[PairScores], generator: np.random.Generator, *, names: Mapping[int, str] | None = None
 ) -> Summary:
-    """Take means, intervals and quantiles over pairs.
+    """Compute means, intervals and quantiles over pairs.
 
     Parameters
     ----------
     pairs : sequence of PairScores
-        Pairs with an error count nowhere, but stay listed.
+        Scores of the pairs. Failed pairs are listed, but not included in the statistics.
     generator : numpy.random.Generator
-        For the bootstrap.
+        Random number generator of the bootstrap.
     names : dict, optional
         Names of the labels.
     """
@@ -113,14 +113,14 @@ def summarise(
 
 
 def _tre_of_hardest(pairs: Sequence[PairScores]) -> float:
-    """Hardest landmarks pair by pair, as the challenge chooses them, then the mean over all of them."""
+    """Choose the hardest landmarks of each pair, as the challenge does, and return the mean over all of them."""
     values = [hardest_entries(pair.tre_landmarks, pair.tre_landmarks_before, higher_is_better=False) for pair in pairs]
     chosen = np.concatenate([*values, np.empty(0)])
     return float(chosen.mean()) if chosen.size else float("nan")
 
 
 def _by_label(pairs: Sequence[PairScores], name: str, labels: Sequence[int]) -> FloatArray:
-    """One metric of every pair and label, shape (P, L); NaN where there is none."""
+    """Return a metric of every pair and label, shape (P, L); NaN for missing ones."""
     rows = [[getattr(pair, name).get(label, float("nan")) for label in labels] for pair in pairs]
     return np.array(rows, dtype=np.float64).reshape(len(pairs), len(labels))
 

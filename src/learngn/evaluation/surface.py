@@ -1,4 +1,4 @@
-"""Distance between the surfaces of label maps: the 95th percentile of the Hausdorff distance as Learn2Reg has it."""
+"""Distance between the surfaces of label maps: the 95th percentile of the Hausdorff distance as in Learn2Reg."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 import edt
 import numpy as np
-import scipy  # its parts are imported when they are used
+import scipy  # SciPy imports its subpackages when they are used
 import torch
 from numpy.typing import NDArray
 
@@ -20,9 +20,9 @@ _PERCENTILE = 0.95
 def hd95(
     fixed: LabelArray, warped: LabelArray, labels: Iterable[int], spacing: Sequence[float] | None = None
 ) -> dict[int, float]:
-    """95th percentile of the distance between the surfaces of every label, the larger of both directions.
+    """Compute the 95th percentile of the surface distance of every label, the larger of both directions.
 
-    A surface point is a corner of the voxel lattice whose 2^D voxels are not all alike; it counts by the area (in 2D
+    A surface point is a corner of the voxel lattice whose 2^D voxels are not all equal; its weight is the area (in 2D
     the length) of the surface through it. A label map ends at its border.
 
     Parameters
@@ -32,17 +32,17 @@ def hd95(
     labels : iterable of int
         Labels to score.
     spacing : sequence of float, optional
-        Voxel size along each axis [mm]; by default 1, as in the challenge, whose distances are in voxels.
+        Voxel size along each axis [mm]; by default 1, since distances are in voxels in the challenge.
 
     Returns
     -------
     dict
-        Distance by label: infinite where just one of the maps holds the label, NaN where neither does.
+        Distance by label: infinite if only one of the maps holds the label, NaN if neither does.
 
     Raises
     ------
     ShapeError
-        If the maps do not lie on the same grid, or the spacing has another number of axes.
+        If the maps differ in shape, or the spacing has another number of axes.
 
     References
     ----------
@@ -69,14 +69,14 @@ _Surface = tuple[NDArray[np.int64], FloatArray]
 
 
 def _surface(label: NDArray[np.bool_], areas: FloatArray) -> _Surface:
-    """Corners on the surface of a mask, shape (M, D), and the area of each, shape (M,)."""
+    """Return the corners on the surface of a mask, shape (M, D), and the area of each, shape (M,)."""
     box = bounding_box(label)
     if box is None:
         return np.empty((0, label.ndim), dtype=np.int64), np.empty(0)
     mask = np.pad(label[box].astype(np.uint8), 1)
     ndim = mask.ndim
     code = np.zeros([n - 1 for n in mask.shape], dtype=np.uint8)
-    # One bit for each of the 2^D voxels around a corner, the first voxel's the highest.
+    # A code with one bit for each of the 2^D voxels around a corner, the highest bit for the first voxel.
     for bit, offset in enumerate(np.ndindex(*[2] * ndim)):
         around = tuple(slice(o, n - 1 + o) for o, n in zip(offset, mask.shape, strict=True))
         code |= mask[around] << np.uint8(2**ndim - 1 - bit)
@@ -93,20 +93,20 @@ def _robust_hausdorff(first: _Surface, second: _Surface, steps: FloatArray) -> f
 
 
 def _percentile_distance(source: _Surface, target: _Surface, steps: FloatArray) -> float:
-    """Distance to `target` that 95 % of the area of `source` does not exceed."""
+    """Compute the distance to `target` that 95 % of the area of `source` does not exceed."""
     distance = _to_nearest(source[0], target[0], steps)
     order = np.lexsort((source[1], distance))
     area = np.cumsum(source[1][order])
-    # As the original: relative areas, so that rounding falls on the same element.
+    # Relative areas as in the original implementation, so that rounding selects the same element.
     position = int(np.searchsorted(area / np.sum(source[1][order]), _PERCENTILE))
     return float(distance[order][min(position, len(order) - 1)])
 
 
 def _to_nearest(points: NDArray[np.int64], others: NDArray[np.int64], steps: FloatArray) -> FloatArray:
-    """Distance of each of the points, (M, D), to the nearest of the others, (L, D), shape (M,) [unit of steps]."""
+    """Compute the distance of each point, (M, D), to the nearest of the others, (L, D), shape (M,) [unit of steps]."""
     if (steps != 1).any():
         return np.asarray(scipy.spatial.KDTree(others * steps).query(points * steps)[0])
-    # On voxels of size one squared distances are whole numbers: the transform of the lattice is exact, and faster.
+    # For unit voxels, squared distances are whole numbers: the distance transform is exact, and faster.
     start = np.minimum(points.min(axis=0), others.min(axis=0))
     lattice = np.ones(np.maximum(points.max(axis=0), others.max(axis=0)) - start + 1, dtype=np.uint8)
     lattice[tuple((others - start).T)] = 0
@@ -115,7 +115,7 @@ def _to_nearest(points: NDArray[np.int64], others: NDArray[np.int64], steps: Flo
 
 
 def _corner_areas(steps: FloatArray) -> NDArray[np.float64]:
-    """Area (length in 2D) of the surface at a corner, by the code of the voxels around it; shape (2^2^D,)."""
+    """Return the area (length in 2D) of the surface at a corner, by the code of the voxels around it, (2^2^D,)."""
     from surface_distance import lookup_tables
 
     table = (

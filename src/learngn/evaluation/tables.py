@@ -1,4 +1,4 @@
-"""Summaries for people (rich tables) and for spreadsheets (CSV rows)."""
+"""Tables of scores, for the terminal (rich) and for spreadsheets (CSV)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _TRE = next(metric for metric in METRICS if metric.key == "tre")
 
 
 def render(summary: Summary) -> Group:
-    """Everything of a summary that fits a terminal: metrics, labels, and pairs that failed."""
+    """Render a summary for a terminal: metrics, labels, and failed pairs."""
     parts: list[Table | Text] = [metrics_table(summary)]
     if summary.labels:
         parts.append(labels_table(summary))
@@ -30,7 +30,7 @@ def render(summary: Summary) -> Group:
 
 
 def metrics_table(summary: Summary) -> Table:
-    """One row a metric: mean over pairs, its interval, Learn2Reg's quantile."""
+    """Make a table with one row per metric: mean over pairs, its interval, Learn2Reg's quantile."""
     scored = len(summary.pairs) - len(summary.failed)
     table = Table(title=f"{scored} of {len(summary.pairs)} pairs scored", title_justify="left")
     table.add_column("Metric")
@@ -58,7 +58,7 @@ def metrics_table(summary: Summary) -> Table:
 
 
 def labels_table(summary: Summary) -> Table:
-    """One row a label: Dice before and after with its interval, HD95."""
+    """Make a table with one row per label: Dice before and after registration, its interval, HD95."""
     table = Table(title="By label", title_justify="left")
     table.add_column("Label")
     for heading in ("Dice before", "Dice ↑", f"{_confidence(summary)} interval", "HD95 [voxel] ↓", "Pairs"):
@@ -76,7 +76,7 @@ def labels_table(summary: Summary) -> Table:
 
 
 def render_comparison(comparison: MethodComparison) -> Group:
-    """Two tables for a terminal: means with differences to the first method, and the ranking."""
+    """Render two tables for a terminal: means with differences from the first method, and the ranking."""
     metrics = compared_metrics(comparison.summaries)
     first = next(iter(comparison.summaries))
     means = Table(title=f"Means over pairs; difference to {escape(first)} and its p (Holm)", title_justify="left")
@@ -96,9 +96,9 @@ def render_comparison(comparison: MethodComparison) -> Group:
         for metric in metrics:
             cell = f"{summary.means[metric.key].mean:.{metric.decimals}f}"
             if name != first:
-                found = comparison.differences[name][metric.key]
+                difference = comparison.differences[name][metric.key]
                 p_value = comparison.adjusted[name][metric.key]
-                cell += f"\n{found.mean_difference:+.{metric.decimals}f}, p {p_value:.2g}"
+                cell += f"\n{difference.mean_difference:+.{metric.decimals}f}, p {p_value:.2g}"
             cells.append(cell)
         cells += [_number(getattr(summary, attribute), metric.decimals) for metric, attribute in hardest]
         means.add_row(escape(name), *cells)
@@ -116,7 +116,7 @@ def render_comparison(comparison: MethodComparison) -> Group:
 
 
 def csv_rows(summary: Summary) -> list[list[str]]:
-    """Rows for :func:`csv.writer`: a header, then one row a pair; an empty cell is a score that there is not."""
+    """Return rows for :func:`csv.writer`: a header, then one row per pair; missing scores are empty cells."""
     keys = [metric.key for metric in METRICS if metric.key in summary.means]
     columns = [(name, label) for name in LABEL_METRICS for label in summary.labels]
     rows = [["fixed", "moving", *keys, *(f"{name}_{label}" for name, label in columns), "error"]]

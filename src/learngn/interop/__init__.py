@@ -1,7 +1,7 @@
-"""Images and fields of other libraries, in memory: SimpleITK, nibabel, TorchIO, MONAI, arrays with an affine.
+"""Conversion of images and displacements in memory: SimpleITK, nibabel, TorchIO, MONAI, arrays with an affine.
 
-Each library's convention ends in the file of its name, as those of files end in :mod:`learngn.io`. A library is
-imported when one of its functions is called; none but SimpleITK has to be installed.
+Each module converts the conventions of the library that it is named after, as :mod:`learngn.io` does for files. A
+library is imported when one of its functions is called; only SimpleITK and nibabel are always installed.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Whatever the user has as an image, recognised without importing what he has not."""
+"""Conversion of any supported image type, without importing libraries that are not in use."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from learngn.interop.simpleitk import from_simpleitk
 from learngn.interop.torchio import from_torchio
 from learngn.io import read_image
 
-# A path, an Image, an image of SimpleITK, nibabel, TorchIO or MONAI, or a pair (array, affine). The libraries need not
-# be installed, so that their types cannot be named here.
+# A path, an Image, an image of SimpleITK, nibabel, TorchIO or MONAI, or a pair (array, affine). It is Any because the
+# libraries, and so their types, are optional.
 ImageLike: TypeAlias = Any
 
 
 def as_image(source: ImageLike, *, labels: bool = False) -> Image:
-    """Make an image of ours of what represents one.
+    """Convert a path or an image of another library to an :class:`Image`.
 
     Parameters
     ----------
@@ -28,12 +28,12 @@ def as_image(source: ImageLike, *, labels: bool = False) -> Image:
         A path, an :class:`Image`, an image of SimpleITK, nibabel, TorchIO or MONAI, or ``(array, affine)`` with an
         array of NumPy or torch of the grid's shape and its affine to RAS mm.
     labels : bool
-        Whether a source that does not say so itself names classes; an Image and a TorchIO image do.
+        Whether the source is a label map; ignored for an Image or a TorchIO image, whose type says so.
 
     Raises
     ------
     ImageError
-        If it is something else.
+        If the source has another type.
     LearnGNError
         If it cannot be read or converted.
     """
@@ -58,14 +58,14 @@ def as_image(source: ImageLike, *, labels: bool = False) -> Image:
 
 
 def is_label_map(source: ImageLike) -> bool:
-    """Whether a source says of itself that its values name classes: a label map of ours or of TorchIO."""
+    """Whether the type of a source says that it is a label map: an Image of labels, or a TorchIO ``LabelMap``."""
     if isinstance(source, Image):
         return source.labels
     return any(base.__name__ == "LabelMap" for base in type(source).__mro__) and _family(source) == "torchio"
 
 
 def _family(source: object) -> str:
-    """Library of an image, by the module of its class or of a class that it derives from."""
+    """Return the library of an image, by the module of its class or of a base class."""
     members = {
         "SimpleITK": "Image",
         "nibabel": "SpatialImage",

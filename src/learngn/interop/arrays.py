@@ -1,4 +1,4 @@
-"""Bare arrays with an affine, and what the libraries that have such images share."""
+"""Arrays with an affine, and functions that the conversions of several libraries share."""
 
 from __future__ import annotations
 
@@ -19,37 +19,37 @@ from learngn.io.source import label_values
 
 
 def from_array(array: ArrayLike | Tensor, affine: ArrayLike, *, labels: bool = False) -> Image:
-    """Turn an array, NumPy's or torch's, and its affine into an image.
+    """Convert an array of NumPy or torch and its affine to an image.
 
     Parameters
     ----------
     array : array or Tensor, shape S
         Values in the order of the affine's axes, 2D or 3D. A tensor stays on its device.
     affine : array, shape (D+1, D+1)
-        Index to RAS mm. For a 2D array the affine of a volume, (4, 4), is taken too, if its slice lies in the plane.
+        Affine from index to RAS mm. For a 2D array it may be the affine of a volume, (4, 4), with an axial slice.
     labels : bool
-        Whether the values name classes.
+        Whether the array is a label map.
 
     Returns
     -------
     Image
-        (1, 1, *S), float32; label maps of an integer type. It has a copy of the values.
+        (1, 1, *S), float32; label maps of an integer type. The values are copied.
 
     Raises
     ------
     ImageError
         If the array is neither 2D nor 3D, or complex.
     LabelError
-        If a label map holds something else than whole numbers.
+        If a label map holds other values than whole numbers.
     GeometryError
-        If the affine makes no sense.
+        If the affine has implausible voxel sizes or positions.
     """
     values = array.detach() if isinstance(array, Tensor) else torch.tensor(_native(np.asarray(array)))
     if values.ndim not in (2, 3) or values.is_complex():
         what = "complex values" if values.is_complex() else f"shape {tuple(values.shape)}"
         raise ImageError("array", what, "a 2D or 3D scan", "take one channel and sample, or the magnitude")
-    whole = torch.as_tensor(label_values(values.cpu().numpy())) if labels else None
-    data = values.to(torch.float32) if whole is None else whole.to(values.device)
+    integers = torch.as_tensor(label_values(values.cpu().numpy())) if labels else None
+    data = values.to(torch.float32) if integers is None else integers.to(values.device)
     matrix = np.asarray(affine.cpu() if isinstance(affine, Tensor) else affine, dtype=np.float64)
     data = data.clone() if isinstance(array, Tensor) and data.data_ptr() == array.data_ptr() else data
     grid, note = placed(values.shape, flat_affine(matrix, values.ndim))
@@ -59,12 +59,12 @@ def from_array(array: ArrayLike | Tensor, affine: ArrayLike, *, labels: bool = F
 
 
 def one_channel(image: Image) -> Tensor:
-    """Values of an image without sample and channel, shape S.
+    """Return the values of an image without the axes of samples and channels, shape S.
 
     Raises
     ------
     ShapeError
-        If it has several of either.
+        If the image has more than one sample or channel.
     """
     if tuple(image.data.shape[:2]) != (1, 1):
         raise ShapeError(
@@ -77,12 +77,12 @@ def one_channel(image: Image) -> Tensor:
 
 
 def library(name: str) -> Any:
-    """Import a library that need not be installed.
+    """Import an optional library.
 
     Raises
     ------
     ImageError
-        If it is not.
+        If it is not installed.
     """
     package = name.partition(".")[0]
     if find_spec(package) is None:
@@ -93,7 +93,7 @@ def library(name: str) -> Any:
 
 
 def _native(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """An array that torch takes: of this machine's byte order, no unsigned type that it lacks, not reversed."""
+    """Convert an array for torch: native byte order, no unsigned type that torch lacks, no negative strides."""
     array = array.astype(array.dtype.newbyteorder("="), copy=False)
     if array.dtype in (np.uint16, np.uint32, np.uint64):
         array = array.astype(np.int64)

@@ -1,4 +1,4 @@
-"""MONAI: tensors (C, i, j, k) with an affine, RAS mm unless their meta data say LPS; fields in voxels."""
+"""MONAI: tensors (C, i, j, k) with an affine, in RAS mm unless their metadata say LPS; displacements in voxels."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from learngn.io.itk import lps
 
 
 def from_monai(image: Any, *, labels: bool = False) -> Image:
-    """Turn a MetaTensor into an image of ours.
+    """Convert a MetaTensor to an image.
 
     Parameters
     ----------
     image : monai.data.MetaTensor, shape (1, *S)
-        As MONAI's dictionary transforms have it: a channel, no batch.
+        One channel and no batch axis, as in MONAI's dictionary transforms.
     labels : bool
-        Whether the values name classes.
+        Whether the image is a label map.
 
     Raises
     ------
     ImageError
-        If it has several channels, or a batch.
+        If it has several channels, or a batch axis.
     LearnGNError
         As :func:`from_array` does.
     """
@@ -48,7 +48,7 @@ def from_monai(image: Any, *, labels: bool = False) -> Image:
 
 
 def to_monai(image: Image) -> Any:
-    """Turn an image, (1, 1, *S), into a ``monai.data.MetaTensor`` of shape (1, *S), in RAS.
+    """Convert an image, (1, 1, *S), to a ``monai.data.MetaTensor`` of shape (1, *S), in RAS.
 
     Raises
     ------
@@ -59,14 +59,14 @@ def to_monai(image: Image) -> Any:
 
 
 def field_to_monai(transform: Transform, fixed: Grid, moving: Grid) -> Any:
-    """Displacement that ``monai.networks.blocks.Warp`` applies to the moving image.
+    """Return the displacement with which ``monai.networks.blocks.Warp`` warps the moving image.
 
     Parameters
     ----------
     transform : Transform
-        From the fixed to the moving world.
+        Transform from the fixed to the moving world.
     fixed, moving : Grid
-        Grids of the two images, of one shape: Warp knows no other case.
+        Grids of the two images, of the same shape, as Warp requires.
 
     Returns
     -------
@@ -89,12 +89,12 @@ def field_to_monai(transform: Transform, fixed: Grid, moving: Grid) -> Any:
 
 
 def displacement_to_monai(transform: Transform, fixed: Grid, moving: Grid) -> Any:
-    """As :func:`field_to_monai`, for images of any shapes."""
+    """Return the displacement of :func:`field_to_monai` for images of any shapes."""
     return _meta_tensor(transform.on(fixed).displacement(moving)[0].detach(), fixed)
 
 
 def field_from_monai(field: Tensor, fixed: Grid, moving: Grid) -> Transform:
-    """Turn a displacement of MONAI, as its registration networks return it, into a transform.
+    """Convert a displacement of MONAI, as its registration networks return it, to a transform.
 
     Parameters
     ----------
@@ -119,6 +119,6 @@ def field_from_monai(field: Tensor, fixed: Grid, moving: Grid) -> Transform:
 
 def _meta_tensor(data: Tensor, grid: Grid) -> Any:
     monai_data = library("monai.data")
-    # The affine of a volume for 2D too, as LoadImage gives it.
+    # Also for 2D the affine of a volume, as LoadImage returns it.
     affine = torch.as_tensor(volume_affine(grid))
     return monai_data.MetaTensor(data, affine=affine, meta={"space": "RAS", "original_channel_dim": 0})

@@ -16,15 +16,15 @@ from learngn.io.source import label_values
 
 
 def from_nibabel(image: Any, *, labels: bool = False) -> Image:
-    """Turn an image of nibabel into ours.
+    """Convert an image of nibabel.
 
     Parameters
     ----------
     image : nibabel.spatialimages.SpatialImage
-        2D or 3D; further axes of length 1 are left out. Its values are scaled as its header says, and its affine to mm
-        where the header of a NIfTI image counts in metres or micrometres.
+        2D or 3D; further axes of length 1 are dropped. Its values are scaled as its header says, and its affine is
+        converted to mm if the unit of a NIfTI header is metres or micrometres.
     labels : bool
-        Whether the values name classes.
+        Whether the image is a label map.
 
     Raises
     ------
@@ -36,7 +36,7 @@ def from_nibabel(image: Any, *, labels: bool = False) -> Image:
     Warns
     -----
     HeaderWarning
-        As for files, see :func:`learngn.io.read_image`.
+        As for files: see :func:`learngn.io.read_image`.
     """
     values = np.asanyarray(image.dataobj)
     if values.dtype.fields is not None:
@@ -54,7 +54,7 @@ def from_nibabel(image: Any, *, labels: bool = False) -> Image:
 
 
 def to_nibabel(image: Image) -> Any:
-    """Turn an image, (1, 1, *S), into a ``nibabel.Nifti1Image``: scans float32, label maps of an integer type.
+    """Convert an image, (1, 1, *S), to a ``nibabel.Nifti1Image``: scans float32, label maps of an integer type.
 
     Raises
     ------
@@ -66,7 +66,7 @@ def to_nibabel(image: Image) -> Any:
     array = label_values(values) if image.labels else values.astype(np.float32)
     affine = volume_affine(image.grid)
     made = nibabel.Nifti1Image(np.array(array), affine)
-    # Both codes: there are readers of either alone.
+    # Both codes, as some programs read only the sform or only the qform.
     made.header.set_sform(affine, code="scanner")
     made.header.set_qform(affine, code="scanner")
     made.header.set_xyzt_units("mm")

@@ -11,24 +11,24 @@ from learngn.io import from_sitk, to_itk, to_sitk
 
 
 def from_simpleitk(image: Any, *, labels: bool = False) -> Image:
-    """Turn a SimpleITK image into ours; see :func:`learngn.io.from_sitk`."""
+    """Convert a SimpleITK image; see :func:`learngn.io.from_sitk`."""
     return from_sitk(image, labels)
 
 
 def to_simpleitk(image: Image) -> Any:
-    """Turn an image into a SimpleITK image: scans float32, label maps of an integer type."""
+    """Convert an image to a SimpleITK image: scans float32, label maps of an integer type."""
     return to_sitk(image)
 
 
 def field_to_simpleitk(transform: Transform, fixed: Grid) -> Any:
-    """The whole transform, affine included, as a ``SimpleITK.DisplacementFieldTransform`` on the fixed grid.
+    """Convert a transform, affine included, to a ``SimpleITK.DisplacementFieldTransform`` on the fixed grid.
 
-    :func:`learngn.io.to_itk` has the chain instead, part by part, which holds outside the grid as well.
+    :func:`learngn.io.to_itk` returns the chain part by part instead, which is also valid outside the grid.
 
     Parameters
     ----------
     transform : Transform
-        From the fixed to the moving world.
+        Transform from the fixed to the moving world.
     fixed : Grid
         Grid of the fixed image.
     """

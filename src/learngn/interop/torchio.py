@@ -11,12 +11,12 @@ from learngn.io.geometry import volume_affine
 
 
 def from_torchio(image: Any) -> Image:
-    """Turn an image of TorchIO into ours; a ``LabelMap`` becomes a label map.
+    """Convert an image of TorchIO; a ``LabelMap`` becomes a label map.
 
     Parameters
     ----------
     image : torchio.ScalarImage or torchio.LabelMap
-        Of one channel. A 2D image, one voxel thick, becomes 2D if it is axial.
+        Image of one channel. A TorchIO image of one slice becomes 2D if it is axial.
 
     Raises
     ------
@@ -30,13 +30,13 @@ def from_torchio(image: Any) -> Image:
     if len(data) != 1:
         raise ImageError("image of TorchIO", f"{len(data)} channels", "one", "take the channel to register")
     values = data[0]
-    # 2D there means one voxel along the last axis.
+    # In TorchIO, a 2D image has one voxel along the last axis.
     axial = values.shape[-1] == 1 and not image.affine[:2, 2].any() and not image.affine[2, :2].any()
     return from_array(values[..., 0] if axial else values, image.affine, labels=isinstance(image, torchio.LabelMap))
 
 
 def to_torchio(image: Image) -> Any:
-    """Turn an image, (1, 1, *S), into a ``torchio.ScalarImage``, or a label map into a ``torchio.LabelMap``.
+    """Convert an image, (1, 1, *S), to a ``torchio.ScalarImage``, or a label map to a ``torchio.LabelMap``.
 
     Raises
     ------
@@ -51,6 +51,6 @@ def to_torchio(image: Image) -> Any:
 
 
 def subject_images(subject: Any) -> dict[str, Image]:
-    """The images of a ``torchio.Subject`` by name; what else it has is left out."""
+    """Return the images of a ``torchio.Subject`` by name, without its other entries."""
     torchio = library("torchio")
     return {name: from_torchio(value) for name, value in subject.items() if isinstance(value, torchio.Image)}

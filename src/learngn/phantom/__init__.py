@@ -1,4 +1,4 @@
-"""Synthetic abdomens: CT-like scans with 13 labelled organs, made from a seed; the embedded default data."""
+"""Synthetic abdomens for the demo and the tests: CT-like scans with 13 labelled organs, made from a seed."""
 
 from learngn.phantom.abdomen import FIELD_OF_VIEW, Phantom, abdomen, abdomens
 from learngn.phantom.anatomy import ORGANS

@@ -24,7 +24,7 @@ _BLUR = 1.3  # standard deviation of the scanner's point spread [mm]
 
 @dataclass(frozen=True, eq=False)
 class Phantom:
-    """A synthetic scan and the truth about it.
+    """Synthetic scan and its label map.
 
     Attributes
     ----------
@@ -41,23 +41,23 @@ class Phantom:
 def abdomen(shape: Sequence[int] = (96, 80, 64), *, seed: int, variation: float = 1.0, noise: float = 12.0) -> Phantom:
     """Make a synthetic abdominal CT with 13 labelled organs.
 
-    The anatomy is analytic and evaluated at smoothly deformed coordinates: one seed is one subject at every size.
+    The anatomy is analytic and evaluated at smoothly deformed coordinates: a seed gives the same subject at every size.
 
     Parameters
     ----------
     shape : sequence of int
-        (H, W, D) along R, A, S; or (H, W) along R, S for a coronal plane, which then is the phantom's whole world.
+        (H, W, D) along R, A, S; or (H, W) along R, S for a coronal plane, a 2D image.
     seed : int
-        Names the subject; the same seed gives the same bytes.
+        Number of the subject; the same seed gives the same bytes.
     variation : float
-        How much the subject differs from the mean one; 0 gives the mean anatomy.
+        Scale of the differences between subjects; 0 gives the mean anatomy.
     noise : float
         Standard deviation of the noise [HU].
 
     Returns
     -------
     Phantom
-        On a grid along R, A, S over :data:`FIELD_OF_VIEW`, placed a little differently for each subject.
+        Phantom on a grid along R, A, S over :data:`FIELD_OF_VIEW`, at a slightly different position for each subject.
 
     Raises
     ------
@@ -81,7 +81,7 @@ def abdomen(shape: Sequence[int] = (96, 80, 64), *, seed: int, variation: float 
     canvas = Canvas(subject.coordinates(axes), AIR)
     paint(canvas, subject)
     tissue, labels = canvas.hounsfield.reshape(grid.shape), canvas.labels.reshape(grid.shape)
-    # Noise passes the scanner's point spread as tissue does, so that its grain is a little coarser than a voxel.
+    # The noise is blurred by the scanner's point spread, like the tissue: its grain is slightly coarser than a voxel.
     grain = ndimage.gaussian_filter(draw.standard_normal(grid.shape, dtype=np.float32), _BLUR / spacing)
     scan = ndimage.gaussian_filter(tissue, _BLUR / spacing, mode="nearest")
     scan += grain * np.float32(noise / grain.std())
@@ -89,6 +89,6 @@ def abdomen(shape: Sequence[int] = (96, 80, 64), *, seed: int, variation: float 
 
 
 def abdomens(count: int, shape: Sequence[int] = (96, 80, 64), *, seed: int = 0) -> Iterator[Phantom]:
-    """Make `count` subjects, one after the other; their seeds follow from `seed`."""
+    """Make `count` subjects, one after another, with seeds that follow from `seed`."""
     for subject in np.random.SeedSequence(seed).generate_state(count):
         yield abdomen(shape, seed=int(subject))

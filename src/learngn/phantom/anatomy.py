@@ -1,4 +1,4 @@
-"""The mean abdomen: where the organs lie, how large they are and how bright; an adult, supine, portal phase.
+"""Mean abdomen: position, size and intensity of the organs of a supine adult in the portal venous phase.
 
 Coordinates are RAS mm about a point in front of the spine at the height of the renal hila.
 """
@@ -31,28 +31,28 @@ LIVER = 1
 
 @dataclass(frozen=True)
 class Organ:
-    """A labelled organ.
+    """Labelled organ.
 
     Parameters
     ----------
     label : int
-        Number, a key of :data:`ORGANS`.
+        Label, a key of :data:`ORGANS`.
     hounsfield : float
         Mean intensity of the tissue [HU].
     shapes : shapes
-        The organ is their union.
+        Shapes whose union is the organ.
     core : float
-        Intensity of what lies deeper than `rind` [HU]; the tissue's own unless the organ is hollow or layered.
+        Intensity below the depth `rind` [HU]; that of the tissue unless the organ is hollow or layered.
     rind : float
-        Thickness of wall or cortex [mm].
+        Thickness of the wall or cortex [mm].
     hilum : shapes
-        Fat that is cut out of it.
+        Regions of fat that are cut out of the organ.
     air : float, optional
         Height above which a hollow organ holds air [mm, anterior].
     group : str
-        Organs of one group move together from subject to subject.
+        Group of organs that move together from subject to subject.
     thoracic : bool
-        Whether it also passes above the diaphragm.
+        Whether the organ extends above the diaphragm.
     """
 
     label: int
@@ -66,7 +66,7 @@ class Organ:
     air: float | None = None
 
 
-# In order of painting: where two meet, the later one wins.
+# In the order of painting: where two organs overlap, the later one replaces the earlier one.
 BODY: tuple[Organ, ...] = (
     Organ(
         1,

@@ -1,4 +1,4 @@
-"""Voxels on which shapes are painted."""
+"""Voxel arrays on which shapes are painted."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ Mask = NDArray[np.bool_]
 
 
 class Canvas:
-    """Intensities and labels of voxels whose places in the mean anatomy are known.
+    """Intensities and labels of voxels with known positions in the mean anatomy.
 
     Parameters
     ----------
-    points : three arrays of one shape (H, W, D) [mm]
+    points : three arrays of one shape (H, W, D)
+        Positions of the voxels [mm].
     hounsfield : float
         Intensity of the background.
     """
@@ -25,12 +26,12 @@ class Canvas:
         self.points = points
         self.hounsfield: Array = np.full(points[0].shape, hounsfield, dtype=np.float32)
         self.labels: NDArray[np.uint8] = np.zeros(points[0].shape, dtype=np.uint8)
-        # Range of each coordinate over the slices of its own array axis: tells which slices a shape can touch.
+        # Range of each coordinate over the slices of its own array axis, to find the slices that a shape can touch.
         others = ((1, 2), (0, 2), (0, 1))
         self._ranges = [(p.min(axis=axes), p.max(axis=axes)) for p, axes in zip(points, others, strict=True)]
 
     def box(self, shape: Shape) -> Box:
-        """Voxels outside of which the shape cannot be."""
+        """Return a box of voxels that contains the shape."""
         slices = []
         for (low, high), start, end in zip(self._ranges, *shape.bounds(), strict=True):
             touched = np.flatnonzero((high >= start) & (low <= end))
@@ -38,11 +39,11 @@ class Canvas:
         return slices[0], slices[1], slices[2]
 
     def at(self, box: Box) -> Coordinates:
-        """Places of a box's voxels [mm]."""
+        """Return the positions of a box's voxels [mm]."""
         x, y, z = self.points
         return x[box], y[box], z[box]
 
     def fill(self, shape: Shape, hounsfield: float, within: Mask) -> None:
-        """Paint a shape that has no label, where `within`, shape (H, W, D), allows it."""
+        """Paint a shape that has no label, in the voxels of the mask `within`, shape (H, W, D)."""
         box = self.box(shape)
         self.hounsfield[box][(shape.depth(self.at(box)) > 0) & within[box]] = hounsfield

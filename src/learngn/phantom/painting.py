@@ -1,4 +1,4 @@
-"""Painting of a body: the trunk (skin, fat, muscle, bone, lungs, bowel), then the labelled organs."""
+"""Painting of a subject: the trunk (skin, fat, muscle, bone, lungs, bowel), then the labelled organs."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def paint(canvas: Canvas, subject: Subject) -> None:
 
 
 def _outline(points: Coordinates) -> Array:
-    """Depth under the skin [mm]: an ellipse squared off a little, slimmer at the waist, flattened at the back."""
+    """Compute the depth under the skin [mm]: a superellipse, slimmer at the waist and flattened at the back."""
     x, y, z = points
     waist = np.exp(-(((z + 40) / 70) ** 2))
     width, front = 158 - 8 * waist, np.where(y > 0, 116 - 8 * waist, 112).astype(np.float32)
@@ -43,7 +43,7 @@ def _outline(points: Coordinates) -> Array:
 
 
 def _paint_trunk(canvas: Canvas, fat: float) -> Mask:
-    """Paint everything that has no label; return the abdominal cavity below the diaphragm."""
+    """Paint all tissue without a label; return the mask of the abdominal cavity below the diaphragm."""
     x, y, z = canvas.points
     hu = canvas.hounsfield
     depth = _outline(canvas.points)
@@ -69,7 +69,7 @@ def _paint_trunk(canvas: Canvas, fat: float) -> Mask:
 
 def _paint_bowel(canvas: Canvas, abdomen: Mask) -> None:
     x, y, z = canvas.points
-    # A gyroid is a surface that winds like loops of small bowel, everywhere at once.
+    # A gyroid is a surface that winds through space like loops of small bowel.
     pitch = np.float32(2 * np.pi / 62)
     sin_x, sin_y, sin_z = (np.sin(p * pitch) for p in (x + 0.35 * z, y + 0.2 * x, z + 0.3 * y))
     cos_x, cos_y, cos_z = (np.cos(p * pitch) for p in (x + 0.35 * z, y + 0.2 * x, z + 0.3 * y))
@@ -90,7 +90,7 @@ def _paint_bowel(canvas: Canvas, abdomen: Mask) -> None:
 
 
 def _paint_bones(canvas: Canvas, depth: Array) -> None:
-    """Vertebrae, spinous and transverse processes, ribs; `depth` is that below the fat [mm]."""
+    """Paint vertebrae, spinous and transverse processes and ribs; `depth` is the depth below the fat [mm]."""
     x, y, z = canvas.points
     hu = canvas.hounsfield
     level = np.abs((z + 12) / 34 - np.round((z + 12) / 34)) * 34  # distance from the middle of a vertebra

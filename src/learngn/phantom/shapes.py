@@ -1,4 +1,4 @@
-"""Implicit shapes: each says how deep a point lies inside it, in mm, so that a body can be evaluated on any grid."""
+"""Implicit shapes, given by the depth of points inside them in mm, which can be evaluated on any grid."""
 
 from __future__ import annotations
 
@@ -14,29 +14,29 @@ Coordinates = tuple[Array, Array, Array]
 
 
 class Shape(Protocol):
-    """A solid in the body's own coordinates, RAS mm about its centre."""
+    """Solid in the coordinates of the body, RAS mm about its centre."""
 
     def depth(self, points: Coordinates) -> Array:
-        """Depth below the surface at points of any (common) shape, negative outside [mm, near the surface]."""
+        """Compute the depth below the surface at points, negative outside [mm, near the surface]."""
 
     def bounds(self) -> tuple[Array, Array]:
-        """Lowest and highest corner of a box around it, each of shape (3,) [mm]."""
+        """Return the lowest and highest corner of a bounding box, each of shape (3,) [mm]."""
 
     def varied(self, shift: Array, scale: float) -> Shape:
-        """The shape moved by `shift` [mm] and, about its own centre, scaled."""
+        """Return the shape moved by `shift` [mm] and scaled about its own centre."""
 
 
 @dataclass(frozen=True)
 class Ellipsoid:
-    """An ellipsoid with half-axes along axes that are turned about x, y, z in this order.
+    """Ellipsoid whose axes are rotated about x, y, z in this order.
 
     Parameters
     ----------
     centre : three floats [mm]
     axes : three floats
-        Half-axes [mm].
+        Semi-axes [mm].
     turn : three floats
-        Angles [degree].
+        Angles of rotation [degree].
     """
 
     centre: Point
@@ -44,7 +44,7 @@ class Ellipsoid:
     turn: Point = (0.0, 0.0, 0.0)
 
     def depth(self, points: Coordinates) -> Array:
-        """See :meth:`Shape.depth`; exact at the surface and in sign."""
+        """See :meth:`Shape.depth`; the surface and the sign are exact."""
         rows = (self._rotation() / np.asarray(self.axes)).T.astype(np.float32)
         x, y, z = (p - np.float32(c) for p, c in zip(points, self.centre, strict=True))
         one, two, three = ((a * x + b * y + c * z) ** 2 for a, b, c in rows)
@@ -75,7 +75,7 @@ class Ellipsoid:
 
 @dataclass(frozen=True)
 class Tube:
-    """A tube along a polyline, whose radius goes linearly from point to point.
+    """Tube along a polyline, whose radius is linear between its points.
 
     Parameters
     ----------
@@ -105,6 +105,6 @@ class Tube:
         return (line - radii).min(axis=0), (line + radii).max(axis=0)
 
     def varied(self, shift: Array, scale: float) -> Tube:
-        """See :meth:`Shape.varied`; a tube gets thicker, not longer, so that its ends still meet their neighbours."""
+        """See :meth:`Shape.varied`; only the radii are scaled, so that the ends stay connected to their neighbours."""
         moved = np.asarray(self.points) + shift
         return Tube(tuple((x, y, z) for x, y, z in moved.tolist()), tuple(r * scale for r in self.radii))

@@ -1,4 +1,4 @@
-"""What distinguishes one subject from the mean: pose, size, a smooth deformation, organs, fat, brightness."""
+"""Differences of a subject from the mean anatomy: pose, size, a smooth deformation, organs, fat, brightness."""
 
 from __future__ import annotations
 
@@ -13,39 +13,40 @@ _WAVES = 14
 
 
 class Subject:
-    """One subject's differences from the mean anatomy, all drawn here.
+    """Random differences of one subject from the mean anatomy.
 
     Parameters
     ----------
-    draw : numpy Generator
+    draw : numpy.random.Generator
+        Random number generator.
     variation : float
-        Factor on every difference; 0 is the mean anatomy.
+        Factor of all differences; 0 is the mean anatomy.
     """
 
     def __init__(self, draw: np.random.Generator, variation: float) -> None:
         def normal(deviation: float | Sequence[float], size: int) -> Array:
             return np.asarray(draw.normal(0, deviation, size) * variation, dtype=np.float32)
 
-        self.offset = normal(4, 3)  # of the field of view [mm]
+        self.offset = normal(4, 3)  # shift of the field of view [mm]
         self._shift, self._turn = normal((4, 4, 6), 3), np.deg2rad(normal(2.5, 1))
         self._scale = np.exp(normal(0.04, 3))
         self._amplitude = normal(3.4, 3 * _WAVES).reshape(3, _WAVES)
         self._frequency = draw.uniform(-1, 1, (3, _WAVES, 3)) * (2 * np.pi / 220)
         self._phase = draw.uniform(0, 2 * np.pi, (3, _WAVES, 3))
-        self.fat = 17.0 * float(np.exp(normal(0.25, 1)[0]))  # under the skin [mm]
-        self.brightness = {organ.label: float(normal(6, 1)[0]) for organ in BODY}  # [HU]
+        self.fat = 17.0 * float(np.exp(normal(0.25, 1)[0]))  # thickness of the fat under the skin [mm]
+        self.brightness = {organ.label: float(normal(6, 1)[0]) for organ in BODY}  # difference of the intensity [HU]
         groups = sorted({organ.group for organ in BODY})
         self._moves = {group: (normal(3, 3), float(np.exp(normal(0.09, 1)[0]))) for group in groups}
 
     def vary(self, organ: Organ, shape: Shape) -> Shape:
-        """The organ's shape in this subject."""
+        """Return an organ's shape in this subject."""
         shift, scale = self._moves[organ.group]
         return shape.varied(shift, scale)
 
     def coordinates(self, axes: Sequence[Array]) -> Coordinates:
-        """Places in the mean anatomy of the voxels at world coordinates `axes` (along R, A, S) [mm].
+        """Map the voxels at world coordinates `axes` (along R, A, S) to their positions in the mean anatomy [mm].
 
-        An affine of the world and a sum of smooth waves; a wave is a product of three cosines, so that the sum over
+        The map is an affine map plus a sum of smooth waves; a wave is a product of three cosines, so that the sum over
         all voxels is one matrix product.
         """
         size = tuple(len(axis) for axis in axes)
