@@ -62,9 +62,9 @@ def draw_methods(summaries: Mapping[str, Summary], path: Path) -> None:
         values = np.stack([values_of(summary, metric) for summary in summaries.values()])
         values = np.where(np.isfinite(values), values, np.nan)
         panel.plot(positions, values, color="0.75", linewidth=0.5, zorder=1)
-        known = [row[~np.isnan(row)] for row in values]
+        samples = [row[~np.isnan(row)] for row in values]
         panel.boxplot(
-            present,
+            samples,
             positions=positions,
             widths=0.5,
             showfliers=False,

@@ -1,4 +1,4 @@
-"""Reports: pages made of what a run has left, each a single file."""
+"""Reports of results as HTML pages, each a single file."""
 
 from learngn.report.cohort import write_cohort_report
 from learngn.report.pair import write_pair_report

@@ -1,4 +1,4 @@
-"""The report of a cohort: what ``learngn cohort`` has made of many pairs, on one page."""
+"""Report of a cohort: the results of ``learngn cohort`` on one page."""
 
 from __future__ import annotations
 
@@ -39,20 +39,20 @@ def write_cohort_report(
         Folder with the displacements, ``disp_FFFF_MMMM.nii.gz``.
     pairs : sequence of Pair
     records : sequence of Record
-        Of these pairs, in the same order: what :func:`learngn.cohort.run_cohort` returns.
+        Records of these pairs, in the same order, from :func:`learngn.cohort.run_cohort`.
     summary : Summary
-        Of the scores in these records, see :func:`learngn.evaluation.summarise`.
+        Summary of the scores in these records, see :func:`learngn.evaluation.summarise`.
     title : str
-        Of the data set.
+        Name of the data set.
     pictures : int
-        How many pairs to show, the worst ones.
+        Number of pairs to show, the worst ones.
     progress : callable, optional
         Called after every picture.
 
     Returns
     -------
     Path
-        The page: one file that needs no other and no network.
+        The page, a single file that needs no network.
 
     Raises
     ------
@@ -93,20 +93,20 @@ def _gallery(
     notes: list[str],
     progress: Callable[[], None] | None,
 ) -> str:
-    """The worst pairs with a view each."""
+    """Make the section of the worst pairs, with a view of each."""
     cards, content = [], []
     for index in [i for i in score_tables.order_of(summary) if summary.pairs[i].error is None][:count]:
         features = str(records[index].get("settings", {}).get("features", ""))
         try:
-            found = thumbnail(pairs[index], directory, features, summary.names)
+            shown = thumbnail(pairs[index], directory, features, summary.names)
         except LearnGNError as error:
             notes.append(f"Pair {records[index]['pair']} is not shown: {error}")
-            found = None
+            shown = None
         if progress is not None:
             progress()
-        if found is None:
+        if shown is None:
             continue
-        description, parts = found
+        description, parts = shown
         cards.append(_card(index, records[index], summary))
         content.append(html.data(f"pair-{index}", description))
         content.append(html.binary({name: part.data for name, part in parts.items()}, f"pair-{index}"))
@@ -138,11 +138,11 @@ def _table(table: str) -> str:
 
 
 def _settings(directory: Path, records: Sequence[Record]) -> str:
-    """Settings of all pairs, where they agree."""
+    """Make the section of the settings, which names those that all pairs share."""
     known = [record["settings"] for record in records if "settings" in record]
     items = []
     for key in known[0] if known else ():
-        values = {setting(one.get(key)) for one in known}
+        values = {setting(settings.get(key)) for settings in known}
         items.append((key.replace("_", " "), values.pop() if len(values) == 1 else "not the same for all"))
     versions = sorted({str(record["version"]) for record in records if "version" in record})
     items += [("version", f"learngn {', '.join(versions)}")] if versions else []

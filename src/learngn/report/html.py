@@ -1,4 +1,4 @@
-"""HTML: the pieces of which a report's page is put together. Everything is inline: no network, no other file."""
+"""HTML elements of a report's page. Everything is inline, so that the page needs no network and no other file."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from html import escape
 from importlib.resources import files
 from typing import Any
 
-# The page itself forbids what would go to the network.
+# The policy of the page forbids all requests to the network.
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
 
 
 def page(title: str, summary: str, header: str, sections: Iterable[str], files: Sequence[str] = ()) -> str:
-    """The whole page.
+    """Make the whole page.
 
     Parameters
     ----------
     title, summary : str
-        Plain text; the summary is what a search for files or a chat shows of the page.
+        Plain text; the summary is the description of the page for search and link previews.
     header : str
         HTML above the sections.
     sections : iterable of str
         HTML.
     files : sequence of str
-        Names of the package's styles and scripts that the page needs, in the order in which they take effect.
+        Names of the package's styles and scripts for the page, in the order in which they apply.
     """
     style = "".join(asset(name) for name in ("page.css", *files) if name.endswith(".css"))
     code = "".join(f"<script>\n{asset(name)}</script>\n" for name in files if name.endswith(".js"))
@@ -42,30 +42,30 @@ def page(title: str, summary: str, header: str, sections: Iterable[str], files: 
 
 
 def asset(name: str) -> str:
-    """One of the package's files for pages."""
+    """Read one of the package's files for pages."""
     return files("learngn.report").joinpath("page", name).read_text(encoding="utf-8")
 
 
 def heading(kind: str, title: str, notes: Iterable[str]) -> str:
-    """What kind of page it is, its title (HTML), and what to look at first."""
+    """Make the heading of a page: its kind, its title (HTML), and notes."""
     remarks = "".join(f'<p class="note">{escape(note)}</p>' for note in notes)
     return f'<p class="kind">{escape(kind)}</p><h1>{title}</h1>{remarks}'
 
 
 def columns(*sections: str) -> str:
-    """Sections side by side where there is room."""
+    """Place sections side by side where the page is wide enough."""
     return f'<div class="columns">{"".join(sections)}</div>' if len(sections) > 1 else "".join(sections)
 
 
 def section(title: str, lead: str, *parts: str) -> str:
-    """A section: its title, one sentence that says how to read it, and its parts (HTML)."""
+    """Make a section of a title, a sentence of explanation, and its parts (HTML)."""
     identity = re.sub(r"\W+", "-", title.lower())
     sentence = f'<p class="lead">{escape(lead)}</p>' if lead else ""
     return f'<section id="{identity}"><h2>{escape(title)}</h2>{sentence}{"".join(parts)}</section>'
 
 
 def tiles(items: Iterable[tuple[str, str, str, str]]) -> str:
-    """Numbers that matter most: (name, value, unit, note), all plain text."""
+    """Make tiles of the main numbers: (name, value, unit, note), all plain text."""
     return (
         '<dl class="tiles">'
         + "".join(
@@ -78,12 +78,12 @@ def tiles(items: Iterable[tuple[str, str, str, str]]) -> str:
 
 
 def chip(colour: str, name: str) -> str:
-    """One colour and its name."""
+    """Make a chip that shows a colour and its name."""
     return f'<span class="chip"><i style="background:{colour}"></i>{escape(name)}</span>'
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]], caption: str) -> str:
-    """A table of HTML cells; the first column is text, the others are numbers."""
+    """Make a table of HTML cells; the first column is text, the others are numbers."""
     top = "".join(f'<th scope="col">{escape(name)}</th>' for name in head)
     body = "".join(
         f'<tr><th scope="row">{cells[0]}</th>' + "".join(f"<td>{cell}</td>" for cell in cells[1:]) + "</tr>"
@@ -96,31 +96,31 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]], caption: str) -> s
 
 
 def bar(value: float | None, before: float | None, colour: str) -> str:
-    """A bar of length `value` (0 to 1) with a tick where it was `before`."""
+    """Make a bar of length `value` (0 to 1) with a tick at `before`."""
     tick = "" if before is None else f'<b style="left:{100 * before:.1f}%"></b>'
     return f'<div class="meter"><i style="width:{100 * (value or 0):.1f}%;background:{colour}"></i>{tick}</div>'
 
 
 def definitions(items: Iterable[tuple[str, str]]) -> str:
-    """Names and values, both plain text, in two columns."""
+    """Make a list of names and values, both plain text, in two columns."""
     return "<dl>" + "".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in items) + "</dl>"
 
 
 def facts(items: Iterable[tuple[str, str]]) -> str:
-    """Many short names and values, both plain text, in as many columns as there is room for."""
+    """Make a list of many short names and values, both plain text, in as many columns as fit."""
     inner = "".join(f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>" for name, value in items)
     return f'<dl class="facts">{inner}</dl>'
 
 
 def data(identity: str, value: Any) -> str:
-    """Values for the page's scripts, as JSON."""
-    # Nothing that a name holds may end the element.
+    """Embed values for the page's scripts, as JSON."""
+    # "<" is escaped, so that no name can end the element.
     content = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
     return f'<script type="application/json" id="{identity}">{content}</script>\n'
 
 
 def binary(parts: Mapping[str, bytes], prefix: str = "volume") -> str:
-    """Bytes for the page's scripts, in base64, each with the id ``PREFIX-NAME``."""
+    """Embed bytes for the page's scripts, in base64, in elements with the id ``PREFIX-NAME``."""
     return "".join(
         f'<script type="application/octet-stream" id="{escape(f"{prefix}-{name}", quote=True)}">'
         f"{base64.b64encode(content).decode('ascii')}</script>\n"

@@ -1,4 +1,4 @@
-"""Material of a pair's report: the images of a result, from memory or from its files."""
+"""Input of a pair's report: the images of a result, from memory or from files."""
 
 from __future__ import annotations
 
@@ -22,25 +22,25 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True, eq=False)
 class Material:
-    """What is known of a pair; None for what is not there or cannot be read.
+    """Images and numbers of a pair's report; None for images that are missing or cannot be read.
 
     Attributes
     ----------
     metrics : dict
-        As in ``metrics.json``.
+        Content of ``metrics.json``.
     label_maps : bool
-        Whether the images registered are label maps.
+        Whether the registered images are label maps.
     fixed, moving, warped : Image or None
-        The moving image on its own grid, the others on the fixed one.
+        Images; the moving one on its own grid, the others on the fixed grid.
     fixed_labels, moving_labels, warped_labels : Image or None
     transform : Transform or None
-        From the fixed to the moving world.
+        Transform from the fixed to the moving world.
     grid : Grid or None
-        The fixed one; None if nothing at all can be shown.
+        Fixed grid; None if nothing can be shown.
     notes : list of str
-        What is missing, and why.
+        Explanations of missing or changed images.
     windows : dict
-        Values to be shown black and white by role, ``fixed`` or ``moving``; by default from the images.
+        Values that are shown black and white, by role ``fixed`` or ``moving``; by default from the images.
     """
 
     metrics: Mapping[str, Any]
@@ -58,14 +58,14 @@ class Material:
 
 
 def material_of(directory: Path, registration: Registration | None = None) -> Material:
-    """Gather the material of a result folder.
+    """Collect the input of a report from a result folder.
 
     Parameters
     ----------
     directory : Path
-        Folder with ``metrics.json`` and, as far as they exist, the other files of a result.
+        Folder with ``metrics.json`` and other files of a result, which may be missing.
     registration : Registration, optional
-        The run that has written them: its images need not be read again.
+        Registration that has written the files, whose images need not be read again.
 
     Raises
     ------
@@ -94,7 +94,7 @@ def material_of(directory: Path, registration: Registration | None = None) -> Ma
         warped = reader.read(lambda: read_image(directory / "warped.nii.gz", labels=label_maps))
         transform = reader.read(lambda: read_transform(_displacement(directory)))
     if moving is not None and warped is not None and transform is not None and not label_maps:
-        # Beyond the moving scan its background, whatever the file has there.
+        # Warped again, so that outside the moving scan the page shows its own background.
         warped = transform.warp(moving, warped.grid)
     grids = [image.grid for image in (fixed, warped) if image is not None]
     if isinstance(transform, DisplacementField):
@@ -126,7 +126,7 @@ def read_metrics(path: Path) -> dict[str, Any]:
     Raises
     ------
     DatasetError
-        If it is missing or broken.
+        If the file is missing or damaged.
     """
     try:
         metrics: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
@@ -146,13 +146,13 @@ def read_metrics(path: Path) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class _Reader:
-    """Reads files; what cannot be read is None and leaves a note."""
+    """Reader that returns None for files that cannot be read, and adds a note."""
 
     inputs: Mapping[str, Mapping[str, str]]
     notes: list[str]
 
     def given(self, role: str, labels: bool) -> Image | None:
-        """An input of the registration, from where it was."""
+        """Read an input of the registration from its original path."""
         source = self.inputs.get(role)
         if source is None:
             return None
@@ -173,8 +173,8 @@ class _Reader:
 
 
 def reads_label_maps(features: str) -> bool:
-    """Whether features of this description are taken of label maps."""
+    """Whether features of this name are computed from label maps."""
     try:
         return parse_features(features).traits.reads_labels
-    except FeatureError:  # a feature of the user's own: its images are drawn as scans
+    except FeatureError:  # a user's feature: the images are shown as scans
         return False

@@ -1,4 +1,4 @@
-"""Numbers: from a result's metrics to the verdict, the tables and the lists of the page."""
+"""Numbers of a pair's report: summary, tiles, tables and lists, from a result's metrics."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Metrics = Mapping[str, Any]
 
 
 def verdict(metrics: Metrics) -> str:
-    """One line: what the registration has brought, and whether it folds."""
+    """Summarise the scores before and after registration, folding and time in one line."""
     parts = []
     for name, key, unit in (("Dice", "dice_mean", ""), ("landmarks", "tre", " mm")):
         if metrics.get(key) is not None:
@@ -26,12 +26,12 @@ def verdict(metrics: Metrics) -> str:
             parts.append(f"{name} {start}{_score(metrics[key])}{unit}")
     parts.append(f"{percent(metrics['folds_percent'])} folds")
     parts.append(f"{metrics['seconds']['total']:.1f} s")
-    # A line breaks between the parts alone, never between a number and its unit.
+    # Lines may break between the parts, but not between a number and its unit.
     return " · ".join(part.replace(" ", "\N{NO-BREAK SPACE}") for part in parts)
 
 
 def tiles(metrics: Metrics) -> str:
-    """The scores that a pair has, with what they were before."""
+    """Make tiles of the scores of a pair, with those before registration."""
     items = []
     for name, key, unit, decimals in (("Dice", "dice_mean", "", 3), ("Landmark error", "tre", "mm", 2)):
         if metrics.get(key) is not None:
@@ -55,7 +55,7 @@ def tiles(metrics: Metrics) -> str:
 
 
 def overlap(metrics: Metrics) -> str:
-    """Dice and HD95 of every label, before and after, and their means."""
+    """Make the section of overlap: Dice of every label before and after registration, HD95, and their means."""
     after: Mapping[str, float | None] = metrics["dice"]
     before: Mapping[str, float | None] = metrics.get("dice_before", {})
     distance: Mapping[str, float | str | None] = metrics.get("hd95", {})
@@ -81,7 +81,7 @@ def overlap(metrics: Metrics) -> str:
 
 
 def progress(metrics: Metrics) -> str:
-    """Energy against iteration, and a table of the levels."""
+    """Make the section of convergence: a plot of the energy against the steps, and a table of the levels."""
     history: Sequence[Mapping[str, Any]] = metrics["history"]
     rows = []
     for _, group in groupby(history, key=lambda step: step["level"]):
@@ -109,7 +109,7 @@ def progress(metrics: Metrics) -> str:
 
 
 def times(metrics: Metrics) -> str:
-    """Seconds of every stage, as bars."""
+    """Make the section of times: a bar for every stage."""
     seconds: Mapping[str, float] = metrics["seconds"]
     longest = max((value for name, value in seconds.items() if name != "total"), default=0.0) or 1.0
     rows = [
@@ -124,7 +124,7 @@ def times(metrics: Metrics) -> str:
 
 
 def settings(metrics: Metrics) -> str:
-    """Every setting, and what chose them."""
+    """Make the section of settings, with the preset that they come from."""
     items = [(name.replace("_", " "), setting(value)) for name, value in metrics["settings"].items()]
     preset = metrics.get("preset")
     lead = f"Preset {preset['name']}: {preset['because']}." if preset else ""
@@ -132,7 +132,7 @@ def settings(metrics: Metrics) -> str:
 
 
 def provenance(metrics: Metrics) -> str:
-    """Version, command, and every input with its hash."""
+    """Make the section of provenance: version, command, and inputs with their hashes."""
     items = [("version", f"learngn {metrics['version']}")]
     if metrics.get("date"):
         items.append(("date", str(metrics["date"])))
@@ -156,28 +156,28 @@ def _score(value: float | None) -> str:
 
 
 def signed(change: float) -> str:
-    """A change, HTML, coloured by whether it is one for the better."""
+    """Format a change as HTML, coloured by its sign."""
     kind = "up" if change > 0.0005 else "down" if change < -0.0005 else "same"
     return f'<span class="{kind}">{change:+.3f}</span>'.replace("-0", "−0")
 
 
 def number(value: float | str | None) -> str:
-    """Three significant digits; a dash for what is not known."""
+    """Format a number with three significant digits; a dash if it is not known."""
     if value is None:
         return "–"
-    value = float(value)  # JSON has no infinity: it is the string "inf"
+    value = float(value)  # infinity is the string "inf" in JSON
     if not math.isfinite(value):
         return "–" if math.isnan(value) else "∞"
     return f"{value:.3g}".replace("-", "−")
 
 
 def percent(value: float) -> str:
-    """A percentage of two significant digits."""
+    """Format a percentage with two significant digits."""
     return f"{value:.2g} %" if value else "0 %"
 
 
 def setting(value: Any) -> str:
-    """A setting as a person writes it."""
+    """Format the value of a setting."""
     if value is None or isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, list):

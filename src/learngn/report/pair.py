@@ -1,4 +1,4 @@
-"""The report of one pair: what ``learngn register`` has made, on one page."""
+"""Report of one pair: the result of ``learngn register`` on one page."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ def write_pair_report(directory: str | Path, registration: Registration | None =
     Parameters
     ----------
     directory : path
-        Folder with ``metrics.json`` and, as far as they exist, ``warped.nii.gz``, ``displacement.nii.gz`` and
-        ``warped_labels.nii.gz``. The inputs are read from where ``metrics.json`` says they were; the page says which
-        of them are gone or have changed, and shows the rest.
+        Folder with ``metrics.json`` and, if they exist, ``warped.nii.gz``, ``displacement.nii.gz`` and
+        ``warped_labels.nii.gz``. The inputs are read from the paths in ``metrics.json``; the page says which of them
+        are missing or have changed, and shows the others.
     registration : Registration, optional
-        The run that has written these files: what it holds is not read again.
+        Registration that has written these files, whose images are not read again.
     budget : int
-        Bytes that the pictures may take; a third more on the page.
+        Largest size of the pictures [bytes]; on the page they take a third more.
 
     Returns
     -------
     Path
-        The page: one file that needs no other and no network.
+        The page, a single file that needs no network.
 
     Raises
     ------
@@ -69,6 +69,6 @@ def write_pair_report(directory: str | Path, registration: Registration | None =
 
 
 def _stem(name: str) -> str:
-    """Name of a scan, HTML, without what only says how it is stored; a line may break behind its underscores."""
+    """Return the name of a scan as HTML without its suffix; a line may break after its underscores."""
     stem = re.sub(r"(\.nii|\.nrrd|\.mha)?(\.gz)?$", "", name) or name
     return escape(stem).replace("_", "_<wbr>")

@@ -1,4 +1,4 @@
-"""Plots: the convergence of a registration, and how the scores of many pairs are distributed."""
+"""Plots of the convergence of a registration, and of the distribution of scores over many pairs."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from learngn.report import svg
 
 _WIDTH, _HEIGHT, _LEFT, _RIGHT, _TOP, _BOTTOM = 600.0, 260.0, 48.0, 8.0, 26.0, 48.0
-_STRIP, _GUTTER = 300.0, 10.0  # of a distribution: width, and room at its sides
+_STRIP, _MARGIN = 300.0, 10.0  # width of a distribution, and margin at its sides
 
 
 class _Size(NamedTuple):
-    """Of a distribution: height of a row, of what is below the rows, radius of a dot."""
+    """Sizes of a distribution: height of a row, height below the rows, radius of a dot."""
 
     row: float
     foot: float
@@ -27,7 +27,10 @@ _WIDE, _SLIM = _Size(40.0, 20.0, 3.0), _Size(15.0, 1.0, 2.0)
 
 
 def convergence(history: Sequence[Mapping[str, Any]]) -> str:
-    """Energy after every step in per cent of its level's first, as levels differ in scale; rejected steps hollow."""
+    """Plot the energy after every step in per cent of its level's first; rejected steps are hollow dots.
+
+    The energies of different levels have different scales.
+    """
     position: list[int] = list(range(1, len(history) + 1))
     whole, data = _relative(history, "energy"), _relative(history, "data_energy")
     low = float(np.nanmin([*whole, *data]))
@@ -73,7 +76,7 @@ def _level(
 
 
 def _relative(history: Sequence[Mapping[str, Any]], key: str) -> list[float]:
-    """One energy of every step in per cent of the whole energy of its level's first step."""
+    """Compute an energy of every step in per cent of the total energy of its level's first step."""
     result = []
     for _, group in groupby(history, key=lambda step: step["level"]):
         steps = list(group)
@@ -84,7 +87,7 @@ def _relative(history: Sequence[Mapping[str, Any]], key: str) -> list[float]:
 
 
 def _number(value: Any) -> float:
-    """A number from JSON, where NaN is null and infinity a string that no plot can show."""
+    """Convert a number from JSON, where NaN is null and infinity a string, to a float that may be NaN."""
     return float(value) if isinstance(value, int | float) else float("nan")
 
 
@@ -97,26 +100,26 @@ def distribution(
     span: tuple[float, float] | None = None,
     slim: bool = False,
 ) -> str:
-    """Every value as a dot, their quartiles as a box; those before registration above, paler.
+    """Plot every value as a dot and the quartiles as a box; values before registration are above, paler.
 
     Parameters
     ----------
     values : sequence of float
-        NaN and infinity are left out.
+        Values; NaN and infinity are ignored.
     names : sequence of str
-        Of the pairs, shown by the pointer.
+        Names of the pairs, shown at the pointer.
     label : str
-        For screen readers.
+        Description for screen readers.
     before : sequence of float, optional
     span : (float, float), optional
-        Ends of the axis; by default those of the values.
+        Ends of the axis; by default from the values.
     slim : bool
-        Low enough for the row of a table, without numbers at the axis.
+        Whether to draw it for the row of a table, low and without numbers at the axis.
 
     Returns
     -------
     str
-        A drawing whose dots have the attribute ``data-pair``; empty if there is no value.
+        SVG whose dots have the attribute ``data-pair``; empty if there is no value.
     """
     rows = [(before, "before")] if before is not None else []
     rows.append((values, "after"))
@@ -128,7 +131,7 @@ def distribution(
     height = size.row * len(rows) + size.foot
 
     def x(value: float) -> float:
-        return _GUTTER + (value - low) / (high - low) * (_STRIP - 2 * _GUTTER)
+        return _MARGIN + (value - low) / (high - low) * (_STRIP - 2 * _MARGIN)
 
     marks = svg.ticks(low, high, 4)
     shapes = [svg.line(x(m), 1, x(m), height - size.foot, "rule") for m in marks]
@@ -140,7 +143,7 @@ def distribution(
 
 
 def scatter(before: Sequence[float], after: Sequence[float], names: Sequence[str], label: str) -> str:
-    """Scores between 0 and 1 before (across) and after (up) registration; what lies above the diagonal has gained."""
+    """Plot scores from 0 to 1 after registration (vertical) against before; dots above the diagonal have improved."""
     side, left, bottom = 220.0, 34.0, 34.0
 
     def place(first: float, second: float) -> tuple[float, float]:
@@ -168,7 +171,7 @@ def _strip(values: NDArray[np.float64], names: Sequence[str], y: float, x: Any, 
     first, middle, third = np.percentile(values[known], (25, 50, 75))
     half = 0.36 * size.row
     shapes = [svg.box(x(first), y - half, x(third) - x(first), 2 * half, f"box {kind}")]
-    # Neighbours in value lie at different heights: the golden ratio spreads any number of them evenly.
+    # Dots of similar value are drawn at different heights: the golden ratio spreads any number of them evenly.
     order = known[np.argsort(values[known], kind="stable")]
     for rank, index in enumerate(order):
         height = y + 1.5 * half * ((rank * 0.618034) % 1 - 0.5)

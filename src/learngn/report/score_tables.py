@@ -1,4 +1,4 @@
-"""Scores: from the summary of a cohort to the tiles, the plots and the tables of its page."""
+"""Scores in a cohort's report: tiles, plots and tables, from the summary of the scores."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ _NAN = float("nan")
 
 
 def shown_metrics(summary: Summary) -> list[Metric]:
-    """What the pairs are told apart by, those before registration left out."""
+    """Return the metrics to show, those before registration excluded."""
     return [metric for metric in METRICS if metric.key in summary.means and metric.key not in _BEFORE.values()]
 
 
 def order_of(summary: Summary) -> list[int]:
-    """Pairs from the worst to the best by Dice, landmarks or folds; those that failed come first."""
+    """Sort pairs from worst to best by Dice, landmark error or folding; failed pairs come first."""
     keys = [metric for key in ("dice_mean", "tre", "folds_percent") for metric in METRICS if metric.key == key]
     chosen = next((metric for metric in keys if metric.key in summary.means), METRICS[0])
     sign = 1 if chosen.higher_is_better else -1
@@ -40,7 +40,7 @@ def order_of(summary: Summary) -> list[int]:
 
 
 def tiles(summary: Summary, seconds: Sequence[float]) -> str:
-    """Means over the pairs."""
+    """Make tiles of the means over the pairs."""
     failed = len(summary.failed)
     items = [("Pairs", str(len(summary.pairs)), "", f"{failed} failed" if failed else "all registered")]
     for metric in shown_metrics(summary):
@@ -60,7 +60,7 @@ def tiles(summary: Summary, seconds: Sequence[float]) -> str:
 
 
 def distributions(summary: Summary, seconds: Sequence[float]) -> str:
-    """How every metric is distributed over the pairs."""
+    """Make the section of distributions: a plot for every metric."""
     names = [pair_name(pair) for pair in summary.pairs]
     parts, beside = [], ""
     if "dice_mean_before" in summary.means:
@@ -88,7 +88,7 @@ def _plot(title: str, note: str, drawing: str) -> str:
 
 
 def labels(summary: Summary) -> str:
-    """Dice of every label over the pairs, and its means."""
+    """Make the section of labels: distribution and mean of the Dice of every label."""
     names = [pair_name(pair) for pair in summary.pairs]
     rows = []
     for label, intervals in summary.labels.items():
@@ -105,7 +105,7 @@ def labels(summary: Summary) -> str:
 
 
 def table(summary: Summary, records: Sequence[Mapping[str, Any]], seconds: Sequence[float]) -> str:
-    """Every pair, worst first, as a table that the page's script sorts and filters."""
+    """Make a table of all pairs, worst first, which the page's script sorts and filters."""
     columns: list[tuple[str, str, str, int]] = []  # key, title, unit, decimals
     for metric in shown_metrics(summary):
         if _BEFORE.get(metric.key, "") in summary.means:
@@ -134,7 +134,7 @@ def table(summary: Summary, records: Sequence[Mapping[str, Any]], seconds: Seque
 
 
 def pair_name(pair: PairScores) -> str:
-    """What a dot of a pair says."""
+    """Return the name of a pair in the plots."""
     return f"{pair.moving} onto {pair.fixed}"
 
 
@@ -149,7 +149,7 @@ def _cell(value: float, decimals: int) -> str:
 
 
 def _data(value: float) -> str:
-    """For the script: a number, or nothing where there is none."""
+    """Format a number for the script; empty for NaN."""
     return "" if math.isnan(value) else "Infinity" if math.isinf(value) else f"{value:.6g}"
 
 

@@ -1,4 +1,4 @@
-"""Thumbnails: the slice of a pair that shows most of it, fixed, before and registered."""
+"""Thumbnails of pairs: one slice of the fixed scan, and of the moving scan before and after registration."""
 
 from __future__ import annotations
 
@@ -18,28 +18,28 @@ from learngn.report.orientation import VIEWS, Orientation, View
 from learngn.report.viewer import viewer_data
 from learngn.report.volumes import Part
 
-BUDGET = 150_000  # bytes of one pair
+BUDGET = 150_000  # largest size of one pair [bytes]
 
 
 def thumbnail(
     pair: Pair, directory: Path, features: str, names: Mapping[int, str]
 ) -> tuple[dict[str, Any], dict[str, Part]] | None:
-    """What a view of one pair of a cohort needs.
+    """Make the data for a view of one pair of a cohort.
 
     Parameters
     ----------
     pair : Pair
     directory : Path
-        Folder of its displacement, a file of Learn2Reg.
+        Folder of the pair's displacement file.
     features : str
-        With which it was registered: whether its images are scans or label maps.
+        Features of the registration, which decide whether the images are scans or label maps.
     names : dict
-        Of the labels.
+        Names of the labels.
 
     Returns
     -------
     (dict, dict of Part) or None
-        As of :func:`learngn.report.viewer.viewer_data`.
+        As returned by :func:`learngn.report.viewer.viewer_data`.
 
     Raises
     ------
@@ -67,19 +67,19 @@ def thumbnail(
         warped_labels=None if moving_labels is None else transform.warp(moving_labels, grid),
         transform=None,
         grid=grid,
-        # Of the whole scan: those of a slice would change with its content.
+        # Windows of the whole scan, which do not depend on the content of the slice.
         windows={role: volumes.window_of(image.data[0, 0].numpy()) for role, image in scans if not label_maps},
     )
     return viewer_data(material, BUDGET, view)
 
 
 def _slice(grid: Grid, guide: Image | None) -> tuple[View | None, int | None, int]:
-    """The largest of the orthogonal views, its array axis, and where most of the labels are along it."""
+    """Return the largest of the orthogonal views, its array axis, and the index of the slice with most labels."""
     if grid.ndim == 2:
         return None, None, 0
     turn = Orientation.of(grid)
     extent = [float(grid.extent[axis]) for axis in reversed(turn.order)]
-    view = max(VIEWS[3], key=lambda one: extent[one.across] * extent[one.down])
+    view = max(VIEWS[3], key=lambda view: extent[view.across] * extent[view.down])
     axis = turn.order[2 - view.through]
     if guide is None:
         return view, axis, grid.shape[axis] // 2

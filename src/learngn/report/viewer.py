@@ -1,4 +1,4 @@
-"""The viewer's data: volumes of a pair on one display grid, small enough for one page."""
+"""Data of the viewer: volumes of a pair on a common display grid, small enough for one page."""
 
 from __future__ import annotations
 
@@ -16,33 +16,34 @@ from learngn.report.material import Material
 from learngn.report.orientation import VIEWS, Orientation, View
 from learngn.report.volumes import Part
 
-BUDGET = 7_000_000  # bytes; base64 makes 9.3 MB of them
+BUDGET = 7_000_000  # largest size of the volumes [bytes], 9.3 MB in base64
 
-_VOXELS = 1 << 23  # of a scan: what a phone's canvas can hold
-# Of the budget, at most: six bytes a voxel of a displacement are a quarter, one of a determinant a sixth.
+_VOXELS = 1 << 23  # most voxels of a scan, for the canvas of a phone
+# Voxels per byte of the budget: six bytes per voxel of a displacement take a quarter, one of a determinant a sixth.
 _FIELD_SHARE, _JACOBIAN_SHARE = 1 / 24, 1 / 6
-_QUALITIES = (85, 75, 60, 45)  # of JPEG
-_STEP = 0.05  # [mm] of a stored displacement
+_QUALITIES = (85, 75, 60, 45)  # JPEG
+_STEP = 0.05  # precision of a stored displacement [mm]
 _ROLES = {"fixed": "fixed", "moving": "before", "warped": "warped"}
 
 
 def viewer_data(
     material: Material, budget: int = BUDGET, view: View | None = None
 ) -> tuple[dict[str, Any], dict[str, Part]] | None:
-    """Everything that the viewer shows, in at most `budget` bytes.
+    """Make the data of the viewer, of at most `budget` bytes.
 
     Parameters
     ----------
     material : Material
     budget : int
-        Bytes of all volumes together. Scans are compressed the more, then shown coarser, until they fit.
+        Largest size of all volumes together [bytes]. Scans are compressed more, and then resampled to a coarser grid,
+        until they fit.
     view : View, optional
-        The only one to be shown, of a grid of a single slice; by default all.
+        Only view to show, for a grid of a single slice; by default all.
 
     Returns
     -------
     (dict, dict of Part) or None
-        The description of the volumes for JSON, and the volumes by name; None if there is nothing to show.
+        Description of the volumes for JSON, and the volumes by name; None if there is nothing to show.
     """
     grid = material.grid
     if grid is None:
@@ -59,8 +60,8 @@ def viewer_data(
         if isinstance(folds, np.ndarray) and (folds <= 0).any():
             crossed = (volumes.pooled((folds <= 0).astype(np.float32), display.shape) > 0).astype(np.uint8)
             parts["folds"] = volumes.pack_codes(turn.volume(crossed))
-        left = budget - sum(len(part.data) for part in parts.values())
-        packed = _packed_scans(scans, left)
+        remaining = budget - sum(len(part.data) for part in parts.values())
+        packed = _packed_scans(scans, remaining)
         if packed is not None or display.size < 1000:
             break
         voxels = display.size // 2
@@ -75,7 +76,7 @@ def viewer_data(
 def _images(
     material: Material, display: Grid, turn: Orientation, values: list[int]
 ) -> tuple[dict[str, Part], dict[str, NDArray[np.uint8]], dict[str, tuple[float, float]]]:
-    """Label maps, packed, and scans in grey, on the display grid; the values that are shown black and white."""
+    """Return packed label maps and grey scans on the display grid, and the values that are black and white."""
     exact: dict[str, Part] = {}
     scans: dict[str, NDArray[np.uint8]] = {}
     windows: dict[str, tuple[float, float]] = {}
@@ -89,7 +90,7 @@ def _images(
         if image.labels:
             exact[name] = volumes.pack_codes(turn.volume(_codes(image, display, values)))
             continue
-        # The moving scan has one window before and after, that a change of grey is one of the scan.
+        # The moving scan has the same window before and after registration, so that greys can be compared.
         given = material.windows.get("fixed" if role == "fixed" else "moving") or windows.get("before")
         windows[name] = given or volumes.window_of(image.data[0, 0].numpy())
         scans[name] = turn.volume(volumes.grey(_shown(image, display), windows[name]))
@@ -97,7 +98,7 @@ def _images(
 
 
 def _shown(image: Image, display: Grid) -> NDArray[Any]:
-    """Values on the display grid; a moving image lies where the scanner's coordinates put it."""
+    """Resample an image onto the display grid by its world coordinates."""
     if image.grid.resized(display.shape).same_space(display):
         array = image.data[0, 0].numpy()
         return volumes.picked(array, display.shape) if image.labels else volumes.pooled(array, display.shape)
@@ -111,7 +112,7 @@ def _codes(image: Image, display: Grid, values: list[int]) -> NDArray[np.uint8]:
 
 
 def _packed_scans(scans: Mapping[str, NDArray[np.uint8]], budget: int) -> dict[str, Part] | None:
-    """Scans at the best quality that fits; None if none does."""
+    """Pack scans at the highest quality that fits the budget; None if none does."""
     for quality in _QUALITIES:
         packed = {name: volumes.pack_scan(values, quality) for name, values in scans.items()}
         if sum(len(part.data) for part in packed.values()) <= budget:
@@ -120,18 +121,18 @@ def _packed_scans(scans: Mapping[str, NDArray[np.uint8]], budget: int) -> dict[s
 
 
 def _deformation(transform: Transform | None, grid: Grid, turn: Orientation, budget: int) -> dict[str, Any]:
-    """Displacement and log Jacobian, packed, and the determinant itself."""
+    """Return the packed displacement and log Jacobian, and the Jacobian determinant."""
     if transform is None:
         return {}
     coarse = volumes.display_grid(grid, int(_FIELD_SHARE * budget))
     field = turn.vectors(transform.on(coarse).displacement()[0].cpu().numpy())
     spacing = np.array(turn.spacing(coarse))[: grid.ndim].reshape(-1, 1, 1, 1)
     field = field * spacing
-    length = np.sqrt(np.square(field).sum(axis=0))
+    magnitude = np.sqrt(np.square(field).sum(axis=0))
     step = max(_STEP, float(np.abs(field).max()) / 32000)
     displacement = volumes.pack_smooth(np.round(field / step).astype(np.int16))
     displacement.spec.update(components=grid.ndim, step=step)
-    displacement.spec["top"] = max(volumes.rounded_up(float(np.percentile(length, 99.5))), 0.1)
+    displacement.spec["top"] = max(volumes.rounded_up(float(np.percentile(magnitude, 99.5))), 0.1)
 
     determinant = transform.on(grid).jacobian_determinant()[0].cpu().numpy()
     medium = volumes.display_grid(grid, int(_JACOBIAN_SHARE * budget))
@@ -144,9 +145,9 @@ def _deformation(transform: Transform | None, grid: Grid, turn: Orientation, bud
 
 
 def _label_values(material: Material) -> list[int]:
-    """Labels of all the maps shown."""
-    found = {value for image in _label_images(material) for value in volumes.label_values(image.data[0, 0].numpy())}
-    return sorted(found)
+    """Return the labels of all label maps in ascending order."""
+    labels = {value for image in _label_images(material) for value in volumes.label_values(image.data[0, 0].numpy())}
+    return sorted(labels)
 
 
 def _label_images(material: Material) -> Iterator[Image]:
@@ -168,13 +169,13 @@ def _description(
     outlines = {
         name: label for name in _ROLES.values() for label in (f"{name}_labels", name) if _is_codes(parts, label)
     }
-    # The scan's own labels, where there are any, not the map that was registered.
+    # Labels of the scan, if there are any, take precedence over registered label maps.
     outlines |= {name: f"{name}_labels" for name in _ROLES.values() if f"{name}_labels" in parts}
     return {
         "shape": [*([1] if display.ndim == 2 else []), *(display.shape[axis] for axis in turn.order)],
         "spacing": turn.spacing(display),
         "world": turn.affine(display).tolist() if len(views) == 3 else None,
-        "views": [vars(one) for one in views],
+        "views": [vars(shown) for shown in views],
         "start": _start(material, display, turn, values),
         "labels": [
             {"value": value, "name": label_name(material.metrics, value), "colour": palette.label_colour(value)}
@@ -191,7 +192,7 @@ def _is_codes(parts: Mapping[str, Part], name: str) -> bool:
 
 
 def _start(material: Material, display: Grid, turn: Orientation, values: list[int]) -> list[int]:
-    """Where the views are first cut, x, y, z: where they show most of the most labels, or the middle."""
+    """Return the first slices x, y, z of the views: those with the largest areas of most labels, or the middle."""
     guide = material.fixed_labels or (material.fixed if material.label_maps else None)
     shape = [display.shape[axis] for axis in turn.order]
     place = [n // 2 for n in shape]
@@ -201,5 +202,5 @@ def _start(material: Material, display: Grid, turn: Orientation, values: list[in
 
 
 def label_name(metrics: Mapping[str, Any], label: int | str) -> str:
-    """Name of a label, or ``label 7``."""
+    """Return the name of a label, or ``label 7``."""
     return str(metrics.get("label_names", {}).get(str(label), f"label {label}")).replace("_", " ")

@@ -1,4 +1,4 @@
-"""Volumes for the page: turned, brought to the size of a display, and packed into few bytes."""
+"""Volumes for the page: reoriented, resampled to the size of a display, and compressed."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from learngn.geometry.grid import Grid
 Volume = NDArray[Any]
 
 OTHERS = 255  # code of all labels beyond the 254th
-_BLOCK = 8  # JPEG's: tiles of whole blocks do not bleed into each other
+_BLOCK = 8  # size of JPEG's blocks; tiles of whole blocks do not affect each other
 
 
 @dataclass(frozen=True)
 class Part:
-    """One volume as the page holds it.
+    """Packed volume of the page.
 
     Attributes
     ----------
     spec : dict
-        What the page's script needs to unpack it.
+        Description with which the page's script unpacks the volume.
     data : bytes
     """
 
@@ -38,29 +38,29 @@ class Part:
 
 
 def display_grid(grid: Grid, voxels: int) -> Grid:
-    """The finest grid over the same extent that has at most so many voxels, nearly isotropic if coarser."""
-    spacing, found = float(grid.spacing.min()), grid
-    while found.size > voxels:
+    """Return the finest grid over the same extent with at most `voxels` voxels, nearly isotropic if coarser."""
+    spacing, display = float(grid.spacing.min()), grid
+    while display.size > voxels:
         spacing *= 1.1
-        found = grid.coarsened(spacing)
-    return found
+        display = grid.coarsened(spacing)
+    return display
 
 
 def window_of(values: Volume) -> tuple[float, float]:
-    """Values to be shown black and white: the 0.5th and 99.5th percentile of at most a few 100,000 voxels."""
+    """Return the values to show black and white: the 0.5th and 99.5th percentile of at most a few 100,000 voxels."""
     low, high = np.percentile(_probe(values), (0.5, 99.5))
     return (float(low), float(high)) if high > low else (float(values.min()), float(values.max()) + 1e-6)
 
 
 def label_values(labels: Volume) -> list[int]:
-    """The labels that occur, in rising order, without background."""
+    """Return the labels in a label map in ascending order, without background."""
     if labels.dtype == np.uint8:  # counting is several times as fast as sorting
         return [int(value) for value in np.flatnonzero(np.bincount(labels.reshape(-1), minlength=256)) if value]
     return [int(value) for value in np.unique(labels) if value]
 
 
 def codes_of(labels: Volume, values: list[int]) -> NDArray[np.uint8]:
-    """Label map as codes: 0 is background, the i-th of `values` is i + 1, and all beyond 254 are :data:`OTHERS`."""
+    """Encode a label map: 0 is background, the i-th of `values` is i + 1, and all beyond 254 are :data:`OTHERS`."""
     low = min(int(labels.min()), 0)
     table = np.zeros(max(int(labels.max()), 0) - low + 1, dtype=np.uint8)
     for place, value in enumerate(values):
@@ -70,14 +70,14 @@ def codes_of(labels: Volume, values: list[int]) -> NDArray[np.uint8]:
 
 
 def grey(values: Volume, window: tuple[float, float]) -> NDArray[np.uint8]:
-    """Values as 0, black, to 255, white."""
+    """Scale values to greys from 0 (black) to 255 (white)."""
     low, high = window
     scaled = (np.asarray(values, dtype=np.float32) - np.float32(low)) * np.float32(255 / (high - low))
     return np.clip(scaled + np.float32(0.5), 0, 255, out=scaled).astype(np.uint8)
 
 
 def pooled(values: Volume, shape: tuple[int, ...]) -> Volume:
-    """Averages over the cells of a coarser grid."""
+    """Average values over the voxels of a coarser grid."""
     if values.shape == shape:
         return values
     return sampling.pool(torch.as_tensor(np.ascontiguousarray(values, dtype=np.float32))[None, None], shape)[
@@ -86,7 +86,7 @@ def pooled(values: Volume, shape: tuple[int, ...]) -> Volume:
 
 
 def picked(labels: Volume, shape: tuple[int, ...]) -> Volume:
-    """Values at the centres of the cells of a coarser grid."""
+    """Take the labels at the voxel centres of a coarser grid."""
     for axis, (n, m) in enumerate(zip(labels.shape, shape, strict=True)):
         if n != m:
             labels = labels.take(((np.arange(m) + 0.5) * n / m).astype(np.intp), axis=axis)
@@ -94,7 +94,7 @@ def picked(labels: Volume, shape: tuple[int, ...]) -> Volume:
 
 
 def pack_scan(volume: NDArray[np.uint8], quality: int) -> Part:
-    """A grey volume that is already turned, shape (nz, ny, nx), as one JPEG: its slices side by side, row by row."""
+    """Pack a reoriented grey volume, shape (nz, ny, nx), as one JPEG of all slices side by side, row by row."""
     nz, ny, nx = volume.shape
     tile = [math.ceil(n / _BLOCK) * _BLOCK for n in (ny, nx)]
     columns = max(1, min(nz, round(math.sqrt(nz * tile[0] / tile[1]))))
@@ -108,13 +108,13 @@ def pack_scan(volume: NDArray[np.uint8], quality: int) -> Part:
 
 
 def pack_codes(volume: NDArray[np.uint8]) -> Part:
-    """A volume of codes that is already turned, exactly."""
+    """Pack a reoriented volume of codes without loss."""
     return Part({"kind": "codes", "shape": list(volume.shape), "type": "Uint8"}, _gzip(volume))
 
 
 def pack_smooth(volume: NDArray[np.uint8] | NDArray[np.int16]) -> Part:
-    """A smooth volume that is already turned, shape (..., nz, ny, nx), as differences along x, which pack well."""
-    differences = np.diff(volume, axis=-1, prepend=volume.dtype.type(0))  # wraps around, and back in the page
+    """Pack a reoriented smooth volume, shape (..., nz, ny, nx), as differences along x, which compress well."""
+    differences = np.diff(volume, axis=-1, prepend=volume.dtype.type(0))  # overflow wraps, and the page undoes it
     kind = "Uint8" if volume.dtype == np.uint8 else "Int16"
     return Part(
         {"kind": "smooth", "shape": list(volume.shape[-3:]), "type": kind},
@@ -123,9 +123,9 @@ def pack_smooth(volume: NDArray[np.uint8] | NDArray[np.int16]) -> Part:
 
 
 def fullest(codes: NDArray[np.uint8]) -> list[int]:
-    """Index along every axis where the label areas, each as a fraction of its largest, add up to most.
+    """Return the index along every axis with the largest sum of label areas, each relative to its largest area.
 
-    Judged on a coarse copy; the middle if there are no labels.
+    The areas are measured on a coarse copy; without labels, the indices are the middle.
     """
     step = _step(codes)
     coarse = codes[tuple(slice(None, None, s) for s in step)]
@@ -142,7 +142,7 @@ def fullest(codes: NDArray[np.uint8]) -> list[int]:
 
 
 def rounded_up(value: float) -> float:
-    """The next number of two significant digits: a scale that ends at a number one can read."""
+    """Round up to two significant digits, for the end of a scale."""
     if value <= 0:
         return 0.0
     unit = 10.0 ** (np.floor(np.log10(value)) - 1)
@@ -160,5 +160,5 @@ def _probe(values: Volume) -> Volume:
 
 def _gzip(volume: Volume) -> bytes:
     packed: bytes = igzip.compress(np.ascontiguousarray(volume), compresslevel=2)
-    # Four bytes of the header are the time of packing: the same volume is to give the same page.
+    # The time in the header, four bytes, is set to zero, so that the same volume gives the same page.
     return packed[:4] + bytes(4) + packed[8:]

@@ -1,10 +1,10 @@
 "use strict";
-// From slices to pixels: grey, filled labels, colours of scales, outlines, the deformed grid.
+// Drawing of slices as pixels: grey, filled labels, colour scales, outlines, the deformed grid.
 
 const Drawing = (() => {
   const rgb = (hex) => [1, 3, 5].map((i) => parseInt(hex.slice(i, i + 2), 16));
 
-  // 256 colours of a scale, as bytes.
+  // Return 256 colours of a scale, as bytes.
   function scale(stops) {
     const colours = stops.map(rgb);
     const table = new Uint8ClampedArray(768);
@@ -40,7 +40,7 @@ const Drawing = (() => {
       }
     });
 
-  // Filled labels, darkened so that their outlines stand out.
+  // Draw filled labels, darker than their outlines.
   const filled = (slice, colours) =>
     picture(slice.columns, slice.rows, (out) => {
       for (let i = 0, o = 0; i < slice.data.length; i++, o += 4) {
@@ -50,7 +50,7 @@ const Drawing = (() => {
       }
     });
 
-  // Both at once: orange where the first is brighter, blue where the second is, grey where they agree.
+  // Overlay two slices: orange where the first is brighter, blue where the second is, grey where they agree.
   const both = (first, second, table) =>
     picture(first.columns, first.rows, (out) => {
       for (let i = 0, o = 0; i < first.data.length; i++, o += 4) {
@@ -62,7 +62,7 @@ const Drawing = (() => {
       }
     });
 
-  // Values from 0 to 1 as colours.
+  // Draw values from 0 to 1 as colours.
   const coloured = (columns, rows, table, fraction) =>
     picture(columns, rows, (out) => {
       for (let i = 0, o = 0; i < rows * columns; i++, o += 4) {
@@ -74,7 +74,7 @@ const Drawing = (() => {
       }
     });
 
-  // Outlines of every label of a slice by marching squares, in pixels; corners a little rounded.
+  // Return the outlines of every label of a slice by marching squares, in pixels, with slightly rounded corners.
   function outlines(slice) {
     const { data, rows, columns } = slice;
     const boxes = new Map();
@@ -95,7 +95,7 @@ const Drawing = (() => {
   }
 
   function outline(data, stride, code, [top, bottom, left, right]) {
-    // A rim of two: one that the rounding may reach, one that closes the outlines.
+    // A margin of two pixels: one for the rounding, one that closes the outlines.
     const [height, width] = [bottom - top + 5, right - left + 5];
     const mask = new Float32Array(height * width);
     for (let r = top; r <= bottom; r++) {
@@ -107,7 +107,7 @@ const Drawing = (() => {
     for (let i = width; i < mask.length - width; i++)
       soft[i] = 0.75 * across[i] + 0.125 * (across[i - width] + across[i + width]);
     const path = new Path2D();
-    // A sample's centre lies half a pixel inside.
+    // The centre of a sample is half a pixel inside.
     const [x0, y0] = [left - 1.5, top - 1.5];
     for (let r = 0; r < height - 1; r++) {
       for (let c = 0; c < width - 1; c++) {
@@ -132,13 +132,13 @@ const Drawing = (() => {
     return path;
   }
 
-  // Sides (top, right, bottom, left) that an outline enters and leaves by; bits: corners in the same order.
+  // Sides (top, right, bottom, left) where an outline enters and leaves; the bits are the corners in the same order.
   const SEGMENTS = [
     [], [[3, 0]], [[0, 1]], [[3, 1]], [[1, 2]], [[3, 0], [1, 2]], [[0, 2]], [[3, 2]],
     [[2, 3]], [[2, 0]], [[0, 1], [2, 3]], [[2, 1]], [[1, 3]], [[1, 0]], [[0, 3]], [],
   ]; // prettier-ignore
 
-  // A lattice that moves with the displacement, without the slice's median shift; coordinates in mm.
+  // Return a lattice deformed by the displacement, minus the slice's median shift, in mm.
   function lattice(right, down, size) {
     const { rows, columns } = right;
     const [dx, dy] = [size[0] / columns, size[1] / rows];

@@ -1,5 +1,5 @@
 "use strict";
-// The worst pairs of a cohort: a view each, all shown in the same way.
+// The worst pairs of a cohort: a view of each, with common display options.
 
 (() => {
   const tools = document.getElementById("tools");
@@ -22,7 +22,7 @@
         view.draw();
       });
     };
-    takeInHand(view, model, { refresh, cut: () => {}, point: () => {}, show: () => {} });
+    addGestures(view, model, { refresh, cut: () => {}, point: () => {}, show: () => {} });
     models.push({ model, refresh });
     return Volumes.load(page.volumes, name).then((volumes) => {
       model.volumes = volumes;

@@ -1,10 +1,10 @@
 "use strict";
-// What pointers, wheel and keys do on a view.
+// Reactions of a view to pointer, wheel and keys.
 
-// `act` has: refresh(), cut(view, index), point(view's point or null), show(point).
-function takeInHand(view, model, act) {
+// `act` has the methods refresh(), cut(view, index), point(point of the view, or null), show(point).
+function addGestures(view, model, act) {
   const { canvas } = view;
-  const REACH = 14; // px around the line of the swipe
+  const REACH = 14; // px around the swipe line in which it can be dragged
   const swiping = () => model.mode === "swipe";
   const fraction = (event) => {
     const box = canvas.getBoundingClientRect();
@@ -15,14 +15,14 @@ function takeInHand(view, model, act) {
     model.swipe = Math.min(1, Math.max(0, value));
     act.refresh();
   };
-  let hold = null; // what is being dragged: "swipe", "cross", or "tap" of a finger that has not moved yet
+  let hold = null; // object that is dragged: "swipe", "cross", or "tap" for a finger that has not moved yet
   let from = 0;
 
   canvas.addEventListener("pointerdown", (event) => {
     if (event.button) return;
     canvas.setPointerCapture(event.pointerId);
     from = event.clientX;
-    const single = view.depth === 1; // nothing follows a cross in a single plane
+    const single = view.depth === 1; // a single plane has no other views that follow the cross
     if (near(event) || (swiping() && single)) hold = "swipe";
     else hold = swiping() && event.pointerType === "touch" ? "tap" : "cross";
     if (hold === "swipe") setSwipe(fraction(event));

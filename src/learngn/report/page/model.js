@@ -1,5 +1,5 @@
 "use strict";
-// What the views of one pair share: its volumes, where they are cut, and how they are shown.
+// State that the views of one pair share: volumes, slices, and display options.
 
 const NAMES = { R: "right", L: "left", A: "anterior", P: "posterior", S: "superior", I: "inferior" };
 const SHORT = { warped: "registered", before: "before" };
@@ -18,7 +18,7 @@ function modelOf(page) {
     swipe: 0.5,
     opacity: 0.8,
     hidden: new Set(),
-    look: 0, // changes with brightness and contrast, which the cached slices depend on
+    look: 0, // changes with brightness and contrast, to invalidate the cached slices
     greys: Drawing.greys(0, 0),
     colours: [null, ...known.map(Drawing.rgb)],
     css: ["", ...known],
@@ -27,7 +27,7 @@ function modelOf(page) {
       jacobian: Drawing.scale(page.palettes.jacobian),
       fold: page.palettes.fold,
     },
-    // Letter and distance [mm] along one axis of the world, RAS.
+    // Letter and distance [mm] along an axis of the world, RAS.
     coordinate(point, axis) {
       const mm = page.world[axis].reduce((sum, w, i) => sum + w * [...point, 1][i], 0);
       return [["RL", "AP", "SI"][axis][mm < 0 ? 1 : 0], Math.abs(mm).toFixed(1)];

@@ -1,5 +1,5 @@
 "use strict";
-// What lies at a point, in words, and what the colours mean.
+// Values at a point as text, and legends of the colours.
 
 function readout(model, point) {
   const { volumes } = model;
@@ -27,7 +27,7 @@ function readout(model, point) {
   return parts.map((part) => `<span>${part}</span>`).join("");
 }
 
-// A value of the scan as far as 256 greys tell it.
+// Return the value of the scan, to the precision of 256 greys.
 function grey(scan, code) {
   const [low, high] = scan.window;
   const step = 10 ** Math.floor(Math.log10((high - low) / 100));

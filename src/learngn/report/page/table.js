@@ -1,5 +1,5 @@
 "use strict";
-// The table of all pairs: sorted by any column, filtered by names and conditions; a pair is lit wherever it is drawn.
+// The table of all pairs: sorting by any column, filtering by names and conditions, and highlighting of a pair.
 
 (() => {
   const table = document.getElementById("pairs");
@@ -13,7 +13,7 @@
   function sort(column, falling) {
     const compare = (a, b) => {
       const [p, q] = [value(a, column), value(b, column)];
-      if (p === "" || q === "") return (p === "") - (q === ""); // what is not known comes last, either way
+      if (p === "" || q === "") return (p === "") - (q === ""); // unknown values come last in both directions
       const order = column ? p - q : p.localeCompare(q, undefined, { numeric: true });
       return falling ? -order : order;
     };
@@ -29,7 +29,7 @@
     head.addEventListener("click", () => sort(column, head.parentElement.getAttribute("aria-sort") === "ascending")),
   );
 
-  // "dice<0.6" is a condition on the column whose name comes nearest, anything else a part of a name.
+  // "dice<0.6" is a condition on the column with the nearest name, any other text a part of a pair's name.
   function condition(word) {
     const [, name, sign, number] = word.match(/^([a-z_ 0-9]+?)(<=|>=|<|>|=)(-?[0-9.]+)$/) || [];
     if (!name) return (row) => row.dataset.text.includes(word) || value(row, 0).toLowerCase().includes(word);

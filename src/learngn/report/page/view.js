@@ -1,5 +1,5 @@
 "use strict";
-// One of the orthogonal views: its canvas, its slider, and how a slice of it is drawn.
+// One of the orthogonal views: its canvas, its slider, and the drawing of its slices.
 
 class View {
   constructor(model, spec) {
@@ -33,7 +33,7 @@ class View {
     return this.model.at[this.spec.through];
   }
 
-  // What depends on the slice alone is made once.
+  // Pictures that depend only on the slice are cached.
   once(name, make) {
     const key = `${name} ${this.index} ${this.model.look}`;
     if (!this.cache.has(key)) {
@@ -125,7 +125,7 @@ class View {
     context.globalAlpha = 1;
   }
 
-  // A path in units of which the whole view measures `size`, stroked with lines of even width.
+  // Stroke a path, given in units in which the view has the size `size`, with lines of constant width.
   stroke(path, size, colour, width) {
     const scaled = new Path2D();
     scaled.addPath(path, new DOMMatrix([this.width / size[0], 0, 0, this.height / size[1], 0, 0]));
@@ -181,7 +181,7 @@ class View {
     context.fillRect(x - 1.5 * ratio, 0, 3 * ratio, height);
     context.fillStyle = "#fff";
     context.fillRect(x - 0.75 * ratio, 0, 1.5 * ratio, height);
-    if (this.width < 270 * ratio) return; // it would hide too much
+    if (this.width < 270 * ratio) return; // too narrow: the text would hide the slice
     const y = height / 2;
     context.beginPath();
     context.arc(x, y, 11 * ratio, 0, 2 * Math.PI);
@@ -201,7 +201,7 @@ class View {
     const { at } = this.model;
     const x = ((at[this.spec.across] + 0.5) * this.width) / this.columns;
     const y = ((at[this.spec.down] + 0.5) * this.height) / this.rows;
-    const gap = 9 * this.ratio; // what is pointed at stays in sight
+    const gap = 9 * this.ratio; // distance that keeps the point visible
     const path = new Path2D(
       `M${x} 0V${y - gap}M${x} ${y + gap}V${this.height}M0 ${y}H${x - gap}M${x + gap} ${y}H${this.width}`,
     );
@@ -234,7 +234,7 @@ class View {
     slider.setAttribute("aria-valuetext", `slice ${this.index + 1} of ${this.depth}, ${mm} mm ${NAMES[letter]}`);
   }
 
-  // Where along the slider there are folds.
+  // Mark the slices with folds along the slider.
   drawTicks() {
     const counts = this.model.foldCounts?.[this.spec.through];
     if (!this.slider) return;
@@ -251,7 +251,7 @@ class View {
     });
   }
 
-  // The voxel under the pointer, x, y, z of the page.
+  // Return the voxel under the pointer, x, y, z of the page.
   pointAt(event) {
     const box = this.canvas.getBoundingClientRect();
     const point = [...this.model.at];

@@ -1,5 +1,5 @@
 "use strict";
-// The viewer of a pair: its views, and what buttons and keys do to them.
+// The viewer of a pair: its views, buttons and keys.
 
 (() => {
   const root = document.getElementById("viewer");
@@ -40,7 +40,7 @@
     refresh();
   }
 
-  // One view large and the others stacked beside it; or, unless it is asked for, all in a row if that shows more.
+  // Show one view large and the others stacked beside it, or all in a row if that shows more and `asked` is not set.
   function arrange(main, asked) {
     const aspect = (view) => view.mm[0] / view.mm[1];
     const others = views.filter((view) => view !== main);
@@ -109,7 +109,7 @@
   });
 
   function setMode(mode) {
-    // The displacement's colours say how far, the grid says where to.
+    // Colours show the magnitude of the displacement, the grid its direction.
     if (mode === "displacement" && model.mode !== mode) model.layers.grid = true;
     if (mode !== "displacement" && model.mode === "displacement") model.layers.grid = false;
     model.mode = mode;
@@ -134,7 +134,7 @@
     if (page.labels.length) node("labels").insertAdjacentHTML("beforeend", '<span class="chip plain"><i></i>white: fixed scan</span>');
   }
 
-  // Folds: how many in every slice, and the worst slices in turn
+  // Folds: number in every slice, and the slices with most folds, one after another
 
   function countFolds() {
     const { folds } = model.volumes;
@@ -165,11 +165,11 @@
     sync();
   }
 
-  // Begin
+  // Start
 
   arrange(views[0], false);
   for (const view of views) {
-    takeInHand(view, model, { refresh, cut, point, show });
+    addGestures(view, model, { refresh, cut, point, show });
     view.slider?.addEventListener("input", () => cut(view, +view.slider.value));
     view.enlarge.addEventListener("click", () => {
       arrange(view, true);

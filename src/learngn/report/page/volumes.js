@@ -1,5 +1,5 @@
 "use strict";
-// Unpacks the volumes that the page carries: JPEG mosaics of scans, gzip of everything that has to be exact.
+// Unpacks the volumes of the page: JPEG mosaics of scans, gzip of everything that must be exact.
 
 const Volumes = (() => {
   function bytesOf(identity) {
@@ -7,7 +7,7 @@ const Volumes = (() => {
     const text = atob(node.textContent);
     const bytes = new Uint8Array(text.length);
     for (let i = 0; i < text.length; i++) bytes[i] = text.charCodeAt(i);
-    node.remove(); // the text is three times as large as what it holds
+    node.remove(); // frees memory: the text is three times as large as its content
     return bytes;
   }
 
@@ -21,7 +21,7 @@ const Volumes = (() => {
     return new Kind(await unzip(bytes));
   }
 
-  // Differences along x; sums wrap around as the differences did.
+  // Sum differences along x; overflow wraps, as in the differences.
   async function smooth(spec, bytes) {
     const data = await exact(spec, bytes);
     const nx = spec.shape[2];
@@ -57,14 +57,14 @@ const Volumes = (() => {
 
   const unpack = { scan, codes: exact, smooth };
 
-  // All volumes of a description, out of the elements PREFIX-NAME.
+  // Load all volumes of a description from the elements PREFIX-NAME.
   async function load(specs, prefix = "volume") {
     const names = Object.keys(specs);
     const all = await Promise.all(names.map((name) => unpack[specs[name].kind](specs[name], bytesOf(`${prefix}-${name}`))));
     return Object.fromEntries(names.map((name, i) => [name, { ...specs[name], data: all[i] }]));
   }
 
-  // One slice, row by row; a volume coarser than the display is interpolated between its two nearest slices.
+  // Return a slice, row by row; a volume coarser than the display is interpolated between its two nearest slices.
   function slice(volume, view, index, count, component = 0) {
     const [nz, ny, nx] = volume.shape;
     const size = [nx, ny, nz];
@@ -85,7 +85,7 @@ const Volumes = (() => {
     return { data: out, rows, columns };
   }
 
-  // The voxel of a volume at a point of the display's grid (x, y, z), each over the same extent.
+  // Return the value of a volume at a point (x, y, z) of the display grid, which has the same extent.
   function value(volume, point, shape, component = 0) {
     const [nz, ny, nx] = volume.shape;
     const index = [nx, ny, nz].map((n, a) => Math.min(n - 1, Math.floor(((point[a] + 0.5) * n) / shape[a])));
