@@ -184,7 +184,7 @@ def test_no_dask(monkeypatch):
     ],
 )
 def test_workers_that_are_not_there(options, told, monkeypatch):
-    monkeypatch.setattr("learngn.cohort.cluster._NOT_THERE", 1)
+    monkeypatch.setattr("learngn.cohort.cluster._TIMEOUT", 1)
     monkeypatch.setenv("PATH", "")
     with pytest.raises(ClusterError, match=told):
         open_pool(**options).__enter__()

@@ -1,4 +1,4 @@
-"""The commands, one file each; see docs/cli.md."""
+"""The command-line program, with one module for each command; see docs/cli.md."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ __all__ = ["app", "main"]
 
 def main() -> None:
     """Entry point of the program ``learngn``."""
-    # Threads that wait for each other actively take the core that the other needs, where there is other work: five
-    # times as slow. PyTorch reads this when it is first imported.
+    # OpenMP threads that wait actively occupy cores that other threads need: on a busy machine this is five times as
+    # slow. PyTorch reads this variable when it is imported.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-    # Nothing that is left at the end is looked through for garbage: half a second.
+    # No garbage collection at exit, which takes half a second.
     atexit.register(gc.freeze)
     terminal.prepare()
     app(prog_name="learngn")

@@ -1,4 +1,4 @@
-"""The program: its commands, and what becomes of their errors."""
+"""The program: its commands, and the handling of their errors."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ from learngn.cli.train import train
 from learngn.cli.tune import tune
 from learngn.errors import LearnGNError, ModelError, SettingsError
 
-MENDABLE, INTERRUPTED = 2, 130
+USER_ERROR, INTERRUPTED = 2, 130
 _QUIET = "learngn.quiet"
 
 
 class Program(TyperGroup):
-    """Commands whose users' errors are one line and status 2; everything else is a bug, with its traceback.
+    """Group of commands that reports user errors as one line with status 2; other exceptions are bugs and propagate.
 
-    What is odd about the headers of images is one line as well, ``warning: ...`` on stderr.
+    Warnings about image headers are lines ``warning: ...`` on stderr.
     """
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Keep whether the command is told to be quiet, which is the command's own option, for :meth:`invoke`."""
+        """Remember for :meth:`invoke` whether ``--quiet``, an option of the command, is given."""
         ctx.meta[_QUIET] = not {"-q", "--quiet"}.isdisjoint(args)
         return super().parse_args(ctx, args)
 
@@ -47,19 +47,19 @@ class Program(TyperGroup):
             with console.header_warnings(quiet=ctx.meta.get(_QUIET, False)):
                 return super().invoke(ctx)
         except LearnGNError as error:
-            raise _end(f"error: {_by_option(error)}", MENDABLE) from None
-        except BrokenPipeError:  # the reader of our output has gone: typer ends quietly
+            raise _end(f"error: {_by_option(error)}", USER_ERROR) from None
+        except BrokenPipeError:  # the reader of the output has ended; typer exits without a message
             raise
         except OSError as error:
             place = f"{error.filename}: " if error.filename else ""
             message = f"error: {place}got '{error.strerror or error}', expected a file or folder that can be used"
-            raise _end(f"{message}; check its path, its rights and the space on the disk", MENDABLE) from None
+            raise _end(f"{message}; check its path, its rights and the space on the disk", USER_ERROR) from None
         except KeyboardInterrupt:
             raise _end("interrupted", INTERRUPTED) from None
 
 
 def _by_option(error: LearnGNError) -> LearnGNError:
-    """Name the option of a setting that is wrong: the library knows the setting alone."""
+    """Replace the name of a setting in an error by its option: the library only knows the setting."""
     if not isinstance(error, SettingsError | ModelError):
         return error
     return type(error)(option_of(error.what), error.got, error.expected, error.remedy)
@@ -79,8 +79,8 @@ app = typer.Typer(
 )
 
 
-def _version(wanted: bool) -> None:
-    if wanted:
+def _version(requested: bool) -> None:
+    if requested:
         typer.echo(f"learngn {__version__}")
         raise typer.Exit
 

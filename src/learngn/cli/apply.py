@@ -1,4 +1,4 @@
-"""``learngn apply``: images, label maps and points through transforms."""
+"""``learngn apply``: apply transforms to images, label maps and points."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from learngn.geometry.image import Image
     from learngn.geometry.transform import Transform
 
-_INEXACT = 0.1  # mean error of an inverse that is worth a warning [voxel]
+_INEXACT = 0.1  # mean error of an inverse above which a warning is shown [voxel]
 
 
 def apply(
@@ -36,24 +36,22 @@ def apply(
     output: Annotated[Path, typer.Option("--output", "-o", help="File to write.")],
     transforms: Annotated[
         list[Path] | None,
-        typer.Option(
-            "--transform", "-t", help="Transform; several are applied in the order given, to a point of FIXED."
-        ),
+        typer.Option("--transform", "-t", help="Transform; several are applied to points of FIXED in the given order."),
     ] = None,
     identity: Annotated[
-        bool, typer.Option("--identity", help="No transform: IMAGE is resampled where it lies.")
+        bool, typer.Option("--identity", help="No transform: resample IMAGE by its world coordinates.")
     ] = False,
     reference: Annotated[
-        Path | None, typer.Option("--reference", "-r", help="Scan whose grid the result gets; for points: FIXED.")
+        Path | None, typer.Option("--reference", "-r", help="Scan whose grid the result has; for points: FIXED.")
     ] = None,
-    moving: Annotated[Path | None, typer.Option(help="For points: MOVING, if they are voxels.")] = None,
-    labels: Annotated[bool, typer.Option("--labels", help="IMAGE is a label map: take the nearest voxel.")] = False,
-    inverse: Annotated[bool, typer.Option("--inverse", help="Go from MOVING to FIXED.")] = False,
+    moving: Annotated[Path | None, typer.Option(help="For points in voxels: MOVING.")] = None,
+    labels: Annotated[bool, typer.Option("--labels", help="IMAGE is a label map: use the nearest voxel.")] = False,
+    inverse: Annotated[bool, typer.Option("--inverse", help="Apply the inverse, from MOVING to FIXED.")] = False,
     interpolation: InterpolationOption = None,
     background: BackgroundOption = None,
     quiet: console.Quiet = False,
 ) -> None:
-    """Bring an image or points through transforms, with one interpolation; series frame by frame.
+    """Apply transforms to an image or points, with a single interpolation; to series frame by frame.
 
     Example:  learngn apply moving.nii.gz -t result/displacement.nii.gz -r fixed.nii.gz -o warped.nii.gz
     """
@@ -74,13 +72,13 @@ def apply(
     grid = grid_of(reference)
     if grid is None:
         raise GeometryError("output grid", "none", "the scan onto which to resample", "name it with --reference")
-    onto = _Onto(grid, files, interpolation, background, labels, inverse, quiet)
-    _apply_to_image(image, output, onto)
+    resampling = _Resampling(grid, files, interpolation, background, labels, inverse, quiet)
+    _apply_to_image(image, output, resampling)
 
 
 @dataclass(frozen=True)
-class _Onto:
-    """What is done to every image of a file."""
+class _Resampling:
+    """Transforms and options that are applied to every image of a file."""
 
     grid: Grid
     files: list[Path]
@@ -91,12 +89,12 @@ class _Onto:
     quiet: bool
 
     def warp(self, images: Iterable[Image], *, alike: bool) -> Iterator[Image]:
-        """Warp images that share a grid; those that are alike, frames of a series, get the first one's background."""
+        """Warp images on one grid; with `alike`, for frames of a series, all have the background of the first one."""
         from learngn.geometry.background import background_of
 
         images = iter(images)
         first = next(images)
-        on_grid, background = self._on_grid(first.grid), self.background  # made once for all
+        on_grid, background = self._on_grid(first.grid), self.background  # computed once for all images
         kind = name_of(self.interpolation)
         if background is None and alike:
             background = background_of(first)
@@ -109,7 +107,7 @@ class _Onto:
         return (_inverted(chain, self.quiet) if self.inverse else chain).on(self.grid)
 
 
-def _apply_to_image(path: Path, output: Path, onto: _Onto) -> None:
+def _apply_to_image(path: Path, output: Path, resampling: _Resampling) -> None:
     from learngn.io import (
         frame_count,
         frame_step,
@@ -122,17 +120,17 @@ def _apply_to_image(path: Path, output: Path, onto: _Onto) -> None:
         write_image,
     )
 
-    if not onto.labels and is_colour(path):
-        write_colour(onto.warp(read_colour(path), alike=False), output)
+    if not resampling.labels and is_colour(path):
+        write_colour(resampling.warp(read_colour(path), alike=False), output)
     elif frame_count(path) > 1:
-        write_frames(onto.warp(read_frames(path, onto.labels), alike=True), output, frame_step(path))
+        write_frames(resampling.warp(read_frames(path, resampling.labels), alike=True), output, frame_step(path))
     else:
-        (warped,) = onto.warp([read_image(path, labels=onto.labels)], alike=True)
+        (warped,) = resampling.warp([read_image(path, labels=resampling.labels)], alike=True)
         write_image(warped, output)
 
 
 def _chain(files: list[Path], fixed: Grid | None, moving: Grid | None, ndim: int) -> Transform:
-    """The transforms of the files, or the identity where there are none."""
+    """Read and chain the transforms of the files; return the identity if there are none."""
     from learngn.geometry.transform import Affine
 
     return read_chain(files, fixed, moving) if files else Affine.identity(ndim)
@@ -170,7 +168,7 @@ def _apply_to_points(
 
 
 def _inverted(chain: Transform, quiet: bool) -> Transform:
-    """The inverse, with a warning where it is none: a folded field has no inverse."""
+    """Invert a transform, with a warning if the inverse is inexact, as for a displacement with folding."""
     from learngn.geometry.transform import Composite, DisplacementField, invert
 
     parts = chain.parts if isinstance(chain, Composite) else (chain,)

@@ -1,4 +1,4 @@
-"""``learngn benchmark``: comparisons that reproduce the paper's."""
+"""``learngn benchmark``: reproduction of the paper's comparison."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from learngn.cli.options import Threads, limit_threads
 from learngn.cli.train import check_installed, training_events
 from learngn.errors import require_packages
 
-benchmark = typer.Typer(name="benchmark", help="Reproduce comparisons on data of your own.", no_args_is_help=True)
+benchmark = typer.Typer(name="benchmark", help="Reproduce comparisons on your own data.", no_args_is_help=True)
 
 
 @benchmark.command(cls=Command)
 def paper(
     dataset: Annotated[Path, typer.Argument(metavar="DATASET.json", help="Learn2Reg data set.", show_default=False)],
     output: Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="Folder for models, table, figure.")],
-    features: Annotated[str, typer.Option("--features", "-f", help="What every method sees.")] = "distance",
-    steps: Annotated[int | None, typer.Option(min=1, help="Steps of every training.")] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of all that is drawn.")] = 0,
-    limit: Annotated[int | None, typer.Option(min=1, help="Only so many pairs, the first ones.")] = None,
-    curve_pairs: Annotated[int, typer.Option(min=1, help="Pairs of the figure.")] = 10,
+    features: Annotated[str, typer.Option("--features", "-f", help="Features of every method.")] = "distance",
+    steps: Annotated[int | None, typer.Option(min=1, help="Training steps of every method.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Random seed.")] = 0,
+    limit: Annotated[int | None, typer.Option(min=1, help="Use only the first N pairs.")] = None,
+    curve_pairs: Annotated[int, typer.Option(min=1, help="Number of pairs in the figure.")] = 10,
     threads: Threads = None,
     quiet: console.Quiet = False,
 ) -> None:
-    """Compare Adam, Gauss-Newton, VoxelMorph and learned Gauss-Newton; go on where an earlier run has stopped.
+    """Compare Adam, Gauss-Newton, VoxelMorph and learned Gauss-Newton; continue an earlier run.
 
     Example:  learngn benchmark paper AbdomenCT_dataset.json -o paper
     """

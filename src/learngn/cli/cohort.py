@@ -1,4 +1,4 @@
-"""``learngn cohort``: all validation pairs of a data set."""
+"""``learngn cohort``: register the pairs of a data set."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from learngn.io import Pair
     from learngn.settings import Settings
 
-_SEED = 0  # of the bootstrap
+_SEED = 0  # random seed of the bootstrap
 
 
 @with_options
@@ -42,7 +42,7 @@ def cohort(
     trained: ModelOptions,
     workers: WorkerOptions,
     masks: Annotated[
-        bool, typer.Option("--masks", help="Use the data set's masks (masksTr): features count within them alone.")
+        bool, typer.Option("--masks", help="Use the data set's masks (masksTr): features outside them are ignored.")
     ] = False,
     keypoint_weight: Annotated[
         float | None, typer.Option(help="Use the data set's key points (keypointsTr), with this weight [1/mm²].")
@@ -52,18 +52,18 @@ def cohort(
     pairs: Annotated[
         str,
         typer.Option(
-            "--pairs", metavar="val|train|all|test|FILE.csv", help="Which pairs; a file has fixed and moving."
+            "--pairs", metavar="val|train|all|test|FILE.csv", help="Pairs; a file has the columns fixed and moving."
         ),
     ] = "val",
-    limit: Annotated[int | None, typer.Option(min=1, help="Only so many pairs, the first ones.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Register only the first N pairs.")] = None,
     device: Annotated[
-        str | None, typer.Option(metavar="cpu|cuda", help="Where features and registration are computed.")
+        str | None, typer.Option(metavar="cpu|cuda", help="Device for features and registration.")
     ] = None,
     scratch: Annotated[
         Path | None,
         typer.Option(
             metavar="DIR",
-            help="Folder for features during the run, seen by all workers; by default within the output folder.",
+            help="Folder for the feature cache, visible to all workers; by default in the output folder.",
             show_default=False,
         ),
     ] = None,
@@ -71,9 +71,9 @@ def cohort(
     json: console.Json = False,
     quiet: console.Quiet = False,
 ) -> None:
-    """Register the pairs of a data set; go on where an earlier run has stopped.
+    """Register the pairs of a data set; continue an earlier run.
 
-    Example:  learngn cohort AbdomenCT_dataset.json -o result --features mind --workers 4
+    Example:  learngn cohort AbdomenCT_dataset.json -o result --workers 4
     """
     import numpy as np
 
@@ -129,7 +129,7 @@ def cohort(
 def write_report(
     output: Path, pairs: Sequence[Pair], records: Sequence[Record], summary: Summary, title: str, quiet: bool
 ) -> None:
-    """Write the page of a cohort, with a bar for its pictures."""
+    """Write the report of a cohort, with a progress bar for its pictures."""
     from learngn.report import write_cohort_report
 
     with console.progress(quiet) as bars:
@@ -138,7 +138,7 @@ def write_report(
 
 
 def check_device(device: str | None, elsewhere: bool) -> None:
-    """Raise :class:`SettingsError` if torch has no such device here, where the work is done unless it is elsewhere."""
+    """Raise :class:`SettingsError` if the device is unknown, or, unless the work is done `elsewhere`, missing here."""
     import torch
 
     if device not in (None, "cpu", "cuda") or (device == "cuda" and not (elsewhere or torch.cuda.is_available())):
@@ -146,41 +146,41 @@ def check_device(device: str | None, elsewhere: bool) -> None:
 
 
 def show_dashboard(pool: Pool, quiet: bool) -> None:
-    """Say where to look at the workers."""
+    """Print the address of the workers' dashboard."""
     if pool.remote and not quiet:
         typer.echo(f"dashboard of the workers: {getattr(pool, 'dashboard', '')}", err=True)
 
 
 class CohortProgress:
-    """Two bars, pairs and the steps of the current one, and what is counted.
+    """Progress bars of the pairs and of the steps of the current pair, and counts for the summary.
 
     Attributes
     ----------
     features : int
-        Feature images computed and kept for other pairs.
+        Number of feature images that were computed and cached.
     registered : int
-        Pairs registered in this run.
+        Number of pairs that were registered in this run.
     """
 
     def __init__(self, bars: Progress, count: int, what: str = "pairs") -> None:
         self.features = self.registered = 0
         self._bars = bars
-        self._whole, self._single = bars.add_task(what, total=count), bars.add_task("", total=None, visible=False)
+        self._pairs, self._steps = bars.add_task(what, total=count), bars.add_task("", total=None, visible=False)
 
     @property
     def events(self) -> CohortEvents:
-        """What :func:`learngn.cohort.run_cohort` calls."""
+        """Events for :func:`learngn.cohort.run_cohort`."""
         from learngn.cohort import CohortEvents
 
         return CohortEvents(
             self._begins,
-            lambda step: self._bars.update(self._single, advance=1),
-            lambda record: self._bars.update(self._whole, advance=1),
+            lambda step: self._bars.update(self._steps, advance=1),
+            lambda record: self._bars.update(self._pairs, advance=1),
             self._count,
         )
 
     def _begins(self, pair: Pair, settings: Settings) -> None:
-        self._bars.reset(self._single, total=sum(settings.iterations), description=pair.id, visible=True)
+        self._bars.reset(self._steps, total=sum(settings.iterations), description=pair.id, visible=True)
 
     def _count(self, features: int, registered: int) -> None:
         self.features += features

@@ -1,4 +1,4 @@
-"""How every command behaves: its help appears as it is written, and ``--quiet`` silences what is logged."""
+"""Base class of the commands: help texts are shown literally, and ``--quiet`` silences log messages."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from typer.core import TyperCommand
 
 
 class Command(TyperCommand):
-    """A command of the program."""
+    """Command of the program."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
-        # typer prints help texts as Rich's markup, for which a unit in brackets is a style.
-        shown: list[Any] = [self, *self.params]
-        for owner in shown:
+        # typer prints help texts as Rich's markup, which would take a unit in brackets for a style.
+        owners: list[Any] = [self, *self.params]
+        for owner in owners:
             if text := getattr(owner, "help", None):
                 owner.help = escape(text)
 

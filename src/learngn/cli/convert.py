@@ -1,4 +1,4 @@
-"""``learngn convert``: transforms from one format to another."""
+"""``learngn convert``: convert transforms from one format to another."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 
 
 class Target(str, Enum):
-    """Formats to write that a file's suffix does not tell apart."""
+    """Output formats that cannot be recognised by the suffix."""
 
     ITK = "itk"
     LEARN2REG = "learn2reg"
 
 
 class Source(str, Enum):
-    """Formats to read that a file's suffix does not tell apart."""
+    """Input formats that cannot be recognised by suffix and content."""
 
     ITK = "itk"
     LEARN2REG = "learn2reg"
@@ -38,19 +38,17 @@ def convert(
         Source | None,
         typer.Option(
             "--from",
-            help="Format of IN; by default as name and content say (disp_*, .npz: learn2reg). Matrices in text do "
-            "not: greedy (also c3d, NiftyReg) or fsl (flirt).",
+            help="Format of IN; by default by name and content (disp_*, .npz: learn2reg). Needed for matrices in text "
+            "files: greedy (also c3d, NiftyReg) or fsl (flirt).",
         ),
     ] = None,
-    target_format: Annotated[
-        Target | None, typer.Option("--to", help="Format of OUT; by default as its name says.")
-    ] = None,
+    target_format: Annotated[Target | None, typer.Option("--to", help="Format of OUT; by default by its name.")] = None,
     reference: Annotated[Path | None, typer.Option("--reference", "-r", help="The fixed scan.")] = None,
     moving: Annotated[Path | None, typer.Option(help="The moving scan; needed for Learn2Reg and FSL.")] = None,
 ) -> None:
-    """Translate a transform between ITK/ANTs (NIfTI, MHA, NRRD, .h5, .tfm) and Learn2Reg.
+    """Convert a transform between ITK/ANTs (NIfTI, MHA, NRRD, .h5, .tfm) and Learn2Reg.
 
-    Linear transforms of elastix, FreeSurfer (.lta), greedy, c3d, NiftyReg and FSL are read, too.
+    Linear transforms of elastix, FreeSurfer (.lta), greedy, c3d, NiftyReg and FSL can also be read.
 
     Example:  learngn convert result/displacement.nii.gz disp_0001_0002.nii.gz -r fixed.nii.gz --moving moving.nii.gz
     """

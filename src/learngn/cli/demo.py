@@ -1,4 +1,4 @@
-"""``learngn demo``: two synthetic abdomens, from nothing to a report."""
+"""``learngn demo``: registration of two synthetic abdomens, with a report."""
 
 from __future__ import annotations
 

@@ -17,11 +17,11 @@ from learngn.errors import DatasetError, require_packages
 if TYPE_CHECKING:
     from learngn.evaluation import Summary
 
-_SEED = 0  # of the bootstrap
+_SEED = 0  # random seed of the bootstrap
 
 
 class RankingTest(str, Enum):
-    """Tests by which methods are ranked; see :func:`learngn.evaluation.rank`."""
+    """Statistical tests for the ranking of methods; see :func:`learngn.evaluation.rank`."""
 
     RANK_SUM = "rank-sum"
     SIGNED_RANK = "signed-rank"
@@ -32,11 +32,11 @@ def evaluate(
     fields: Annotated[
         list[str],
         typer.Option(
-            metavar="[NAME=]DIR", help="Folder of disp_FFFF_MMMM.nii.gz or .npz; again for each method to compare."
+            metavar="[NAME=]DIR", help="Folder of disp_FFFF_MMMM.nii.gz or .npz; repeat it for each method to compare."
         ),
     ],
     pairs: Annotated[
-        str, typer.Option("--pairs", metavar="val|train|all|test|FILE.csv", help="Which pairs to score.")
+        str, typer.Option("--pairs", metavar="val|train|all|test|FILE.csv", help="Pairs to score.")
     ] = "val",
     csv: Annotated[
         Path | None, typer.Option("--csv", metavar="FILE", help="Write the scores of every pair as CSV.")
@@ -45,14 +45,14 @@ def evaluate(
         Path | None, typer.Option("--output", "-o", metavar="DIR", help="Write scores.csv and scores.json.")
     ] = None,
     plot: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Draw the methods side by side: .png, .svg or .pdf.")
+        Path | None, typer.Option(metavar="FILE", help="Plot the scores of the methods: .png, .svg or .pdf.")
     ] = None,
     label_names: LabelNames = None,
-    test: Annotated[RankingTest, typer.Option(help="Of the ranking of several methods.")] = RankingTest.RANK_SUM,
+    test: Annotated[RankingTest, typer.Option(help="Test for the ranking of several methods.")] = RankingTest.RANK_SUM,
     json: console.Json = False,
     quiet: console.Quiet = False,
 ) -> None:
-    """Score the displacements of a data set's validation pairs: Dice, HD95, TRE, SDlogJ, folds.
+    """Score the displacements of a data set's validation pairs: Dice, HD95, TRE, SDlogJ, folding.
 
     Example:  learngn evaluate AbdomenCT_dataset.json --fields result --csv scores.csv
     """
@@ -79,9 +79,9 @@ def evaluate(
         for name, folder in folders.items():
             scores = score_dataset(description, folder, pairs=chosen, progress=lambda *_: bars.update(task, advance=1))
             summaries[name] = summarise(scores, np.random.default_rng(_SEED), names=names)
-    alone = next(iter(summaries.values()))
+    first = next(iter(summaries.values()))
     comparison = compare_methods(summaries, test=test.value) if len(summaries) > 1 else None
-    result = alone.to_json() if comparison is None else comparison.to_json()
+    result = first.to_json() if comparison is None else comparison.to_json()
     for path in [csv, *([] if output is None else [output / "scores.csv"])]:
         if path is not None:
             write_text(_csv(summaries), path)
@@ -94,23 +94,23 @@ def evaluate(
     if json:
         console.print_json(result)
     elif not quiet:
-        console.stdout().print(render(alone) if comparison is None else render_comparison(comparison))
+        console.stdout().print(render(first) if comparison is None else render_comparison(comparison))
     for summary in summaries.values():
         end_if_failed(summary)
 
 
 def named_folders(fields: list[str]) -> dict[str, Path]:
-    """Folders by the name of their method: what stands before ``=``, or else the folder's own name.
+    """Return folders by the name of their method: the text before ``=``, or else the folder's name.
 
     Raises
     ------
     DatasetError
-        If there is no such folder, or two of one name.
+        If a folder does not exist, or two have the same name.
     """
     folders: dict[str, Path] = {}
     for text in fields:
         before, equals, after = text.partition("=")
-        # A folder may have the sign in its name.
+        # The name of a folder may contain "=".
         name, path = ("", Path(text)) if not equals or Path(text).is_dir() else (before, Path(after))
         if not path.is_dir():
             raise DatasetError(f"folder {path}", "no such folder", "the folder of the displacements", "check --fields")
@@ -124,7 +124,7 @@ def named_folders(fields: list[str]) -> dict[str, Path]:
 
 
 def end_if_failed(summary: Summary) -> None:
-    """End with status 2 if pairs have failed, and say why the first one has."""
+    """Exit with status 2 if pairs have failed, with the error of the first one."""
     if summary.failed:
         count = f"{len(summary.failed)} of {len(summary.pairs)} pairs failed"
         typer.echo(f"error: {count}, the first of them by {summary.failed[0].error}", err=True)
@@ -132,7 +132,7 @@ def end_if_failed(summary: Summary) -> None:
 
 
 def _csv(summaries: dict[str, Summary]) -> str:
-    """One table; of several methods with a column for the method, and the columns that any of them has."""
+    """Format scores as one table; for several methods with a column for the method, and all columns of any of them."""
     from learngn.evaluation.tables import csv_rows
 
     text = io.StringIO()

@@ -1,4 +1,4 @@
-"""``learngn info``: what runs here."""
+"""``learngn info``: versions and devices, or the description of a model."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ def info(
     ] = None,
     json: console.Json = False,
 ) -> None:
-    """Print versions, devices, threads, and which kernels are in use; or what a trained model is.
+    """Print versions, devices, threads, and the kernels in use; or the description of a trained model.
 
     Example:  learngn info
     """
-    found = _collect() if model is None else _about(model)
+    entries = _system() if model is None else _model(model)
     if json:
-        console.print_json(found)
+        console.print_json(entries)
         return
-    width = max(10, *(len(name) for name in found))
-    for name, value in found.items():
+    width = max(10, *(len(name) for name in entries))
+    for name, value in entries.items():
         typer.echo(f"{name:<{width}} {', '.join(value) if isinstance(value, list) else value}")
 
 
-def _about(model: Path) -> dict[str, Any]:
-    """What a model is and where it comes from; its weights are read too, so that a broken file shows."""
+def _model(model: Path) -> dict[str, Any]:
+    """Describe a model and its training; its weights are read too, so that a damaged file is noticed."""
     from learngn.model import read_description, read_model
 
     config, origin = read_description(model)
@@ -63,7 +63,7 @@ def _about(model: Path) -> dict[str, Any]:
     }
 
 
-def _collect() -> dict[str, Any]:
+def _system() -> dict[str, Any]:
     import torch
 
     from learngn import kernels

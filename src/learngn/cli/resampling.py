@@ -1,4 +1,4 @@
-"""Options of commands that resample a scan: how values are interpolated, and what lies outside of it."""
+"""Options of commands that resample a scan: interpolation and background."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class Interpolation(str, Enum):
-    """How values between the voxels are found."""
+    """Methods of interpolation."""
 
     NEAREST = "nearest"
     LINEAR = "linear"
@@ -23,7 +23,7 @@ InterpolationOption = Annotated[
     Interpolation | None,
     typer.Option(
         "--interpolation",
-        help="How a scan is interpolated; linear by default. Label maps take the nearest voxel.",
+        help="Interpolation of scans, by default linear. Label maps always use the nearest voxel.",
         show_default=False,
     ),
 ]
@@ -31,12 +31,12 @@ BackgroundOption = Annotated[
     float | None,
     typer.Option(
         "--background",
-        help="Value outside the moving scan; by default its own: air for CT, 0 for label maps and most others.",
+        help="Value outside the moving scan; by default its background: air for CT, 0 for label maps and most others.",
         show_default=False,
     ),
 ]
 
 
 def name_of(interpolation: Interpolation | None) -> grid_map.Interpolation | None:
-    """The interpolation as :meth:`learngn.geometry.transform.Transform.warp` takes it."""
+    """Return the name of an interpolation for :meth:`learngn.geometry.transform.Transform.warp`."""
     return None if interpolation is None else interpolation.value

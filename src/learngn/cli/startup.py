@@ -1,4 +1,4 @@
-"""What the program does to start and to end at once."""
+"""Fast start and exit of the program."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from contextlib import contextmanager
 
 @contextmanager
 def importing() -> Iterator[None]:
-    """Import without looking for garbage: PyTorch alone makes half a million objects, all of which stay.
+    """Import without garbage collection: PyTorch makes half a million objects, all of which stay.
 
-    Going through them again and again takes a quarter of the time that the import takes. They are left out of later
-    searches, too, that at the end of the process included.
+    Garbage collection would take a quarter of the import time. The objects are also excluded from later collections,
+    including that at the end of the process.
     """
-    searching = gc.isenabled()
+    enabled = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
         gc.freeze()
-        if searching:
+        if enabled:
             gc.enable()

@@ -1,4 +1,4 @@
-"""``learngn submission``: fields of a data set, packed for Learn2Reg."""
+"""``learngn submission``: pack the displacements of a data set for Learn2Reg."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from learngn.errors import DatasetError
 
 
 class FieldFormat(str, Enum):
-    """Formats that the challenge reads."""
+    """File formats of the challenge."""
 
     NIFTI = "nii.gz"
     NUMPY = "npz"
@@ -26,32 +26,43 @@ def submission(
         "submission.zip"
     ),
     pairs: Annotated[
-        str, typer.Option("--pairs", metavar="val|test|FILE.csv", help="Pairs that need a field.")
+        str,
+        typer.Option(
+            "--pairs", metavar="val|test|FILE.csv", help="Pairs of the submission, which must all have a displacement."
+        ),
     ] = "val",
-    form: Annotated[FieldFormat, typer.Option("--format", help="Of every field.")] = FieldFormat.NIFTI,
-    float16: Annotated[bool, typer.Option("--float16", help="Numbers of 16 bits, as before 2022; npz alone.")] = False,
-    folder: Annotated[str, typer.Option(metavar="NAME", help="Folder within the archive; by default none.")] = "",
+    form: Annotated[
+        FieldFormat, typer.Option("--format", help="Format of the displacement files.")
+    ] = FieldFormat.NIFTI,
+    float16: Annotated[
+        bool, typer.Option("--float16", help="Numbers of 16 bits, as before 2022; only for npz.")
+    ] = False,
+    folder: Annotated[str, typer.Option(metavar="NAME", help="Folder in the archive; by default none.")] = "",
     full_names: Annotated[
-        bool, typer.Option("--full-names", help="Name both modalities in every file, as LUMIR wants it.")
+        bool, typer.Option("--full-names", help="Include both modalities in every file name, as in LUMIR.")
     ] = False,
     json: console.Json = False,
     quiet: console.Quiet = False,
 ) -> None:
-    """Pack the displacements of a data set's pairs, checked, as Learn2Reg wants them.
+    """Check the displacements of a data set's pairs, and pack them for a Learn2Reg submission.
 
     Example:  learngn submission result AbdomenCTCT_dataset.json -o submission.zip
     """
     from learngn.evaluation import SubmissionFormat, write_submission
     from learngn.io import check_writable, choose_pairs, read_dataset
 
-    wanted = SubmissionFormat(".npz" if form is FieldFormat.NUMPY else ".nii.gz", float16, folder, full_names)
+    submission_format = SubmissionFormat(
+        ".npz" if form is FieldFormat.NUMPY else ".nii.gz", float16, folder, full_names
+    )
     chosen = choose_pairs(read_dataset(dataset), pairs)
     if not fields.is_dir():
         raise DatasetError(f"folder {fields}", "no such folder", "the folder of the displacements", "check its path")
     check_writable(output.parent)
     with console.progress(quiet) as bars:
         task = bars.add_task("packing", total=len(chosen))
-        names = write_submission(chosen, fields, output, wanted, progress=lambda *_: bars.update(task, advance=1))
+        names = write_submission(
+            chosen, fields, output, submission_format, progress=lambda *_: bars.update(task, advance=1)
+        )
     megabytes = output.stat().st_size / 1e6
     if json:
         console.print_json({"archive": str(output), "megabytes": round(megabytes, 3), "files": names})

@@ -1,4 +1,4 @@
-"""``learngn template``: the mean shape of a group."""
+"""``learngn template``: build the template of a group."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ def template(
     output: Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="Folder for the template.")],
     options: SettingsOptions,
     workers: WorkerOptions,
-    group: Annotated[
-        str, typer.Option("--subjects", metavar="train|val|all", help="Whose mean shape is wanted.")
-    ] = "train",
-    rounds: Annotated[int, typer.Option(min=1, help="How often all are registered to their average so far.")] = 3,
-    limit: Annotated[int | None, typer.Option(min=2, help="Only so many subjects, the first ones.")] = None,
+    group: Annotated[str, typer.Option("--subjects", metavar="train|val|all", help="Subjects of the group.")] = "train",
+    rounds: Annotated[
+        int, typer.Option(min=1, help="Number of registrations of all subjects to the current average.")
+    ] = 3,
+    limit: Annotated[int | None, typer.Option(min=2, help="Use only the first N subjects.")] = None,
     threads: Threads = None,
     json: console.Json = False,
     quiet: console.Quiet = False,
 ) -> None:
-    """Make the template of a group: its mean intensity in its mean shape.
+    """Build the template of a group: its mean intensity in its mean shape.
 
     Example:  learngn template BrainMR_dataset.json -o template --rounds 3 --workers 4
     """
@@ -64,11 +64,11 @@ def template(
         show_dashboard(pool, quiet)
         with console.progress(quiet) as bars:
             progress = CohortProgress(bars, rounds * len(members))
-            found = build_template(
+            history = build_template(
                 members, output, request, progress.events,
                 rounds=rounds, pool=pool, retries=workers.retries, after=after,
             )  # fmt: skip
     if json:
-        console.print_json([asdict(entry) for entry in found])
+        console.print_json([asdict(entry) for entry in history])
     elif not quiet:
         typer.echo(f"see {output / TEMPLATE_NAME}")

@@ -1,4 +1,4 @@
-"""What the program shows: text on a terminal of any encoding, and no messages but its own."""
+"""Output streams of the program: text in any encoding, and no messages of other libraries."""
 
 from __future__ import annotations
 
@@ -13,39 +13,39 @@ _STDERR = 2
 
 
 def prepare() -> None:
-    """Prepare the streams of a process that serves as the program; the library leaves them alone."""
+    """Prepare the output streams for the program; the library does not change them."""
     _print_in_any_encoding()
     _silence_native_libraries()
-    _show_own_messages_alone()
+    _show_only_own_messages()
 
 
 def _print_in_any_encoding() -> None:
-    """Replace characters that an output lacks, such as λ on a Windows code page, instead of failing on them."""
+    """Replace characters that an encoding lacks, such as λ on a Windows code page, instead of failing."""
     for stream in (sys.stdout, sys.stderr):  # None without a console
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
 
 
 def _silence_native_libraries() -> None:
-    """Keep what ITK, PyTorch and codecs of images write to the process's standard error from the terminal.
+    """Discard messages that ITK, PyTorch and image codecs write to the process's standard error.
 
-    They write to the file descriptor itself, whichever thread they run in. Python's own messages move to a copy of it.
-    Errors of these libraries come as exceptions.
+    These libraries write to the file descriptor, from any thread. Python's own messages go to a copy of it. Errors of
+    the libraries are raised as exceptions.
     """
     try:
         if not isinstance(sys.stderr, io.TextIOWrapper) or sys.stderr.fileno() != _STDERR:
-            return  # taken already, by a test or by a program that calls this one
+            return  # already redirected, by a test or by a calling program
         sys.stderr.flush()
-        kept, nowhere = os.dup(_STDERR), os.open(os.devnull, os.O_WRONLY)
-    except (OSError, ValueError):  # closed: nobody listens
+        saved, null_device = os.dup(_STDERR), os.open(os.devnull, os.O_WRONLY)
+    except (OSError, ValueError):  # standard error is closed
         return
-    sys.stderr = open(kept, "w", buffering=1, encoding=sys.stderr.encoding, errors="replace")  # noqa: SIM115
-    os.dup2(nowhere, _STDERR)
-    os.close(nowhere)
+    sys.stderr = open(saved, "w", buffering=1, encoding=sys.stderr.encoding, errors="replace")  # noqa: SIM115
+    os.dup2(null_device, _STDERR)
+    os.close(null_device)
 
 
-def _show_own_messages_alone() -> None:
-    """Show what LearnGN logs; warnings and logs of other libraries, which users cannot act upon, go nowhere."""
+def _show_only_own_messages() -> None:
+    """Show log messages of LearnGN, and discard warnings and logs of other libraries, which users cannot act upon."""
     logging.captureWarnings(True)
     logging.getLogger().addHandler(logging.NullHandler())
     own = logging.getLogger("learngn")
@@ -55,7 +55,7 @@ def _show_own_messages_alone() -> None:
 
 
 class _Messages(logging.Handler):
-    """Messages as lines on stderr, beside progress bars."""
+    """Log handler that prints messages as lines on stderr, above progress bars."""
 
     def emit(self, record: logging.LogRecord) -> None:
         prefix = "" if record.levelno < logging.WARNING else f"{record.levelname.lower()}: "

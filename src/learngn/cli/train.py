@@ -1,4 +1,4 @@
-"""``learngn train``: a model from the training subjects of a data set."""
+"""``learngn train``: train a model on the training subjects of a data set."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ def train(
         Path | None, typer.Option("--config", "-c", metavar="FILE", help="Configuration, TOML or JSON.")
     ] = None,
     features: Annotated[
-        str | None, typer.Option("--features", "-f", metavar="NAME[:WEIGHT],...", help="What the model sees.")
+        str | None, typer.Option("--features", "-f", metavar="NAME[:WEIGHT],...", help="Features of the model.")
     ] = None,
-    steps: Annotated[int | None, typer.Option(min=1, help="Steps of the training.")] = None,
-    seed: Annotated[int | None, typer.Option(min=0, help="Of all that is drawn.")] = None,
-    accelerator: Annotated[str, typer.Option(help="cpu, cuda, mps, or auto for the fastest there is.")] = "auto",
-    devices: Annotated[int, typer.Option(min=1, help="Devices of this machine to share the work.")] = 1,
+    steps: Annotated[int | None, typer.Option(min=1, help="Number of training steps.")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Random seed.")] = None,
+    accelerator: Annotated[str, typer.Option(help="cpu, cuda, mps, or auto for the fastest available.")] = "auto",
+    devices: Annotated[int, typer.Option(min=1, help="Number of devices of this machine.")] = 1,
     show_config: Annotated[
-        bool, typer.Option("--show-config", help="Print the whole configuration as JSON, and train nothing.")
+        bool, typer.Option("--show-config", help="Print the whole configuration as JSON, without training.")
     ] = False,
     threads: Threads = None,
     json: console.Json = False,
     quiet: console.Quiet = False,
 ) -> None:
-    """Train a model on the training subjects of a data set; go on where an earlier run has stopped.
+    """Train a model on the training subjects of a data set; continue an earlier run.
 
     Example:  learngn train AbdomenCT_dataset.json -o model --features distance
     """
@@ -61,9 +61,9 @@ def train(
         trained = train_model(description, output, chosen, fabric=fabric, events=events)
     if not fabric.is_global_zero:
         return
-    found = {"model": str(output), "step": trained.step, **trained.validation.to_json()}
+    result = {"model": str(output), "step": trained.step, **trained.validation.to_json()}
     if json:
-        console.print_json(found)
+        console.print_json(result)
     elif not quiet:
         names = (("Dice", trained.validation.dice, ""), ("TRE", trained.validation.tre, " mm"))
         for name, value, unit in names:
@@ -73,12 +73,12 @@ def train(
 
 
 def check_installed() -> None:
-    """Say what to install, rather than fail in an import."""
+    """Raise :class:`TrainingError`, which says what to install, if packages for training are missing."""
     require_packages("training", "train", "lightning_fabric", "monai", "tensorboard", error=TrainingError)
 
 
 def _fabric(accelerator: str, devices: int) -> Any:
-    """Devices and processes; those of torchrun if it has started us."""
+    """Make the Fabric of devices and processes; those of torchrun if it has started this process."""
     import os
 
     from lightning_fabric import Fabric
@@ -86,7 +86,7 @@ def _fabric(accelerator: str, devices: int) -> Any:
     if "WORLD_SIZE" in os.environ:
         devices = int(os.environ.get("LOCAL_WORLD_SIZE", os.environ["WORLD_SIZE"]))
     nodes = int(os.environ.get("WORLD_SIZE", devices)) // devices
-    # While φ is trained alone, λ and the linearisation have no gradient.
+    # λ and the linearisation have no gradient while only φ is trained.
     strategy = "ddp_find_unused_parameters_true" if devices * nodes > 1 else "auto"
     try:
         fabric = Fabric(accelerator=accelerator, devices=devices, num_nodes=nodes, strategy=strategy)
@@ -103,7 +103,7 @@ def _fabric(accelerator: str, devices: int) -> Any:
 
 
 def training_events(bars: Progress, steps: int | None, quiet: bool) -> TrainingEvents:
-    """A bar of steps with the losses, and a line for every validation."""
+    """Make events that show a progress bar with the losses, and a line for every validation."""
     from learngn.learning import TrainingEvents
 
     task = bars.add_task("reading", total=steps)
@@ -111,10 +111,10 @@ def training_events(bars: Progress, steps: int | None, quiet: bool) -> TrainingE
     def step(done: int, losses: dict[str, float]) -> None:
         bars.update(task, completed=done, description="  ".join(f"{n} {v:.3f}" for n, v in losses.items()))
 
-    def validated(done: int, model: object, found: Any, best: bool) -> None:
+    def validated(done: int, model: object, scores: Any, best: bool) -> None:
         if quiet:
             return
-        score = f"Dice {found.dice:.3f}" if found.dice is not None else f"figure {found.figure:.3g}"
-        bars.console.print(f"step {done}: {score}, folds {found.folds:.3g} %{', the best' if best else ''}")
+        score = f"Dice {scores.dice:.3f}" if scores.dice is not None else f"figure {scores.figure:.3g}"
+        bars.console.print(f"step {done}: {score}, folds {scores.folds:.3g} %{', the best' if best else ''}")
 
     return TrainingEvents(step, validated)

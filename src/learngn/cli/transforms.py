@@ -1,4 +1,4 @@
-"""Transform files as the commands take them: Learn2Reg's are known by their name."""
+"""Reading of transform files for the commands, which recognise Learn2Reg's files by name."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ if TYPE_CHECKING:
 
 
 def is_learn2reg(path: Path) -> bool:
-    """Whether a file is named as the challenge names its displacements: ``disp_FFFF_MMMM.nii.gz``, or any ``.npz``."""
+    """Whether a file has a name of Learn2Reg's displacements: ``disp_FFFF_MMMM.nii.gz``, or any ``.npz``."""
     return path.name.startswith("disp_") or path.suffix == ".npz"
 
 
 def read_chain(paths: list[Path], fixed: Grid | None, moving: Grid | None) -> Transform:
-    """Read transforms and chain them, the first applied first to a point of the fixed scan."""
+    """Read transforms and chain them; they are applied to points of the fixed scan in the given order."""
     from learngn.geometry.transform import Composite
 
     chain: Transform = Composite(tuple(read(path, fixed, moving) for path in paths))
@@ -26,7 +26,7 @@ def read_chain(paths: list[Path], fixed: Grid | None, moving: Grid | None) -> Tr
 
 
 def read(path: Path, fixed: Grid | None, moving: Grid | None, *, learn2reg: bool | None = None) -> Transform:
-    """Read one transform; `learn2reg` says what it is where the name does not."""
+    """Read one transform; `learn2reg` overrides the format that the name says."""
     from learngn.io import read_learn2reg, read_transform
 
     if not (is_learn2reg(path) if learn2reg is None else learn2reg):
@@ -42,7 +42,7 @@ def read(path: Path, fixed: Grid | None, moving: Grid | None, *, learn2reg: bool
 
 
 def check_inputs_kept(output: Path, *inputs: Path | None) -> None:
-    """Raise :class:`OutputError` if a file to write is one of those that are read."""
+    """Raise :class:`OutputError` if the output file is one of the inputs."""
     for path in inputs:
         if path is not None and path.exists() and output.exists() and path.samefile(output):
             raise OutputError(
@@ -51,7 +51,7 @@ def check_inputs_kept(output: Path, *inputs: Path | None) -> None:
 
 
 def grid_of(path: Path | None) -> Grid | None:
-    """Grid of an image file, where one is named."""
+    """Read the grid of an image file, if one is given."""
     from learngn.io import read_grid
 
     return None if path is None else read_grid(path)

@@ -1,4 +1,4 @@
-"""``learngn tune``: settings that suit a data set."""
+"""``learngn tune``: find settings for a data set."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ def tune(
     dataset: Annotated[Path, typer.Argument(metavar="DATASET.json", help="Learn2Reg data set.", show_default=False)],
     output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="JSON file for the settings found.")],
     options: SettingsOptions,
-    pairs: Annotated[int, typer.Option(min=1, help="Pairs of training subjects, drawn at random.")] = 8,
-    rounds: Annotated[int, typer.Option(min=1, help="Rounds of the search; the steps grow smaller.")] = 3,
-    folds: Annotated[float, typer.Option(min=0, help="Folds that cost nothing [%].")] = 0.1,
+    pairs: Annotated[int, typer.Option(min=1, help="Number of pairs of training subjects, chosen at random.")] = 8,
+    rounds: Annotated[int, typer.Option(min=1, help="Rounds of the search, with decreasing steps.")] = 3,
+    folds: Annotated[float, typer.Option(min=0, help="Folding that is not penalised [%].")] = 0.1,
     seed: Annotated[int, typer.Option(min=0, help="Random seed for the choice of pairs.")] = 0,
     threads: Threads = None,
     json: console.Json = False,
@@ -29,7 +29,7 @@ def tune(
 ) -> None:
     """Find λ, levels and iterations on the training subjects of a data set.
 
-    Its validation pairs are not looked at. Use what it finds with --settings FILE.
+    The validation pairs are not used. Use the result with --settings FILE.
 
     Example:  learngn tune AbdomenCT_dataset.json -o settings.json --features mind,intensity:10
     """
@@ -48,12 +48,12 @@ def tune(
             typer.echo(_line(trial, is_best))
 
     trials = search(description, request, pairs=pairs, rounds=rounds, most_folds=folds, seed=seed, callback=tried)
-    found = best(trials)
-    write_settings(found.settings, output)
+    winner = best(trials)
+    write_settings(winner.settings, output)
     if json:
-        console.print_json({"best": found.to_json(), "trials": [trial.to_json() for trial in trials]})
+        console.print_json({"best": winner.to_json(), "trials": [trial.to_json() for trial in trials]})
     elif not quiet:
-        typer.echo(f"{len(trials)} trials: {trials[0].objective:.4f} -> {found.objective:.4f}")
+        typer.echo(f"{len(trials)} trials: {trials[0].objective:.4f} -> {winner.objective:.4f}")
         typer.echo(f"try  learngn cohort {dataset} -o DIR --settings {output}")
 
 
