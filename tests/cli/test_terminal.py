@@ -54,7 +54,7 @@ def test_a_message_about_a_name_that_the_terminal_lacks(encoding):
 
 def test_json_is_escaped_not_replaced():
     code = (
-        "import learngn.cli.info as info; info._collect = lambda: {'name': 'λ'}\nfrom learngn.cli import main; main()"
+        "import learngn.cli.info as info; info._system = lambda: {'name': 'λ'}\nfrom learngn.cli import main; main()"
     )
     for encoding in ("ascii", "utf-8"):
         status, out, _ = process("info", "--json", code=code, PYTHONIOENCODING=encoding)
@@ -80,7 +80,7 @@ def test_other_libraries_are_not_heard():
         "    logging.getLogger('learngn').info('ours 2')\n"
         "    sys.stderr.write('ours 3\\n')\n"
         "    return {'a': 'b'}\n"
-        "info._collect = collect\n"
+        "info._system = collect\n"
         "from learngn.cli import main; main()"
     )
     status, out, err = process("info", code=code)
