@@ -133,7 +133,11 @@ def model_and_features(scans, folder):
 
 def model_and_its_schedule(scans, folder):
     options = ("--strides", "4,2", "--lambda", "3", "--update", "additive")
-    return {}, ("--model", write_small_model(folder), *options), "--strides, --lambda, --update"
+    return (
+        {},
+        ("--model", write_small_model(folder), *options),
+        "--strides: got (4.0, 2.0), expected what the model has learned",
+    )
 
 
 CASES = [

@@ -53,9 +53,7 @@ def test_a_message_about_a_name_that_the_terminal_lacks(encoding):
 
 
 def test_json_is_escaped_not_replaced():
-    code = (
-        "import learngn.cli.info as info; info._system = lambda: {'name': 'λ'}\nfrom learngn.cli import main; main()"
-    )
+    code = "import learngn.cli.info as info; info._system = lambda: {'name': 'λ'}\nfrom learngn.cli import main; main()"
     for encoding in ("ascii", "utf-8"):
         status, out, _ = process("info", "--json", code=code, PYTHONIOENCODING=encoding)
         assert status == 0
