@@ -25,7 +25,7 @@ class NormalSolver:
     tolerance : float
         Relative residual of the forward solve; 0.1 makes an inexact Gauss-Newton step as good as an exact one.
     backward_tolerance : float
-        Relative residual of the adjoint solve: the error of the gradient that training sees.
+        Relative residual of the adjoint solve: the error of the gradient in training.
     iterations : int
         Largest number of conjugate-gradient iterations of each solve, forward and backward.
     preconditioner : callable, optional
