@@ -1,4 +1,4 @@
-"""Landmarks that pull: their energy, its derivative and bound, their units, and registration by them alone."""
+"""Landmarks that guide the registration: energy, derivative and bound, units, and registration by landmarks only."""
 
 import numpy as np
 import pytest

@@ -133,7 +133,7 @@ class DiscreteStart:
         reach = radius * step
         while True:
             cells, lattice = self._grids(fixed.grid, step)
-            # The lattice is never finer than the features; without a larger reach the window could become empty.
+            # The lattice is never finer than the features; with a smaller reach the window could contain zero only.
             offsets = window(lattice.spacing, max(reach, radius * float(lattice.spacing.min())), 4 * radius)
             # Cost, coverage and a temporary array of this size; features of both images in two layouts.
             held = 3 * len(offsets) * cells.size + 4 * fixed.data.shape[1] * lattice.size

@@ -67,18 +67,16 @@ class LandmarkPairs:
 def refuse_landmarks(landmarks: LandmarkPairs | None, method: str) -> None:
     """Raise :class:`LandmarkError` if landmarks are given to a method that does not support them."""
     if landmarks is not None:
-        raise LandmarkError(
-            "landmarks that pull", f"the method {method}", "Gauss-Newton", "leave them out, or the other method"
-        )
+        raise LandmarkError("landmarks", f"the method {method}", "Gauss-Newton", "leave them out, or the other method")
 
 
 def check_landmarks(landmarks: LandmarkPairs, samples: int, ndim: int) -> None:
     """Raise :class:`LandmarkError` unless landmarks fit a registration of one sample of `ndim` dimensions."""
     if samples != 1:
-        raise LandmarkError("landmarks that pull", f"{samples} samples", "one pair of images", "register one by one")
+        raise LandmarkError("landmarks", f"{samples} samples", "one pair of images", "register one by one")
     if np.shape(landmarks.fixed)[1] != ndim:
         raise LandmarkError(
-            "landmarks that pull", f"{np.shape(landmarks.fixed)[1]}D", f"{ndim}D, as the images are", "check the files"
+            "landmarks", f"{np.shape(landmarks.fixed)[1]}D", f"{ndim}D, as the images are", "check the files"
         )
 
 
