@@ -77,7 +77,7 @@ def test_exit_status_of_the_process(code, status):
     program = (
         "import sys, learngn.cli.info as info\n"
         f"def fail():\n    {code}\n"
-        "info._collect = fail\n"
+        "info._system = fail\n"
         "sys.argv = ['learngn', 'info']\n"
         "from learngn.cli import main\n"
         "main()"
