@@ -92,10 +92,10 @@ def _scaled(values: NDArray[Any], stored: Stored) -> NDArray[Any]:
     return result
 
 
-def _incomplete(stored: Stored, found: int, trouble: str, name: str, error: type[LearnGNError]) -> LearnGNError:
+def _incomplete(stored: Stored, read: int, trouble: str, name: str, error: type[LearnGNError]) -> LearnGNError:
     return error(
         name,
-        f"{min(found, stored.end)} of {stored.end} bytes{trouble}",
+        f"{min(read, stored.end)} of {stored.end} bytes{trouble}",
         f"the whole file, of {'x'.join(map(str, stored.header.shape))} voxels",
         "fetch it again, or free some space",
     )

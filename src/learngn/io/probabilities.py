@@ -224,8 +224,8 @@ def _check_against(segmentation: Image, values: NDArray[Any], path: Path, grid: 
         )  # fmt: skip
 
 
-def _check_grid(found: Grid, grid: Grid, path: Path) -> None:
-    if found.ndim != grid.ndim or not found.same_space(grid, tolerance=0.1):
+def _check_grid(file_grid: Grid, grid: Grid, path: Path) -> None:
+    if file_grid.ndim != grid.ndim or not file_grid.same_space(grid, tolerance=0.1):
         raise FeatureError(
-            f"scores {path}", str(found), f"the image's grid, {grid}", "resample them to the grid of the image"
+            f"scores {path}", str(file_grid), f"the image's grid, {grid}", "resample them to the grid of the image"
         )
