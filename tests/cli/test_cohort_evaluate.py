@@ -62,8 +62,12 @@ def test_cohort_goes_on(learngn, dataset, tmp_path, fast, monkeypatch):
     import learngn.cohort.pair as serial
 
     done = []
-    register = serial.register
-    monkeypatch.setattr(serial, "register", lambda f, m, **kw: done.append(m.name) or register(f, m, **kw))
+    register = serial.register_pair
+    monkeypatch.setattr(
+        serial,
+        "register_pair",
+        lambda pair, *asked, **kw: done.append(pair.moving.name) or register(pair, *asked, **kw),
+    )
     result = learngn("cohort", dataset, "-o", out, "--json", *fast)
     assert done == ["Toy_0003_0000.nii.gz"] * 2
     assert records(out)[0] == first[0]
