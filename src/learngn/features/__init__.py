@@ -1,4 +1,4 @@
-"""Representations φ of a pair of images, one file each."""
+"""Features φ of a pair of images, one file each."""
 
 from learngn.features.base import Feature, FeatureImage, OneByOne, Traits
 from learngn.features.combined import Combined, parse_features
@@ -11,8 +11,8 @@ from learngn.features.local import EdgeStrength, LocalIntensity, NormalisedGradi
 from learngn.features.mind import Mind, MindCentre, MindScales
 from learngn.features.network import ChannelProfiles, EncoderDecoder, NetworkFeature
 from learngn.features.none import Nothing
+from learngn.features.probabilities import ChannelFiles, Given, ScoreDistances, ScoreFiles
 from learngn.features.scale import CommonScale, common_grids, cut_alike
-from learngn.features.scores import ChannelFiles, Given, ScoreDistances, ScoreFiles
 from learngn.features.script import NetworkFile
 from learngn.features.vesselness import Vesselness
 

@@ -1,4 +1,4 @@
-"""What a feature is: a map from a pair of images to channels that can be compared voxel by voxel."""
+"""Interface of features: maps from a pair of images to channels that are compared voxel by voxel."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ class FeatureImage:
     data : Tensor, shape (N, C, *S), float32
     grid : Grid
     weight : Tensor, shape (N, 1, *S), optional
-        How much each voxel counts, 0 to 1: a mask. None for one throughout.
+        Weight of each voxel, 0 to 1: a mask. None for one everywhere.
     names : tuple of str
-        What the channels are, where the partner decides which of them count; else empty.
+        Names of the channels, where it depends on the other image which of them are compared; otherwise empty.
     """
 
     data: Tensor
@@ -37,12 +37,12 @@ class FeatureImage:
     names: tuple[str, ...] = ()
 
     def on(self, grid: Grid) -> FeatureImage:
-        """Area average on a coarser grid over the same extent."""
+        """Return the area average on a coarser grid with the same extent."""
         weight = None if self.weight is None else sampling.pool(self.weight, grid.shape)
         return FeatureImage(sampling.pool(self.data, grid.shape), grid, weight, self.names)
 
     def channels(self, names: Sequence[str]) -> FeatureImage:
-        """The channels of these names, in this order, without their names."""
+        """Return the channels with these names, in this order, without names."""
         if tuple(names) == self.names:
             return FeatureImage(self.data, self.grid, self.weight)
         data = channels_last(self.data[:, [self.names.index(name) for name in names]])
@@ -51,20 +51,20 @@ class FeatureImage:
 
 @dataclass(frozen=True)
 class Traits:
-    """Properties of a feature on which the steps of a registration depend, whichever feature it is.
+    """Properties of a feature on which the steps of a registration depend.
 
     Attributes
     ----------
     reads_labels : bool
-        It reads label maps, not scans.
+        The feature is computed from label maps, not scans.
     reads_intensities : bool
-        Its channels are intensities, so that the contrast of both scans must agree first.
+        Its channels are intensities, so that the contrasts of both scans must be matched first.
     directional : bool
-        Its channels look along the axes of the array, so that those of a rotated scan have other values.
+        Its channels depend on the directions of the array's axes, so that they change when a scan is rotated.
     tied : bool
-        Its channels are computed elsewhere, on the grid of the scan, which therefore cannot be resampled first.
+        Its channels were computed beforehand on the grid of the scan, which therefore cannot be resampled first.
     by_organ : bool
-        It has a channel for each organ; which organs these are depends on the pair unless they are given.
+        It has one channel per organ; the organs depend on the pair unless they are given.
     """
 
     reads_labels: bool = False
@@ -74,16 +74,16 @@ class Traits:
     by_organ: bool = False
 
     def __or__(self, other: Traits) -> Traits:
-        """Return the traits of two features side by side: every trait that one of them has."""
+        """Return the traits of two features combined: every trait that either of them has."""
         return Traits(*(getattr(self, f.name) or getattr(other, f.name) for f in fields(Traits)))
 
     def through_network(self) -> Traits:
-        """Return the traits of a network's output, of whose input these are: its channels are no intensities."""
+        """Return the traits of the output of a network with this input: its channels are not intensities."""
         return replace(self, reads_intensities=False)
 
 
 class Feature(Protocol):
-    """Representation φ of a pair: both sides get the same channels."""
+    """Feature φ of a pair: both images get the same channels."""
 
     @property
     def name(self) -> str:
@@ -94,16 +94,16 @@ class Feature(Protocol):
         """Properties on which the steps of a registration depend."""
 
     def __call__(self, fixed: Image, moving: Image, spacing: float) -> tuple[FeatureImage, FeatureImage]:
-        """Features of both images, on the grids of :func:`learngn.features.common_grids` for `spacing` [mm]."""
+        """Compute features of both images on the grids of :func:`learngn.features.common_grids` for `spacing` [mm]."""
 
 
 class OneByOne(ABC):
-    """A feature that does nearly all its work on each image alone, which needs to be done but once for many pairs.
+    """Feature computed almost entirely from each image alone, so that it can be cached and used for many pairs.
 
     Notes
     -----
-    What :meth:`of` returns depends on the image, on the feature's own attributes, on the file that :meth:`source` names
-    and on the grid, on nothing else: :func:`learngn.features.kept` tells by these what it has.
+    The result of :meth:`of` depends only on the image, the feature's attributes, the file that :meth:`source` returns
+    and the grid: :func:`learngn.features.kept` makes the key of its cache from these.
     """
 
     traits: ClassVar[Traits] = Traits()
@@ -115,22 +115,22 @@ class OneByOne(ABC):
 
     @abstractmethod
     def of(self, image: Image, grid: Grid) -> FeatureImage:
-        """Compute all that does not depend on the partner of an image.
+        """Compute the part of the features that does not depend on the other image of the pair.
 
         Parameters
         ----------
         image : Image
         grid : Grid
-            Over the extent of the image, no finer than it. The grids of both images of a pair have one spacing, so that
-            lengths counted in voxels are the same lengths in mm.
+            Grid with the extent of the image, no finer than the image's. The grids of both images of a pair have the
+            same spacing, so that lengths in voxels correspond to the same lengths in mm.
         """
 
     def together(self, fixed: FeatureImage, moving: FeatureImage) -> tuple[FeatureImage, FeatureImage]:
-        """Features of a pair from what :meth:`of` has said of each; by default just that."""
+        """Return the features of a pair from the results of :meth:`of`; by default unchanged."""
         return fixed, moving
 
     def source(self, image: Image) -> Path | None:
-        """File or folder that is read beside the image, if there is one."""
+        """Return the file or folder that is read in addition to the image, or None."""
         return None
 
     def __call__(self, fixed: Image, moving: Image, spacing: float) -> tuple[FeatureImage, FeatureImage]:
@@ -141,19 +141,19 @@ class OneByOne(ABC):
 def on_common_grids(
     of: Callable[[Image, Grid], FeatureImage], traits: Traits, fixed: Image, moving: Image, spacing: float
 ) -> tuple[FeatureImage, FeatureImage]:
-    """Compute features of each image of a pair, of about `spacing` mm, at a scale that both images have."""
+    """Compute the features of both images with voxels of about `spacing` mm, at a common resolution."""
     scale = CommonScale.of(fixed.grid, moving.grid)
-    if not (traits.reads_labels or traits.tied):  # neither labels nor channels from elsewhere can be averaged here
+    if not (traits.reads_labels or traits.tied):  # labels and channels computed beforehand cannot be averaged here
         fixed, moving = scale.images(fixed, moving, spacing)
-    ours, theirs = scale.grids(fixed.grid, moving.grid, spacing)
-    return of(fixed, ours), of(moving, theirs)
+    fixed_grid, moving_grid = scale.grids(fixed.grid, moving.grid, spacing)
+    return of(fixed, fixed_grid), of(moving, moving_grid)
 
 
 def working_image(image: Image, grid: Grid) -> Image:
-    """The image as float32 on a coarser grid: what features at that resolution are computed from."""
+    """Return an image as float32, averaged on a coarser grid, to compute features at that resolution."""
     return Image(sampling.pool(image.data.to(torch.float32), grid.shape), grid)
 
 
 def channels_last(data: Tensor) -> Tensor:
-    """Lay channels side by side in memory, as the sampling kernels read them; same shape (N, C, *S)."""
+    """Return data (N, C, *S) with channels last in memory, the layout that the sampling kernels read; same shape."""
     return data.contiguous(memory_format=torch.channels_last if data.ndim == 4 else torch.channels_last_3d)

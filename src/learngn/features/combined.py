@@ -1,4 +1,4 @@
-"""Several features at once, and their names."""
+"""Combinations of features, and their names."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from learngn.features.labels import Labels
 from learngn.features.local import EdgeStrength, LocalIntensity, NormalisedGradient
 from learngn.features.mind import Mind, MindCentre, MindScales
 from learngn.features.none import Nothing
-from learngn.features.scores import ChannelFiles, ScoreDistances, ScoreFiles
+from learngn.features.probabilities import ChannelFiles, ScoreDistances, ScoreFiles
 from learngn.features.script import NetworkFile
 from learngn.features.vesselness import Vesselness
 from learngn.geometry.image import Image
 
-# A new feature is one file and one line here.
+# A new feature needs one file and one line here.
 FEATURES: dict[str, Callable[[], Feature]] = {
     "corners": Corners,
     "distance": Distance,
@@ -40,7 +40,7 @@ FEATURES: dict[str, Callable[[], Feature]] = {
     "organ-distance": OrganDistance,
     "vesselness": Vesselness,
 }
-# The same for features that read files: their names go with a path, "scores=DIR".
+# Features that read files: their names are followed by a path, "scores=DIR".
 FILE_FEATURES: dict[str, Callable[[str], Feature]] = {
     "channels": ChannelFiles,
     "network": NetworkFile,
@@ -51,10 +51,10 @@ FILE_FEATURES: dict[str, Callable[[str], Feature]] = {
 
 @dataclass(frozen=True)
 class Combined:
-    """The channels of several features, each with a weight on its squared residual.
+    """Combination of several features: the channels of all of them, with a weight on the squared residual of each.
 
-    Where parts say how much a voxel counts (:attr:`FeatureImage.weight`), their product is what it counts for all of
-    them: a voxel has one weight, and weights multiply wherever they meet.
+    If several parts have voxel weights (:attr:`FeatureImage.weight`), the weight of a voxel is their product, for all
+    channels.
 
     Attributes
     ----------
@@ -65,12 +65,12 @@ class Combined:
 
     @property
     def name(self) -> str:
-        """The parts' names with their weights, as :func:`parse_features` reads them."""
+        """Names of the parts with their weights, in the format of :func:`parse_features`."""
         return ",".join(f.name if w == 1 else f"{f.name}:{w:g}" for f, w in self.parts)
 
     @property
     def traits(self) -> Traits:
-        """Every trait that one of the parts has."""
+        """Every trait that any of the parts has."""
         return reduce(or_, (feature.traits for feature, _ in self.parts), Traits())
 
     def __call__(self, fixed: Image, moving: Image, spacing: float) -> tuple[FeatureImage, FeatureImage]:
@@ -83,11 +83,11 @@ class Combined:
         """
         pairs = (feature(fixed, moving, spacing) for feature, _ in self.parts)
         sides = [list(side) for side in zip(*pairs, strict=True)]
-        theirs = self._joined(sides.pop())  # and its parts are gone before the other side's are joined
-        return self._joined(sides.pop()), theirs
+        moving_features = self._joined(sides.pop())  # its parts are freed before those of the fixed image are joined
+        return self._joined(sides.pop()), moving_features
 
     def _joined(self, images: Sequence[FeatureImage]) -> FeatureImage:
-        """One side's parts, channel beside channel."""
+        """Return the features of one image: the channels of all parts, concatenated."""
         if len(images) == 1 and self.parts[0][1] == 1:
             return images[0]
         grid = images[0].grid
@@ -97,14 +97,14 @@ class Combined:
                     f"feature {feature.name}",
                     str(image.grid),
                     f"the grid of {self.parts[0][0].name}, {grid}",
-                    "make all features at the spacing that is asked for",
+                    "compute all features at the requested spacing",
                 )
         counts = [image.data.shape[1] for image in images]
-        side_by_side = torch.channels_last if grid.ndim == 2 else torch.channels_last_3d
+        layout = torch.channels_last if grid.ndim == 2 else torch.channels_last_3d
         shape, like = (len(images[0].data), sum(counts), *grid.shape), images[0].data
-        data = torch.empty(shape, dtype=like.dtype, device=like.device, memory_format=side_by_side)
-        for room, image, (_, factor) in zip(torch.split(data, counts, dim=1), images, self.parts, strict=True):
-            torch.mul(image.data, factor**0.5, out=room)
+        data = torch.empty(shape, dtype=like.dtype, device=like.device, memory_format=layout)
+        for target, image, (_, factor) in zip(torch.split(data, counts, dim=1), images, self.parts, strict=True):
+            torch.mul(image.data, factor**0.5, out=target)
         weights: list[Tensor] = [image.weight for image in images if image.weight is not None]
         return FeatureImage(data, grid, reduce(mul, weights) if weights else None)
 
@@ -115,16 +115,16 @@ def parse_features(text: str, organs: tuple[int, ...] | None = None) -> Combined
     Parameters
     ----------
     text : str
-        Paths may hold anything but a comma.
+        Paths may contain any character except a comma.
     organs : tuple of int, optional
-        Give features that have a channel a label a channel for each of these, whatever the pair shows: what a network
-        needs.
+        Labels that get one channel each in features with one channel per label, whichever labels the pair contains:
+        a network needs a fixed number of channels.
 
     Raises
     ------
     FeatureError
-        If a name is unknown, a path is missing or out of place, a weight is not a positive number, or features of scans
-        and of label maps are mixed.
+        If a name is unknown, a path is missing or not allowed, a weight is not a positive number, or features of scans
+        and features of label maps are combined.
     """
     parts: list[tuple[Feature, float]] = []
     for item in text.split(","):
@@ -137,10 +137,10 @@ def parse_features(text: str, organs: tuple[int, ...] | None = None) -> Combined
 
 
 def _split(item: str) -> tuple[str, str | None, float]:
-    """Name, path and weight of one feature."""
+    """Return name, path and weight of one feature."""
     name, equals, path = item.partition("=")
     if equals:
-        # The path of a Windows drive has a colon too: what follows the last one is a weight if it is a number.
+        # A Windows path contains a colon, too: the text after the last one is a weight if it is a number.
         front, colon, last = path.rpartition(":")
         path, weight_text = (front, last) if colon and _number(last) is not None else (path, "")
     else:
@@ -173,7 +173,7 @@ def _uniform(parts: Sequence[tuple[Feature, float]]) -> Combined:
         raise FeatureError(
             "features",
             ", ".join(feature.name for feature, _ in parts),
-            "features of scans alone or of label maps alone",
+            "features of scans only, or of label maps only",
             "choose one kind",
         )
     return Combined(tuple(parts))

@@ -16,18 +16,18 @@ from learngn.kernels.reference import block_index
 
 @dataclass(frozen=True)
 class Corners(OneByOne):
-    """How well a point can be told from all its neighbours, one channel [0..1].
+    """Förstner's distinctiveness: how well a point can be distinguished from its neighbours, one channel [0..1].
 
     ``sqrt(1 / tr(S⁻¹))`` with the structure tensor ``S = G_σ * (∇I ∇Iᵀ)`` of the image smoothed by G_τ: large where
     the intensity changes along every direction (vessels that branch, tips and corners of organs), zero along edges and
-    tubes. In 2D ``1 / tr(S⁻¹) = det S / tr S``. It is blind to the sign of the contrast.
+    tubes. In 2D ``1 / tr(S⁻¹) = det S / tr S``. It does not depend on the sign of the contrast.
 
     Attributes
     ----------
     sigma : float
-        Radius of the neighbourhood [mm]; of two voxels at least.
+        Radius of the neighbourhood [mm]; at least two voxels are used.
     tau : float
-        Smoothing beforehand [mm]; of half a voxel at least.
+        Standard deviation of the smoothing of the image [mm]; at least half a voxel is used.
 
     References
     ----------
@@ -49,9 +49,9 @@ class Corners(OneByOne):
 
 
 def distinctiveness(image: Tensor, grid: Grid, sigma: float) -> Tensor:
-    """``1 / tr(S⁻¹)`` of the structure tensor of an image, (N, 1, *S) to the same shape [value² per mm²].
+    """Compute ``1 / tr(S⁻¹)`` of an image's structure tensor, (N, 1, *S) to the same shape [value² per mm²].
 
-    An axis of a single voxel is left out: nothing changes along it.
+    Axes with a single voxel are left out.
     """
     along = [axis for axis, n in enumerate(grid.shape) if n > 1]
     tensor = gaussian(outer(gradient(image, grid)), grid, sigma)

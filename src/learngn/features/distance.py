@@ -21,16 +21,17 @@ from learngn.geometry.image import Image
 def signed_root_distances(
     labels: NDArray[Any], values: Sequence[int], spacing: NDArray[np.float64], reach: float = float("inf")
 ) -> Iterator[NDArray[np.float32]]:
-    """√distance to the boundary of every label, or of a mask, positive inside, each of the map's shape [√mm].
+    """Yield the signed √distance to the boundary of each label, or of a mask: positive inside, the map's shape [√mm].
 
-    The root flattens what is far: a point deep in the background says little about where it belongs. The boundary
-    lies half a voxel from the outermost centres. Beyond `reach` outside [mm] it may be any distance from there on.
+    The root reduces the influence of large distances: far from an organ the distance says little about position. The
+    boundary lies half a voxel from the outermost voxel centres. Values farther outside than `reach` [mm] are only known
+    to be at least `reach`.
     """
     half = np.float32(spacing.min() / 2)
-    if labels.dtype == np.bool_:  # one transform for both sides: to the nearest voxel that differs
+    if labels.dtype == np.bool_:  # one distance transform serves inside and outside
         yield _signed_root(_to_boundary(labels.view(np.uint8) + 1, spacing), labels, half)
         return
-    # The insides of all labels take one transform together, the outsides one each, as far as they are asked for.
+    # One distance transform gives the distances inside all labels; outside, each label needs its own, within `reach`.
     inside = _to_boundary(labels, spacing)
     for value in values:
         mask = labels == value
@@ -42,7 +43,7 @@ def signed_root_distances(
 
 
 def _around(mask: NDArray[np.bool_], reach: NDArray[np.float64]) -> tuple[slice, ...]:
-    """What encloses a mask, `reach` [voxel] and one more voxel about; all where there is no end to it."""
+    """Return the bounding box of a mask, enlarged by `reach` + 1 [voxel]; the whole array for an empty mask."""
     box = bounding_box(mask)
     if box is None:
         return (slice(None),) * mask.ndim
@@ -54,14 +55,14 @@ def _around(mask: NDArray[np.bool_], reach: NDArray[np.float64]) -> tuple[slice,
 
 
 def _to_boundary(labels: NDArray[Any], spacing: NDArray[np.float64]) -> NDArray[np.float32]:
-    """Distance to the nearest voxel of another label, zero where there is no label [mm]."""
+    """Compute the distance to the nearest voxel of another label [mm]; zero in the background."""
     anisotropy = tuple(float(s) for s in spacing)
     threads = torch.get_num_threads()
     return np.asarray(edt.edt(labels, anisotropy=anisotropy, black_border=False, parallel=threads), dtype=np.float32)
 
 
 def _signed_root(distance: NDArray[np.float32], mask: NDArray[np.bool_], half: np.float32) -> NDArray[np.float32]:
-    """√distance to the boundary, half a voxel nearer than the next centre, negative outside the mask."""
+    """Return the √distance to the boundary, half a voxel before the nearest centre; negative outside the mask."""
     if mask.all():
         return np.zeros(mask.shape, dtype=np.float32)
     root = torch.from_numpy(distance).sub_(float(half)).abs_().sqrt_()
@@ -72,7 +73,7 @@ def _signed_root(distance: NDArray[np.float32], mask: NDArray[np.bool_], half: n
 class Distance(OneByOne):
     """Signed √distance of foreground (any label) against background, one channel [√mm].
 
-    The representation of the paper: it needs no more than a segmentation of all organs together.
+    The feature used in the paper: it needs only one segmentation of all organs together.
     """
 
     name: str = "distance"
@@ -80,7 +81,7 @@ class Distance(OneByOne):
 
     def of(self, image: Image, grid: Grid) -> FeatureImage:
         """See :meth:`learngn.features.OneByOne.of`."""
-        # Names of the labels: to see whether two images have any in common.
+        # The labels are kept as names, to check whether two images have any in common.
         names = label_names(image)
         return replace(_distances(image, [1], grid, merged=True), names=names)
 
@@ -92,18 +93,18 @@ class Distance(OneByOne):
 
 @dataclass(frozen=True)
 class OrganDistance(OneByOne):
-    """Signed √distance of every label that both label maps hold, one channel a label [√mm].
+    """Signed √distance of every label that both label maps contain, one channel per label [√mm].
 
-    A label that one side lacks (an organ missed by the segmentation) tells nothing about where it lies: it is left out.
+    A label missing in one of the maps (an organ missed by the segmentation) gives no information and is left out.
 
     Attributes
     ----------
     reach : float
-        Distances are cut here [mm]. Far from an organ its distance tells less than the organs nearby, yet the far
-        fields of all the others together outweigh them: without the cut Dice falls by six points.
+        Distances are clipped to this value [mm]. Far from an organ, its distance is less informative than those of
+        nearby organs, but all the far ones together outweigh them: without clipping, Dice falls by six points.
     organs : tuple of int, optional
-        Labels with a channel each, whatever the pair shows, as a network needs it: zero for both where one side lacks
-        the organ.
+        Labels that get one channel each, whichever labels the pair contains, as a network needs them: zero in both
+        images if one of them lacks the organ.
     """
 
     reach: float = 16.0
@@ -112,12 +113,12 @@ class OrganDistance(OneByOne):
     traits: ClassVar[Traits] = Traits(reads_labels=True, by_organ=True)
 
     def of(self, image: Image, grid: Grid) -> FeatureImage:
-        """See :meth:`learngn.features.OneByOne.of`: a channel for every label of the image."""
+        """See :meth:`learngn.features.OneByOne.of`: one channel per label of the image."""
         names = label_names(image)
         return replace(_distances(image, [int(name) for name in names], grid, self.reach), names=names)
 
     def together(self, fixed: FeatureImage, moving: FeatureImage) -> tuple[FeatureImage, FeatureImage]:
-        """See :meth:`learngn.features.OneByOne.together`: the labels that both have."""
+        """See :meth:`learngn.features.OneByOne.together`: the labels that both images have."""
         names = common_labels(fixed.names, moving.names)
         first, second = fixed.channels(names), moving.channels(names)
         if self.organs is None:
@@ -127,7 +128,7 @@ class OrganDistance(OneByOne):
 
 
 def _in_channels(image: FeatureImage, values: Sequence[int], organs: Sequence[int]) -> FeatureImage:
-    """Put the channels of some labels where their organs stand, zero elsewhere."""
+    """Return channels ordered by `organs`: those of the given labels in their places, zero for all other organs."""
     data = image.data.new_zeros((len(image.data), len(organs), *image.grid.shape))
     for channel, value in enumerate(values):
         if value in organs:
@@ -136,12 +137,12 @@ def _in_channels(image: FeatureImage, values: Sequence[int], organs: Sequence[in
 
 
 def label_names(image: Image) -> tuple[str, ...]:
-    """Labels of a map, without background, as names of channels.
+    """Return the labels of a map, without background, as channel names.
 
     Raises
     ------
     LabelError
-        If there are none.
+        If there are no labels.
     """
     names = tuple(map(str, image.label_values))
     if not names:
@@ -150,12 +151,12 @@ def label_names(image: Image) -> tuple[str, ...]:
 
 
 def common_labels(fixed: Sequence[str], moving: Sequence[str]) -> list[str]:
-    """Labels of two maps, by name, that both hold, in the order of the first.
+    """Return the names of the labels that two maps have in common, in the order of the first.
 
     Raises
     ------
     LabelError
-        If there are none.
+        If they have no label in common.
     """
     common = [name for name in fixed if name in moving]
     if not common:

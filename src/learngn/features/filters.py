@@ -1,11 +1,11 @@
-"""Gaussian filters, derivatives and eigenvalues, in mm: what the hand-made features are computed with."""
+"""Gaussian filters, derivatives and eigenvalues, in mm, from which the hand-crafted features are computed."""
 
 from __future__ import annotations
 
 import math
 
 import numpy as np
-import scipy  # its parts are imported when they are used
+import scipy  # its submodules are imported when they are used
 import torch
 from torch import Tensor
 
@@ -16,15 +16,15 @@ from learngn.kernels.reference import block_index, difference
 
 
 def gaussian(data: Tensor, grid: Grid, sigma: float) -> Tensor:
-    """Smooth by a Gaussian, the border repeated.
+    """Smooth by a Gaussian; border values are repeated.
 
     Parameters
     ----------
     data : Tensor, shape (N, C, *S)
     grid : Grid
-        On which the data lie.
+        Grid of the data.
     sigma : float
-        Standard deviation [mm]; an axis whose voxels are much larger is hardly smoothed.
+        Standard deviation [mm]; axes with much larger voxels are hardly smoothed.
     """
     kernel = kernels.best(data)
     for axis, voxel in enumerate(grid.spacing):
@@ -32,7 +32,7 @@ def gaussian(data: Tensor, grid: Grid, sigma: float) -> Tensor:
         if n > 1:
             taps = [_identity(m) for m in data.shape[2:]]
             taps[axis] = _gaussian_taps(n, sigma / float(voxel))
-            data = kernel.resample(data, taps)  # one axis after the other: the widths add, they do not multiply
+            data = kernel.resample(data, taps)  # one axis at a time: the kernel widths add, not multiply
     return data
 
 
@@ -46,16 +46,16 @@ def _identity(n: int) -> Taps:
 
 
 def gradient(data: Tensor, grid: Grid) -> Tensor:
-    """Central differences of one channel along the array's axes, (N, 1, *S) to (N, D, *S) [value per mm]."""
+    """Compute central differences of one channel along the array axes, (N, 1, *S) to (N, D, *S) [value per mm]."""
     parts = [difference(data, axis + 2) / float(voxel) for axis, voxel in enumerate(grid.spacing)]
     return torch.cat(parts, dim=1)
 
 
 def hessian(data: Tensor, grid: Grid) -> Tensor:
-    """Second differences of one channel, (N, 1, *S) to (N, K, *S), upper triangle [value per mm²].
+    """Compute second differences of one channel, (N, 1, *S) to (N, K, *S), upper triangle [value per mm²].
 
-    Differences of a smoothed image, not samples of a Gaussian's derivatives: exact for quadratic images on voxels of
-    any size, where a kernel that is narrower than a thick slice sees nothing (Lindeberg, "Discrete derivative
+    Differences of a smoothed image, not sampled derivatives of a Gaussian: exact for quadratic images on voxels of any
+    size, whereas a kernel narrower than a thick slice gives no response (Lindeberg, "Discrete derivative
     approximations with scale-space properties", 1993).
     """
     parts = []
@@ -67,21 +67,21 @@ def hessian(data: Tensor, grid: Grid) -> Tensor:
 
 
 def _second(data: Tensor, axis: int) -> Tensor:
-    """``x(i - 1) - 2 x(i) + x(i + 1)``, the border repeated."""
+    """Compute ``x(i - 1) - 2 x(i) + x(i + 1)``; border values are repeated."""
     flux = data.diff(dim=axis)
     zero = torch.zeros_like(data.narrow(axis, 0, 1))
     return torch.cat([flux, zero], dim=axis) - torch.cat([zero, flux], dim=axis)
 
 
 def outer(vectors: Tensor) -> Tensor:
-    """``v vᵀ`` voxel by voxel, (N, D, *S) to (N, K, *S), upper triangle."""
+    """Compute ``v vᵀ`` at each voxel, (N, D, *S) to (N, K, *S), upper triangle."""
     return torch.stack([vectors[:, a] * vectors[:, b] for a, b in block_index(vectors.shape[1])], dim=1)
 
 
 def eigenvalues(blocks: Tensor) -> Tensor:
-    """Eigenvalues of symmetric matrices, (N, K, *S) to (N, D, *S), rising.
+    """Compute eigenvalues of symmetric matrices, (N, K, *S) to (N, D, *S), in ascending order.
 
-    In closed form, which is faster than LAPACK by far for millions of small matrices (Smith, "Eigenvalues of a
+    The closed form is much faster than LAPACK for millions of small matrices (Smith, "Eigenvalues of a
     symmetric 3 × 3 matrix", 1961).
     """
     if blocks.shape[1] == 3:
@@ -92,7 +92,7 @@ def eigenvalues(blocks: Tensor) -> Tensor:
     mean = (a + d + f) / 3
     a, d, f = a - mean, d - mean, f - mean
     size = ((a * a + d * d + f * f + 2 * (b * b + c * c + e * e)) / 6).sqrt()
-    unit = size.clamp_min(torch.finfo(size.dtype).tiny ** 0.25)  # its cube must not vanish
+    unit = size.clamp_min(torch.finfo(size.dtype).tiny ** 0.25)  # its cube must not underflow
     a, b, c, d, e, f = (x / unit for x in (a, b, c, d, e, f))
     determinant = a * (d * f - e * e) - b * (b * f - c * e) + c * (b * e - c * d)
     angle = (determinant / 2).clamp(-1, 1).acos() / 3
@@ -102,9 +102,9 @@ def eigenvalues(blocks: Tensor) -> Tensor:
 
 
 def spread(data: Tensor) -> Tensor:
-    """Values brought to 0..1 by their extremes; zero throughout if they differ by no more than rounding.
+    """Scale values to 0..1 by minimum and maximum; return zeros if these differ only by rounding.
 
-    Filters then work on numbers of one size, whatever a scanner's unit, and find no structure in a constant image.
+    Filters then work on the same range for every scanner, and find no structure in a constant image.
     """
     low, high = (float(v) for v in data.aminmax())
     if high - low <= 16 * torch.finfo(data.dtype).eps * max(abs(low), abs(high)):
@@ -113,7 +113,7 @@ def spread(data: Tensor) -> Tensor:
 
 
 def unit_range(data: Tensor, quantile: float = 0.995) -> Tensor:
-    """Values ≥ 0 divided by a quantile of those above zero, and cut at 1; zero throughout stays zero."""
+    """Divide values ≥ 0 by a quantile of the positive ones, and clip at 1; data of zeros are returned as zeros."""
     values = data[data > 0]
     if values.numel() == 0:
         return torch.zeros_like(data)
@@ -121,6 +121,6 @@ def unit_range(data: Tensor, quantile: float = 0.995) -> Tensor:
 
 
 def quantile_of(values: Tensor, q: float) -> Tensor:
-    """A quantile, from at most a million of the values (torch.quantile takes no more than 2^24)."""
+    """Return a quantile, computed from at most a million of the values (torch.quantile accepts at most 2^24)."""
     values = values.flatten()
     return torch.quantile(values[:: max(1, values.numel() // 1_000_000)], q)

@@ -1,4 +1,4 @@
-"""Intensities, robustly scaled."""
+"""Robustly scaled intensities."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from learngn.features.base import FeatureImage, OneByOne, Traits, working_image
 from learngn.geometry.grid import Grid
 from learngn.geometry.image import Image
 
-# HU below which no voxel of another modality lies: air in CT.
+# [HU] Air in CT; voxels of other modalities do not have values below this.
 _AIR = -500.0
-# Lung and soft tissue, HU: bone and metal are clipped so that they do not outweigh the rest.
+# [HU] Lung and soft tissue; bone and metal are clipped so that they do not dominate.
 _CT_WINDOW = (-1000.0, 400.0)
 
 
@@ -22,13 +22,13 @@ _CT_WINDOW = (-1000.0, 400.0)
 class Intensity(OneByOne):
     """Intensity clipped and scaled to 0..1, one channel.
 
-    CT (values below -500 HU on both sides) is clipped to one window of HU; any other image between its own quantiles,
-    which forgives scanners their arbitrary units.
+    CT (values below -500 HU in both images) is clipped to a fixed window of HU; any other image to its own quantiles,
+    since the units of other scanners are arbitrary.
 
     Attributes
     ----------
     quantiles : (float, float)
-        Lower and upper quantile that become 0 and 1.
+        Lower and upper quantile, mapped to 0 and 1.
     """
 
     quantiles: tuple[float, float] = (0.005, 0.995)
@@ -36,22 +36,22 @@ class Intensity(OneByOne):
     traits: ClassVar[Traits] = Traits(reads_intensities=True)
 
     def of(self, image: Image, grid: Grid) -> FeatureImage:
-        """See :meth:`learngn.features.OneByOne.of`: what looks like CT is scaled in both ways, one channel each."""
+        """See :meth:`learngn.features.OneByOne.of`: an image that looks like CT gets one channel for each scaling."""
         image = working_image(image, grid)
-        ways = {"quantiles": _range(image.data, self.quantiles)}
+        ranges = {"quantiles": _range(image.data, self.quantiles)}
         if float(image.data.min()) < _AIR:
-            ways["ct"] = _CT_WINDOW
-        data = torch.cat([_scaled(image.data, low, high) for low, high in ways.values()], dim=1)
-        return FeatureImage(data, image.grid, names=tuple(ways))
+            ranges["ct"] = _CT_WINDOW
+        data = torch.cat([_scaled(image.data, low, high) for low, high in ranges.values()], dim=1)
+        return FeatureImage(data, image.grid, names=tuple(ranges))
 
     def together(self, fixed: FeatureImage, moving: FeatureImage) -> tuple[FeatureImage, FeatureImage]:
-        """See :meth:`learngn.features.OneByOne.together`: both in HU, or each by its own quantiles."""
-        way = "ct" if "ct" in fixed.names and "ct" in moving.names else "quantiles"
-        return fixed.channels([way]), moving.channels([way])
+        """See :meth:`learngn.features.OneByOne.together`: both scaled by HU, or each by its own quantiles."""
+        scaling = "ct" if "ct" in fixed.names and "ct" in moving.names else "quantiles"
+        return fixed.channels([scaling]), moving.channels([scaling])
 
 
 def _range(data: Tensor, quantiles: tuple[float, float]) -> tuple[float, float]:
-    """Quantiles of the values, from at most a million of them (torch.quantile takes no more than 2^24)."""
+    """Return two quantiles, computed from at most a million of the values (torch.quantile accepts at most 2^24)."""
     values = data.flatten()
     values = values[:: max(1, values.numel() // 1_000_000)]
     low, high = torch.quantile(values, torch.tensor(quantiles, dtype=values.dtype, device=values.device)).tolist()
@@ -59,6 +59,6 @@ def _range(data: Tensor, quantiles: tuple[float, float]) -> tuple[float, float]:
 
 
 def _scaled(data: Tensor, low: float, high: float) -> Tensor:
-    if high <= low:  # one value once it is pooled: nothing to tell apart
+    if high <= low:  # constant after pooling
         return torch.zeros_like(data)
     return (data.clamp(low, high) - low) / (high - low)

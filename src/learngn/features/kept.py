@@ -1,4 +1,4 @@
-"""Features that are computed once an image, however many pairs it is in: kept, and found again by what went in."""
+"""Cached features: computed once per image, whatever the number of its pairs, with a hash of the input as key."""
 
 from __future__ import annotations
 
@@ -20,29 +20,30 @@ from learngn.geometry.image import Image
 
 
 class FeatureStore(Protocol):
-    """Where features are kept."""
+    """Interface of a cache of features."""
 
     def __call__(self, key: str, make: Callable[[], FeatureImage]) -> FeatureImage:
-        """What is kept under a key; made, and kept, if there is nothing yet.
+        """Return the features stored under a key; compute and store them if there are none.
 
         Parameters
         ----------
         key : str
-            Hexadecimal digits that stand for all that the result depends on.
+            Hash of everything that the result depends on, in hexadecimal digits.
         make : callable
+            Computes the features.
         """
 
 
 def kept(feature: Feature, store: FeatureStore) -> Feature:
-    """The same feature, whose work on each image alone is done but once.
+    """Return the same feature with a cache for the part that is computed from each image alone.
 
     Parameters
     ----------
     feature : Feature
-        Of a :class:`Combined` each part is kept for itself; of a :class:`NetworkFeature` with an ``nn.Module`` its
-        input and its output. What cannot be told apart by its attributes, a function for example, is computed anew for
-        every pair.
+        The parts of a :class:`Combined` are cached separately; for a :class:`NetworkFeature` with an ``nn.Module``,
+        its input and its output. Features that their attributes do not identify, such as functions, are not cached.
     store : FeatureStore
+        The cache.
     """
     if isinstance(feature, Combined):
         return Combined(tuple((kept(part, store), weight) for part, weight in feature.parts))
@@ -81,7 +82,7 @@ class _Kept:
 
 
 class _KeptNetwork:
-    """A network whose outputs are found again by its input."""
+    """Network whose outputs are cached, with a hash of weights and input as key."""
 
     def __init__(self, network: nn.Module, store: FeatureStore) -> None:
         self.network, self.store, digest = network, store, hashlib.sha256(repr(network).encode())
@@ -91,7 +92,7 @@ class _KeptNetwork:
 
     def __call__(self, x: Tensor) -> Tensor:
         """Map (N, C, *S) to (N, C', *S)."""
-        # The store keeps features on a grid; a network knows none, and any of the right shape will do.
+        # The cache stores features on a grid. A network has none, so that any grid of the right shape serves.
         grid = Grid(tuple(x.shape[2:]), np.eye(x.ndim - 1))
         key = _digest("network", self.identity, x, grid).hexdigest()
         return self.store(key, lambda: FeatureImage(self.network(x), grid)).data.to(x.device)

@@ -19,12 +19,12 @@ from learngn.kernels import box_taps
 
 @dataclass(frozen=True)
 class Labels(OneByOne):
-    """One-hot labels, smoothed, one channel for every label that both maps hold [0..1].
+    """Smoothed one-hot labels, one channel per label that both maps contain [0..1].
 
     Attributes
     ----------
     width : int
-        Side of the averaging box, applied twice [voxel].
+        Side of the averaging box, which is applied twice [voxel].
     """
 
     width: int = 5
@@ -32,20 +32,20 @@ class Labels(OneByOne):
     traits: ClassVar[Traits] = Traits(reads_labels=True)
 
     def of(self, image: Image, grid: Grid) -> FeatureImage:
-        """See :meth:`learngn.features.OneByOne.of`: a channel for every label of the image."""
+        """See :meth:`learngn.features.OneByOne.of`: one channel per label of the image."""
         names = label_names(image)
         masks = [sampling.pool((image.data == int(name)).to(torch.float32), grid.shape) for name in names]
         data = channels_last(box_filter(torch.cat(masks, dim=1), self.width, repeat=2))
         return FeatureImage(data, grid, names=names)
 
     def together(self, fixed: FeatureImage, moving: FeatureImage) -> tuple[FeatureImage, FeatureImage]:
-        """See :meth:`learngn.features.OneByOne.together`: the labels that both have."""
+        """See :meth:`learngn.features.OneByOne.together`: the labels that both images have."""
         names = common_labels(fixed.names, moving.names)
         return fixed.channels(names), moving.channels(names)
 
 
 def box_filter(data: Tensor, width: int, repeat: int = 1) -> Tensor:
-    """Average over a box of odd `width`, the border repeated; (N, C, *S)."""
+    """Average data (N, C, *S) over a box of odd `width`; border values are repeated."""
     taps = [box_taps(n, width) for n in data.shape[2:]]
     for _ in range(repeat):
         data = kernels.best(data).resample(data, taps)

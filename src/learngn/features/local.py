@@ -1,4 +1,4 @@
-"""Intensities and gradients, normalised by what surrounds them: features that survive a change of contrast."""
+"""Locally normalised intensities and gradients: features that are robust to changes of contrast."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from learngn.kernels.reference import block_index
 
 @dataclass(frozen=True)
 class LocalIntensity(OneByOne):
-    """Intensity less its local mean, over its local standard deviation, one channel [about -2..2].
+    """Intensity minus its local mean, divided by the local standard deviation, one channel [about -2..2].
 
     ``(I - m) / sqrt(v + ε²)`` with ``m = G_σ * I``, ``v = G_σ * I² - m²`` and ε a fraction of the typical deviation, so
-    that noise is not blown up where nothing is. Unchanged by ``a I + b`` with a > 0, also where a and b vary slowly:
-    the inhomogeneities of MR coils. Its squared difference stands to local correlation as that of intensities does to
-    correlation.
+    that noise is not amplified in homogeneous regions. Invariant to ``a I + b`` with a > 0, also if a and b vary slowly
+    (the inhomogeneity of MR coils). Its squared difference is related to local correlation as that of intensities is
+    to correlation.
 
     Attributes
     ----------
     sigma : float
-        Of the window [mm]; of three voxels at least.
+        Standard deviation of the window [mm]; at least three voxels are used.
     floor : float
-        ε over the root mean square of the local deviations.
+        ε divided by the root mean square of the local deviations.
 
     References
     ----------
@@ -50,8 +50,8 @@ class LocalIntensity(OneByOne):
 
 
 def normalised(data: Tensor, grid: Grid, sigma: float, floor: float) -> Tensor:
-    """Values less their local mean over their local deviation, (N, 1, *S); see :class:`LocalIntensity`."""
-    data = data - data.mean()  # the variance is the difference of squares: these should be small
+    """Return values minus their local mean, over the local deviation, (N, 1, *S); see :class:`LocalIntensity`."""
+    data = data - data.mean()  # reduces rounding errors of the variance, a difference of squares
     mean = gaussian(data, grid, sigma)
     variance = (gaussian(data.square(), grid, sigma) - mean.square()).clamp_min(0)
     noise = floor**2 * variance.mean() + torch.finfo(data.dtype).tiny
@@ -60,22 +60,22 @@ def normalised(data: Tensor, grid: Grid, sigma: float, floor: float) -> Tensor:
 
 @dataclass(frozen=True)
 class NormalisedGradient(OneByOne):
-    """Direction of the gradient without its sign, six channels in 3D, three in 2D [-1..1].
+    """Normalised gradient field: direction of the gradient without sign, six channels in 3D, three in 2D [-1..1].
 
     ``n nᵀ`` with ``n = ∇I / sqrt(|∇I|² + ε²)`` in world coordinates, the entries off the diagonal times √2, so that::
 
         |n nᵀ - m mᵀ|² = |n|⁴ + |m|⁴ - 2 (n · m)²
 
-    which is the normalised gradient field's distance with the lengths that it takes for granted. Where both images have
-    edges these must be parallel, whether they lead from dark to bright or back: it serves inverted contrasts and other
-    modalities.
+    which is the distance of normalised gradient fields without the assumption of constant lengths. It is small where
+    the edges of both images are parallel, whether from dark to bright or from bright to dark: it suits inverted
+    contrasts and other modalities.
 
     Attributes
     ----------
     sigma : float
-        Smoothing beforehand [mm]; of half a voxel at least.
+        Standard deviation of the smoothing of the image [mm]; at least half a voxel is used.
     floor : float
-        ε over the mean length of the gradient.
+        ε divided by the mean length of the gradient.
 
     References
     ----------
@@ -92,7 +92,7 @@ class NormalisedGradient(OneByOne):
         image = working_image(image, grid)
         ndim = grid.ndim
         smooth = gaussian(spread(image.data), grid, max(self.sigma, float(grid.spacing.min()) / 2))
-        # From differences along the axes to the gradient in the world, whichever way the axes point, sheared or not.
+        # From differences along the axes to the gradient in world coordinates, for axes of any direction, also sheared.
         to_world = torch.as_tensor(np.linalg.inv(grid.direction).T, dtype=smooth.dtype, device=smooth.device)
         slope = torch.einsum("wa,na...->nw...", to_world, gradient(smooth, grid))
         squared = slope.square().sum(1, keepdim=True)
@@ -104,16 +104,16 @@ class NormalisedGradient(OneByOne):
 
 @dataclass(frozen=True)
 class EdgeStrength(OneByOne):
-    """Length of the gradient, saturating, one channel [0..1].
+    """Saturating gradient magnitude, one channel [0..1].
 
-    ``|∇I| / sqrt(|∇I|² + ε²)``: how much of an edge there is, blind to its direction and to the sign of the contrast.
+    ``|∇I| / sqrt(|∇I|² + ε²)``: the strength of an edge, independent of its direction and of the sign of the contrast.
 
     Attributes
     ----------
     sigma : float
-        Smoothing beforehand [mm]; of half a voxel at least.
+        Standard deviation of the smoothing of the image [mm]; at least half a voxel is used.
     floor : float
-        ε over the mean length of the gradient.
+        ε divided by the mean length of the gradient.
     """
 
     sigma: float = 1.0

@@ -1,4 +1,4 @@
-"""MIND-SSC, the self-similarity context, and its relatives."""
+"""MIND-SSC, the self-similarity context, and its variants."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ _LETTERS = ("RL", "AP", "SI")
 
 @dataclass(frozen=True)
 class Mind(OneByOne):
-    """Self-similarity context: how alike the neighbours of a voxel are, 12 channels in 3D, 4 in 2D [0..1].
+    """Self-similarity context: similarity of a voxel's neighbours, 12 channels in 3D, 4 in 2D [0..1].
 
-    Blind to the modality: only the pattern within an image counts, not its intensities.
+    Independent of the modality: it depends on patterns within an image, not on intensities.
 
     Attributes
     ----------
     radius : int
-        The patches compared have 2 radius + 1 voxels a side.
+        Patches of 2 radius + 1 voxels along each axis are compared.
     dilation : int
         Distance of the six (2D: four) neighbours [voxel of the working grid].
 
@@ -50,10 +50,10 @@ class Mind(OneByOne):
 
 @dataclass(frozen=True)
 class MindScales(OneByOne):
-    """Self-similarity context at several radii and dilations side by side, 12 channels each in 3D, 4 in 2D [0..1].
+    """Self-similarity context at several radii and dilations, 12 channels each in 3D, 4 in 2D [0..1].
 
-    What is small tells where exactly something lies, what is large tells places apart that look alike nearby. Channels
-    are divided by the root of the number of scales, so that λ means what it does for one.
+    Small scales localise accurately; large ones distinguish places that look similar locally. The channels are divided
+    by the root of the number of scales, so that λ has the same meaning as for one scale.
 
     Attributes
     ----------
@@ -74,9 +74,9 @@ class MindScales(OneByOne):
 
 @dataclass(frozen=True)
 class MindCentre(OneByOne):
-    """How alike a voxel and each of its neighbours are: the first MIND, six channels in 3D, four in 2D [0..1].
+    """Similarity of a voxel to each of its neighbours: the original MIND, six channels in 3D, four in 2D [0..1].
 
-    Half as many channels as :class:`Mind`, hence faster; noise of the voxel itself touches all of them.
+    With half as many channels as :class:`Mind` it is faster, but noise of the voxel itself affects all of them.
 
     Attributes
     ----------
@@ -106,8 +106,8 @@ Offset = tuple[int, ...]
 
 
 def mind_ssc(image: Tensor, radius: int, dilation: int, grid: Grid) -> Tensor:
-    """MIND-SSC of an image, (N, 1, *S) to (N, P, *S), P = 12 in 3D and 4 in 2D."""
-    # Pairs of neighbours that are √2 apart: those opposite each other are not compared.
+    """Compute MIND-SSC of an image, (N, 1, *S) to (N, P, *S), P = 12 in 3D and 4 in 2D."""
+    # Pairs of neighbours at a distance of √2: opposite neighbours are not compared.
     pairs = [
         (p, q)
         for p, q in combinations(neighbours_in_world_order(grid), 2)
@@ -117,9 +117,9 @@ def mind_ssc(image: Tensor, radius: int, dilation: int, grid: Grid) -> Tensor:
 
 
 def neighbours_in_world_order(grid: Grid) -> list[Offset]:
-    """Steps to the neighbours along the axes, ordered by where they lead in the world: left, right, posterior, ...
+    """Return the steps to the neighbours along the axes, ordered by direction in the world: left, right, posterior, ...
 
-    The same channel then looks the same way in two images whose arrays are stored along different axes.
+    A channel then has the same direction in two images whose arrays are stored along different axes.
     """
     codes = grid.axis_codes
     steps = []
@@ -131,23 +131,23 @@ def neighbours_in_world_order(grid: Grid) -> list[Offset]:
 
 
 def _similarities(image: Tensor, radius: int, dilation: int, pairs: Sequence[tuple[Offset, Offset]]) -> Tensor:
-    """``exp(-D / V)`` for the distances D of pairs of patches and their mean V, the smallest D of a voxel taken off."""
+    """Compute ``exp(-D / V)`` from the distances D of patches minus the smallest D of the voxel, and their mean V."""
     shifted = {p: _shift(image, [dilation * step for step in p]) for pair in pairs for p in pair}
-    # In place, and a channel at a time: all of them together are the largest thing that a registration holds.
+    # In place, one channel at a time: all channels together are the largest array of a registration.
     distances = image.new_empty((len(image), len(pairs), *image.shape[2:]))
     for channel, (p, q) in enumerate(pairs):
         distances[:, channel] = box_filter((shifted[p] - shifted[q]).square_(), 2 * radius + 1)[:, 0]
     del shifted
     distances -= distances.amin(dim=1, keepdim=True)
     variance = distances.mean(dim=1, keepdim=True)
-    # Noise must not count as structure where nothing is, nor an edge drown everything else.
+    # Bounds: noise in homogeneous regions must not look like structure, nor a strong edge hide everything else.
     typical = variance.flatten(1).mean(1).reshape(-1, *[1] * (image.ndim - 1)).clamp_min(torch.finfo(image.dtype).tiny)
     variance = torch.minimum(torch.maximum(variance, typical * 1e-3), typical * 1e3)
     return distances.neg_().div_(variance).exp_()
 
 
 def _shift(image: Tensor, offset: list[int]) -> Tensor:
-    """``image(x + offset)``, the border repeated."""
+    """Return ``image(x + offset)``; border values are repeated."""
     for axis, step in enumerate(offset):
         if step:
             n = image.shape[axis + 2]

@@ -1,4 +1,4 @@
-"""Learned features: a compact encoder-decoder, profiles of channels, and any network as a feature."""
+"""Learned features: a compact encoder-decoder, channel profiles, and arbitrary networks."""
 
 from __future__ import annotations
 
@@ -17,23 +17,24 @@ from learngn.geometry.image import Image
 
 
 class EncoderDecoder(nn.Module):
-    """Compact encoder-decoder (U-Net) from features to features on the same grid.
+    """Compact encoder-decoder (U-Net) that maps features to features on the same grid.
 
-    With a `stem` of 2 all convolutions work at half the input's resolution or coarser: the 2^D voxels of a cell become
-    channels on the way in, and channels become voxels again on the way out. Nothing of the input is lost, and a step in
-    3D takes an eighth of the time.
+    With a `stem` of 2 all convolutions work at half the input's resolution or coarser: the 2^D voxels of each cell are
+    rearranged to channels at the input, and channels to voxels at the output. No information of the input is lost, and
+    a step in 3D takes an eighth of the time.
 
-    It is told where in the field of view a voxel lies, -1 to 1 along every axis: left and right kidney look the same.
+    The position of each voxel in the field of view, -1 to 1 along every axis, is a further input, to distinguish
+    structures that look the same, such as the left and the right kidney.
 
     Parameters
     ----------
     channels : int
-        Of the input.
+        Number of channels of the input.
     out_channels : int
     ndim : int
         2 or 3.
     width : int
-        Channels of the first stage; every coarser one has twice as many, up to `widest`.
+        Channels of the first stage; they double at every coarser stage, up to `widest`.
     depth : int
         Number of coarser stages.
     stem : int
@@ -81,9 +82,9 @@ class EncoderDecoder(nn.Module):
 
 
 class ChannelProfiles(nn.Module):
-    """Every channel through a saturating profile of its own, ``h tanh(x / t)``: three numbers an organ, with its gain.
+    """Saturating profile of each channel, ``h tanh(x / t)``: with its gain, three numbers per organ.
 
-    Of a distance it makes a band about the boundary, with as much pull as the overlap of that organ gains from.
+    It turns a distance into a band around the boundary, weighted by how much the overlap of that organ gains from it.
 
     Parameters
     ----------
@@ -91,12 +92,12 @@ class ChannelProfiles(nn.Module):
     ndim : int
         2 or 3.
     height, width : float
-        h and t before training [feature].
+        Initial h and t [feature].
 
     Attributes
     ----------
     factor_parameters : tuple of str
-        Parameters that are one number a channel: training moves them at the rate of factors.
+        Parameters with one number per channel, which are trained with the learning rate of factors.
     """
 
     factor_parameters: ClassVar[tuple[str, ...]] = ("height", "log_width")
@@ -113,13 +114,13 @@ class ChannelProfiles(nn.Module):
 
 
 def _positions(x: Tensor) -> Tensor:
-    """Position of every voxel along each axis, -1 to 1; (N, D, *S)."""
+    """Return the position of each voxel along each axis, -1 to 1; (N, D, *S)."""
     axes = [(torch.arange(n, dtype=x.dtype, device=x.device) * 2 + 1) / n - 1 for n in x.shape[2:]]
     return torch.stack(torch.meshgrid(*axes, indexing="ij")).expand(len(x), -1, *x.shape[2:])
 
 
 def _to_cells(x: Tensor, side: int) -> Tensor:
-    """Voxels of every cell as channels, (N, C, *S) to (N, C side^D, *S / side); an incomplete cell is filled up."""
+    """Rearrange voxels of cells to channels, (N, C, *S) to (N, C side^D, *S / side); incomplete cells are padded."""
     if side == 1:
         return x
     ndim = x.ndim - 2
@@ -132,7 +133,7 @@ def _to_cells(x: Tensor, side: int) -> Tensor:
 
 
 def _from_cells(x: Tensor, side: int, shape: Sequence[int]) -> Tensor:
-    """The inverse of :func:`_to_cells`, cut to a shape."""
+    """Invert :func:`_to_cells`, and crop the result to a shape."""
     if side == 1:
         return x
     ndim = x.ndim - 2
@@ -152,7 +153,7 @@ def _block(channels: int, out_channels: int, ndim: int) -> nn.Sequential:
 
 
 def _halve(x: Tensor, ndim: int) -> Tensor:
-    """Average of 2^D cells: cell-centred, as the pyramid is. An axis of two cells stays: of one nothing has a mean."""
+    """Average 2^D cells, cell-centred like the pyramid; axes of two cells are kept, as one cell has no variance."""
     size = [2 if n > 2 else 1 for n in x.shape[2:]]
     return F.avg_pool2d(x, size, ceil_mode=True) if ndim == 2 else F.avg_pool3d(x, size, ceil_mode=True)
 
@@ -165,20 +166,20 @@ def _resized(x: Tensor, like: Tensor) -> Tensor:
 
 
 class NetworkFeature:
-    """A network as a feature: ``φ(base(image))``, one's own ``nn.Module`` included.
+    """Network as a feature: ``φ(base(image))``, for any ``nn.Module`` or function.
 
     Parameters
     ----------
     base : Feature
-        What the network sees, for example ``parse_features("intensity")``.
+        Input of the network, for example ``parse_features("intensity")``.
     network : callable
         Maps (N, C, *S) to (N, C', *S): an ``nn.Module`` in evaluation mode, or any function.
     name : str
 
     Notes
     -----
-    Both images go through the network alone, so that a scan's features do not depend on its partner; a channel of the
-    base that is zero throughout in one image (an organ that it lacks) is zero for both.
+    The network is applied to each image separately, so that a scan's features do not depend on the other scan. A base
+    channel that is zero everywhere in one image (an organ that it lacks) is zero in both.
     """
 
     def __init__(self, base: Feature, network: Callable[[Tensor], Tensor], name: str = "network") -> None:
@@ -186,7 +187,7 @@ class NetworkFeature:
 
     @property
     def traits(self) -> Traits:
-        """Those of the base, seen through a network."""
+        """Traits of the base after a network."""
         return self.base.traits.through_network()
 
     def __call__(self, fixed: Image, moving: Image, spacing: float) -> tuple[FeatureImage, FeatureImage]:

@@ -1,4 +1,4 @@
-"""Nothing to compare: for registrations that landmarks alone drive."""
+"""Empty feature, for registrations guided by landmarks only."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from learngn.geometry.image import Image
 
 @dataclass(frozen=True)
 class Nothing(OneByOne):
-    """One channel that is zero throughout: what does not pull is left to landmarks and regulariser."""
+    """One channel of zeros: the displacement depends on landmarks and regularisation only."""
 
     name: str = "none"
 

@@ -1,4 +1,4 @@
-"""One physical scale for both images of a pair: working grids of one spacing, and one blur."""
+"""Common resolution of a pair of images: working grids of the same spacing, and the same blur."""
 
 from __future__ import annotations
 
@@ -17,35 +17,35 @@ from learngn.geometry.image import Image
 from learngn.kernels import Taps
 from learngn.kernels.taps import area_taps
 
-_LEAST = 0.005  # of a neighbour: a softening that is not worth its while
-_SAME = 1.1  # spacings whose ratio is below this are taken as they are: making them equal would blur more than it mends
-_INTERPOLATED = 3.0  # variance of slices with what lies between them, interpolated, in units of a slice's own
+_LEAST = 0.005  # weight of a neighbour below which smoothing is omitted
+_SAME = 1.1  # spacings with a smaller ratio count as equal: making them equal would blur more than it improves
+_INTERPOLATED = 3.0  # variance of slices with interpolation between them, in units of a slice's own variance
 _THICK = 1.5  # ratio of spacings
-_MORE_VOXELS = 8  # times those of the larger scan: what a scan that is resampled along other axes may have
-_MOST_PARTS = 8  # samples of a cell along each axis
-_ASKEW = 8.0  # [degree]: from here on no axis of the one grid stands for an axis of the other
+_MORE_VOXELS = 8  # largest number of voxels of a scan resampled along other axes, relative to the larger scan
+_MOST_PARTS = 8  # largest number of samples of a cell along each axis
+_ASKEW = 8.0  # [degree] angle between axes above which they do not correspond to each other
 
 
 @dataclass(frozen=True)
 class CommonScale:
-    """The finest scale at which both images of a pair can be seen.
+    """Finest resolution at which both images of a pair can be compared.
 
-    A feature that counts in voxels (patches, neighbours, differences) compares like with like only if the voxels of
-    both images measure the same, and only if both images were averaged over the same length. Along every axis the
-    finer image is therefore averaged over the spacing of the coarser one. Where the grids stand askew, no axis of the
-    one is an axis of the other; there the image that is sharper along a direction is averaged along it.
+    Features defined in voxels (patches, neighbours, differences) are comparable only if the voxels of both images have
+    the same size, and both images were averaged over the same length. Along each axis the finer image is therefore
+    averaged over the spacing of the coarser one. If the grids are oblique to each other, their axes do not correspond;
+    the image that is sharper along a direction is then averaged along that direction.
 
     Attributes
     ----------
     fixed, moving : array, shape (D,)
-        Smallest voxel along each array axis of the image [mm].
+        Smallest voxel size along each array axis of the image [mm].
     fixed_blur, moving_blur : tuple of arrays, shape (D,)
-        Vectors in RAS over whose length the image is averaged [mm].
+        Vectors in RAS along which the image is averaged, over their lengths [mm].
     partners : tuple of int, optional
-        For each axis of the fixed image the axis of the moving one along which it points; None if the grids stand
-        askew.
+        For each axis of the fixed image the axis of the moving image with about the same direction; None if the grids
+        are oblique to each other.
     ratio : float
-        Largest ratio of the spacings along axes that are partners.
+        Largest ratio of the spacings along corresponding axes.
     """
 
     fixed: FloatArray
@@ -57,61 +57,62 @@ class CommonScale:
 
     @classmethod
     def of(cls, fixed: Grid, moving: Grid) -> CommonScale:
-        """Compare the spacings of two grids, along the directions in which their axes point."""
+        """Compare the spacings of two grids along the directions of their axes."""
         partners = _partners(fixed, moving)
         if partners is not None:
             both = np.stack([fixed.spacing, moving.spacing[list(partners)]])
             coarser, ratio = both.max(axis=0), float((both.max(axis=0) / both.min(axis=0)).max())
             return cls(coarser, coarser[np.argsort(partners)], partners=partners, ratio=ratio)
-        ours = np.maximum(fixed.spacing, moving.spacing.min())
-        theirs = np.maximum(moving.spacing, fixed.spacing.min())
-        return cls(ours, theirs, _blur(fixed, ours, moving, theirs), _blur(moving, theirs, fixed, ours))
+        fixed_finest = np.maximum(fixed.spacing, moving.spacing.min())
+        moving_finest = np.maximum(moving.spacing, fixed.spacing.min())
+        fixed_blur = _blur(fixed, fixed_finest, moving, moving_finest)
+        return cls(fixed_finest, moving_finest, fixed_blur, _blur(moving, moving_finest, fixed, fixed_finest))
 
     @property
     def thick(self) -> bool:
-        """Whether slices are thick that are not as thick along the same direction in the other image."""
+        """Whether an image has thick slices, and the other image thinner ones along the same direction."""
         if self.partners is None:
             return bool(self.fixed_blur or self.moving_blur)
         return self.ratio > _THICK and float(self.fixed.max()) > _THICK * float(self.fixed.min())
 
     def grids(self, fixed: Grid, moving: Grid, spacing: float) -> tuple[Grid, Grid]:
-        """Return the grids of both images with voxels of about `spacing` [mm], no finer than this scale."""
+        """Return the grids of both images with voxels of about `spacing` [mm], no finer than this resolution."""
         return _coarsened(fixed, self.fixed, spacing), _coarsened(moving, self.moving, spacing)
 
     def images(self, fixed: Image, moving: Image, spacing: float) -> tuple[Image, Image]:
         """Return both images so that their averages on :meth:`grids` have the same blur."""
         if self.partners is None:
             return _averaged(fixed, self.fixed, self.fixed_blur), _averaged(moving, self.moving, self.moving_blur)
-        ours, theirs = self.grids(fixed.grid, moving.grid, spacing)
+        fixed_grid, moving_grid = self.grids(fixed.grid, moving.grid, spacing)
         for axis, partner in enumerate(self.partners):
             a, b = fixed.grid.spacing[axis], moving.grid.spacing[partner]
             if max(a, b) > _SAME * min(a, b):
-                missing = _variance(moving.grid, theirs, partner) - _variance(fixed.grid, ours, axis)
+                missing = _variance(moving.grid, moving_grid, partner) - _variance(fixed.grid, fixed_grid, axis)
                 fixed, moving = _softened(fixed, axis, missing), _softened(moving, partner, -missing)
         return fixed, moving
 
 
 def common_grids(fixed: Grid, moving: Grid, spacing: float = 0.0) -> tuple[Grid, Grid]:
-    """Grids on which a pair is compared: of one spacing per direction in space, where the grids are not askew.
+    """Return the grids on which a pair is compared, with the same spacing along corresponding axes.
 
     Parameters
     ----------
     fixed, moving : Grid
-        Of the images.
+        Grids of the images.
     spacing : float
-        Wanted size of the voxels [mm]; see :meth:`learngn.geometry.grid.Grid.coarsened`. No voxel is smaller than that
-        of the coarser image along the same direction.
+        Requested voxel size [mm]; see :meth:`learngn.geometry.grid.Grid.coarsened`. Voxels are at least as large as
+        those of the coarser image along the same direction.
 
     Returns
     -------
     (Grid, Grid)
-        Over the extents of the images.
+        Grids with the extents of the images.
     """
     return CommonScale.of(fixed, moving).grids(fixed, moving, spacing)
 
 
 def _partners(fixed: Grid, moving: Grid) -> tuple[int, ...] | None:
-    """For each axis of one grid the axis of the other along which it points; None if the grids stand askew."""
+    """Return for each fixed axis the moving axis of about the same direction; None if the grids are oblique."""
     cosines = np.abs(fixed.direction.T @ moving.direction)
     axes = range(fixed.ndim)
     order = max(permutations(axes), key=lambda o: sum(cosines[a, o[a]] for a in axes))
@@ -122,28 +123,28 @@ def _partners(fixed: Grid, moving: Grid) -> tuple[int, ...] | None:
 
 def _coarsened(grid: Grid, finest: FloatArray, spacing: float) -> Grid:
     ratio = np.where(finest > _SAME * grid.spacing, finest / grid.spacing, 1.0)
-    # Counted in the coarser spacing of the two, so that rounding cannot tell the sides apart.
+    # In units of the coarser spacing of the two, so that rounding is the same for both images.
     factor = np.maximum(1.0, np.round(spacing / finest)) * ratio
     shape = np.maximum(1, np.round(np.asarray(grid.shape) / factor)).astype(int)
     return grid.resized(tuple(int(n) for n in shape))
 
 
-def _blur(grid: Grid, own: FloatArray, other: Grid, theirs: FloatArray) -> tuple[FloatArray, ...]:
-    """Vectors of the averages that an image lacks: along the other's axes, where its voxels are the shorter ones."""
+def _blur(grid: Grid, finest: FloatArray, other: Grid, finest_other: FloatArray) -> tuple[FloatArray, ...]:
+    """Return vectors along which an image must be averaged: axes of the other along which its voxels are smaller."""
     vectors = []
-    for axis, length in zip(other.direction.T, theirs, strict=True):
-        reach = float(np.linalg.norm(own * (grid.direction.T @ axis)))
+    for axis, length in zip(other.direction.T, finest_other, strict=True):
+        reach = float(np.linalg.norm(finest * (grid.direction.T @ axis)))
         if length > _SAME * reach:
             vectors.append(axis * math.sqrt(length**2 - reach**2))  # variances of averages add up
     return tuple(vectors)
 
 
 def cut_alike(fixed: Image, moving: Image) -> tuple[Image, Image]:
-    """Return both images as if they had been scanned along the axes of the fixed one, with the same blur.
+    """Return both images as if they had been scanned along the axes of the fixed image, with the same blur.
 
-    The moving image is averaged over voxels along the axes of the fixed one. If its slices are thick in a direction
-    that is none of these axes, the voxels are as large as the slices appear along each of them, and the fixed image is
-    averaged over the thickness of the slices.
+    The moving image is averaged over voxels along the axes of the fixed image. If its slices are thick in a direction
+    oblique to these axes, the voxels are as large as the projection of the slice thickness on each of them, and the
+    fixed image is averaged over the slice thickness.
 
     Parameters
     ----------
@@ -152,7 +153,7 @@ def cut_alike(fixed: Image, moving: Image) -> tuple[Image, Image]:
     Returns
     -------
     (Image, Image)
-        The fixed image on its own grid; the moving one on a lattice along its axes, over all of the moving image.
+        The fixed image on its own grid; the moving image on a lattice along the fixed axes that covers it.
     """
     thickness = moving.grid.spacing
     apparent = np.abs(fixed.grid.direction.T @ moving.grid.direction) * thickness
@@ -171,13 +172,13 @@ def cut_alike(fixed: Image, moving: Image) -> tuple[Image, Image]:
 
 
 def _covering(image: Grid, like: Grid, most: int) -> Grid:
-    """Voxels of one grid, continued over the extent of another; larger ones where they would be more than `most`."""
+    """Return the lattice of `like`, extended over `image`; with larger voxels if it would have more than `most`."""
     low, high = index_range(image.shape, image.index_map(like))
     first = np.floor(low + 0.5)
     shape = tuple(int(n) for n in np.maximum(1, np.ceil(high - 0.5) - first + 1))
     if math.prod(shape) <= most:
         return like.part(first.tolist(), shape)
-    # As many as allowed, of about the same size along every axis.
+    # The largest allowed number of voxels, of about the same size along each axis.
     extent = np.asarray(shape) * like.spacing
     spacing = float(np.maximum(like.spacing, image.spacing.min()).min())
     while math.prod(counts := [max(1, math.ceil(side / spacing)) for side in extent]) > most:
@@ -189,7 +190,7 @@ def _covering(image: Grid, like: Grid, most: int) -> Grid:
 
 
 def _variance(image: Grid, working: Grid, axis: int) -> float:
-    """Variance of the average along an axis that a voxel of a coarser grid is: scanner's and area average's [mm²]."""
+    """Return the variance of a working voxel's average along an axis: scanner plus area average [mm²]."""
     taps = area_taps(image.shape[axis], working.shape[axis])
     n, m = image.shape[axis], working.shape[axis]
     centres = (np.arange(m) + 0.5) * (n / m) - 0.5
@@ -198,8 +199,8 @@ def _variance(image: Grid, working: Grid, axis: int) -> float:
 
 
 def _softened(image: Image, axis: int, variance: float) -> Image:
-    """The image averaged a little along an axis, so that the variance of its averages grows [mm²]."""
-    share = variance / (2 * float(image.grid.spacing[axis]) ** 2)  # of each neighbour in a sum of three
+    """Smooth an image along an axis so that the variance of its averages grows by `variance` [mm²]."""
+    share = variance / (2 * float(image.grid.spacing[axis]) ** 2)  # weight of each neighbour in a sum of three
     if share < _LEAST or image.grid.shape[axis] == 1:
         return image
     rounds = math.ceil(4 * share)
@@ -215,7 +216,7 @@ def _softened(image: Image, axis: int, variance: float) -> Image:
 
 
 def _averaged(image: Image, finest: FloatArray, vectors: Sequence[FloatArray]) -> Image:
-    """The image averaged along vectors, on the coarsest grid that holds all of what is left."""
+    """Return an image averaged along vectors, on the coarsest grid that keeps the remaining detail."""
     grid = _coarsened(image.grid, finest, 0.0)
     if grid.shape != image.grid.shape:
         image = Image(sampling.pool(image.data.to(torch.float32), grid.shape), grid)
@@ -223,7 +224,7 @@ def _averaged(image: Image, finest: FloatArray, vectors: Sequence[FloatArray]) -
 
 
 def _along(image: Image, vectors: Sequence[FloatArray]) -> Image:
-    """The image averaged along each of some vectors, in RAS [mm]."""
+    """Return an image averaged along each of several vectors in RAS [mm]."""
     if not vectors:
         return image
     data, grid = image.data.to(torch.float32), image.grid
@@ -239,16 +240,16 @@ def _along(image: Image, vectors: Sequence[FloatArray]) -> Image:
 
 
 def _offsets(grid: Grid, vector: FloatArray) -> FloatArray:
-    """Where to sample an image for its average along a vector in RAS [mm]; (K, D) [voxel].
+    """Return offsets of the samples of an image that are averaged along a vector in RAS [mm]; (K, D) [voxel].
 
-    Samples between voxels are averages already, of variance ``t (1 - t)`` voxels² at a distance t from one of them: the
-    samples lie as much closer together as leaves the variance that of the whole average.
+    Interpolated samples are averages themselves, of variance ``t (1 - t)`` voxels² at a distance t from a voxel. The
+    samples are therefore moved closer together, so that the total variance is that of the average along the vector.
     """
     whole = np.linalg.solve(grid.affine[:-1, :-1], vector)
     count = 1 + math.ceil(2 * float(np.abs(whole).max()))
     parts = ((np.arange(count) + 0.5) / count - 0.5)[:, None]
     length = float(np.linalg.norm(vector))
-    voxels = (grid.affine[:-1, :-1].T @ vector / length) ** 2  # squared sizes, as they appear along the vector
+    voxels = (grid.affine[:-1, :-1].T @ vector / length) ** 2  # squared voxel sizes, projected on the vector
 
     def variance(share: float) -> float:
         part = np.abs(share * parts * whole) % 1

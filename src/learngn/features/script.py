@@ -1,4 +1,4 @@
-"""A network in a file as a feature: TorchScript."""
+"""Networks in TorchScript files as features."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ from learngn.errors import FeatureError
 from learngn.features.base import Feature, FeatureImage, Traits
 from learngn.features.intensity import Intensity
 from learngn.features.network import NetworkFeature
-from learngn.features.scores import of_unit_size
+from learngn.features.probabilities import of_unit_size
 from learngn.geometry.image import Image
 from learngn.io import read_module
 
 
 @dataclass(frozen=True)
 class NetworkFile:
-    """The channels that a network in a TorchScript file computes, scaled as :class:`ChannelFiles` are.
+    """Output channels of a network in a TorchScript file, scaled like :class:`ChannelFiles`.
 
-    The file holds a program, which is run: use files from people whom you trust alone. It is made by
-    ``torch.jit.trace(network, example).save("network.pt")`` or ``torch.jit.script(network)``, for example of a network
-    of MONAI.
+    The file contains a program, which is run: only use files from people you trust. Make one with
+    ``torch.jit.trace(network, example).save("network.pt")`` or ``torch.jit.script(network)``, for example from a
+    network of MONAI.
 
     Attributes
     ----------
     path : str
     base : Feature
-        What the network sees: one channel from 0 to 1 by default.
+        Input of the network: by default one channel from 0 to 1.
     multiple : int
-        The input is padded to a multiple of this along every axis, the border repeated, and the output cut [voxel].
+        The input is padded to a multiple of this along each axis, by border values, and the output cropped [voxel].
     """
 
     path: str
@@ -42,12 +42,12 @@ class NetworkFile:
 
     @property
     def traits(self) -> Traits:
-        """Those of the base, seen through a network."""
+        """Traits of the base after a network."""
         return self.base.traits.through_network()
 
     @property
     def name(self) -> str:
-        """As :func:`learngn.features.parse_features` reads it."""
+        """Name in the format of :func:`learngn.features.parse_features`."""
         return f"network={self.path}"
 
     def __call__(self, fixed: Image, moving: Image, spacing: float) -> tuple[FeatureImage, FeatureImage]:
@@ -74,7 +74,7 @@ class NetworkFile:
                 f"network {self.path}",
                 f"'{str(failure).strip().splitlines()[-1]}' for an input of shape {tuple(x.shape)}",
                 f"a network for {x.shape[1]} channels in {len(shape)}D",
-                "export one that takes such an input",
+                "export one that accepts such an input",
             ) from failure
         expected = f"a tensor (1, C, {', '.join(map(str, shape))})"
         if not isinstance(out, Tensor) or out.ndim != x.ndim:

@@ -15,7 +15,7 @@ from learngn.geometry.image import Image
 
 @dataclass(frozen=True)
 class Vesselness(OneByOne):
-    """How much a neighbourhood looks like a tube (in 2D like a line), one channel [0..1].
+    """Frangi's vesselness: similarity of a neighbourhood to a tube (in 2D to a line), one channel [0..1].
 
     With the eigenvalues ``|λ₁| ≤ |λ₂| ≤ |λ₃|`` of the Hessian, scaled by σ², of the image smoothed by G_σ, the largest
     over all σ of::
@@ -23,15 +23,15 @@ class Vesselness(OneByOne):
         V = (1 - exp(-R_A² / 2α²)) exp(-R_B² / 2β²) (1 - exp(-H² / 2γ²))
         R_A = |λ₂| / |λ₃|      R_B = |λ₁| / sqrt(|λ₂ λ₃|)      H² = λ₁² + λ₂² + λ₃²
 
-    and zero where λ₂ or λ₃ has the sign of the other contrast; in 2D ``R_B = |λ₁| / |λ₂|`` and no R_A. γ is half the
-    99.5 % quantile of H over the image and all σ.
+    and zero where λ₂ or λ₃ has the sign of the opposite contrast; in 2D ``R_B = |λ₁| / |λ₂|``, without R_A. γ is half
+    the 99.5 % quantile of H over the image and all σ.
 
     Attributes
     ----------
     scales : tuple of float
-        σ: about the radii of the tubes [mm]. One that is finer than the voxels is raised to half a voxel.
+        Values of σ, roughly the radii of the tubes [mm]; at least half a voxel is used.
     bright : bool
-        Bright tubes on dark ground (vessels with contrast agent, vessels of the lung), or dark ones (airways).
+        Detect bright tubes on a dark background (vessels with contrast agent, lung vessels), or dark ones (airways).
     alpha, beta : float
         α and β.
 
@@ -53,14 +53,14 @@ class Vesselness(OneByOne):
         return FeatureImage(channels_last(self.response(data, image.grid)), image.grid)
 
     def response(self, image: Tensor, grid: Grid, gamma: float | None = None) -> Tensor:
-        """Vesselness for bright tubes of an image, (N, 1, *S) to the same shape.
+        """Compute the vesselness of bright tubes in an image, (N, 1, *S) to the same shape.
 
         Parameters
         ----------
         image : Tensor, shape (N, 1, *S)
         grid : Grid
         gamma : float, optional
-            γ [value]; by default from the image, as the class describes.
+            γ [value]; by default computed from the image as described for the class.
         """
         smallest = float(grid.spacing.min()) / 2
         spectra = [self._spectrum(image, grid, sigma) for sigma in sorted({max(s, smallest) for s in self.scales})]
@@ -72,12 +72,12 @@ class Vesselness(OneByOne):
         return torch.stack([self._tubes(values / gamma) for values in spectra]).amax(0)
 
     def _spectrum(self, image: Tensor, grid: Grid, sigma: float) -> Tensor:
-        """Eigenvalues of the Hessian, σ² times, by rising magnitude; (N, D, *S)."""
+        """Compute the eigenvalues of the Hessian times σ², in ascending order of magnitude; (N, D, *S)."""
         values = eigenvalues(hessian(gaussian(image, grid, sigma), grid)) * sigma**2
         return values.gather(1, values.abs().argsort(dim=1))
 
     def _tubes(self, values: Tensor) -> Tensor:
-        """V of eigenvalues in units of γ, (N, D, *S) to (N, 1, *S)."""
+        """Compute V from eigenvalues in units of γ, (N, D, *S) to (N, 1, *S)."""
         tiny = torch.finfo(values.dtype).tiny ** 0.25
         first, *others = values.unsqueeze(2).unbind(1)
         second, last = others[0], others[-1]

@@ -1,4 +1,4 @@
-"""Semantic scores and other channels that were computed elsewhere: read from files, or passed."""
+"""Segmentation probabilities and other channels computed beforehand: read from files, or passed."""
 
 from __future__ import annotations
 
@@ -23,17 +23,18 @@ from learngn.io import Scores, find_scores, read_channels, read_scores
 
 @dataclass(frozen=True)
 class ScoreFiles(OneByOne):
-    """Probabilities or labels that a segmentation network has written, one channel a structure [0..1].
+    """Probabilities or labels written by a segmentation network, one channel per structure [0..1].
 
     They are read by :func:`learngn.io.probabilities.read_scores` from the file named after each image's file. The
-    channels are the structures that both sides have; background is none.
+    channels are the structures that both images have, without background.
 
     Attributes
     ----------
     folder : str
-        Where the files are; ``{}`` in it stands for the folder of the image.
+        Folder of the files; ``{}`` in it stands for the folder of the image.
     blur : float
-        Smoothing of the scores [voxel of the working grid]: a step from 0 to 1 has no slope half a voxel away.
+        Smoothing of the probabilities [voxel of the working grid], as a step from 0 to 1 has a slope only within half a
+        voxel.
     """
 
     folder: str
@@ -42,16 +43,16 @@ class ScoreFiles(OneByOne):
 
     @property
     def name(self) -> str:
-        """As :func:`learngn.features.parse_features` reads it."""
+        """Name in the format of :func:`learngn.features.parse_features`."""
         return f"scores={self.folder}"
 
     def of(self, image: Image, grid: Grid) -> FeatureImage:
-        """See :meth:`learngn.features.OneByOne.of`: a channel for every structure of the image.
+        """See :meth:`learngn.features.OneByOne.of`: one channel per structure of the image.
 
         Raises
         ------
         FeatureError
-            If there are no scores, or they lie on another grid.
+            If there are no probabilities, or they are on another grid.
         """
         return _stack(read_scores(self.source(image), image.grid), image, grid, self._pooled)
 
@@ -76,16 +77,17 @@ class ScoreFiles(OneByOne):
 
 @dataclass(frozen=True)
 class ScoreDistances(OneByOne):
-    """Signed √distance to the boundary of every structure, that is to a score of ½, one channel each [√mm].
+    """Signed √distance to the boundary of each structure, where its probability is ½, one channel each [√mm].
 
-    As :class:`learngn.features.OrganDistance`, of scores that files hold: it can stand beside features of scans.
+    Like :class:`learngn.features.OrganDistance`, but computed from files, so that it can be combined with features of
+    scans.
 
     Attributes
     ----------
     folder : str
         See :class:`ScoreFiles`.
     reach : float
-        Distances are cut here [mm].
+        Distances are clipped to this value [mm].
     """
 
     folder: str
@@ -94,7 +96,7 @@ class ScoreDistances(OneByOne):
 
     @property
     def name(self) -> str:
-        """As :func:`learngn.features.parse_features` reads it."""
+        """Name in the format of :func:`learngn.features.parse_features`."""
         return f"score-distance={self.folder}"
 
     def of(self, image: Image, grid: Grid) -> FeatureImage:
@@ -112,7 +114,7 @@ class ScoreDistances(OneByOne):
     def _distance(self, scores: Tensor, image: Image, grid: Grid) -> Tensor:
         inside = (scores[0, 0] > 0.5).numpy()
         limit = self.reach**0.5
-        if not inside.any():  # nowhere likely: far from everything
+        if not inside.any():  # absent: the largest distance everywhere
             return torch.full((1, 1, *grid.shape), -limit, device=image.data.device)
         (distance,) = signed_root_distances(inside, [1], image.grid.spacing)
         pooled = sampling.pool(torch.from_numpy(distance)[None, None].to(image.data.device), grid.shape)
@@ -120,7 +122,7 @@ class ScoreDistances(OneByOne):
 
 
 def _in_common(folder: str, fixed: FeatureImage, moving: FeatureImage) -> tuple[FeatureImage, FeatureImage]:
-    """A channel for each structure that both images have, in the order of the fixed one's."""
+    """Return the channels of the structures that both images have, in the order of the fixed image."""
     names = [name for name in fixed.names if name in moving.names]
     if not names:
         raise FeatureError(
@@ -139,15 +141,15 @@ def _stack(scores: Scores, image: Image, grid: Grid, make: Callable[[Tensor, Ima
 
 @dataclass(frozen=True)
 class ChannelFiles(OneByOne):
-    """Channels of any meaning that files hold, for example the output of a network of one's own.
+    """Channels of any meaning read from files, for example the output of your own network.
 
     They are divided by one number, the root of their variance summed over the channels (the mean of both images), so
-    that one λ suits channels of any unit.
+    that the same λ suits channels of any unit.
 
     Attributes
     ----------
     folder : str
-        Files with the images' names; see :class:`ScoreFiles`. Images with one axis more, or with vectors.
+        Folder of files with the images' names, see :class:`ScoreFiles`: images with a channel axis, or of vectors.
     """
 
     folder: str
@@ -155,7 +157,7 @@ class ChannelFiles(OneByOne):
 
     @property
     def name(self) -> str:
-        """As :func:`learngn.features.parse_features` reads it."""
+        """Name in the format of :func:`learngn.features.parse_features`."""
         return f"channels={self.folder}"
 
     def of(self, image: Image, grid: Grid) -> FeatureImage:
@@ -164,7 +166,7 @@ class ChannelFiles(OneByOne):
         Raises
         ------
         FeatureError
-            If a file is missing, or lies on another grid than its image.
+            If a file is missing, or is not on the grid of its image.
         """
         stack = read_channels(self.source(image), image.grid)
         return _stack(stack, image, grid, lambda s, i, g: sampling.pool(s.to(i.data.device), g.shape))
@@ -175,7 +177,7 @@ class ChannelFiles(OneByOne):
         Raises
         ------
         FeatureError
-            If one image has more channels than its partner.
+            If the images have different numbers of channels.
         """
         same_channels(self.name, fixed.data.shape[1], moving.data.shape[1])
         return of_unit_size(fixed, moving)
@@ -187,14 +189,14 @@ class ChannelFiles(OneByOne):
 
 @dataclass(frozen=True, eq=False)
 class Given:
-    """Channels that are in memory: of the fixed and of the moving image.
+    """Channels of the fixed and the moving image in memory.
 
     Attributes
     ----------
     fixed, moving : Image
-        (1, C, *S) with the same C, each on the grid of its scan. Values are taken as they are.
+        (1, C, *S) with the same C, each on the grid of its scan. Values are not scaled.
     reads_labels : bool
-        Whether the images that are registered are label maps.
+        Whether the registered images are label maps.
     """
 
     fixed: Image
@@ -213,11 +215,11 @@ class Given:
         Raises
         ------
         FeatureError
-            If their grids are not those of the images, their channels differ, or a value is not finite.
+            If their grids are not those of the images, the numbers of channels differ, or a value is not finite.
         """
         same_channels(self.name, self.fixed.data.shape[1], self.moving.data.shape[1])
-        ours, theirs = common_grids(fixed.grid, moving.grid, spacing)
-        return self._on(self.fixed, fixed, ours), self._on(self.moving, moving, theirs)
+        fixed_grid, moving_grid = common_grids(fixed.grid, moving.grid, spacing)
+        return self._on(self.fixed, fixed, fixed_grid), self._on(self.moving, moving, moving_grid)
 
     def _on(self, given: Image, image: Image, grid: Grid) -> FeatureImage:
         if given.grid.ndim != image.grid.ndim or not given.grid.same_space(image.grid, tolerance=0.1):
@@ -234,16 +236,16 @@ class Given:
 
 
 def same_channels(name: str, fixed: int, moving: int) -> None:
-    """Raise :class:`FeatureError` unless both sides have as many channels."""
+    """Raise :class:`FeatureError` if the numbers of channels differ."""
     if fixed != moving:
         raise FeatureError(
-            f"feature {name}", f"{fixed} channels of the fixed and {moving} of the moving image", "as many of both",
+            f"feature {name}", f"{fixed} channels of the fixed and {moving} of the moving image", "the same number in both",
             "compute both in the same way",
         )  # fmt: skip
 
 
 def of_unit_size(first: FeatureImage, second: FeatureImage) -> tuple[FeatureImage, FeatureImage]:
-    """Features divided by the root of their variance, summed over channels: the mean of both sides."""
+    """Divide features by the root of their variance summed over channels, averaged over both images."""
     variance = sum(float(f.data.double().flatten(2).var(dim=2, unbiased=False).sum(1).mean()) for f in (first, second))
     if variance <= 0:
         return first, second
