@@ -239,9 +239,11 @@ def same_channels(name: str, fixed: int, moving: int) -> None:
     """Raise :class:`FeatureError` if the numbers of channels differ."""
     if fixed != moving:
         raise FeatureError(
-            f"feature {name}", f"{fixed} channels of the fixed and {moving} of the moving image", "the same number in both",
+            f"feature {name}",
+            f"{fixed} channels of the fixed and {moving} of the moving image",
+            "the same number in both",
             "compute both in the same way",
-        )  # fmt: skip
+        )
 
 
 def of_unit_size(first: FeatureImage, second: FeatureImage) -> tuple[FeatureImage, FeatureImage]:

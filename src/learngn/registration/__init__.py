@@ -1,4 +1,4 @@
-"""Registration of one pair: what is registered, how it is decided, and the result."""
+"""Registration of one pair: the scans and what belongs to them, the choice of settings, and the result."""
 
 from learngn.registration.pair import Guidance, RegistrationPair, Side, read_pair
 from learngn.registration.pipeline import register, register_pair

@@ -1,11 +1,11 @@
-"""Contrast of one scan as it is in another: bright for dark turned back, brightness fitted."""
+"""Match the contrast of one scan to that of another: invert a negative, and fit the brightness."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
 import numpy as np
-import scipy  # its parts are imported when they are used
+import scipy  # its submodules are imported when they are used
 import torch
 
 from learngn.features import Feature, Intensity
@@ -14,51 +14,51 @@ from learngn.geometry.grid import FloatArray
 from learngn.geometry.image import Image
 from learngn.optimise import AffineGaussNewton, AffineResult, translation_starts
 
-_COARSE = 1 / 12  # of the fixed scan's longest side: the voxels on which the scans are aligned
-# The residual of scans of one modality comes to 0.3 of that of the negative at most (docs/results.md); where neither
-# way explains the other scan, nothing is gained by turning one.
-_CLEARLY = 0.5
-_BLACK = 0.001  # of the range of intensities: padding
-_FEWEST, _MOST = 100, 200_000  # voxels that an exponent is fitted to
-_EXPONENTS = 0.25, 4.0
-_THE_SAME = 0.05  # an exponent so near to one is one
+_COARSE = 1 / 12  # voxel size for aligning the scans, as a fraction of the fixed scan's longest side
+# For scans of one modality the residual is at most 0.3 of that of the negative (docs/results.md); where neither
+# explains the other scan, inverting one gains nothing.
+_CLEARLY = 0.5  # ratio of the residuals below which the negative is used
+_BLACK = 0.001  # fraction of the intensity range that counts as padding
+_FEWEST, _MOST = 100, 200_000  # number of voxels for fitting the exponent
+_EXPONENTS = 0.25, 4.0  # smallest and largest exponent
+_THE_SAME = 0.05  # logarithm of an exponent below which intensities are kept
 
 
 @torch.no_grad()
 def comparable(fixed: Image, moving: Image, feature: Feature, spacing: float) -> Image:
-    """The moving scan with the contrast of the fixed one, for features that read intensities.
+    """Return the moving scan with the contrast of the fixed scan, for features that are intensities.
 
-    Both scans are aligned on a coarse grid, the moving one and its negative; the negative is taken if its residual is
-    clearly the smaller. Then the intensities I between their robust extremes, 0 to 1, become ``I^γ``, with the γ that
-    makes the mean over the common field of view that of the fixed scan. A match of whole histograms would take what
-    one scan shows more of for a change of contrast; a single number hardly can.
+    The moving scan and its negative are each aligned with the fixed scan on a coarse grid; the negative is used if its
+    residual is clearly smaller. Then the intensities I, scaled to 0..1 between robust extremes, are replaced by
+    ``I^γ``, with the γ for which the means of both scans over the common field of view are equal. Matching whole
+    histograms would mistake anatomy that only one scan shows for a change of contrast; a single exponent hardly does.
 
-    Features that do not read intensities as such, and CT, whose unit leaves nothing to decide, need none of this.
+    Features other than intensities do not need this, nor does CT, whose unit is fixed.
 
     Parameters
     ----------
     fixed, moving : Image
     feature : Feature
-        What the registration compares.
+        Feature that is compared.
     spacing : float
-        At which intensities are compared [mm].
+        Voxel size at which intensities are compared [mm].
 
     Returns
     -------
     Image
-        `moving`, or another on its grid: to compute features from.
+        `moving`, or an image on the same grid, from which the features are computed.
     """
     if not feature.traits.reads_intensities or fixed.labels or moving.labels or _both_ct(fixed, moving):
         return moving
     data = moving.data.to(torch.float32)
     negative = replace(moving, data=data.amax() + data.amin() - data)
-    straight, turned = (_aligned(fixed, image) for image in (moving, negative))
-    is_negative = turned.energy < _CLEARLY * straight.energy
-    seen, found = (negative, turned) if is_negative else (moving, straight)
-    # Shifted alone: a scan that is too bright would be stretched until its mean is right.
+    alignment, inverted = (_aligned(fixed, image) for image in (moving, negative))
+    is_negative = inverted.energy < _CLEARLY * alignment.energy
+    chosen, result = (negative, inverted) if is_negative else (moving, alignment)
+    # Translation only: with scaling, a scan that is too bright would be stretched until its mean is right.
     shift, centre = np.eye(fixed.grid.ndim + 1), fixed.grid.centre
-    shift[:-1, -1] = found.matrix[:-1] @ [*centre, 1] - centre
-    return _brightened(seen, _exponent(fixed, seen, shift, spacing))
+    shift[:-1, -1] = result.matrix[:-1] @ [*centre, 1] - centre
+    return _brightened(chosen, _exponent(fixed, chosen, shift, spacing))
 
 
 def _both_ct(fixed: Image, moving: Image) -> bool:
@@ -73,13 +73,13 @@ def _aligned(fixed: Image, moving: Image) -> AffineResult:
 
 
 def _exponent(fixed: Image, moving: Image, matrix: FloatArray, spacing: float) -> float:
-    """γ that brings the moving scan's mean to the fixed one's, where both are seen and neither is padded."""
-    ours, theirs = Intensity()(fixed, moving, spacing)
-    to_moving, shape = ours.grid.index_map(theirs.grid, matrix), ours.grid.shape
-    warped = sampling.warp(theirs.data, None, to_moving, shape)
-    within = sampling.inside(theirs.data.shape[2:], None, to_moving, shape, warped)
-    counts = within & (ours.data > _BLACK) & (warped > _BLACK)
-    x, y = (side[counts].double().cpu().numpy() for side in (ours.data, warped))
+    """Return the γ for which the means of both scans agree where they overlap and neither is padded."""
+    fixed_features, moving_features = Intensity()(fixed, moving, spacing)
+    to_moving, shape = fixed_features.grid.index_map(moving_features.grid, matrix), fixed_features.grid.shape
+    warped = sampling.warp(moving_features.data, None, to_moving, shape)
+    covered = sampling.inside(moving_features.data.shape[2:], None, to_moving, shape, warped)
+    counts = covered & (fixed_features.data > _BLACK) & (warped > _BLACK)
+    x, y = (side[counts].double().cpu().numpy() for side in (fixed_features.data, warped))
     if len(x) < _FEWEST:
         return 1.0
     every = max(1, len(x) // _MOST)

@@ -1,4 +1,4 @@
-"""A pair to register: two scans and what belongs to each, read and checked once."""
+"""A pair to register: two scans with masks, labels and landmarks, read and checked once."""
 
 from __future__ import annotations
 
@@ -22,24 +22,24 @@ _MOST_LABELS = 1000
 
 @dataclass(frozen=True, eq=False)
 class Side:
-    """One scan of a pair and what belongs to it.
+    """One scan of a pair, with its mask, labels and landmarks.
 
     Attributes
     ----------
     name : str
-        File name of the scan, or ``"image"`` for one made in memory.
+        File name of the scan, or ``"image"`` for an image in memory.
     grid : Grid
         Grid of the scan.
     image : Image or None
-        The scan itself; None where the grid suffices, to score a given displacement for example.
+        The scan itself; None if only the grid is needed, for example to score a given displacement.
     mask : Image or None
-        Where the features count, 0 to 1, on a grid of its own.
+        Weight of the features, 0 to 1, on any grid.
     labels : Image or None
-        Label map on the scan's grid, for the scores.
+        Label map on the scan's grid, used for the scores.
     landmarks : array, shape (M, D) [RAS mm], or None
-        For the scores.
+        Landmarks, used for the scores.
     evaluation_mask : Image or None
-        Where the deformation is scored, on the scan's grid.
+        Region in which the deformation is scored, on the scan's grid.
     """
 
     name: str
@@ -52,20 +52,20 @@ class Side:
 
     @classmethod
     def of(cls, image: Image, what: str, mask: ImageLike | None = None) -> Side:
-        """Make a side of an image in memory; raises as :func:`read_mask` does.
+        """Create a side from an image in memory; raises the errors of :func:`read_mask`.
 
         Parameters
         ----------
         image : Image
         what : str
-            ``"fixed"`` or ``"moving"``, for messages.
+            ``"fixed"`` or ``"moving"``, for error messages.
         mask : ImageLike, optional
         """
         return cls(image.name, image.grid, image, read_mask(mask, image.grid, f"{what} mask"))
 
     @property
     def scan(self) -> Image:
-        """The image, where it has been read."""
+        """The image; raises TypeError if only its grid has been read."""
         if self.image is None:
             raise TypeError(f"{self.name}: the scan itself has not been read")
         return self.image
@@ -73,7 +73,7 @@ class Side:
 
 @dataclass(frozen=True, eq=False)
 class RegistrationPair:
-    """A fixed and a moving scan, and what belongs to both.
+    """A fixed and a moving scan, with key points and tissues.
 
     Attributes
     ----------
@@ -81,7 +81,7 @@ class RegistrationPair:
     keypoints : LandmarkPairs or None
         Corresponding points that guide the registration.
     tissue : Image or None
-        Label map in the fixed image's world, along whose boundaries organs may slide.
+        Label map in the fixed image's world; organs may slide along the boundaries of its labels.
 
     Raises
     ------
@@ -97,45 +97,49 @@ class RegistrationPair:
     tissue: Image | None = None
 
     def __post_init__(self) -> None:
-        ours, theirs = self.fixed, self.moving
-        if ours.grid.ndim != theirs.grid.ndim:
+        fixed, moving = self.fixed, self.moving
+        if fixed.grid.ndim != moving.grid.ndim:
             raise ImageError(
                 "fixed and moving image",
-                f"{ours.grid.ndim}D ({ours.name}) and {theirs.grid.ndim}D ({theirs.name})",
+                f"{fixed.grid.ndim}D ({fixed.name}) and {moving.grid.ndim}D ({moving.name})",
                 "two images of the same dimension",
                 "extract the slice or the volume first",
             )
-        if ours.landmarks is not None and theirs.landmarks is not None and len(ours.landmarks) != len(theirs.landmarks):
+        if (
+            fixed.landmarks is not None
+            and moving.landmarks is not None
+            and len(fixed.landmarks) != len(moving.landmarks)
+        ):
             raise LandmarkError(
-                f"landmarks of {ours.name} and {theirs.name}",
-                f"{len(ours.landmarks)} and {len(theirs.landmarks)} points",
-                "as many in both, in the same order",
+                f"landmarks of {fixed.name} and {moving.name}",
+                f"{len(fixed.landmarks)} and {len(moving.landmarks)} points",
+                "the same number in both, in the same order",
                 "check that the files belong together",
             )
 
     def to(self, device: str) -> RegistrationPair:
-        """Return the pair with its scans on another device; labels and masks are moved when they are used."""
-        ours, theirs = (replace(side, image=side.scan.to(device)) for side in (self.fixed, self.moving))
-        return replace(self, fixed=ours, moving=theirs)
+        """Return the pair with its scans on another device; labels and masks are moved only when they are used."""
+        fixed, moving = (replace(side, image=side.scan.to(device)) for side in (self.fixed, self.moving))
+        return replace(self, fixed=fixed, moving=moving)
 
     def recognised(self) -> RegistrationPair:
-        """Return the pair as label maps, if both scans have the values of label maps; else as it is."""
+        """Return the pair as label maps if both scans have values of label maps; otherwise unchanged."""
         sides = self.fixed, self.moving
         if not all(looks_like_label_map(side.scan) for side in sides):
             return self
-        ours, theirs = (replace(side, image=as_label_map(side.scan)) for side in sides)
-        return replace(self, fixed=_labelled(ours), moving=_labelled(theirs))
+        fixed, moving = (replace(side, image=as_label_map(side.scan)) for side in sides)
+        return replace(self, fixed=_labelled(fixed), moving=_labelled(moving))
 
     @property
     def labels(self) -> tuple[Image, Image] | None:
-        """Label maps of both scans, where both have one."""
+        """Label maps of both scans; None unless both have one."""
         if self.fixed.labels is None or self.moving.labels is None:
             return None
         return self.fixed.labels, self.moving.labels
 
     @property
     def landmarks(self) -> tuple[FloatArray, FloatArray] | None:
-        """Landmarks of both scans [RAS mm], where both have some."""
+        """Landmarks of both scans [RAS mm]; None unless both have landmarks."""
         if self.fixed.landmarks is None or self.moving.landmarks is None:
             return None
         return self.fixed.landmarks, self.moving.landmarks
@@ -143,16 +147,16 @@ class RegistrationPair:
 
 @dataclass(frozen=True)
 class Guidance:
-    """What guides registrations beside the features.
+    """Options for masks and key points, which guide the registration in addition to the features.
 
     Attributes
     ----------
     masks : bool
-        Let the features count within the masks alone.
+        Compare the features within the masks only.
     keypoints : float, optional
         Weight of the key points, see :class:`learngn.optimise.LandmarkPairs`; None leaves them out.
     scale : float
-        Distance from which on a pair of key points counts less [mm].
+        Distance of a pair of key points above which its weight decreases [mm].
     """
 
     masks: bool = False
@@ -160,14 +164,14 @@ class Guidance:
     scale: float = float("inf")
 
     def check(self, pair: Pair) -> None:
-        """See that the files are there that are asked for.
+        """Check that the requested masks and key points exist.
 
         Raises
         ------
         LandmarkError
-            If key points are asked for and a subject has none.
+            If key points are requested and a subject has none.
         ImageError
-            If masks are asked for and a subject has none.
+            If masks are requested and a subject has none.
         """
         for subject in (pair.fixed, pair.moving):
             if self.masks and subject.mask is None:
@@ -183,7 +187,7 @@ class Guidance:
                 )
 
     def as_dict(self) -> dict[str, Any]:
-        """Return values for JSON; empty if nothing guides."""
+        """Return values for JSON; empty without masks and key points."""
         if not self.masks and self.keypoints is None:
             return {}
         return {key: value for key, value in asdict(self).items() if value not in (None, float("inf"))}
@@ -198,26 +202,26 @@ def read_pair(
     scans: bool = True,
     evaluation_masks: bool = True,
 ) -> RegistrationPair:
-    """Read a pair of files and check that what belongs to each scan fits it.
+    """Read the files of a pair, and check that masks, labels and landmarks fit the scans.
 
     Parameters
     ----------
     files : Pair
     label_maps : bool, optional
-        Whether the scans are label maps, because features are asked for that compare them; None if nothing says.
+        Whether the scans are label maps, as the requested features compare these; None to decide by the scans' values.
     guidance : Guidance, optional
-        Which masks and key points are used; none by default.
+        Use of masks and key points; by default neither is used.
     tissue : Path, optional
-        Label map of the fixed image's tissues.
+        Label map of tissues in the fixed image's world.
     scans : bool
-        Read the scans themselves, not their headers alone.
+        Read the scans themselves, not only their headers.
     evaluation_masks : bool
         Score the deformation within the fixed scan's mask.
 
     Raises
     ------
     LearnGNError
-        If a file cannot be read, or does not fit its scan.
+        If a file cannot be read or does not fit its scan.
     """
     guidance = guidance or Guidance()
     fixed, moving = (
@@ -254,7 +258,7 @@ def _side(subject: Subject, what: str, label_map: bool, scan: bool, guided: bool
 
 
 def _labelled(side: Side) -> Side:
-    """A label map that is registered is also used for scoring, unless there is another one."""
+    """Use a registered label map for scoring, too, unless there are other labels."""
     if side.labels is None and side.image is not None and side.image.labels:
         return replace(side, labels=side.image)
     return side
@@ -265,21 +269,21 @@ def _on_grid(path: Path, grid: Grid, what: str) -> Image:
 
 
 def read_mask(source: ImageLike | None, grid: Grid, what: str) -> Image | None:
-    """Read a mask, 0 to 1, of an image on a grid.
+    """Read the mask of an image, with values from 0 to 1.
 
     Parameters
     ----------
     source : ImageLike, optional
-        A label map counts where it is not zero.
+        The mask; a label map is used as the mask of its labels.
     grid : Grid
-        Of the image.
+        Grid of the image.
     what : str
-        For messages: "fixed mask".
+        Name for error messages: "fixed mask".
 
     Raises
     ------
     LearnGNError
-        If it cannot be read, does not overlap with the image, or has other values.
+        If it cannot be read, does not overlap with the image, or has values outside 0..1.
     """
     if source is None:
         return None
@@ -292,18 +296,18 @@ def read_mask(source: ImageLike | None, grid: Grid, what: str) -> Image | None:
             what,
             f"values from {float(data.min()):g} to {float(data.max()):g} ({mask.name})",
             "values from 0 to 1, not all of them 0",
-            "write a mask with 1 where the image counts",
+            "write a mask that is 1 in the region to compare",
         )
     return Image(data, mask.grid)
 
 
 def read_tissue(source: ImageLike | None, fixed: Grid) -> Image | None:
-    """Read a label map of the fixed image's tissues.
+    """Read a label map of tissues in the fixed image's world.
 
     Raises
     ------
     LabelError
-        If it is none, or lies elsewhere.
+        If it is not a label map, or does not overlap with the fixed image.
     LearnGNError
         If it cannot be read.
     """
@@ -321,21 +325,21 @@ def read_tissue(source: ImageLike | None, fixed: Grid) -> Image | None:
 def read_keypoints(
     files: tuple[Path, Path], grids: tuple[Grid, Grid], weight: float, scale: float = float("inf")
 ) -> LandmarkPairs:
-    """Read corresponding key points of the fixed and the moving image; a column ``weight`` is their confidence.
+    """Read corresponding key points of both images; a column ``weight`` in the files is their confidence.
 
     Raises
     ------
     LandmarkError
-        If a file cannot be read, or their numbers differ.
+        If a file cannot be read, or the numbers of points differ.
     """
-    ours, theirs = (read_landmarks(path, grid) for path, grid in zip(files, grids, strict=True))
-    trust = [points.weights for points in (ours, theirs) if points.weights is not None]
-    confidence = np.prod(trust, axis=0) if trust and len(ours.points) == len(theirs.points) else None
-    return LandmarkPairs(ours.points, theirs.points, weight, confidence, scale)
+    fixed, moving = (read_landmarks(path, grid) for path, grid in zip(files, grids, strict=True))
+    trust = [points.weights for points in (fixed, moving) if points.weights is not None]
+    confidence = np.prod(trust, axis=0) if trust and len(fixed.points) == len(moving.points) else None
+    return LandmarkPairs(fixed.points, moving.points, weight, confidence, scale)
 
 
 def check_labels(image: Image, what: str) -> None:
-    """Raise :class:`LabelError` for an empty label map, and for a scan that was taken for one."""
+    """Raise :class:`LabelError` for an empty label map, and for a scan read as a label map."""
     values = image.label_values
     if not values:
         raise LabelError(what, f"an empty label map ({image.name})", "at least one label", "check the file")

@@ -48,27 +48,27 @@ def register(
         nibabel, TorchIO or MONAI, or ``(array, affine)``; see :func:`learngn.interop.as_image`. They may differ in
         shape, spacing and orientation.
     features : str or Feature, optional
-        What is compared: ``"mind"``, ``"mind,intensity:0.5"``, ..., or an object of one's own. By default
-        those of the settings or the preset; without either those of the preset that the scans look like
-        (:func:`learngn.registration.recognise`), which tells label maps as well.
+        Features to compare: ``"mind"``, ``"mind,intensity:0.5"``, ..., or your own object. By default those of the
+        settings or the preset; without either, those of the preset recognised from the scans
+        (:func:`learngn.registration.recognise`), which also recognises label maps.
     preset : str, optional
         Name of a preset, see :data:`learngn.settings.PRESETS`.
     settings : Settings, optional
-        Complete settings; by default those that suit the features, or the preset's.
+        Complete settings; by default those of the preset, or those that suit the features.
     model : path or Model, optional
-        A trained model: it has its own features and settings; `settings` may change its iterations.
+        A trained model, with its own features and settings; `settings` may change its iterations.
     fixed_mask, moving_mask : ImageLike, optional
-        Where the features count, 0 to 1 (or a label map: where it is not zero), on grids of their own. The displacement
-        is found everywhere.
+        Weights of the features, 0 to 1 (or label maps: 1 where they are not zero), on any grids. The displacement is
+        computed everywhere.
     landmarks : LandmarkPairs, optional
-        Pairs of points that guide the registration; with the feature ``none`` nothing else does.
+        Pairs of points that guide the registration; with the feature ``none`` it uses only these.
     tissue : ImageLike, optional
-        Label map in the fixed image's world; the displacement may be discontinuous across the boundaries of its labels:
-        organs slide.
+        Label map in the fixed image's world; the displacement may be discontinuous across the boundaries of its labels,
+        for organs that slide.
     callback : callable, optional
         Called with every :class:`learngn.optimise.Iteration`, to show progress.
     **changes
-        Single values of :class:`learngn.Settings` that replace those: ``affine="rigid"``, ``symmetric=True``,
+        Single values of :class:`learngn.Settings` that replace those above: ``affine="rigid"``, ``symmetric=True``,
         ``strides=(8, 4)``, ``memory="4GB"``, ...
 
     Returns
@@ -78,7 +78,7 @@ def register(
     Raises
     ------
     LearnGNError
-        If an image cannot be read or registered, the two do not fit together, a feature is unknown, or the model
+        If an image cannot be read or registered, the images do not fit together, a feature is unknown, or the model
         does not fit the images or the features.
     """
     clock = Clock()
@@ -86,12 +86,12 @@ def register(
     trained = read_model(model) if isinstance(model, str | Path) else model
     with clock.stage("read"):
         label_maps = request.label_maps(trained)
-        ours, theirs = (as_image(image, labels=bool(label_maps)) for image in (fixed, moving))
+        fixed_image, moving_image = (as_image(image, labels=bool(label_maps)) for image in (fixed, moving))
         pair = RegistrationPair(
-            Side.of(ours, "fixed", fixed_mask),
-            Side.of(theirs, "moving", moving_mask),
+            Side.of(fixed_image, "fixed", fixed_mask),
+            Side.of(moving_image, "moving", moving_mask),
             landmarks,
-            read_tissue(tissue, ours.grid),
+            read_tissue(tissue, fixed_image.grid),
         )
         pair = pair.recognised() if label_maps is None else pair
     return register_pair(pair, request, model=trained, callback=callback, clock=clock)
@@ -108,7 +108,7 @@ def register_pair(
     resampling: Resampling | None = None,
     clock: Clock | None = None,
 ) -> Registration:
-    """Register a pair that has been read: decide the settings, align linearly, compute features, optimise.
+    """Register a pair that has been read: choose the settings, align linearly, compute features, optimise.
 
     Parameters
     ----------
@@ -116,15 +116,15 @@ def register_pair(
     request : Request
     model : Model, optional
     begins : callable, optional
-        Called with the settings, once they are decided.
+        Called with the settings when they have been chosen.
     callback : callable, optional
         Called with every :class:`learngn.optimise.Iteration`.
     store : FeatureStore, optional
-        Cache of features of an image, for its other pairs; see :func:`learngn.features.kept`.
+        Cache of the features of each image, for its other pairs; see :func:`learngn.features.kept`.
     resampling : Resampling, optional
-        How the moving image is warped.
+        Interpolation and background for warping the moving image.
     clock : Clock, optional
-        With the time of earlier stages.
+        Clock with the times of earlier stages.
 
     Returns
     -------

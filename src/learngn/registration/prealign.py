@@ -1,4 +1,4 @@
-"""Linear pre-alignment of two images, and a scan turned upright for features that look along its axes."""
+"""Linear pre-alignment of two images, and resampling of rotated scans for features that depend on their axes."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from itertools import permutations, product
 
 import numpy as np
-import scipy  # its parts are imported when they are used
+import scipy  # its submodules are imported when they are used
 import torch
 
 from learngn.errors import GeometryError
@@ -19,21 +19,21 @@ from learngn.optimise import AffineGaussNewton, Family, PoseSearch, centre_of_ma
 from learngn.optimise.extents import Surroundings, check_extents, ratio
 from learngn.registration.masks import masked
 
-_TURNED = 8.0  # [degree]: from here on what looks along the axes sees something else
+_ROTATED = 8.0  # [degree] rotation above which features that depend on the axes are not comparable
 
 Masks = tuple[Image | None, Image | None]
 
 
 @dataclass(frozen=True)
 class Prealigned:
-    """A linear map, and how to see the moving image through it.
+    """A linear map, and features of the moving image under this map.
 
     Attributes
     ----------
     matrix : array, shape (D+1, D+1)
-        Fixed RAS mm to moving RAS mm.
+        Linear map, fixed RAS mm to moving RAS mm.
     start : str
-        Which first guess led there; ``"none"`` for no pre-alignment.
+        Name of the initial transform that led to it; ``"none"`` for no pre-alignment.
     """
 
     matrix: FloatArray
@@ -42,36 +42,36 @@ class Prealigned:
     def features(
         self, feature: Feature, fixed: Image, moving: Image, spacing: float, masks: Masks
     ) -> tuple[FeatureImage, FeatureImage]:
-        """Features of both images, those of the moving one as they are when it stands like the fixed one.
+        """Compute the features of both images, those of the moving image in the orientation of the fixed image.
 
-        A feature whose channels look along the array's axes says something else of a scan that is turned, and any
-        feature of scans something else of slices that are thick in another direction: such a scan is resampled along
-        the fixed image's axes first. All others are made of the scan as it is.
+        Features that depend on the directions of the array's axes differ for a rotated scan, and all features of scans
+        differ for slices that are thick in another direction: such scans are first resampled along the fixed image's
+        axes. Otherwise the features are computed from the scan itself.
 
         Parameters
         ----------
         feature : Feature
         fixed, moving : Image
         spacing : float
-            [mm]
+            Voxel size [mm].
         masks : (Image or None, Image or None)
-            Where each counts.
+            Masks of the fixed and the moving image.
         """
         pose = _pose(self.matrix)
         scale = CommonScale.of(fixed.grid, _moved(moving.grid, _inverse(pose)))
         traits, thick = feature.traits, scale.thick
-        if thick:  # where slices lie between those of the partner matters as well
+        if thick:  # the positions of slices between those of the other image matter, too
             pose[:-1, -1] = (self.matrix - pose)[:-1, :-1] @ fixed.grid.centre + self.matrix[:-1, -1]
-        turned = replace(moving, grid=_moved(moving.grid, _inverse(pose)))
-        turns = traits.directional and _tilt(fixed.grid, turned.grid) >= _TURNED
-        if traits.tied or traits.reads_labels or not (turns or thick):
-            ours, theirs = feature(fixed, moving, spacing)
+        rotated = replace(moving, grid=_moved(moving.grid, _inverse(pose)))
+        is_rotated = traits.directional and _tilt(fixed.grid, rotated.grid) >= _ROTATED
+        if traits.tied or traits.reads_labels or not (is_rotated or thick):
+            fixed_features, moving_features = feature(fixed, moving, spacing)
         else:
-            ours, theirs = feature(*cut_alike(fixed, turned), spacing)
-            # Slabs leave much of a lattice along other axes empty; nothing is known there.
-            theirs = _seen(theirs, turned.grid) if thick else theirs
-            theirs = replace(theirs, grid=_moved(theirs.grid, pose))
-        return masked(ours, masks[0]), masked(theirs, masks[1])
+            fixed_features, moving_features = feature(*cut_alike(fixed, rotated), spacing)
+            # A slab leaves much of a lattice along other axes empty: features there get the weight zero.
+            moving_features = _covered(moving_features, rotated.grid) if thick else moving_features
+            moving_features = replace(moving_features, grid=_moved(moving_features.grid, pose))
+        return masked(fixed_features, masks[0]), masked(moving_features, masks[1])
 
 
 def prealign(fixed: Image, moving: Image, feature: Feature, family: Family, masks: Masks = (None, None)) -> Prealigned:
@@ -81,67 +81,67 @@ def prealign(fixed: Image, moving: Image, feature: Feature, family: Family, mask
     ----------
     fixed, moving : Image
     feature : Feature
-        What is compared.
+        Feature to compare.
     family : Family
-        Which maps.
+        Family of linear maps.
     masks : (Image or None, Image or None)
-        Where each counts.
+        Masks of the fixed and the moving image.
 
     Raises
     ------
     GeometryError
-        If nothing brings them together, or their extents differ beyond comparison.
+        If no alignment is found, or the extents of the images differ too much.
     """
     check_extents(fixed.grid, moving.grid)
     if ratio(fixed.grid, moving.grid) > SIMILAR:
-        # The small scan is sought in the large one, whichever is fixed: compared are the small one's voxels.
-        turned = prealign(moving, fixed, feature, family, masks[::-1])
-        return Prealigned(np.asarray(np.linalg.inv(turned.matrix)), turned.start)
+        # The small scan is located in the large one, whichever is fixed, and compared at the small one's voxels.
+        reverse = prealign(moving, fixed, feature, family, masks[::-1])
+        return Prealigned(np.asarray(np.linalg.inv(reverse.matrix)), reverse.start)
     stage = AffineGaussNewton(family, search=PoseSearch())
-    before = Prealigned(np.eye(fixed.grid.ndim + 1), "none")
+    unaligned = Prealigned(np.eye(fixed.grid.ndim + 1), "none")
     divisible = _divisible(feature)
     surroundings = Surroundings(fixed, moving, divisible)
     if divisible and ratio(moving.grid, fixed.grid) > SIMILAR:
-        # Features that are scaled by the range of a whole scan say something else of a piece of it; patterns do not.
+        # Features scaled by the intensity range of the scan differ for a part of it; those of patterns do not.
         feature = Mind()
-    seen, spacing = surroundings.searched()
-    masses = _mass(fixed), _mass(seen)
-    pair = before.features(feature, fixed, seen, spacing, masks)
-    result = stage(*pair, translation_starts(fixed.grid, seen.grid, masses))
-    found = Prealigned(result.matrix, result.start)
+    searched, spacing = surroundings.searched()
+    masses = _mass(fixed), _mass(searched)
+    searched_pair = unaligned.features(feature, fixed, searched, spacing, masks)
+    result = stage(*searched_pair, translation_starts(fixed.grid, searched.grid, masses))
+    coarse = Prealigned(result.matrix, result.start)
     if result.energy < float("inf"):
-        again = found.features(feature, fixed, *surroundings.refined(result.matrix), masks)
-        if not again[1].grid.same_space(pair[1].grid):
-            result = replace(stage, search=None)(*again, {result.start: result.matrix})
+        refined_pair = coarse.features(feature, fixed, *surroundings.refined(result.matrix), masks)
+        if not refined_pair[1].grid.same_space(searched_pair[1].grid):
+            result = replace(stage, search=None)(*refined_pair, {result.start: result.matrix})
     if result.energy == float("inf"):
         raise GeometryError(
             "fixed and moving image",
-            "no start of the affine stage that brings them together",
+            "no alignment found by the affine stage",
             "images of the same part of the body",
-            "align them roughly first, or leave the affine stage out",
+            "align them roughly first, or leave out the affine stage",
         )
     return Prealigned(result.matrix, result.start)
 
 
 def affine_spacing(fixed: Grid, moving: Grid | None = None) -> float:
-    """Spacing at which features are computed for the pre-alignment [mm]; by default with a scan of similar extent."""
+    """Return the voxel size of the features for the pre-alignment [mm]; by default for scans of similar extents."""
     return linear_spacing(fixed, moving or fixed)
 
 
 def _divisible(feature: Feature) -> bool:
-    """Whether a feature of a part of a scan is the part of its feature: not if it reads files, or sees organs whole."""
+    """Whether a feature can be computed from a part of a scan: not if it reads files or needs whole organs."""
     return not (feature.traits.reads_labels or feature.traits.tied)
 
 
 def _pose(matrix: FloatArray) -> FloatArray:
-    """The rotation within a linear map about the world's origin, (D+1, D+1)."""
+    """Return the rotation of a linear map about the world's origin, (D+1, D+1)."""
     pose = np.eye(len(matrix))
     pose[:-1, :-1] = scipy.linalg.polar(matrix[:-1, :-1])[0]
     return pose
 
 
 def _tilt(fixed: Grid, moving: Grid) -> float:
-    """Angle between the axes of two arrays, in whatever order and direction they run [degree]."""
+    """Return the rotation between the axes of two arrays, up to their order and direction [degree]."""
     between = fixed.direction.T @ moving.direction
     ndim, angles = fixed.ndim, []
     for order, signs in product(permutations(range(ndim)), product((-1, 1), repeat=ndim)):
@@ -154,7 +154,7 @@ def _tilt(fixed: Grid, moving: Grid) -> float:
 
 
 def _inverse(pose: FloatArray) -> FloatArray:
-    """The inverse of a rotation and a shift."""
+    """Return the inverse of a rotation and translation."""
     inverse = np.eye(len(pose))
     inverse[:-1, :-1] = pose[:-1, :-1].T
     inverse[:-1, -1] = -pose[:-1, :-1].T @ pose[:-1, -1]
@@ -162,20 +162,20 @@ def _inverse(pose: FloatArray) -> FloatArray:
 
 
 def _moved(grid: Grid, matrix: FloatArray) -> Grid:
-    """The same grid in a world that is moved by a matrix."""
+    """Return the grid in a world transformed by a matrix."""
     return Grid(grid.shape, matrix @ grid.affine)
 
 
-def _seen(features: FeatureImage, image: Grid) -> FeatureImage:
-    """Features that count where an image has voxels."""
+def _covered(features: FeatureImage, image: Grid) -> FeatureImage:
+    """Return features with the weight zero outside an image."""
     shape = features.grid.shape
-    within = sampling.inside(image.shape, None, features.grid.index_map(image), shape, features.data)
-    weight = within.to(features.data.dtype)
+    inside = sampling.inside(image.shape, None, features.grid.index_map(image), shape, features.data)
+    weight = inside.to(features.data.dtype)
     return replace(features, weight=weight if features.weight is None else weight * features.weight)
 
 
 def _mass(image: Image) -> FloatArray:
-    """Centre of mass: of the labels, or of the intensities above the darkest."""
+    """Return the centre of mass of the labels, or of the intensities minus the lowest."""
     if image.labels:
         return centre_of_mass((image.data != 0).to(torch.float32), image.grid)
     return centre_of_mass(image.data - image.data.min(), image.grid)

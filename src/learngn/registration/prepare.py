@@ -1,4 +1,4 @@
-"""A pair as far as it does not depend on schedule and λ: aligned linearly, its features computed."""
+"""Preparation of a pair, independent of schedule and λ: linear alignment and computation of the features."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from learngn.settings import Settings
 
 @dataclass(frozen=True, eq=False)
 class Prepared:
-    """A pair that several schedules can be tried on.
+    """A pair, aligned linearly, with features, on which several schedules can be tried.
 
     Attributes
     ----------
@@ -34,9 +34,9 @@ class Prepared:
     aligned : Prealigned
         The linear pre-alignment.
     features : (FeatureImage, FeatureImage)
-        At the finest level's resolution.
+        Features at the finest level's resolution.
     seconds : dict
-        Time of every stage so far [s].
+        Times of the stages so far [s].
     """
 
     pair: RegistrationPair
@@ -54,16 +54,16 @@ class Prepared:
         callback: Callable[[Iteration], None] | None = None,
         resampling: Resampling | None = None,
     ) -> Registration:
-        """Find the displacement.
+        """Compute the displacement.
 
         Parameters
         ----------
         settings : Settings, optional
-            With the same features and affine stage, and no finer a level, than what was prepared.
+            Settings with the features and the affine stage of the preparation, and no finer level.
         model, callback
-            As of :func:`learngn.register`.
+            See :func:`learngn.register`.
         resampling : Resampling, optional
-            How the moving image is warped.
+            Interpolation and background for warping the moving image.
         """
         resolved = self.resolved if settings is None else replace(self.resolved, settings=settings)
         chosen, fixed, matrix = resolved.settings, self.pair.fixed.scan, self.aligned.matrix
@@ -77,7 +77,7 @@ class Prepared:
                 if model is None
                 else model.scheduled(chosen, fixed, self.pair.tissue)
             )
-            found = method(
+            result = method(
                 *self.features,
                 matrix,
                 initial,
@@ -86,12 +86,12 @@ class Prepared:
                 callback=callback,
             )
         with clock.stage("warp"):
-            fields = at_full_resolution(found, fixed.grid, diffeomorphic=chosen.diffeomorphic)
+            fields = at_full_resolution(result, fixed.grid, diffeomorphic=chosen.diffeomorphic)
             affine = Affine(matrix)
             transform = Composite((DisplacementField(fields.forward, fixed.grid), affine))
-            how = resampling or Resampling()
+            options = resampling or Resampling()
             warped = transform.warp(
-                self.pair.moving.scan, fixed.grid, interpolation=how.interpolation, background=how.background
+                self.pair.moving.scan, fixed.grid, interpolation=options.interpolation, background=options.background
             )
             inverse = None
             if fields.inverse is not None:
@@ -100,8 +100,8 @@ class Prepared:
             transform=transform,
             warped=warped,
             pair=self.pair,
-            history=found.history,
-            stop=found.stop,
+            history=result.history,
+            stop=result.stop,
             resolved=resolved,
             affine_start=self.aligned.start,
             seconds=clock.seconds,
@@ -114,41 +114,41 @@ class Prepared:
 def prepare(
     pair: RegistrationPair, resolved: Resolved, *, store: FeatureStore | None = None, clock: Clock | None = None
 ) -> Prepared:
-    """Do all of a registration that comes before the displacement: for several schedules, it is done once.
+    """Do everything that precedes the optimisation of the displacement, once for several schedules.
 
     Parameters
     ----------
     pair : RegistrationPair
     resolved : Resolved
     store : FeatureStore, optional
-        Cache of features of an image, for its other pairs; see :func:`learngn.features.kept`.
+        Cache of the features of each image, for its other pairs; see :func:`learngn.features.kept`.
     clock : Clock, optional
-        With the time of earlier stages.
+        Clock with the times of earlier stages.
 
     Raises
     ------
     GeometryError
-        If the scans do not overlap and are not to be aligned, or nothing brings them together.
+        If the scans do not overlap and the affine stage is left out, or no alignment is result.
     FeatureError
-        If the features cannot be computed of these scans.
+        If the features cannot be computed for these scans.
     """
     clock = clock or Clock()
     fixed, moving, masks = pair.fixed.scan, pair.moving.scan, (pair.fixed.mask, pair.moving.mask)
     feature = resolved.feature if store is None else kept(resolved.feature, store)
     with clock.stage("features"):
-        seen = comparable(fixed, moving, resolved.feature, resolved.spacing)
+        matched = comparable(fixed, moving, resolved.feature, resolved.spacing)
     if resolved.settings.aligns:
         with clock.stage("affine"):
-            aligned = prealign(fixed, seen, feature, FAMILIES[resolved.settings.affine], masks)
+            aligned = prealign(fixed, matched, feature, FAMILIES[resolved.settings.affine], masks)
     else:
         _check_overlap(pair)
         aligned = Prealigned(np.eye(fixed.grid.ndim + 1), "none")
     with clock.stage("features"):
-        ours, theirs = aligned.features(feature, fixed, seen, resolved.spacing, masks)
-        # As the optimiser wants it (see levels_of_pair): it would make a copy, and this one stay beside it.
-        features = (ours if resolved.settings.symmetric else replace(ours, data=ours.data.contiguous())), theirs
-        del ours
-    return Prepared(pair, resolved, aligned, features, clock.seconds)
+        fixed_features, moving_features = aligned.features(feature, fixed, matched, resolved.spacing, masks)
+        if not resolved.settings.symmetric:
+            # The layout of the optimiser (see levels_of_pair), which would otherwise make a copy while this one exists.
+            fixed_features = replace(fixed_features, data=fixed_features.data.contiguous())
+    return Prepared(pair, resolved, aligned, (fixed_features, moving_features), clock.seconds)
 
 
 def _check_overlap(pair: RegistrationPair) -> None:

@@ -1,4 +1,4 @@
-"""Which preset suits two scans, told by their headers and intensities."""
+"""Choice of a preset for two scans, by their headers and intensities."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ import torch
 from learngn.geometry.image import Image
 from learngn.settings import PRESETS, Preset
 
-_AIR = -300.0  # [HU]: no scanner but CT writes such values for air
-_LUNG = (-950.0, -500.0)  # [HU]
-_MUCH_LUNG = 0.15  # of what is denser than lung
-_HEAD = 280.0  # [mm], longest side of a scan of a head
-# A label map has few values, all whole, numbered without wide gaps, and wide regions of one value.
+_AIR = -300.0  # [HU] values this low, of air, occur in CT only
+_LUNG = (-950.0, -500.0)  # [HU] range of lung
+_MUCH_LUNG = 0.15  # ratio of lung to denser tissue above which a scan shows the chest
+_HEAD = 280.0  # [mm] longest side of a scan of the head
+# A label map has few values, all integers, without large gaps between them, and large regions of one value.
 _MOST_VALUES = 128
-_A_BYTE, _GAPS = 255, 64  # largest number, of a mask for example; and as a multiple of how many labels there are
-_FLAT = 0.6  # fraction of the voxels beside which lies one of the same value
+_A_BYTE, _GAPS = 255, 64  # largest label: a byte (such as a mask's 255), or this multiple of the number of labels
+_FLAT = 0.6  # least fraction of the labelled voxels with a neighbour of the same value
 
 
 @dataclass(frozen=True)
 class Recognised:
-    """A preset and why it was chosen.
+    """A preset and the reason for its choice.
 
     Attributes
     ----------
@@ -39,10 +39,11 @@ class Recognised:
 
 
 def recognise(fixed: Image, moving: Image) -> Recognised:
-    """Choose a preset by headers and intensities of two scans.
+    """Choose a preset by the headers and intensities of two scans.
 
-    Label maps are told by their few whole values in wide regions, CT by its air, far below zero; the chest by how much
-    of the body has the density of lung; a head by the size of the scan. The choice is shown, and can be overruled.
+    Label maps are recognised by few integer values in large regions, CT by the values of air far below zero, the chest
+    by the amount of lung relative to denser tissue, and the head by the size of the scan. The choice is displayed, and
+    can be overridden.
 
     Parameters
     ----------
@@ -67,12 +68,12 @@ def recognise(fixed: Image, moving: Image) -> Recognised:
 
 
 def looks_like_label_map(image: Image) -> bool:
-    """Whether an image is a label map, or has the values of one: few, whole, none below zero, in wide regions.
+    """Whether an image is a label map or has values of one: few integers, none below zero, in large regions.
 
     Parameters
     ----------
     image : Image
-        Which may have been read as a scan.
+        A label map or a scan; a label map may have been read as a scan.
     """
     if image.labels:
         return True
@@ -92,7 +93,7 @@ def looks_like_label_map(image: Image) -> bool:
 
 
 def as_label_map(image: Image) -> Image:
-    """Return an image whose values are whole numbers as a label map."""
+    """Return an image of integer values as a label map."""
     return image if image.labels else replace(image, data=image.data.to(torch.int32), labels=True, stored=None)
 
 
@@ -101,7 +102,7 @@ def _is_ct(image: Image) -> bool:
 
 
 def _lung(image: Image) -> float:
-    """Voxels of the density of lung, as a fraction of those that are denser."""
+    """Return the number of voxels of the density of lung, divided by that of denser voxels."""
     data = image.data.to(torch.float32)
     lung = ((data > _LUNG[0]) & (data < _LUNG[1])).sum()
     return float(lung) / max(1.0, float((data >= _LUNG[1]).sum()))

@@ -1,4 +1,4 @@
-"""Which settings a pair is registered with: decided here, once, for every caller."""
+"""Choice of the settings of a pair, in one place for all callers."""
 
 from __future__ import annotations
 
@@ -18,33 +18,33 @@ from learngn.registration.recognise import Recognised, recognise
 from learngn.settings import BASELINES, Settings, default_settings, preset
 from learngn.settings.levels import fitted
 
-_FEW = 32  # voxels along an axis, enough to count channels
-_LEARNED = ("strides", "lam", "update")  # by a model
-_MAY_BE_NONE = ("robust", "memory")
-# Options of Gauss-Newton that a preset may have and a baseline has not.
+_FEW = 32  # voxels along an axis, sufficient to count channels
+_LEARNED = ("strides", "lam", "update")  # settings that a model has learned
+_MAY_BE_NONE = ("robust", "memory")  # settings for which None is a value
+# Values of the options of Gauss-Newton for baselines, which do not support them.
 _PLAIN = {"symmetric": False, "diffeomorphic": False, "robust": None, "overlap": False, "regulariser": "diffusion"}
 
 
 @dataclass(frozen=True)
 class Request:
-    """What a caller asks for; what is left out depends on the pair.
+    """Features and settings requested by a caller; the rest depends on the pair.
 
     Attributes
     ----------
     features : str or Feature, optional
-        What is compared; by default the features of the settings, of the preset, or of the preset that the scans look
-        like. Features named by hand keep the other settings of that preset, but for λ, which has their unit.
+        Features to compare; by default those of the settings, of the preset, or of the preset recognised from the
+        scans. With given features, the other settings of that preset are kept, except λ, which has the features' unit.
     preset : str, optional
         Name of a preset, see :data:`learngn.settings.PRESETS`.
     settings : Settings, optional
-        Complete settings; their levels are taken as they are.
+        Complete settings; their levels are not adapted to the grid.
     changes : dict
-        Single values that replace those, by the names of :class:`Settings`.
+        Single values of :class:`Settings` that replace those above, by name.
 
     Raises
     ------
     SettingsError
-        If both a preset and settings are given, or a change has no such name.
+        If both a preset and settings are given, or a change is not a field of :class:`Settings`.
     """
 
     features: str | Feature | None = None
@@ -61,20 +61,20 @@ class Request:
         if unknown:
             known = ", ".join(Settings.__dataclass_fields__)
             raise SettingsError("settings", f"the unknown key {unknown[0]}", f"one of {known}", "correct it")
-        # None stands for nothing asked, but where it is a value of its own.
-        asked = {name: value for name, value in self.changes.items() if value is not None or name in _MAY_BE_NONE}
-        object.__setattr__(self, "changes", asked)
-        # Wrong values are found before a pair is read.
+        # None stands for a setting that is not requested, except where it is a value of its defaults.
+        requested = {name: value for name, value in self.changes.items() if value is not None or name in _MAY_BE_NONE}
+        object.__setattr__(self, "changes", requested)
+        # Invalid values are reported before a pair is read.
         if self.preset is not None:
             preset(self.preset)
         if isinstance(self.features, str):
             parse_features(self.features)
-        plain = Settings(features="none", affine="none")
-        alone = {} if "strides" in self.changes else {"iterations"}  # whose number depends on the levels
-        _changed(plain, {name: value for name, value in self.changes.items() if name not in alone})
+        valid = Settings(features="none", affine="none")
+        unchecked = {} if "strides" in self.changes else {"iterations"}  # their number depends on the levels
+        _changed(valid, {name: value for name, value in self.changes.items() if name not in unchecked})
 
     def label_maps(self, model: Model | None = None) -> bool | None:
-        """Whether the features that are asked for compare label maps; None if the images decide."""
+        """Return whether the requested features compare label maps; None if it depends on the images."""
         if model is not None:
             return model.feature.traits.reads_labels
         if self.features is not None:
@@ -83,7 +83,7 @@ class Request:
         return None if settings is None else _feature(settings.features).traits.reads_labels
 
     def as_dict(self) -> dict[str, Any]:
-        """Return values for JSON: what tells two requests apart."""
+        """Return values for JSON, which identify the request."""
         named = {
             "features": None if self.features is None else _feature(self.features).name,
             "preset": self.preset,
@@ -95,20 +95,20 @@ class Request:
 
 @dataclass(frozen=True)
 class Resolved:
-    """Settings of a pair, and what else was decided with them.
+    """Settings of a pair, with feature, voxel size and the reasons for the choice.
 
     Attributes
     ----------
     settings : Settings
-        Complete; nothing is left to defaults.
+        Complete settings.
     feature : Feature
-        What is compared.
+        Feature to compare.
     voxel : float
-        What a stride of one means [mm].
+        Voxel size of stride 1 [mm].
     recognised : Recognised or None
-        The preset that the scans look like, where it was taken.
+        The preset recognised from the scans, if it was used.
     left_out : tuple of float
-        Strides of levels that the memory budget does not allow.
+        Strides of the levels left out because of the memory budget.
     coarsened : bool
         Whether the levels are coarser than those of the preset or the features, because the fixed grid is large.
     """
@@ -127,38 +127,38 @@ class Resolved:
 
 
 def resolve(request: Request, pair: RegistrationPair, model: Model | None = None) -> Resolved:
-    """Decide the settings of a pair.
+    """Choose the settings of a pair.
 
-    The model's settings come first, or else those that are asked for, those of the preset, those that suit the
-    features, or those of the preset that the scans look like. Levels that the fixed grid is too large or too small for
-    are left out, unless somebody has chosen the levels. Then single values are changed, and the memory budget is kept.
+    The settings are those of the model, or else the requested settings, those of the preset, those that suit the
+    features, or those of the preset recognised from the scans. Unless the levels were requested, they are adapted to
+    the size of the fixed grid. Then single values are changed, and levels left out that exceed the memory budget.
 
     Parameters
     ----------
     request : Request
     pair : RegistrationPair
-        Its scans need not have been read where features or a preset are asked for, without a memory budget.
+        Its scans need not have been read if features or a preset are requested, without a memory budget.
     model : Model, optional
         A trained model.
 
     Raises
     ------
     SettingsError
-        If a value is out of range, or the memory budget too small.
+        If a value is out of range, or the memory budget is too small.
     ModelError
-        If the model does not fit the pair, or has learned what is asked for otherwise.
+        If the model does not fit the pair, or a requested value differs from one that it has learned.
     LabelError
-        If features of label maps are asked for and an image is a scan.
+        If features of label maps are requested and an image is a scan.
     ImageError
-        If a scan has no content.
+        If a scan is constant or has values that are not finite.
     """
     if model is not None:
         return _of_model(request, pair, model)
     settings, recognised = _base(request, pair)
     changes, finest = dict(request.changes), settings.strides[-1]
     compared = common_grids(pair.fixed.grid, pair.moving.grid)[0]
-    if request.settings is None and "strides" not in changes:  # levels that someone has chosen stay
-        if len(changes.get("iterations", ())) == len(settings.strides):  # counted for the whole schedule
+    if request.settings is None and "strides" not in changes:  # requested levels are kept
+        if len(changes.get("iterations", ())) == len(settings.strides):  # they refer to the whole schedule
             settings = replace(settings, iterations=changes.pop("iterations"))
         settings = fitted(settings, compared)
     coarsened = settings.strides[-1] > finest
@@ -171,26 +171,26 @@ def resolve(request: Request, pair: RegistrationPair, model: Model | None = None
 
 
 def _base(request: Request, pair: RegistrationPair) -> tuple[Settings, Recognised | None]:
-    """Settings before levels are left out and values changed."""
+    """Return the settings before levels are adapted and values changed, and the recognised preset."""
     if request.settings is not None:
         return request.settings, None
     if request.preset is not None:
         return preset(request.preset).settings, None
     if request.features is not None:
         feature = _feature(request.features)
-        own = default_settings(feature.name, feature.traits.reads_labels)
-        if feature.traits.reads_labels or not own.aligns or pair.fixed.image is None or pair.moving.image is None:
-            return own, None
-        # λ has the unit of the features; all else suits the kind of scans.
+        defaults = default_settings(feature.name, feature.traits.reads_labels)
+        if feature.traits.reads_labels or not defaults.aligns or pair.fixed.image is None or pair.moving.image is None:
+            return defaults, None
+        # λ has the unit of the features; all other settings depend on the kind of scans.
         recognised = recognise(pair.fixed.image, pair.moving.image)
         settings = recognised.preset.settings
-        return (replace(settings, lam=own.lam), recognised) if settings.aligns else (own, None)
+        return (replace(settings, lam=defaults.lam), recognised) if settings.aligns else (defaults, None)
     recognised = recognise(pair.fixed.scan, pair.moving.scan)
     return recognised.preset.settings, recognised
 
 
 def check_model(request: Request, model: Model) -> None:
-    """Raise :class:`ModelError` if something is asked for otherwise than a model has learned it."""
+    """Raise :class:`ModelError` if a requested value differs from one that a model has learned."""
     given = {"preset": request.preset, **{name: request.changes.get(name) for name in _LEARNED}}
     if request.features != model.settings.features:
         given["features"] = request.features if request.features is None else _feature(request.features).name
@@ -200,7 +200,7 @@ def check_model(request: Request, model: Model) -> None:
 
 
 def _of_model(request: Request, pair: RegistrationPair, model: Model) -> Resolved:
-    """Settings of a model: its levels, λ and features are what was learned."""
+    """Return the settings of a model; levels, λ and features are those that it has learned."""
     check_model(request, model)
     if model.config.ndim != pair.fixed.grid.ndim:
         raise ModelError(
@@ -218,7 +218,7 @@ def _of_model(request: Request, pair: RegistrationPair, model: Model) -> Resolve
 
 
 def _changed(settings: Settings, changes: Mapping[str, Any]) -> Settings:
-    """Settings with single values changed; levels that come without iterations get those of the level beside."""
+    """Return settings with single values changed; new levels without iterations get those of the last known level."""
     values = dict(changes)
     if values.get("update") in BASELINES:
         values = {**_PLAIN, **values}
@@ -229,7 +229,7 @@ def _changed(settings: Settings, changes: Mapping[str, Any]) -> Settings:
 
 
 def _within_memory(resolved: Resolved, pair: RegistrationPair) -> Resolved:
-    """The levels with which a registration keeps to its memory budget, if it has one."""
+    """Return the settings with only the levels that the memory budget, if any, allows."""
     settings = resolved.settings
     if settings.memory is None:
         return resolved
@@ -251,27 +251,27 @@ def _within_memory(resolved: Resolved, pair: RegistrationPair) -> Resolved:
 
 @torch.no_grad()
 def _channels(feature: Feature, fixed: Image, moving: Image) -> int:
-    """Number of channels that a feature has of a pair: with some it depends on the images."""
+    """Return the number of channels of a feature, which may depend on the images."""
     coarse = max(float(image.grid.extent.max()) for image in (fixed, moving)) / _FEW
     return feature(fixed, moving, coarse)[0].data.shape[1]
 
 
 def _feature(features: str | Feature) -> Feature:
-    """A feature by name, or an object of one's own."""
+    """Return the feature of a name, or the user's defaults object, as a combination."""
     if isinstance(features, str):
         return parse_features(features)
     return features if isinstance(features, Combined) else Combined(((features, 1.0),))
 
 
 def check_suits(feature: Feature, pair: RegistrationPair) -> None:
-    """See that a feature can be computed of both images, as far as they have been read.
+    """Check that a feature can be computed from both images, if they have been read.
 
     Raises
     ------
     LabelError
         If an image is a scan where the feature compares label maps, or a label map is empty.
     ImageError
-        If a scan has values that are not finite, or no content.
+        If a scan is constant or has values that are not finite.
     """
     for side, what in ((pair.fixed, "fixed image"), (pair.moving, "moving image")):
         if side.image is not None:

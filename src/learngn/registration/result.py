@@ -19,25 +19,25 @@ class Registration:
     Attributes
     ----------
     transform : Composite
-        From the fixed to the moving world: the displacement, then the affine.
+        Transform from the fixed to the moving world: the displacement, then the affine.
     warped : Image
         The moving image on the fixed grid, interpolated once.
     pair : RegistrationPair
-        What was registered.
+        The registered pair.
     history : tuple of Iteration
         Every Gauss-Newton step.
     stop : StopReason
-        Why the finest level ended.
+        Reason why the finest level stopped.
     resolved : Resolved
-        How it was registered, and why so.
+        Settings and feature used, with the reasons for their choice.
     affine_start : str
-        Which initial transform the affine stage kept; ``"none"`` when it was skipped.
+        Name of the initial transform that the affine stage chose; ``"none"`` if the stage was skipped.
     seconds : dict
-        Time of every stage [s]: read, features, affine, discrete, optimise, warp.
+        Times of the stages [s]: read, features, affine, discrete, optimise, warp.
     inverse : Composite, optional
-        From the moving to the fixed world, if the settings are symmetric or diffeomorphic.
+        Transform from the moving to the fixed world, if the settings are symmetric or diffeomorphic.
     inverse_error : float, optional
-        Mean distance between a voxel and its image under the transform and its inverse, where that stays inside the
+        Mean distance between a voxel and its position after the transform and its inverse, where that is inside the
         fixed image [voxel of the fixed image].
     """
 
@@ -64,12 +64,12 @@ class Registration:
 
     @property
     def settings(self) -> Settings:
-        """Settings as used, nothing left to defaults."""
+        """The complete settings that were used."""
         return self.resolved.settings
 
     @property
     def displacement(self) -> DisplacementField:
-        """The dense part alone, on the fixed grid."""
+        """The displacement without the affine, on the fixed grid."""
         part = self.transform.parts[0]
         if not isinstance(part, DisplacementField):
             raise TypeError("the first part of a registration's transform is its displacement")
@@ -77,7 +77,7 @@ class Registration:
 
     @property
     def affine(self) -> Affine:
-        """The affine part alone: the identity when the stage was skipped."""
+        """The affine without the displacement; the identity if the stage was skipped."""
         part = self.transform.parts[1]
         if not isinstance(part, Affine):
             raise TypeError("the second part of a registration's transform is its affine")
