@@ -1,4 +1,4 @@
-"""Settings of a registration: values, their defaults, presets and files."""
+"""Settings of a registration: values, defaults, presets and files."""
 
 from learngn.settings.defaults import LABEL_FEATURES, default_settings
 from learngn.settings.files import read_settings, write_settings

@@ -7,14 +7,14 @@ from functools import partial
 
 from learngn.settings.settings import NO_AFFINE, Settings
 
-LABEL_FEATURES = "organ-distance"  # of label maps, when none are named
+LABEL_FEATURES = "organ-distance"  # default features of label maps
 
-# λ has the unit of the squared features: it scales with their weight.
+# λ has the unit of the squared features, and scales with their weight.
 _BY_FEATURE: dict[str, Callable[..., Settings]] = {
     "distance": partial(Settings, lam=(10.0, 0.5)),
     "organ-distance": partial(Settings, lam=(10.0, 0.5)),
     "labels": partial(Settings, lam=(0.3, 0.005)),
-    # λ weighs nothing but the landmarks here: [1] against their weight [1/mm²].
+    # λ is relative to the weight of the landmarks [1/mm²] only.
     "none": partial(Settings, strides=(16, 8, 4, 2), iterations=(10, 10, 10, 5), lam=(0.1, 0.01)),
     "intensity": partial(Settings, strides=(16, 8, 4, 2, 1), iterations=(8, 8, 8, 8, 4), lam=(0.3, 0.03)),
     "mind": partial(Settings, strides=(16, 8, 4, 2, 1), iterations=(8, 8, 8, 8, 4), lam=(3.0, 0.3)),
@@ -22,14 +22,14 @@ _BY_FEATURE: dict[str, Callable[..., Settings]] = {
 
 
 def default_settings(features: str, labels: bool) -> Settings:
-    """Return settings tuned for features (docs/results.md says on which subjects).
+    """Return settings tuned for features (on the subjects listed in docs/results.md).
 
     Parameters
     ----------
     features : str
-        The first one named decides.
+        Names of features; the first one determines the settings.
     labels : bool
-        Whether they read label maps: these are taken to be aligned, scans are not.
+        Whether the features compare label maps, which are assumed to be aligned; scans are not.
     """
     first = features.split(",")[0].split(":")[0]
     affine = NO_AFFINE if labels or first == "none" else "affine"

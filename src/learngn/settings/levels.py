@@ -1,4 +1,4 @@
-"""Which levels of a schedule make sense on a grid."""
+"""Adaptation of the levels of a schedule to a grid."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from dataclasses import replace
 from learngn.geometry.grid import Grid
 from learngn.settings.settings import Settings
 
-MOST_VOXELS = 4_000_000  # of the finest level: a laptop handles them in seconds
-_FEWEST = 5  # voxels along an axis of the coarsest level
-_STEP = 1.02  # by which a schedule is made coarser, until it fits
+MOST_VOXELS = 4_000_000  # largest number of voxels of the finest level; a laptop handles them in seconds
+_FEWEST = 5  # least number of voxels along an axis of the coarsest level
+_STEP = 1.02  # factor by which a schedule is made coarser, repeatedly, until it fits
 
 
 def fitted(settings: Settings, grid: Grid, most_voxels: int = MOST_VOXELS) -> Settings:
-    """Return settings with levels that make sense on a fixed grid.
+    """Return settings with levels adapted to the size of a grid.
 
-    Where the finest level would have too many voxels, all levels are made coarser by one factor, whatever it is: their
-    number, iterations and regularisation weights stay, but the finest one, which stands for finer ones too, takes as
-    many iterations as the one before it. Then the coarsest levels are left out on which an axis has so few voxels that
-    nothing holds the displacement; one level always stays.
+    If the finest level would have too many voxels, all levels are made coarser by one factor. Their number, iterations
+    and regularisation weights are kept, except that the finest level gets at least as many iterations as the one
+    before it, as no finer one follows. Then the coarsest levels with too few voxels along an axis to determine the
+    displacement are left out; at least one level is kept.
 
     Parameters
     ----------
@@ -27,7 +27,7 @@ def fitted(settings: Settings, grid: Grid, most_voxels: int = MOST_VOXELS) -> Se
     grid : Grid
         Grid of the fixed image.
     most_voxels : int
-        Of the finest level.
+        Largest number of voxels of the finest level.
     """
     voxel = float(grid.spacing.min())
 
@@ -37,7 +37,7 @@ def fitted(settings: Settings, grid: Grid, most_voxels: int = MOST_VOXELS) -> Se
     factor = 1.0
     while size(factor) > most_voxels:
         factor *= _STEP
-    if factor > 1:  # in hundredths, as a schedule is shown and can be asked for
+    if factor > 1:  # rounded up to hundredths, for display and options
         factor = math.ceil(100 * factor) / 100
         last = max(settings.iterations[-2:])
         settings = replace(

@@ -1,4 +1,4 @@
-"""Settings by what is registered: anatomy and modality."""
+"""Presets: settings by anatomy and modality."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Preset:
     ----------
     name : str
     suits : str
-        Kind of scans, in words.
+        Kind of scans, as text.
     settings : Settings
     """
 
@@ -30,9 +30,9 @@ def _scans(features: str, **changes: object) -> Settings:
     return replace(default_settings(features, labels=False), **changes)  # type: ignore[arg-type]
 
 
-# docs/results.md says on which subjects these were tuned.
+# docs/results.md lists the subjects on which these were tuned.
 _STRIDES = (16, 8, 4, 2, 1)
-# Of the trunk: fields of view end where the scanner was told to; breath and build displace far.
+# The trunk: fields of view differ, and respiration and anatomy cause large displacements.
 _CT = _scans(
     "mind-centre,intensity:20",
     strides=_STRIDES,
@@ -44,7 +44,7 @@ _CT = _scans(
 _BRAIN_MR = _scans(
     "mind-multi,intensity:10", strides=_STRIDES, iterations=(16, 16, 16, 16, 8), lam=(1.7, 0.12), robust="huber:0.5"
 )
-# Slices are thick: a level of the finest spacing would gain little for most of the work.
+# Slices are thick: a level of the finest spacing would gain little, and take most of the time.
 _BODY_MR = _scans(
     "mind-multi,intensity:20",
     strides=_STRIDES[:-1],
@@ -71,12 +71,12 @@ PRESETS: dict[str, Preset] = {
 
 
 def preset(name: str) -> Preset:
-    """Return the preset of a name.
+    """Return a preset by its name.
 
     Raises
     ------
     SettingsError
-        If there is none.
+        If there is no such preset.
     """
     if name not in PRESETS:
         raise SettingsError("preset", repr(name), f"one of {', '.join(PRESETS)}", "name one of these")

@@ -1,4 +1,4 @@
-"""Coarse to fine: which resolutions, how many iterations, how stiff."""
+"""Coarse-to-fine schedule: resolutions, iterations and regularisation weights of the levels."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ class Level:
     stride : float
         Voxel size, in multiples of the fixed image's finest spacing.
     iterations : int
-        At most so many Gauss-Newton steps.
+        Largest number of Gauss-Newton steps.
     lam : float
-        λ, weight of the regulariser [feature²].
+        Regularisation weight λ [feature²].
     """
 
     stride: float
@@ -31,27 +31,27 @@ class Level:
 
 
 def schedule(strides: Sequence[float], iterations: Sequence[int], lam: tuple[float, float]) -> tuple[Level, ...]:
-    """Levels with λ falling log-linearly from the first level to the last.
+    """Return levels with λ decreasing log-linearly from the first level to the last.
 
     Parameters
     ----------
     strides : sequence of float
-        Falling, coarse to fine.
+        Decreasing, coarse to fine.
     iterations : sequence of int
-        One for each stride.
+        Number of iterations for each stride.
     lam : (float, float)
         λ at the first and at the last level.
 
     Raises
     ------
     SettingsError
-        If the lengths differ, a stride does not fall, or λ is not positive.
+        If the lengths differ, the strides do not decrease, or λ is not positive.
     """
     if len(strides) != len(iterations) or not strides:
         raise SettingsError(
             "schedule",
             f"{len(strides)} strides, {len(iterations)} iteration counts",
-            "one count a stride",
+            "one count per stride",
             "give as many strides as iteration counts",
         )
     if any(b >= a for a, b in pairwise(strides)) or min(strides) < 1:

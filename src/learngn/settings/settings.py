@@ -1,4 +1,4 @@
-"""Settings of a registration: values, checked when they are made."""
+"""Settings of a registration: values that are validated on construction."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ LinearMaps = Literal["none", "rigid", "similarity", "affine"]
 UpdateRule = Literal["compositional", "exponential", "additive", "published", "adam"]
 RegulariserName = Literal["diffusion", "curvature", "edges", "lungs"]
 LossName = Literal["huber", "geman-mcclure"]
-# Methods to compare with: they have neither step control nor the options of Gauss-Newton.
+# Methods for comparison, without step control and the options of Gauss-Newton.
 BASELINES: tuple[UpdateRule, ...] = ("published", "adam")
 
 _STRICT = ConfigDict(extra="forbid", validate_default=True)
@@ -34,7 +34,7 @@ class Robustness:
     kind : str
         ``"huber"`` or ``"geman-mcclure"``.
     scale : float
-        Residuals beyond so many standard deviations of the features count less.
+        Number of standard deviations of the features above which residuals get a lower weight.
     """
 
     kind: LossName
@@ -45,7 +45,7 @@ class Robustness:
 
 
 def _linear_maps(value: object) -> object:
-    """Accept a switch for the linear pre-alignment: True for affine, False for none."""
+    """Accept True for affine and False for no linear pre-alignment."""
     return ("affine" if value else NO_AFFINE) if isinstance(value, bool) else value
 
 
@@ -55,7 +55,7 @@ def _robustness(value: object) -> object:
         return value
     kind, _, scale = value.partition(":")
     try:
-        return Robustness(kind, scale)  # type: ignore[arg-type]  # validated there
+        return Robustness(kind, scale)  # type: ignore[arg-type]  # validated by Robustness
     except ValidationError:
         names = " or ".join(f"{name}:K" for name in get_args(LossName))
         raise SettingsError("robust loss", repr(value), f"{names}, K > 0", "write for example huber:0.5") from None
@@ -68,15 +68,15 @@ def _bytes(value: object) -> object:
 
 @dataclass(frozen=True, config=_STRICT)
 class Settings:
-    """How a pair is registered.
+    """Settings of the registration of a pair.
 
     Attributes
     ----------
     features : str
-        Names and weights, as :func:`learngn.features.parse_features` reads them.
+        Names and weights in the format of :func:`learngn.features.parse_features`.
     affine : str
         Linear maps of the pre-alignment: ``"affine"``, ``"similarity"``, ``"rigid"``, or ``"none"`` to leave it out.
-        True and False stand for the first and the last.
+        True is accepted for ``"affine"``, False for ``"none"``.
     strides : tuple of float
         Voxel size of every level, in multiples of the fixed image's finest spacing, coarse to fine.
     iterations : tuple of int
@@ -84,8 +84,8 @@ class Settings:
     lam : (float, float)
         Regularisation weight λ of the first and the last level [feature²].
     update : str
-        ``"compositional"``, ``"exponential"`` or ``"additive"``; ``"published"`` solves for each component alone, with
-        momentum; ``"adam"`` is a first-order method. The last two are baselines without step control.
+        ``"compositional"``, ``"exponential"`` or ``"additive"``; ``"published"`` solves for each component separately,
+        with momentum; ``"adam"`` is a first-order method. The last two are baselines without step control.
     longest_step : float
         Maximum length of an update [voxel of the level]; of Adam, the learning rate.
     min_jacobian : float
@@ -93,20 +93,20 @@ class Settings:
     discrete : bool
         Start from the discrete search of :class:`learngn.optimise.DiscreteStart`, for large displacements.
     symmetric : bool
-        Displace both images from half-way between them, so that exchanged images give the inverse transform.
+        Displace both images from half-way between them, so that exchanging the images gives the inverse transform.
     diffeomorphic : bool
-        Allow no folding at all.
+        Allow no folding.
     robust : Robustness, optional
         Robust loss of the residuals, see :class:`learngn.linearise.Robust`; also as text, ``"huber:0.5"``.
     overlap : bool
-        Ignore what lies outside the moving image.
+        Ignore voxels that are mapped outside the moving image.
     regulariser : str
         ``"diffusion"``, ``"curvature"``, ``"edges"`` (diffusion that is weaker at edges of the fixed image) or
-        ``"lungs"`` (weaker at the boundary of lung tissue in Hounsfield units). A label map of tissues given to
-        :func:`learngn.register` takes their place.
+        ``"lungs"`` (weaker at the boundary of lung tissue in Hounsfield units). A label map of tissues passed to
+        :func:`learngn.register` replaces these.
     memory : int, optional
-        Memory budget of the process, files to files [byte]; also as text, ``"4GB"``. Finest levels that need more are
-        left out.
+        Memory budget of the whole process [byte]; also as text, ``"4GB"``. The finest levels are left out if they need
+        more.
 
     Raises
     ------
@@ -152,12 +152,12 @@ class Settings:
 
     @property
     def is_baseline(self) -> bool:
-        """Whether the method is one to compare with, not this package's Gauss-Newton."""
+        """Whether the method is a baseline, not this package's Gauss-Newton."""
         return self.update in BASELINES
 
     @property
     def aligns(self) -> bool:
-        """Whether a linear pre-alignment comes first."""
+        """Whether the pair is aligned linearly first."""
         return self.affine != NO_AFFINE
 
     def levels(self) -> tuple[Level, ...]:
@@ -165,7 +165,7 @@ class Settings:
         return schedule(self.strides, self.iterations, self.lam)
 
     def with_levels(self, keep: Sequence[int]) -> Settings:
-        """Settings with some of the levels, by index; λ of every level kept is what it was."""
+        """Return settings with some of the levels, by index, with their λ."""
         levels = self.levels()
         return replace(
             self,
@@ -181,7 +181,7 @@ class Settings:
 
 
 def settings_error(failure: ValidationError) -> SettingsError:
-    """Make an error of ours of pydantic's: the first value that is wrong, what was expected there, and the remedy."""
+    """Convert an error of pydantic: the first invalid value, what was expected, and the remedy."""
     error = failure.errors()[0]
     where = [str(part) for part in error["loc"] if part != "Settings"]
     key, got = ".".join(where) or "settings", repr(error["input"])
@@ -195,7 +195,7 @@ def settings_error(failure: ValidationError) -> SettingsError:
 
 
 class Changes(TypedDict, total=False):
-    """Single values of :class:`Settings`, to replace those of a preset for example."""
+    """Single values of :class:`Settings`, for example to replace those of a preset."""
 
     affine: LinearMaps | bool
     strides: Sequence[float]
