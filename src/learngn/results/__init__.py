@@ -1,4 +1,4 @@
-"""Results of a registration on the disk."""
+"""Writing the results of a registration to disk."""
 
 from learngn.results.files import sha256, write_files
 from learngn.results.folder import RESULT_FILES, check_inputs_kept, result_folder

@@ -1,4 +1,4 @@
-"""Images and transforms of a result as files."""
+"""Files of a result: images and transforms."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ def write_files(registration: Registration, directory: Path, moving_labels: Imag
     registration : Registration
     directory : Path
     moving_labels : Image, optional
-        Label map of the moving scan, to be warped.
+        Label map of the moving scan, which is also warped.
 
     Returns
     -------
     dict
-        Seconds of every stage, ``write`` and ``total`` included.
+        Seconds of every stage, including ``write`` and ``total``.
     """
     clock = Clock(dict(registration.seconds))
     grid, warped_labels = registration.fixed.grid, None
@@ -37,9 +37,11 @@ def write_files(registration: Registration, directory: Path, moving_labels: Imag
         write_image(registration.warped, directory / "warped.nii.gz")
         write_transform(registration.transform, directory / f"displacement{field_suffix(grid)}", reference=grid)
         if registration.inverse is not None:
-            there = registration.moving.grid
+            moving_grid = registration.moving.grid
             write_transform(
-                registration.inverse, directory / f"inverse_displacement{field_suffix(there)}", reference=there
+                registration.inverse,
+                directory / f"inverse_displacement{field_suffix(moving_grid)}",
+                reference=moving_grid,
             )
         if registration.settings.aligns:
             write_transform(registration.affine, directory / "affine.tfm")
@@ -47,7 +49,7 @@ def write_files(registration: Registration, directory: Path, moving_labels: Imag
 
 
 def sha256(path: Path) -> str:
-    """SHA-256 of a file, or of the files of a folder in the order of their names."""
+    """Return the SHA-256 of a file, or of all files of a folder, sorted by name."""
     digest = hashlib.sha256()
     for file in sorted(path.iterdir()) if path.is_dir() else [path]:
         if file.is_file():

@@ -1,4 +1,4 @@
-"""The folder that a registration leaves: all of its files or none of them."""
+"""Result folder of a registration, written atomically: all of its files or none."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from learngn.errors import OutputError
 from learngn.io import check_writable, temporary_folder
 from learngn.io.locks import locked
 
-# In the order in which they appear: where metrics.json is, the files that it speaks of are too.
+# In the order in which they are moved: metrics.json comes after the files that it describes.
 RESULT_FILES = (
     "warped.nii.gz",
     "warped_labels.nii.gz",
@@ -24,46 +24,46 @@ RESULT_FILES = (
     "report.html",
 )
 
-_SPEAKING = ("metrics.json", "report.html")  # of the other files
+_DESCRIPTIONS = ("metrics.json", "report.html")  # files that describe the other files
 
 _LOCK = ".learngn-result.lock"
 
 
 @contextmanager
 def result_folder(directory: str | Path) -> Iterator[Path]:
-    """Offer a temporary folder to write a result into, and move its files to `directory` when the block ends.
+    """Yield a temporary folder for a result, and move its files to `directory` at the end of the block.
 
-    Results of an earlier run that this one has not made again are removed, so that the files of a folder always belong
-    together. Whatever ends the block early, Ctrl-C included, leaves the folder as it was.
+    Files of an earlier result that the new one does not have are removed, so that all files of a folder belong to one
+    run. If the block ends early, by an error or Ctrl-C, the folder stays unchanged.
 
     Parameters
     ----------
     directory : path
-        Made unless it exists; whether it can be written is seen at once.
+        Result folder, created if necessary; it is checked at once whether it can be written.
 
     Raises
     ------
     OutputError
-        If not.
+        If the folder cannot be written.
     """
     directory = Path(directory)
-    made = [folder for folder in (directory, *directory.parents) if not folder.exists()]
+    created = [folder for folder in (directory, *directory.parents) if not folder.exists()]
     check_writable(directory)
     try:
         with temporary_folder(directory) as temporary:
             yield temporary
-            # Two runs into one folder move their files one after the other: what stays is all of one run.
+            # Two runs with the same folder move their files one after the other: all files come from one of them.
             with locked(directory / _LOCK, remove=True):
-                # Whoever is killed in between leaves no metrics.json that speaks of other files than those there.
+                # A process killed in between leaves no metrics.json that describes other files than those present.
                 for name in reversed(RESULT_FILES):
-                    if name in _SPEAKING or not (temporary / name).exists():
+                    if name in _DESCRIPTIONS or not (temporary / name).exists():
                         (directory / name).unlink(missing_ok=True)
                 for name in RESULT_FILES:
                     if (temporary / name).exists():
                         os.replace(temporary / name, directory / name)
     finally:
-        with suppress(OSError):  # not empty
-            for folder in made:
+        with suppress(OSError):  # folders that are not empty are kept
+            for folder in created:
                 folder.rmdir()
 
 

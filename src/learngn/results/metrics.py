@@ -18,9 +18,9 @@ from learngn.registration import Registration
 from learngn.results.files import sha256
 from learngn.settings.levels import MOST_VOXELS
 
-_MANY_FOLDS = 1.0  # [%] beyond which a field is not to be trusted
-_COARSE = 3.0  # [mm], finest level: small structures are lost
-_LITTLE_OVERLAP = 0.25  # fraction of the fixed image
+_MANY_FOLDS = 1.0  # [%] folding above which a warning is given
+_COARSE = 3.0  # [mm] voxel size of the finest level above which small structures are lost
+_LITTLE_OVERLAP = 0.25  # covered fraction of the fixed image below which a warning is given
 
 
 def write_metrics(
@@ -44,17 +44,17 @@ def write_metrics(
     inputs : dict
         Files read, by role: ``fixed``, ``moving``, ``fixed_labels``, ...
     seconds : dict
-        As :func:`write_files` returns them.
+        Times of the stages, from :func:`write_files`.
     command : str
-        The command line, to repeat the run.
+        Command line that repeats the run.
     label_names : dict, optional
     notes : sequence of str
-        Warnings of what came before the registration, about headers for example.
+        Warnings from before the registration, for example about headers.
 
     Returns
     -------
     dict
-        What was written.
+        The content of the file.
     """
     resolved = registration.resolved
     metrics: dict[str, Any] = {
@@ -79,7 +79,7 @@ def write_metrics(
 
 
 def outcome(registration: Registration) -> dict[str, str]:
-    """How a registration started and ended, for JSON."""
+    """Return start and stop reason of a registration, for JSON."""
     stop = registration.stop
     return {"affine_start": registration.affine_start, "stop": stop.value, "stop_reason": stop.name.lower()}
 
@@ -91,47 +91,47 @@ def finest_level(registration: Registration) -> list[float]:
 
 
 def readable_spacing(spacing: Sequence[float]) -> str:
-    """Return voxel sizes as text: one number where they are about equal."""
+    """Return voxel sizes as text: one number if they are about equal."""
     if max(spacing) <= 1.1 * min(spacing):
         return f"{max(spacing):.2g} mm"
     return " x ".join(f"{size:.2g}" for size in spacing) + " mm"
 
 
 def _about_levels(registration: Registration) -> list[str]:
-    """Say which levels a memory budget has left out, and where a large grid has made the finest one coarse."""
-    resolved, said = registration.resolved, []
+    """Return warnings about levels left out by the memory budget, and a finest level made coarse by a large grid."""
+    resolved, messages = registration.resolved, []
     finest, voxel = finest_level(registration), float(registration.fixed.grid.spacing.min())
     if resolved.coarsened and (max(finest) > _COARSE or resolved.spacing > 2 * voxel):
-        said.append(
+        messages.append(
             f"The finest level has voxels of {readable_spacing(finest)}, the fixed scan of {voxel:.2g} mm: levels are "
             f"fitted to {MOST_VOXELS / 1e6:g} million voxels. Name finer strides if time and memory allow."
         )
     if resolved.left_out:
         levels = ", ".join(f"1/{stride:g}" for stride in resolved.left_out)
         budget, last = readable(resolved.settings.memory or 0), f"1/{resolved.settings.strides[-1]:g}"
-        said.append(f"To keep to {budget} of memory the levels {levels} were left out: the finest is {last}.")
-    return said
+        messages.append(f"To keep to {budget} of memory the levels {levels} were left out: the finest is {last}.")
+    return messages
 
 
 def warnings_of(registration: Registration, scores: PairScores) -> list[str]:
-    """What a user should look at before trusting a registration; empty if there is nothing."""
-    found = []
+    """Return warnings about the quality of a registration; empty if there are none."""
+    messages = []
     if registration.stop is StopReason.SOLVER:
-        found.append("The linear solver broke down on the finest level: the result is that of the step before.")
+        messages.append("The linear solver broke down on the finest level: the result is that of the step before.")
     overlap = registration.fixed.grid.overlap(registration.moving.grid, registration.affine.matrix)
     if overlap < _LITTLE_OVERLAP:
-        found.append(f"The moving scan covers only {overlap:.0%} of the fixed one: check the affine stage.")
+        messages.append(f"The moving scan covers only {overlap:.0%} of the fixed one: check the affine stage.")
     if scores.folds_percent > _MANY_FOLDS:
-        found.append(f"{scores.folds_percent:.1f} % of the voxels fold: raise the last λ.")
+        messages.append(f"{scores.folds_percent:.1f} % of the voxels fold: raise the last λ.")
     if scores.dice_mean < scores.dice_mean_before:
-        found.append(
+        messages.append(
             f"The mean Dice fell from {scores.dice_mean_before:.3f} to {scores.dice_mean:.3f}: look at the pictures."
         )
-    return found
+    return messages
 
 
 def _scores_json(scores: PairScores) -> dict[str, Any]:
-    """Scores without those that the pair does not have: no labels, no Dice."""
+    """Return the scores that the pair has: Dice only with labels, TRE only with landmarks."""
     record = scores.to_json()
     known = {"folds_percent", "std_log_jacobian", "sdlogj"}
     if scores.dice:
