@@ -1,4 +1,4 @@
-"""Whole jobs: one pair from files to a result folder, settings tuned on a data set, a step of MONAI's pipelines."""
+"""Complete workflows: a pair from files to a result folder, tuning of settings on a data set, a MONAI transform."""
 
 from learngn.workflow.one_pair import PairEvents, register_files
 

@@ -1,4 +1,4 @@
-"""Registration as a step of MONAI's pipelines: a dictionary transform. Needs the package monai."""
+"""Registration as a dictionary transform of MONAI. Requires the package monai."""
 
 from __future__ import annotations
 
@@ -13,32 +13,32 @@ from learngn.registration import register
 
 
 class RegisterD(MapTransform):
-    """Register the moving image of a dictionary onto the fixed one, and warp what belongs to it along.
+    """Register the moving image of a dictionary to the fixed image, and warp further images and labels with it.
 
-    What is there stays; set are, each with the fixed image's affine:
+    Existing entries are kept. These are added, the images with the fixed image's affine:
 
     - ``moving_warped``, and the same for every other key of `images` and `labels`: MetaTensor, shape (1, *S)
     - ``ddf``: MetaTensor, shape (D, *S) [voxel, components in array order], index in the moving image minus index in
-      the fixed one. With images of one shape ``monai.networks.blocks.Warp`` takes it, given a batch dimension.
+      the fixed image. For images of the same shape it suits ``monai.networks.blocks.Warp``, with a batch dimension.
     - ``registration``: the :class:`learngn.Registration`, if `keep` is set.
 
     Parameters
     ----------
     fixed, moving : str
         Keys of the two images: MetaTensors of shape (1, *S), as LoadImaged and EnsureChannelFirstd make them, or
-        anything else that :func:`learngn.interop.as_image` takes.
+        anything else that :func:`learngn.interop.as_image` accepts.
     labels : sequence of str
-        Keys of label maps in the moving image's world: warped to the nearest voxel.
+        Keys of label maps in the moving image's world, warped with nearest-neighbour interpolation.
     images : sequence of str
-        Keys of further scans in the moving image's world: warped linearly.
+        Keys of further scans in the moving image's world, warped with linear interpolation.
     options : dict, optional
-        Keywords of :func:`learngn.register`: ``{"features": "mind", "affine": "rigid"}``.
+        Keyword arguments of :func:`learngn.register`: ``{"features": "mind", "affine": "rigid"}``.
     suffix : str
-        Behind the key of what is warped.
+        Suffix of the keys of warped images.
     field_key : str
-        Where the displacement goes.
+        Key of the displacement.
     keep : str, optional
-        Where the whole registration goes.
+        Key of the complete registration; None to leave it out.
     allow_missing_keys : bool
         Whether keys of `labels` and `images` may be missing.
 
@@ -69,11 +69,11 @@ class RegisterD(MapTransform):
         self.suffix, self.field_key, self.kept = suffix, field_key, keep
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        """Register one dictionary's images."""
+        """Register the images of one dictionary."""
         result = dict(data)
         registration = register(data[self.fixed], data[self.moving], **self.options)
         grid = registration.fixed.grid
-        # One map for all that is warped: the transform is brought onto the grid once.
+        # The transform is sampled on the grid once, for all images.
         on_grid = registration.transform.on(grid)
         result[self.moving + self.suffix] = to_monai(registration.warped)
         for key in (*self.labels, *self.images):

@@ -1,4 +1,4 @@
-"""One pair, from files to a result folder."""
+"""Registration of one pair, from files to a result folder."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from learngn.results import check_inputs_kept, result_folder, write_files, write
 from learngn.settings import Settings
 
 
-def _nothing(*_: object) -> None:
+def _ignore(*_: object) -> None:
     """Ignore an event."""
 
 
@@ -36,19 +36,19 @@ class PairEvents:
     Attributes
     ----------
     dimension : callable
-        Before anything is computed, with the number of dimensions, 2 or 3.
+        Called with the number of dimensions, 2 or 3, before anything is computed.
     begins : callable
-        Before the displacement is optimised, with the settings.
+        Called with the settings before the displacement is optimised.
     step : callable
-        With every Gauss-Newton step.
+        Called with every Gauss-Newton step.
     stage : callable
-        With the name of every later stage.
+        Called with the name of every later stage.
     """
 
-    dimension: Callable[[int], None] = _nothing
-    begins: Callable[[Settings], None] = _nothing
-    step: Callable[[Iteration], None] = _nothing
-    stage: Callable[[str], None] = _nothing
+    dimension: Callable[[int], None] = _ignore
+    begins: Callable[[Settings], None] = _ignore
+    step: Callable[[Iteration], None] = _ignore
+    stage: Callable[[str], None] = _ignore
 
 
 def register_files(
@@ -68,30 +68,30 @@ def register_files(
 ) -> dict[str, Any]:
     """Register a pair of files and write the result folder: images, transforms, ``metrics.json`` and the report.
 
-    This is what ``learngn register`` does. The folder appears whole or not at all.
+    This is what ``learngn register`` does. The result is written atomically: all files or none.
 
     Parameters
     ----------
     fixed, moving : path or Subject
-        The scans, alone or with label maps, landmarks, masks and key points.
+        The scans, with or without label maps, landmarks, masks and key points.
     output : path
-        Made unless it exists.
+        Result folder, created if necessary.
     request : Request, optional
         Features, preset and settings; by default those that suit the scans.
     model : path or Model, optional
         A trained model.
     guidance : Guidance, optional
-        Whether masks and key points are used, where there are some.
+        Use of masks and key points, if there are any.
     tissue : path, optional
-        Label map of the fixed scan, along whose boundaries organs may slide.
+        Label map in the fixed scan's world; organs may slide along the boundaries of its labels.
     resampling : Resampling, optional
-        How the moving scan is interpolated, and the value outside of it.
+        Interpolation of the moving scan, and the value outside of it.
     label_names : dict, optional
-        Names of the labels, for scores and report.
+        Names of the labels, used in scores and report.
     report : bool
         Write ``report.html``.
     command : str
-        How to repeat the run, for ``metrics.json``.
+        Command line that repeats the run, for ``metrics.json``.
     events : PairEvents, optional
 
     Returns
@@ -102,16 +102,16 @@ def register_files(
     Raises
     ------
     LearnGNError
-        If a file cannot be read, the pair not be registered, or the folder not be written.
+        If a file cannot be read, the pair cannot be registered, or the folder cannot be written.
     """
     files, output = Pair(_subject(fixed), _subject(moving)), Path(output)
     request, events, clock = request or Request(), events or PairEvents(), Clock()
     inputs = _inputs(files, tissue)
     check_inputs_kept(inputs, output)
     trained = read_model(model) if isinstance(model, str | Path) else model
-    with result_folder(output) as folder, ThreadPoolExecutor(1, "learngn-beside") as beside:
-        if not files.fixed.image.is_dir():  # a folder of slices is known when all of it has been read
-            _get_ready(read_grid(files.fixed.image).ndim, events, beside)
+    with result_folder(output) as folder, ThreadPoolExecutor(1, "learngn-background") as background:
+        if not files.fixed.image.is_dir():  # the dimension of a folder of slices is known only after reading it
+            _load_kernels(read_grid(files.fixed.image).ndim, events, background)
         with clock.stage("read"), header_warnings() as notes:
             pair = read_pair(
                 files,
@@ -121,7 +121,7 @@ def register_files(
                 evaluation_masks=False,
             )
         if files.fixed.image.is_dir():
-            _get_ready(pair.fixed.grid.ndim, events, beside)
+            _load_kernels(pair.fixed.grid.ndim, events, background)
         registration = register_pair(
             pair,
             request,
@@ -131,9 +131,9 @@ def register_files(
             resampling=resampling,
             clock=clock,
         )
-        give_back()  # what the levels have held: writing takes as much anew
+        give_back()  # memory of the levels; writing needs as much again
         events.stage("writing and scoring")
-        scoring = beside.submit(score_pair, registration.transform, pair)
+        scoring = background.submit(score_pair, registration.transform, pair)
         if torch.get_num_threads() == 1 or registration.settings.memory is not None:
             scoring.result()
             give_back()
@@ -152,15 +152,15 @@ def _subject(source: str | Path | Subject) -> Subject:
     return source if isinstance(source, Subject) else Subject(Path(source))
 
 
-def _get_ready(ndim: int, events: PairEvents, beside: ThreadPoolExecutor) -> None:
-    """Load compiled kernels while other work is done."""
+def _load_kernels(ndim: int, events: PairEvents, background: ThreadPoolExecutor) -> None:
+    """Load compiled kernels in the background."""
     events.dimension(ndim)
     if torch.get_num_threads() > 1:
-        beside.submit(warm.load, ndim)
+        background.submit(warm.load, ndim)
 
 
 def _inputs(files: Pair, tissue: str | Path | None) -> dict[str, Path]:
-    """Files that are read, by role: ``fixed``, ``moving``, ``fixed_labels``, ..."""
+    """Return the input files by role: ``fixed``, ``moving``, ``fixed_labels``, ..."""
     named: dict[str, Path | None] = {}
     for role in ("image", "labels", "landmarks", "mask", "keypoints"):
         for side, subject in (("fixed", files.fixed), ("moving", files.moving)):

@@ -1,4 +1,4 @@
-"""Settings that suit a data set, found on its training subjects."""
+"""Tuning of settings on the training subjects of a data set."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ from learngn.registration import Prepared, Request, prepare, read_pair, resolve
 from learngn.registration.pair import RegistrationPair
 from learngn.settings import Settings
 
-_GAIN = 5e-4  # of the objective, below which a change is noise
-_GAIN_OF_A_DOUBLING = 3e-3  # what twice the work must bring
+_GAIN = 5e-4  # least gain in the objective; smaller changes are noise
+_GAIN_OF_A_DOUBLING = 3e-3  # additional gain required for twice the work
 
 
 @dataclass(frozen=True)
 class Trial:
-    """Settings and what they reach on the pairs.
+    """Settings and their results on the pairs.
 
     Attributes
     ----------
     settings : Settings
     objective : float
-        Mean Dice, or minus the mean TRE as a fraction of that before, less a penalty for folds.
+        Mean Dice, or the mean reduction of TRE as a fraction of that before, minus a penalty for folding.
     folds : float
-        Mean [%].
+        Mean percentage of folded voxels [%].
     seconds : float
-        Median of a pair's optimisation.
+        Median time of the optimisation of a pair [s].
     """
 
     settings: Settings
@@ -42,7 +42,7 @@ class Trial:
     seconds: float
 
     def to_json(self) -> dict[str, Any]:
-        """For JSON."""
+        """Return values for JSON."""
         return asdict(self)
 
 
@@ -56,33 +56,35 @@ def tune(
     seed: int = 0,
     callback: Callable[[Trial, bool], None] | None = None,
 ) -> list[Trial]:
-    """Search λ, levels and iterations on pairs of training subjects, one after the other.
+    """Search for λ, levels and iterations on pairs of training subjects, by changing one at a time.
 
-    From `start` each round tries, in this order: both λ times a factor, the first alone, the last alone (the factor is
-    4 in the first round and its root in every further one); a finer or one less fine level; half or twice the
-    iterations. A change is kept if it is better by more than noise, one that doubles the work only if it is worth it.
-    Affine stage and features are computed once a pair.
+    Starting at `start`, each round tries in this order: both λ divided or multiplied by a factor, then only the first,
+    then only the last (the factor is 4 in the first round, and in each further one the root of the previous one); one
+    finer level more, or the finest level less; twice or half the iterations. A change is kept if it gains more than
+    noise, and one that increases the work if it gains correspondingly more. Affine stage and features are computed once
+    per pair.
 
     Parameters
     ----------
     dataset : Dataset
-        Its validation pairs are not looked at.
+        Data set; its validation pairs are not used.
     start : Request
-        What the search starts from; settings that are left out are those that suit the first pair.
+        Initial settings; those left out are chosen for the first pair.
     pairs : int
-        At most so many, drawn from all pairs of training subjects.
+        Largest number of pairs, drawn from all pairs of training subjects.
     rounds : int
+        Largest number of rounds.
     most_folds : float
-        Folds above it cost as much Dice [%].
+        Percentage of folded voxels above which the excess is subtracted from the objective [%].
     seed : int
-        Of the draw.
+        Random seed for the choice of pairs.
     callback : callable, optional
-        Called with every trial and whether it is the best so far.
+        Called with every trial, and whether it is the best so far.
 
     Returns
     -------
     list of Trial
-        All, the first one `start`; :func:`best` says which is the best.
+        All trials, `start` first; :func:`best` returns the best one.
 
     Raises
     ------
@@ -126,21 +128,21 @@ def tune(
 
 
 def best(trials: Sequence[Trial]) -> Trial:
-    """The trial with the highest objective, unless another comes within what its price is worth."""
-    found = trials[0]
+    """Return the best trial: a later one replaces an earlier one if its gain exceeds that required for its work."""
+    chosen = trials[0]
     for trial in trials[1:]:
-        if trial.objective > found.objective + _price(found.settings, trial.settings):
-            found = trial
-    return found
+        if trial.objective > chosen.objective + _price(chosen.settings, trial.settings):
+            chosen = trial
+    return chosen
 
 
 def training_pairs(dataset: Dataset, most: int, rng: np.random.Generator) -> list[Pair]:
-    """Ordered pairs of training subjects, drawn without repetition.
+    """Return ordered pairs of training subjects, drawn without replacement.
 
     Raises
     ------
     DatasetError
-        If there are fewer than two subjects, or nothing to score them with.
+        If there are fewer than two subjects with labels or landmarks.
     """
     known = [s for s in dataset.training if s.labels is not None or s.landmarks is not None]
     if len(known) < 2:
@@ -159,7 +161,7 @@ _Move = Callable[[Settings], Settings | None]
 
 
 def _moves(factor: float) -> Iterator[tuple[_Move, ...]]:
-    """Groups of alternatives: the first that gains is kept."""
+    """Yield groups of alternative changes; the first one of a group that gains is kept."""
     yield _scaled(1 / factor, 1 / factor), _scaled(factor, factor)
     yield _scaled(1 / factor, 1), _scaled(factor, 1)
     yield _scaled(1, 1 / factor), _scaled(1, factor)
@@ -200,39 +202,39 @@ def _worked(factor: float) -> _Move:
 
 
 def _price(old: Settings, new: Settings) -> float:
-    """What a change must gain: more the more work it is, nothing but noise if it is less."""
+    """Return the gain required for a change: larger if it takes more work, negative if it takes much less."""
     doublings = math.log2(_work(new) / _work(old))
     return _GAIN + _GAIN_OF_A_DOUBLING * doublings if doublings > 0.5 else _GAIN if doublings > -0.5 else -_GAIN
 
 
 def _work(s: Settings) -> float:
-    """Voxels times iterations, up to a factor."""
+    """Return voxels times iterations, up to a factor."""
     return float(sum(n / stride**2.5 for n, stride in zip(s.iterations, s.strides, strict=True)))
 
 
 class _Bench:
-    """The pairs, prepared once."""
+    """Pairs that are prepared once, and registered with any settings."""
 
     def __init__(self, pairs: Sequence[RegistrationPair], start: Settings, most_folds: float) -> None:
         self.most_folds = most_folds
-        # Features at full resolution serve every level that is tried.
+        # Features at full resolution can be used for all levels.
         finest = replace(start, strides=(start.strides[0] * 2, 1.0), iterations=(1, 1))
         request = Request(settings=finest)
         self.prepared: list[Prepared] = [prepare(pair, resolve(request, pair)) for pair in pairs]
 
     def run(self, settings: Settings) -> Trial:
-        found, seconds = [], []
+        scores, seconds = [], []
         for prepared in self.prepared:
             result = prepared.register(settings)
-            found.append(_scored(result.transform, prepared.pair))
+            scores.append(_scored(result.transform, prepared.pair))
             seconds.append(result.seconds["optimise"])
-        objective, folds = np.mean(found, axis=0)
+        objective, folds = np.mean(scores, axis=0)
         excess = max(0.0, float(folds) - self.most_folds) / 100
         return Trial(settings, float(objective) - excess, float(folds), float(np.median(seconds)))
 
 
 def _scored(transform: Transform, pair: RegistrationPair) -> tuple[float, float]:
-    """Dice, or by how much the landmarks have come closer as a fraction; and folds."""
+    """Return Dice, or else the relative reduction of the landmark distance, and the folding [%]."""
     points = pair.landmarks
     scores = quick_scores(transform, pair.fixed.grid, pair.labels, points)
     if math.isfinite(scores.dice) or points is None:
