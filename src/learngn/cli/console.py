@@ -1,4 +1,4 @@
-"""What commands say: results on stdout, progress and warnings on stderr."""
+"""Output of commands: results on stdout, progress and warnings on stderr."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ if TYPE_CHECKING:
     from rich.progress import Progress
 
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout, for other programs.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")]
 
 _FILE_WIDTH = 120  # characters
 
 
 def stdout() -> Console:
-    """Console for results; in files and pipes wide enough for every table."""
+    """Return the console for results; wide enough for all tables in files and pipes."""
     from rich.console import Console
 
     return Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else _FILE_WIDTH)
 
 
 def stderr() -> Console:
-    """Console for progress and warnings."""
+    """Return the console for progress and warnings."""
     from rich.console import Console
 
     return Console(stderr=True, highlight=False, soft_wrap=True)
@@ -38,7 +38,7 @@ def stderr() -> Console:
 
 @contextmanager
 def progress(quiet: bool) -> Iterator[Progress]:
-    """Progress bars on a terminal's stderr that vanish when they are done."""
+    """Show progress bars on stderr if it is a terminal, and remove them at the end."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
     console = stderr()
@@ -54,7 +54,7 @@ def progress(quiet: bool) -> Iterator[Progress]:
 
 
 def compile_kernels(ndim: int, bars: Progress) -> None:
-    """Compile for this processor what has not been yet, which takes a while: a line says so, with or without bars."""
+    """Compile kernels that are not in the cache for this processor, and show this as a task."""
     from learngn.kernels import warm
 
     if warm.is_cold(ndim):
@@ -64,7 +64,7 @@ def compile_kernels(ndim: int, bars: Progress) -> None:
 
 
 def print_json(result: Any) -> None:
-    """Print a result for machines; characters that the output lacks are escaped, not replaced."""
+    """Print a result as JSON; characters that the encoding of stdout lacks are escaped."""
     text = json.dumps(result, indent=2, ensure_ascii=False, allow_nan=False)
     try:
         text.encode(sys.stdout.encoding or "ascii")
@@ -74,7 +74,7 @@ def print_json(result: Any) -> None:
 
 
 def warn(messages: list[str], quiet: bool) -> None:
-    """Print warnings, one a line."""
+    """Print warnings, one per line."""
     if not quiet:
         for message in messages:
             typer.echo(f"warning: {message}", err=True)
@@ -82,10 +82,10 @@ def warn(messages: list[str], quiet: bool) -> None:
 
 @contextmanager
 def header_warnings(quiet: bool) -> Iterator[list[str]]:
-    """Print what is odd about the headers of images as it is found, each message once, unless quiet.
+    """Print warnings about image headers as they occur, each message once, unless quiet.
 
-    A command that writes its warnings to a file collects them with a block of its own,
-    :func:`learngn.errors.header_warnings`; they are printed all the same.
+    A command that writes its warnings to a file also collects them with its own block of
+    :func:`learngn.errors.header_warnings`; they are printed nevertheless.
     """
     with errors.header_warnings(lambda message: warn([message], quiet)) as messages:
         yield messages

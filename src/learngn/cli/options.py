@@ -1,4 +1,4 @@
-"""Options that several commands share: each is declared once, as a field of a group."""
+"""Options shared by several commands: each is declared once, as a field of a group."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ _Command = TypeVar("_Command", bound=Callable[..., Any])
 
 
 def with_options(command: _Command) -> _Command:
-    """Give a command the options of every group of options among its parameters.
+    """Decorate a command so that parameters that are groups of options become separate options.
 
-    A parameter whose type is a dataclass is replaced, in the signature that Typer reads, by the fields of that class:
-    each an option of its own, declared by its annotation. The command is called with the group.
+    In the signature that Typer reads, a parameter whose type is a dataclass is replaced by the fields of that class,
+    each an option declared by its annotation. The command is called with an instance of the class.
     """
     hints = get_type_hints(command, include_extras=True)
     groups: dict[str, Any] = {name: kind for name, kind in hints.items() if hasattr(kind, "__dataclass_fields__")}
@@ -59,9 +59,9 @@ def _options_of(group: Any) -> list[inspect.Parameter]:
 
 @dataclass(frozen=True)
 class SettingsOptions:
-    """Options that decide the settings of a registration; None leaves a setting to the scans.
+    """Options for the settings of a registration; with None a setting is chosen by the scans.
 
-    Fields that :class:`learngn.Settings` has too replace single values of it.
+    Fields with the names of fields of :class:`learngn.Settings` replace single values.
     """
 
     features: Annotated[
@@ -70,7 +70,7 @@ class SettingsOptions:
             "--features",
             "-f",
             metavar="NAME[:WEIGHT],...",
-            help="What is compared. Scans: mind, intensity. Label maps: distance, organ-distance, labels. "
+            help="Features to compare. Scans: mind, intensity. Label maps: distance, organ-distance, labels. "
             "By default those of the preset.",
             rich_help_panel=_PANEL,
         ),
@@ -80,7 +80,7 @@ class SettingsOptions:
         typer.Option(
             "--settings",
             metavar="FILE",
-            help="Settings that learngn tune has found; other options change them.",
+            help="File of settings, such as the result of learngn tune; other options change single settings.",
             rich_help_panel=_PANEL,
         ),
     ] = None
@@ -157,7 +157,7 @@ class SettingsOptions:
         typer.Option(
             "--robust",
             metavar="huber:K|geman-mcclure:K",
-            help="Let residuals beyond K standard deviations of the features count less.",
+            help="Reduce the weight of residuals above K standard deviations of the features.",
             rich_help_panel=_PANEL,
         ),
     ] = None
@@ -165,7 +165,7 @@ class SettingsOptions:
         bool | None,
         typer.Option(
             "--overlap/--whole",
-            help="Ignore what lies outside the moving image, or compare it with that image's border.",
+            help="Ignore voxels mapped outside the moving image, or compare them with that image's border.",
             rich_help_panel=_PANEL,
         ),
     ] = None
@@ -174,7 +174,7 @@ class SettingsOptions:
         typer.Option(
             "--regulariser",
             metavar="diffusion|curvature|edges|lungs",
-            help="Penalty on the displacement; with edges, or lungs, it may be discontinuous across those of FIXED.",
+            help="Regularisation of the displacement; edges and lungs allow discontinuities across those of FIXED.",
             rich_help_panel=_PANEL,
         ),
     ] = None
@@ -183,19 +183,19 @@ class SettingsOptions:
         typer.Option(
             "--memory",
             metavar="SIZE",
-            help="Memory budget of the process, such as 4GB: finest levels that need more are left out.",
+            help="Memory budget of the process, such as 4GB: the finest levels are left out if they need more.",
             show_default=False,
             rich_help_panel=_PANEL,
         ),
     ] = None
 
     def request(self) -> Request:
-        """Return what is asked for.
+        """Return the request for a registration.
 
         Raises
         ------
         LearnGNError
-            If options contradict each other, a value cannot be read or is out of range, or a feature is unknown.
+            If options contradict each other, a value is invalid or out of range, or a feature is unknown.
         """
         if self.no_affine and self.affine not in (None, "none"):
             raise SettingsError(
@@ -223,25 +223,27 @@ class SettingsOptions:
 
 
 def option_of(setting: str) -> str:
-    """Return the option that decides a setting, or the setting's own name where none does."""
+    """Return the option for a setting, or the name of the setting if there is none."""
     hint = get_type_hints(SettingsOptions, include_extras=True).get(setting)
     if hint is None:
         return setting
     info = next(part for part in hint.__metadata__ if isinstance(part, OptionInfo))
-    names = [str(name) for name in (info.default, *(info.param_decls or ()))]  # Typer takes the first for a default
+    names = [
+        str(name) for name in (info.default, *(info.param_decls or ()))
+    ]  # Typer stores the first name as the default
     return next((name.partition("/")[0] for name in names if name.startswith("--")), f"--{setting}")
 
 
 @dataclass(frozen=True)
 class ModelOptions:
-    """A trained model to register with."""
+    """Option for a trained model."""
 
     model: Annotated[
         Path | None,
         typer.Option(
             "--model",
             metavar="MODEL",
-            help="Folder of a trained model: it has its own features and settings.",
+            help="Folder of a trained model, which has its own features and settings.",
             rich_help_panel=_PANEL,
         ),
     ] = None
@@ -263,7 +265,7 @@ class ModelOptions:
 
 @dataclass(frozen=True)
 class WorkerOptions:
-    """Options of commands that share their work among processes."""
+    """Options of commands that distribute their work to processes."""
 
     workers: Annotated[
         int,
@@ -271,14 +273,17 @@ class WorkerOptions:
             "--workers",
             metavar="N",
             min=0,
-            help="Processes that share the work, one GPU each where there are some; 0 or 1: this one alone.",
+            help="Number of worker processes, with one GPU each if available; 0 or 1: no further processes.",
             rich_help_panel=_WORKERS,
         ),
     ] = 0
     scheduler: Annotated[
         str | None,
         typer.Option(
-            "--scheduler", metavar="ADDRESS", help="Workers of a running Dask scheduler.", rich_help_panel=_WORKERS
+            "--scheduler",
+            metavar="ADDRESS",
+            help="Use the workers of a running Dask scheduler.",
+            rich_help_panel=_WORKERS,
         ),
     ] = None
     cluster: Annotated[
@@ -288,11 +293,11 @@ class WorkerOptions:
         ),
     ] = None
     retries: Annotated[
-        int, typer.Option(min=0, help="How often a pair that fails is tried again.", rich_help_panel=_WORKERS)
+        int, typer.Option(min=0, help="Number of retries of a pair that fails.", rich_help_panel=_WORKERS)
     ] = 1
 
     def connection(self) -> Mapping[str, Any]:
-        """Return the arguments of :func:`learngn.cohort.open_pool` by name, but for the threads."""
+        """Return the arguments of :func:`learngn.cohort.open_pool` by name, except the threads."""
         return {"workers": self.workers, "scheduler": self.scheduler, "cluster": self.cluster}
 
 
@@ -309,14 +314,16 @@ INFINITE = float("inf")
 KeypointScale = Annotated[
     float,
     typer.Option(
-        help="Distance from which on a pair of keypoints counts less [mm].", show_default=False, rich_help_panel=_PANEL
+        help="Distance of a pair of keypoints above which its weight decreases [mm].",
+        show_default=False,
+        rich_help_panel=_PANEL,
     ),
 ]
 Threads = Annotated[int | None, typer.Option(min=1, help="CPU threads; by default all.", rich_help_panel=_PANEL)]
 
 
 def limit_threads(threads: int | None) -> None:
-    """Let every library that computes use so many threads at most."""
+    """Limit the number of threads of all libraries."""
     if threads is None:
         return
     import SimpleITK as sitk

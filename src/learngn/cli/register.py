@@ -1,4 +1,4 @@
-"""``learngn register``: one pair, files to files."""
+"""``learngn register``: registration of one pair of files."""
 
 from __future__ import annotations
 
@@ -42,10 +42,10 @@ def register(
     label_names: LabelNames = None,
     fixed_landmarks: Annotated[Path | None, typer.Option(help="Points in FIXED (CSV): for the scores.")] = None,
     moving_landmarks: Annotated[Path | None, typer.Option(help="The same points in MOVING (CSV).")] = None,
-    fixed_mask: Annotated[Path | None, typer.Option(help="Where FIXED counts: an image from 0 to 1.")] = None,
-    moving_mask: Annotated[Path | None, typer.Option(help="Where MOVING counts.")] = None,
+    fixed_mask: Annotated[Path | None, typer.Option(help="Mask of FIXED, 0 to 1: the region to compare.")] = None,
+    moving_mask: Annotated[Path | None, typer.Option(help="Mask of MOVING.")] = None,
     tissue: Annotated[
-        Path | None, typer.Option(help="Label map of FIXED along whose boundaries organs may slide.")
+        Path | None, typer.Option(help="Label map of FIXED; organs may slide along its boundaries.")
     ] = None,
     fixed_keypoints: Annotated[
         Path | None, typer.Option(help="Key points in FIXED (CSV) that guide the registration.")
@@ -95,7 +95,7 @@ def register(
 def register_files(
     fixed: Subject, moving: Subject, output: Path, request: Request, *, quiet: bool, **given: Any
 ) -> dict[str, Any]:
-    """Register a pair of files with a bar that shows progress; see :func:`learngn.workflow.register_files`."""
+    """Register a pair of files with a progress bar; see :func:`learngn.workflow.register_files`."""
     with importing():
         from learngn.workflow import PairEvents
         from learngn.workflow import register_files as register_pair
@@ -108,12 +108,12 @@ def register_files(
             stage=lambda name: bars.update(task, description=name),
         )
         command = shlex.join(["learngn", *sys.argv[1:]])
-        with header_warnings(show=lambda message: None):  # they come with the warnings of the result
+        with header_warnings(show=lambda message: None):  # they are among the warnings of the result
             return register_pair(fixed, moving, output, request, command=command, events=events, **given)
 
 
 def show(metrics: Mapping[str, Any], where: str, *, json: bool, quiet: bool) -> None:
-    """Print a result: warnings, then JSON for machines or a few lines for people, the last of them `where`."""
+    """Print a result: warnings, then JSON or a few lines of text, of which `where` is the last."""
     console.warn(metrics["warnings"], quiet)
     if json:
         console.print_json(metrics)
@@ -123,7 +123,7 @@ def show(metrics: Mapping[str, Any], where: str, *, json: bool, quiet: bool) -> 
 
 
 def _summary(metrics: Mapping[str, Any]) -> list[str]:
-    """Return lines that say scores, folding and time."""
+    """Return lines of text with scores, folding and time."""
     lines = []
     if "preset" in metrics:
         lines.append(f"preset {metrics['preset']['name']}: {metrics['preset']['because']}")
