@@ -79,20 +79,20 @@ class AffineGaussNewton:
         """
         extent = float(fixed.grid.extent.max())
         pairs = [common_grids(fixed.grid, moving.grid, part * extent) for part in self.spacings]
-        ours, theirs = (
+        fixed_levels, moving_levels = (
             on_grids(image, grids) for image, grids in zip((fixed, moving), zip(*pairs, strict=True), strict=True)
         )
-        levels = [LinearProblem(*pair, self.limits) for pair in zip(ours, theirs, strict=True)]
+        levels = [LinearProblem(*pair, self.limits) for pair in zip(fixed_levels, moving_levels, strict=True)]
         candidates = list(starts.items())
         if self.search is not None:
-            candidates += [("search", matrix) for matrix in self.search(ours[0], theirs[0])]
-        best, name, height = None, "none", -np.inf
+            candidates += [("search", matrix) for matrix in self.search(fixed_levels[0], moving_levels[0])]
+        best, name, best_score = None, "none", -np.inf
         for label, start in candidates:
             state = levels[0].refine(start, RIGID, self.iterations)
             score = float(quality(*map(np.asarray, levels[0].agreement(state.matrix))))
             # Of starts that lead to the same map the first is kept: the given ones come first.
-            if score > height + _BETTER and np.isfinite(state.energy):
-                best, name, height = state, label, score
+            if score > best_score + _BETTER and np.isfinite(state.energy):
+                best, name, best_score = state, label, score
         if best is None:
             return AffineResult(np.eye(fixed.grid.ndim + 1), float("inf"), "none")
         for level in levels:
@@ -115,8 +115,8 @@ def centre_of_mass(weights: Tensor, grid: Grid) -> FloatArray:
 def translation_starts(fixed: Grid, moving: Grid, masses: tuple[FloatArray, FloatArray]) -> dict[str, FloatArray]:
     """Return initial maps: the identity, that of centre to centre, and that of centre of mass to centre of mass."""
     starts = {"header": np.eye(fixed.ndim + 1)}
-    for name, ours, theirs in (("centre", fixed.centre, moving.centre), ("mass", *masses)):
+    for name, fixed_point, moving_point in (("centre", fixed.centre, moving.centre), ("mass", *masses)):
         matrix = np.eye(fixed.ndim + 1)
-        matrix[:-1, -1] = theirs - ours
+        matrix[:-1, -1] = moving_point - fixed_point
         starts[name] = matrix
     return starts

@@ -72,12 +72,12 @@ class DiscreteStart:
         if not self.radii or min(self.radii) < 1 or self.cell < 1 or self.memory < 1:
             got = f"radii {self.radii}, cell {self.cell}, memory {self.memory}"
             raise SettingsError(
-                "discrete start", got, "one radius at least, and whole numbers above zero", "correct it"
+                "discrete start", got, "at least one radius, and whole numbers above zero", "correct it"
             )
         rising = all(a <= b for a, b in pairwise(self.coupling))
         if not self.coupling or not rising or not 0 < self.coupling[0] < math.inf or not 0 < self.lam < math.inf:
             got = f"coupling {self.coupling}, λ {self.lam}"
-            raise SettingsError("discrete start", got, "positive couplings that rise, and λ > 0", "correct it")
+            raise SettingsError("discrete start", got, "ascending positive couplings, and λ > 0", "correct it")
 
     @torch.no_grad()
     def __call__(
@@ -114,12 +114,12 @@ class DiscreteStart:
                 "compute the features of both images together",
             )
         reach = 0.1 * float(fixed.grid.extent.max()) if self.reach is None else self.reach
-        wanted = reach / self.radii[0]
+        target = reach / self.radii[0]
         fields: list[Tensor] = []
         for radius in self.radii:
-            step, offsets = self._window(fixed, wanted, radius)
+            step, offsets = self._window(fixed, target, radius)
             fields = self._search(fixed, moving, world, step, offsets, fields)
-            wanted = step / 2
+            target = step / 2
         return fields[0]
 
     def _grids(self, fixed: Grid, step: float) -> tuple[Grid, Grid]:
@@ -136,8 +136,8 @@ class DiscreteStart:
             # The lattice is never finer than the features; with a smaller reach the window could contain zero only.
             offsets = window(lattice.spacing, max(reach, radius * float(lattice.spacing.min())), 4 * radius)
             # Cost, coverage and a temporary array of this size; features of both images in two layouts.
-            held = 3 * len(offsets) * cells.size + 4 * fixed.data.shape[1] * lattice.size
-            if len(fixed.data) * held * fixed.data.element_size() <= self.memory or cells.size == 1:
+            numbers = 3 * len(offsets) * cells.size + 4 * fixed.data.shape[1] * lattice.size
+            if len(fixed.data) * numbers * fixed.data.element_size() <= self.memory or cells.size == 1:
                 return step, offsets
             step *= 2 ** (1 / 3)
 
@@ -152,20 +152,20 @@ class DiscreteStart:
     ) -> list[Tensor]:
         """Search on one scale: return the displacement of the fixed image's cells, and if symmetric its inverse."""
         cells, lattice = self._grids(fixed.grid, step)
-        ours, theirs = _on_lattice(fixed, lattice), moving.on(moving.grid.coarsened(step))
-        to_moving = lattice.index_map(theirs.grid, world)
+        coarse_fixed, coarse_moving = _on_lattice(fixed, lattice), moving.on(moving.grid.coarsened(step))
+        to_moving = lattice.index_map(coarse_moving.grid, world)
         zero = fixed.data.new_zeros((len(fixed.data), lattice.ndim, *cells.shape))
         starts = [sampling.resize_field(u, cells.shape) for u in fields] or [zero, zero]
-        costs = [CellCosts.of(ours, theirs, to_moving, cells, step, offsets, starts[0])]
+        costs = [CellCosts.of(coarse_fixed, coarse_moving, to_moving, cells, step, offsets, starts[0])]
         if self.symmetric:
-            moved = sampled(theirs, None, to_moving, lattice)
+            moved = sampled(coarse_moving, None, to_moving, lattice)
             costs.append(
-                CellCosts.of(moved, ours, sampling.identity_map(lattice.ndim), cells, step, offsets, starts[1])
+                CellCosts.of(moved, coarse_fixed, sampling.identity_map(lattice.ndim), cells, step, offsets, starts[1])
             )
-        found = starts[: len(costs)]
+        results = starts[: len(costs)]
         for theta in self.coupling:
-            found = [c.smoothed(*c.best(u, theta), theta, self.lam) for c, u in zip(costs, found, strict=True)]
-        return _consistent(found) if self.symmetric else found
+            results = [c.smoothed(*c.best(u, theta), theta, self.lam) for c, u in zip(costs, results, strict=True)]
+        return _consistent(results) if self.symmetric else results
 
 
 def _weighted(image: FeatureImage, weight: Tensor | None) -> FeatureImage:

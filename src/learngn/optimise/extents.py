@@ -37,7 +37,7 @@ def check_extents(fixed: Grid, moving: Grid) -> None:
             "extents of fixed and moving image",
             f"{in_mm(fixed)} and {in_mm(moving)}",
             f"the smaller one to span at least {_FEWEST} voxels of the larger one, {_FEWEST * voxel:.4g} mm",
-            "mend the voxel size where a header has the wrong unit (micrometres or metres read as mm: a factor of "
+            "correct the voxel size where a header has the wrong unit (micrometres or metres read as mm: a factor of "
             "1000), or give two images of the same region",
         )
 
@@ -113,8 +113,8 @@ class Surroundings:
                 "extents of fixed and moving image",
                 f"{in_mm(fixed)} and {in_mm(moving)}, apart in the world",
                 f"images that overlap where their longest sides differ by a factor above {_SEARCHED:g}",
-                "crop the larger one to the region of the smaller one, or mend the voxel size or origin where a header "
-                "has the wrong unit (micrometres or metres read as mm: a factor of 1000)",
+                "crop the larger one to the region of the smaller one, or correct the voxel size or origin where a "
+                "header has the wrong unit (micrometres or metres read as mm: a factor of 1000)",
             )
         return near, linear_spacing(fixed, moving, near.grid)
 

@@ -68,18 +68,20 @@ class PairLevel:
 
     def compared(self, u: Tensor) -> Compared:
         """Return ``φ_F(x)`` and ``φ_M(x + u(x))`` on the grid of the fixed features, for u (N, D, *S) [voxel]."""
-        warped, seen = self._seen(self.moving, u, self.to_moving, self.overlap)
-        return Compared(self.fixed.data, warped, _product(self.fixed.weight, seen))
+        warped, weight = self._warped(self.moving, u, self.to_moving, self.overlap)
+        return Compared(self.fixed.data, warped, _product(self.fixed.weight, weight))
 
-    def _seen(self, image: FeatureImage, u: Tensor, matrix: FloatArray, overlap: bool) -> tuple[Tensor, Tensor | None]:
+    def _warped(
+        self, image: FeatureImage, u: Tensor, matrix: FloatArray, overlap: bool
+    ) -> tuple[Tensor, Tensor | None]:
         """Return an image and its weight, warped by a displacement onto the grid of the fixed features."""
         shape = self.fixed.grid.shape
         field = sampling.resize_field(u, shape)
         warped = sampling.warp(image.data, field, matrix, shape)
         weight = None if image.weight is None else sampling.warp(image.weight, field, matrix, shape)
         if overlap:
-            within = sampling.inside(image.grid.shape, field, matrix, shape, warped).to(warped.dtype)
-            weight = _product(weight, within)
+            inside = sampling.inside(image.grid.shape, field, matrix, shape, warped).to(warped.dtype)
+            weight = _product(weight, inside)
         return warped, weight
 
 
@@ -93,9 +95,9 @@ class SymmetricPairLevel(PairLevel):
     def compared(self, u: Tensor) -> Compared:
         """Return ``φ_F(x + b(x))`` and ``φ_M(x + a(x))``, a and b the displacements into moving and fixed image."""
         into_moving, into_fixed = u.chunk(2)
-        warped, seen = self._seen(self.moving, into_moving, self.to_moving, self.overlap)
-        fixed, seen_fixed = self._seen(self.fixed, into_fixed, sampling.identity_map(self.grid.ndim), self.overlap)
-        return Compared(fixed, warped, _product(seen_fixed, seen))
+        warped, weight = self._warped(self.moving, into_moving, self.to_moving, self.overlap)
+        fixed, fixed_weight = self._warped(self.fixed, into_fixed, sampling.identity_map(self.grid.ndim), self.overlap)
+        return Compared(fixed, warped, _product(fixed_weight, weight))
 
 
 def _product(a: Tensor | None, b: Tensor | None) -> Tensor | None:
@@ -147,8 +149,8 @@ def levels_of_pair(
     moving_grids = [common_grids(fixed.grid, moving.grid, level.stride * unit / refinement)[1] for level in levels]
     kind = SymmetricPairLevel if symmetric else PairLevel
     return [
-        kind(level, grid, ours, theirs, ours.grid.index_map(theirs.grid, world), overlap)
-        for level, grid, ours, theirs in zip(
+        kind(level, grid, fixed_level, moving_level, fixed_level.grid.index_map(moving_level.grid, world), overlap)
+        for level, grid, fixed_level, moving_level in zip(
             levels, grids, on_grids(fixed, fixed_grids), on_grids(moving, moving_grids), strict=True
         )
     ]

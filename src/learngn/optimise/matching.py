@@ -38,10 +38,10 @@ def window(spacing: FloatArray, reach: float, most: int | None = None) -> NDArra
 
 def on_border(offsets: NDArray[np.int64]) -> NDArray[np.bool_]:
     """Return which displacements of a window, (W, D), lack a neighbour along an axis of the window."""
-    known = {tuple(offset) for offset in offsets.tolist()}
+    members = {tuple(offset) for offset in offsets.tolist()}
     axes = np.flatnonzero(offsets.any(axis=0))
     steps = [sign * np.eye(offsets.shape[1], dtype=np.int64)[axis] for axis in axes for sign in (-1, 1)]
-    return np.array([any(tuple((o + s).tolist()) not in known for s in steps) for o in offsets], dtype=np.bool_)
+    return np.array([any(tuple((o + s).tolist()) not in members for s in steps) for o in offsets], dtype=np.bool_)
 
 
 def sampled(
@@ -139,11 +139,11 @@ class CellCosts:
         margin = np.abs(offsets).max(axis=0)
         parts = [n // m for n, m in zip(lattice.shape, cells.shape, strict=True)]
         field = sampling.resize_field(start, lattice.shape)
-        there = sampled(moving, field, matrix, lattice, margin)
+        warped = sampled(moving, field, matrix, lattice, margin)
         weight = torch.ones_like(like[:, :1]) if fixed.weight is None else fixed.weight
-        seen = torch.ones_like(there.data[:, :1]) if there.weight is None else there.weight
-        cost, covered = kernels.best(like, there.data).match_cost(
-            like, weight, there.data, seen, offsets + margin, parts
+        moving_weight = torch.ones_like(warped.data[:, :1]) if warped.weight is None else warped.weight
+        cost, covered = kernels.best(like, warped.data).match_cost(
+            like, weight, warped.data, moving_weight, offsets + margin, parts
         )
         # Displacements to outside the moving image get the cell's mean cost, and are neither preferred nor avoided.
         counts = sampling.pool(weight, cells.shape)
@@ -151,8 +151,8 @@ class CellCosts:
         cost += (counts - covered) * mean
         stake = (counts * mean - cost.amin(1, keepdim=True)).clamp_min(0)
         # A cell that the start moves out of the moving image gets a low weight: its neighbours should determine it.
-        here = int(np.flatnonzero(~offsets.any(axis=1))[0])
-        stake *= covered[:, here : here + 1] / counts.clamp_min(_LEAST)
+        zero = int(np.flatnonzero(~offsets.any(axis=1))[0])
+        stake *= covered[:, zero : zero + 1] / counts.clamp_min(_LEAST)
         typical = stake.square().flatten(1).sum(1) / stake.flatten(1).sum(1).clamp_min(torch.finfo(like.dtype).tiny)
         unit = typical.clamp_min(torch.finfo(like.dtype).tiny).reshape(-1, *[1] * (lattice.ndim + 1))
         return cls(
@@ -184,10 +184,10 @@ class CellCosts:
         scale = torch.as_tensor(self.cells.spacing / self.step, dtype=u.dtype, device=u.device)
         steps = self.offsets * scale
         # The start is evaluated at the cell itself, which is exact to first order.
-        wanted = (u - self.start).flatten(2) * scale[:, None]
+        target = (u - self.start).flatten(2) * scale[:, None]
         # |d - u|² without |u|², which is the same for all displacements.
         energy = torch.baddbmm(
-            self.cost + theta * steps.square().sum(1)[:, None], steps.expand(n, -1, -1), wanted, alpha=-2 * theta
+            self.cost + theta * steps.square().sum(1)[:, None], steps.expand(n, -1, -1), target, alpha=-2 * theta
         )
         index = energy.argmin(1)
         chosen = self.offsets[index].movedim(-1, 1).reshape(u.shape)
@@ -209,8 +209,8 @@ class CellCosts:
         """
         n, ndim = d.shape[:2]
         scale = (theta * (self.cells.spacing / self.step) ** 2).tolist()
-        nothing = torch.zeros_like(weight[:, 0])
-        blocks = torch.stack([scale[a] * weight[:, 0] if a == b else nothing for a, b in block_index(ndim)], dim=1)
+        zero = torch.zeros_like(weight[:, 0])
+        blocks = torch.stack([scale[a] * weight[:, 0] if a == b else zero for a, b in block_index(ndim)], dim=1)
         rhs = torch.stack([scale[a] * weight[:, 0] * d[:, a] for a in range(ndim)], dim=1)
         stiffness = Diffusion().stiffness(self.cells, d)
         solver = NormalSolver(tolerance=1e-2)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from itertools import product
 
 import numpy as np
-import scipy  # its parts are imported when they are used
+import scipy  # its submodules are imported when they are used
 import torch
 from numpy.typing import NDArray
 
@@ -70,24 +70,24 @@ class PoseSearch:
             # The smaller image is rotated instead of the larger one, whose bounding box would grow with the rotation.
             return [np.asarray(np.linalg.inv(matrix)) for matrix in self(moving, fixed)]
         fixed, moving = self.bounded(fixed, moving)
-        ours, theirs = _components((fixed, moving), self.channels)
-        spread = spread_of((ours.data, theirs.data), (_weight(ours), _weight(theirs)))
-        found: list[tuple[float, FloatArray]] = []
+        f, m = _components((fixed, moving), self.channels)
+        spread = spread_of((f.data, m.data), (_weight(f), _weight(m)))
+        poses: list[tuple[float, FloatArray]] = []
         for rotation in self._rotations(fixed.grid.ndim):
-            found += self._shifts(ours, theirs, rotation, spread)
-        found.sort(key=lambda entry: -entry[0])
-        return [matrix for _, matrix in found[: self.keep]]
+            poses += self._shifts(f, m, rotation, spread)
+        poses.sort(key=lambda entry: -entry[0])
+        return [matrix for _, matrix in poses[: self.keep]]
 
     def bounded(self, fixed: FeatureImage, moving: FeatureImage) -> tuple[FeatureImage, FeatureImage]:
         """Return both images on voxels large enough that no rotation has more translations than allowed."""
         spacing = float(max(fixed.grid.spacing.min(), moving.grid.spacing.min()))
         sides = [float(image.grid.extent.max()) for image in (fixed, moving)]
         most = self.most_shifts * (4 if max(sides) <= SIMILAR * min(sides) else 1)
-        ours, theirs = fixed, moving
-        while self.shifts(ours.grid, theirs.grid) > most:
+        bounded = fixed, moving
+        while self.shifts(bounded[0].grid, bounded[1].grid) > most:
             spacing *= 1.1
-            ours, theirs = _no_finer(fixed, spacing), _no_finer(moving, spacing)
-        return ours, theirs
+            bounded = _no_finer(fixed, spacing), _no_finer(moving, spacing)
+        return bounded
 
     def shifts(self, fixed: Grid, moving: Grid) -> int:
         """Return the largest number of translations of any rotation."""
@@ -98,14 +98,14 @@ class PoseSearch:
 
     def _rotations(self, ndim: int) -> list[FloatArray]:
         if ndim == 2:
-            turns = scipy.spatial.transform.Rotation.from_rotvec(
+            rotations = scipy.spatial.transform.Rotation.from_rotvec(
                 np.deg2rad(np.outer(self.angles_2d, (0, 0, 1)))
             ).as_matrix()[:, :2, :2]
         else:
-            turns = scipy.spatial.transform.Rotation.from_rotvec(
+            rotations = scipy.spatial.transform.Rotation.from_rotvec(
                 np.deg2rad(list(product(self.angles, repeat=3)))
             ).as_matrix()
-        return list(turns)
+        return list(rotations)
 
     def _shifts(
         self, fixed: FeatureImage, moving: FeatureImage, rotation: FloatArray, spread: float
@@ -115,11 +115,11 @@ class PoseSearch:
         first, shape = _reached(fixed.grid, moving.grid, pose)
         lattice = fixed.grid.part(first.tolist(), shape)
         to_moving = lattice.index_map(moving.grid, pose)
-        turned = sampling.warp(moving.data, None, to_moving, shape)
-        weight = sampling.inside(moving.grid.shape, None, to_moving, shape, turned).to(turned.dtype)
+        rotated = sampling.warp(moving.data, None, to_moving, shape)
+        weight = sampling.inside(moving.grid.shape, None, to_moving, shape, rotated).to(rotated.dtype)
         if moving.weight is not None:
             weight = weight * sampling.warp(moving.weight, None, to_moving, shape)
-        sums = _correlated(fixed, FeatureImage(turned, lattice, weight))
+        sums = _correlated(fixed, FeatureImage(rotated, lattice, weight))
         voxel = float(np.prod(fixed.grid.spacing))
         amounts = [float(_weight(i).mean()) * float(np.prod(i.grid.extent)) for i in (fixed, moving)]
         covered = np.asarray(sums.weight) * voxel / max(min(amounts), 1e-12)
@@ -183,16 +183,16 @@ def _correlated(fixed: FeatureImage, moving: FeatureImage) -> Overlap:
             stack = np.flip(stack, axes)
         return np.asarray(scipy.fft.rfftn(stack, size, axes=axes))
 
-    ours = transformed(np.concatenate([wf[None], wf * f, wf * (f**2).sum(0, keepdims=True)]), True)
-    theirs = transformed(np.concatenate([wm[None], wm * m, wm * (m**2).sum(0, keepdims=True)]), False)
+    fixed_spectra = transformed(np.concatenate([wf[None], wf * f, wf * (f**2).sum(0, keepdims=True)]), True)
+    moving_spectra = transformed(np.concatenate([wm[None], wm * m, wm * (m**2).sum(0, keepdims=True)]), False)
     count = len(f)
     spectra = np.concatenate(
         [
-            ours[:1] * theirs[:1],
-            ours[1 : count + 1] * theirs[:1],
-            ours[:1] * theirs[1 : count + 1],
-            ours[-1:] * theirs[:1] + ours[:1] * theirs[-1:],
-            (ours[1 : count + 1] * theirs[1 : count + 1]).sum(0, keepdims=True),
+            fixed_spectra[:1] * moving_spectra[:1],
+            fixed_spectra[1 : count + 1] * moving_spectra[:1],
+            fixed_spectra[:1] * moving_spectra[1 : count + 1],
+            fixed_spectra[-1:] * moving_spectra[:1] + fixed_spectra[:1] * moving_spectra[-1:],
+            (fixed_spectra[1 : count + 1] * moving_spectra[1 : count + 1]).sum(0, keepdims=True),
         ]
     )
     sums = scipy.fft.irfftn(spectra, size, axes=axes)[(slice(None), *[slice(n) for n in shape])].astype(np.float64)
