@@ -1,4 +1,4 @@
-"""The way of one pair on a CUDA device gives what the CPU gives."""
+"""Registration of one pair on a CUDA device agrees with the CPU."""
 
 import pytest
 import torch

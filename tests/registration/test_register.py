@@ -1,4 +1,4 @@
-"""register(): the way of one pair, and every way in which it can be refused."""
+"""register(): registration of one pair, and errors for invalid pairs."""
 
 from dataclasses import replace
 
