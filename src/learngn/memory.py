@@ -23,6 +23,7 @@ _FIELDS = 300  # per voxel of the finest level: displacements, blocks, the solve
 _PER_CHANNEL = 12  # and voxel of the finest level: features of both scans, and the warped features
 _LINEAR = 14  # per channel and voxel of both scans in the linear stage: features, their levels, temporary arrays
 _MIND = 12  # channels
+_DISCRETE = 200_000_000  # costs of all displacements of the discrete search, on coarse cells
 _SEARCH = 100_000_000  # translations of a small scan in a large one
 _LINEAR_PART = 1 / 48  # voxel size of the linear stage, as a fraction of the smaller scan's longest side
 # Two scans whose longest sides differ by no more than this factor have similar extents.
@@ -79,6 +80,7 @@ def predicted_bytes(
     spacing: float,
     *,
     affine: bool = True,
+    discrete: bool = False,
     symmetric: bool = False,
     scored_first: bool = False,
 ) -> int:
@@ -93,6 +95,8 @@ def predicted_bytes(
         Voxel size of the finest level [mm].
     affine : bool
         Whether there is a linear pre-alignment.
+    discrete : bool
+        Whether the optimisation starts with a discrete search.
     symmetric : bool
         Whether both scans are displaced.
     scored_first : bool
@@ -100,8 +104,8 @@ def predicted_bytes(
 
     Notes
     -----
-    The sum of the libraries, the scans, and the largest of three stages: the linear stage, the finest level, and the
-    writing of the result.
+    The sum of the libraries, the scans, and the largest of four stages: the linear stage, the discrete search, the
+    finest level, and the writing of the result.
     """
     finest, finest_moving = (grid.coarsened(spacing).size for grid in (fixed, moving))
     if symmetric:
@@ -119,7 +123,7 @@ def predicted_bytes(
         if max(sides) > SIMILAR * min(sides):  # the pose search then uses MIND, and more translations
             linear = linear * max(channels, _MIND) // max(channels, 1) + _SEARCH
     scans = _PER_SCAN_VOXEL * (fixed.size + moving.size)
-    return _LIBRARIES + _AFFINE * affine + scans + max(linear, level, written)
+    return _LIBRARIES + _AFFINE * affine + scans + max(linear, _DISCRETE * discrete, level, written)
 
 
 def affordable(
@@ -131,6 +135,7 @@ def affordable(
     voxel: float,
     *,
     affine: bool = True,
+    discrete: bool = False,
     symmetric: bool = False,
 ) -> int:
     """Return the number of levels, counted from the coarsest, that a memory budget allows.
@@ -146,7 +151,7 @@ def affordable(
         Number of channels of the features.
     voxel : float
         Voxel size of stride 1 [mm].
-    affine, symmetric : bool
+    affine, discrete, symmetric : bool
         See :func:`predicted_bytes`.
 
     Raises
@@ -158,7 +163,14 @@ def affordable(
     for count in range(len(strides), 0, -1):
         spacing = strides[count - 1] * voxel
         needed = predicted_bytes(
-            fixed, moving, channels, spacing, affine=affine, symmetric=symmetric, scored_first=True
+            fixed,
+            moving,
+            channels,
+            spacing,
+            affine=affine,
+            discrete=discrete,
+            symmetric=symmetric,
+            scored_first=True,
         )
         if needed <= most:
             return count

@@ -242,6 +242,7 @@ def _within_memory(resolved: Resolved, pair: RegistrationPair) -> Resolved:
         channels,
         resolved.voxel,
         affine=settings.aligns,
+        discrete=settings.discrete,
         symmetric=settings.symmetric,
     )
     if count == len(settings.strides):
