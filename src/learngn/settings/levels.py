@@ -10,7 +10,7 @@ from learngn.settings.settings import Settings
 
 MOST_VOXELS = 4_000_000  # largest number of voxels of the finest level; a laptop handles them in seconds
 _FEWEST = 5  # least number of voxels along an axis of the coarsest level
-_STEP = 1.02  # factor by which a schedule is made coarser, repeatedly, until it fits
+_STEP = 1.02  # factor by which a schedule is made coarser, repeatedly, until it is near to fitting
 
 
 def fitted(settings: Settings, grid: Grid, most_voxels: int = MOST_VOXELS) -> Settings:
@@ -37,8 +37,11 @@ def fitted(settings: Settings, grid: Grid, most_voxels: int = MOST_VOXELS) -> Se
     factor = 1.0
     while size(factor) > most_voxels:
         factor *= _STEP
-    if factor > 1:  # rounded up to hundredths, for display and options
-        factor = math.ceil(100 * factor) / 100
+    if factor > 1:  # the smallest factor in hundredths, for display and options
+        hundredths = max(100, math.floor(100 * factor / _STEP))
+        while size(hundredths / 100) > most_voxels:
+            hundredths += 1
+        factor = hundredths / 100
         last = max(settings.iterations[-2:])
         settings = replace(
             settings,
