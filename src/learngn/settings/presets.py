@@ -52,6 +52,7 @@ _BODY_MR = _scans(
     lam=(1.5, 0.2),
     overlap=True,
     discrete=True,
+    symmetric=True,
 )
 _PLANE = _scans("mind-multi,intensity:20", strides=_STRIDES, iterations=(16, 16, 16, 16, 8), lam=(1.5, 0.15))
 PRESETS: dict[str, Preset] = {
