@@ -13,8 +13,7 @@ from learngn.geometry.image import Image
 from learngn.optimise import LandmarkPairs
 from learngn.optimise.unfold import smallest_determinant
 from learngn.registration import register
-from learngn.registration.masks import masked
-from learngn.registration.pair import read_mask
+from learngn.registration.masks import masked, read_mask
 from learngn.settings import Settings
 
 SHAPE = (28, 26, 20)

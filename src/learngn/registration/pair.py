@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 from typing import Any
-
-import numpy as np
-import torch
 
 from learngn.errors import ImageError, LabelError, LandmarkError
 from learngn.geometry.grid import FloatArray, Grid
 from learngn.geometry.image import Image
-from learngn.interop import ImageLike, as_image
-from learngn.io import Pair, Subject, labels_on, read_grid, read_image, read_landmarks
+from learngn.interop import ImageLike
+from learngn.io import Pair
 from learngn.optimise import LandmarkPairs
+from learngn.registration.masks import read_mask
 from learngn.registration.recognise import as_label_map, looks_like_label_map
 
 _MOST_LABELS = 1000
@@ -128,7 +125,7 @@ class RegistrationPair:
         if not all(looks_like_label_map(side.scan) for side in sides):
             return self
         fixed, moving = (replace(side, image=as_label_map(side.scan)) for side in sides)
-        return replace(self, fixed=_labelled(fixed), moving=_labelled(moving))
+        return replace(self, fixed=with_own_labels(fixed), moving=with_own_labels(moving))
 
     @property
     def labels(self) -> tuple[Image, Image] | None:
@@ -193,149 +190,11 @@ class Guidance:
         return {key: value for key, value in asdict(self).items() if value not in (None, float("inf"))}
 
 
-def read_pair(
-    files: Pair,
-    *,
-    label_maps: bool | None = None,
-    guidance: Guidance | None = None,
-    tissue: Path | None = None,
-    scans: bool = True,
-    evaluation_masks: bool = True,
-) -> RegistrationPair:
-    """Read the files of a pair, and check that masks, labels and landmarks fit the scans.
-
-    Parameters
-    ----------
-    files : Pair
-    label_maps : bool, optional
-        Whether the scans are label maps, as the requested features compare these; None to decide by the scans' values.
-    guidance : Guidance, optional
-        Use of masks and key points; by default neither is used.
-    tissue : Path, optional
-        Label map of tissues in the fixed image's world.
-    scans : bool
-        Read the scans themselves, not only their headers.
-    evaluation_masks : bool
-        Score the deformation within the fixed scan's mask.
-
-    Raises
-    ------
-    LearnGNError
-        If a file cannot be read or does not fit its scan.
-    """
-    guidance = guidance or Guidance()
-    fixed, moving = (
-        _side(subject, what, bool(label_maps), scans, guidance.masks, evaluation_masks and what == "fixed")
-        for subject, what in ((files.fixed, "fixed"), (files.moving, "moving"))
-    )
-    keypoints = None
-    if guidance.keypoints is not None and files.fixed.keypoints is not None and files.moving.keypoints is not None:
-        keypoints = read_keypoints(
-            (files.fixed.keypoints, files.moving.keypoints),
-            (fixed.grid, moving.grid),
-            guidance.keypoints,
-            guidance.scale,
-        )
-    pair = RegistrationPair(_labelled(fixed), _labelled(moving), keypoints, read_tissue(tissue, fixed.grid))
-    return pair.recognised() if scans and label_maps is None else pair
-
-
-def _side(subject: Subject, what: str, label_map: bool, scan: bool, guided: bool, evaluated: bool) -> Side:
-    image = read_image(subject.image, labels=label_map) if scan else None
-    grid = read_grid(subject.image) if image is None else image.grid
-    labels = None if subject.labels is None else _on_grid(subject.labels, grid, f"labels of the {what} scan")
-    return Side(
-        name=subject.image.name,
-        grid=grid,
-        image=image,
-        mask=read_mask(subject.mask, grid, f"{what} mask") if guided else None,
-        labels=labels,
-        landmarks=None if subject.landmarks is None else read_landmarks(subject.landmarks, grid).points,
-        evaluation_mask=_on_grid(subject.mask, grid, f"mask of the {what} scan")
-        if evaluated and subject.mask
-        else None,
-    )
-
-
-def _labelled(side: Side) -> Side:
+def with_own_labels(side: Side) -> Side:
     """Use a registered label map for scoring, too, unless there are other labels."""
     if side.labels is None and side.image is not None and side.image.labels:
         return replace(side, labels=side.image)
     return side
-
-
-def _on_grid(path: Path, grid: Grid, what: str) -> Image:
-    return labels_on(read_image(path, labels=True), grid, what)
-
-
-def read_mask(source: ImageLike | None, grid: Grid, what: str) -> Image | None:
-    """Read the mask of an image, with values from 0 to 1.
-
-    Parameters
-    ----------
-    source : ImageLike, optional
-        The mask; a label map is used as the mask of its labels.
-    grid : Grid
-        Grid of the image.
-    what : str
-        Name for error messages: "fixed mask".
-
-    Raises
-    ------
-    LearnGNError
-        If it cannot be read, does not overlap with the image, or has values outside 0..1.
-    """
-    if source is None:
-        return None
-    mask = as_image(source)
-    data = (mask.data != 0 if mask.labels else mask.data).to(torch.float32)
-    if mask.grid.ndim != grid.ndim or not mask.grid.overlap(grid):
-        raise ImageError(what, f"{mask.name}, {mask.grid}", "a mask of the image", "check the file")
-    if float(data.min()) < 0 or float(data.max()) > 1 or not float(data.max()) > 0:
-        raise ImageError(
-            what,
-            f"values from {float(data.min()):g} to {float(data.max()):g} ({mask.name})",
-            "values from 0 to 1, not all of them 0",
-            "write a mask that is 1 in the region to compare",
-        )
-    return Image(data, mask.grid)
-
-
-def read_tissue(source: ImageLike | None, fixed: Grid) -> Image | None:
-    """Read a label map of tissues in the fixed image's world.
-
-    Raises
-    ------
-    LabelError
-        If it is not a label map, or does not overlap with the fixed image.
-    LearnGNError
-        If it cannot be read.
-    """
-    if source is None:
-        return None
-    image = as_image(source, labels=True)
-    if not image.labels or image.grid.ndim != fixed.ndim or not image.grid.overlap(fixed):
-        raise LabelError(
-            "tissues", f"{image.name}, {image.grid}", "a label map in the world of the fixed image", "check the file"
-        )
-    check_labels(image, "tissues")
-    return image
-
-
-def read_keypoints(
-    files: tuple[Path, Path], grids: tuple[Grid, Grid], weight: float, scale: float = float("inf")
-) -> LandmarkPairs:
-    """Read corresponding key points of both images; a column ``weight`` in the files is their confidence.
-
-    Raises
-    ------
-    LandmarkError
-        If a file cannot be read, or the numbers of points differ.
-    """
-    fixed, moving = (read_landmarks(path, grid) for path, grid in zip(files, grids, strict=True))
-    trust = [points.weights for points in (fixed, moving) if points.weights is not None]
-    confidence = np.prod(trust, axis=0) if trust and len(fixed.points) == len(moving.points) else None
-    return LandmarkPairs(fixed.points, moving.points, weight, confidence, scale)
 
 
 def check_labels(image: Image, what: str) -> None:

@@ -12,8 +12,9 @@ from learngn.geometry.grid_map import Resampling
 from learngn.interop import ImageLike, as_image
 from learngn.model import Model, read_model
 from learngn.optimise import Iteration, LandmarkPairs
-from learngn.registration.pair import RegistrationPair, Side, read_tissue
+from learngn.registration.pair import RegistrationPair, Side
 from learngn.registration.prepare import prepare
+from learngn.registration.reading import read_tissue
 from learngn.registration.resolve import Request, resolve
 from learngn.registration.result import Registration
 from learngn.settings import Settings

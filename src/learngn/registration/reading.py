@@ -1,0 +1,121 @@
+"""Reading of a pair of files, and checks that what belongs to each scan fits it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from learngn.errors import LabelError
+from learngn.geometry.grid import Grid
+from learngn.geometry.image import Image
+from learngn.interop import ImageLike, as_image
+from learngn.io import Pair, Subject, labels_on, read_grid, read_image, read_landmarks
+from learngn.optimise import LandmarkPairs
+from learngn.registration.masks import read_mask
+from learngn.registration.pair import Guidance, RegistrationPair, Side, check_labels, with_own_labels
+
+
+def read_pair(
+    files: Pair,
+    *,
+    label_maps: bool | None = None,
+    guidance: Guidance | None = None,
+    tissue: Path | None = None,
+    scans: bool = True,
+    evaluation_masks: bool = True,
+) -> RegistrationPair:
+    """Read the files of a pair, and check that masks, labels and landmarks fit the scans.
+
+    Parameters
+    ----------
+    files : Pair
+    label_maps : bool, optional
+        Whether the scans are label maps, as the requested features compare these; None to decide by the scans' values.
+    guidance : Guidance, optional
+        Use of masks and key points; by default neither is used.
+    tissue : Path, optional
+        Label map of tissues in the fixed image's world.
+    scans : bool
+        Read the scans themselves, not only their headers.
+    evaluation_masks : bool
+        Score the deformation within the fixed scan's mask.
+
+    Raises
+    ------
+    LearnGNError
+        If a file cannot be read or does not fit its scan.
+    """
+    guidance = guidance or Guidance()
+    fixed, moving = (
+        _side(subject, what, bool(label_maps), scans, guidance.masks, evaluation_masks and what == "fixed")
+        for subject, what in ((files.fixed, "fixed"), (files.moving, "moving"))
+    )
+    keypoints = None
+    if guidance.keypoints is not None and files.fixed.keypoints is not None and files.moving.keypoints is not None:
+        keypoints = read_keypoints(
+            (files.fixed.keypoints, files.moving.keypoints),
+            (fixed.grid, moving.grid),
+            guidance.keypoints,
+            guidance.scale,
+        )
+    pair = RegistrationPair(with_own_labels(fixed), with_own_labels(moving), keypoints, read_tissue(tissue, fixed.grid))
+    return pair.recognised() if scans and label_maps is None else pair
+
+
+def _side(subject: Subject, what: str, label_map: bool, scan: bool, guided: bool, evaluated: bool) -> Side:
+    image = read_image(subject.image, labels=label_map) if scan else None
+    grid = read_grid(subject.image) if image is None else image.grid
+    labels = None if subject.labels is None else _on_grid(subject.labels, grid, f"labels of the {what} scan")
+    return Side(
+        name=subject.image.name,
+        grid=grid,
+        image=image,
+        mask=read_mask(subject.mask, grid, f"{what} mask") if guided else None,
+        labels=labels,
+        landmarks=None if subject.landmarks is None else read_landmarks(subject.landmarks, grid).points,
+        evaluation_mask=_on_grid(subject.mask, grid, f"mask of the {what} scan")
+        if evaluated and subject.mask
+        else None,
+    )
+
+
+def _on_grid(path: Path, grid: Grid, what: str) -> Image:
+    return labels_on(read_image(path, labels=True), grid, what)
+
+
+def read_tissue(source: ImageLike | None, fixed: Grid) -> Image | None:
+    """Read a label map of tissues in the fixed image's world.
+
+    Raises
+    ------
+    LabelError
+        If it is not a label map, or does not overlap with the fixed image.
+    LearnGNError
+        If it cannot be read.
+    """
+    if source is None:
+        return None
+    image = as_image(source, labels=True)
+    if not image.labels or image.grid.ndim != fixed.ndim or not image.grid.overlap(fixed):
+        raise LabelError(
+            "tissues", f"{image.name}, {image.grid}", "a label map in the world of the fixed image", "check the file"
+        )
+    check_labels(image, "tissues")
+    return image
+
+
+def read_keypoints(
+    files: tuple[Path, Path], grids: tuple[Grid, Grid], weight: float, scale: float = float("inf")
+) -> LandmarkPairs:
+    """Read corresponding key points of both images; a column ``weight`` in the files is their confidence.
+
+    Raises
+    ------
+    LandmarkError
+        If a file cannot be read, or the numbers of points differ.
+    """
+    fixed, moving = (read_landmarks(path, grid) for path, grid in zip(files, grids, strict=True))
+    trust = [points.weights for points in (fixed, moving) if points.weights is not None]
+    confidence = np.prod(trust, axis=0) if trust and len(fixed.points) == len(moving.points) else None
+    return LandmarkPairs(fixed.points, moving.points, weight, confidence, scale)
