@@ -152,7 +152,7 @@ def test_names_survive(name):
         ("mind:-1", "positive"),
         ("mind:inf", "positive"),
         ("mind:nan", "positive"),
-        ("mind,distance", "scans alone or of label maps alone"),
+        ("mind,distance", "features of scans only, or of label maps only"),
     ],
 )
 def test_bad_names(text, message):

@@ -112,7 +112,8 @@ def _locked_folder(parent: Path) -> tuple[Path, HeldLock]:
         folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent))
         try:
             held = acquire(folder / _LOCK, wait=False)
-        except FileNotFoundError:  # another process has removed it as abandoned, before it was locked
+        except (FileNotFoundError, FileExistsError):
+            # Another process has removed it as abandoned, before it was locked; or while the lock made it again.
             continue
         except OSError:
             shutil.rmtree(folder, ignore_errors=True)
