@@ -206,12 +206,15 @@ def test_an_older_result_survives_a_failure(learngn, scans, tmp_path):
     assert (out / "metrics.json").read_text() == "{}"
 
 
-@pytest.mark.parametrize("stage", ["register_pair", "write_metrics", "write_pair_report"])
+@pytest.mark.parametrize(
+    "stage",
+    ["workflow.one_pair.register_pair", "workflow.one_pair.write_metrics", "report.write_pair_report"],
+)
 def test_interrupt_leaves_nothing(stage, learngn, scans, tmp_path, fast, monkeypatch):
     def interrupt(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(f"learngn.workflow.one_pair.{stage}", interrupt)
+    monkeypatch.setattr(f"learngn.{stage}", interrupt)
     result = learngn("register", scans["fixed"], scans["moving"], "-o", tmp_path / "out", *fast)
     assert result.exit_code == 130
     assert result.stderr == "interrupted\n"

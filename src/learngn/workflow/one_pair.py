@@ -20,7 +20,6 @@ from learngn.memory import give_back
 from learngn.model import Model, read_model
 from learngn.optimise import Iteration
 from learngn.registration import Guidance, Request, read_pair, register_pair
-from learngn.report import write_pair_report
 from learngn.results import check_inputs_kept, result_folder, write_files, write_metrics
 from learngn.settings import Settings
 
@@ -143,6 +142,8 @@ def register_files(
             inputs=inputs, seconds=seconds, command=command, label_names=label_names, notes=notes,
         )  # fmt: skip
         if report:
+            from learngn.report import write_pair_report
+
             events.stage("report")
             write_pair_report(folder, registration)
     return metrics
