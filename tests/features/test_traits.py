@@ -26,7 +26,7 @@ LABELS = Traits(reads_labels=True)
         ("corners", Traits()),
         ("distance", LABELS),
         ("edges", Traits()),
-        ("intensity", Traits(reads_intensities=True)),
+        ("intensity", Traits(reads_intensities=True, searchable=True)),
         ("labels", LABELS),
         ("local-intensity", Traits(reads_intensities=True)),
         ("mind", Traits(directional=True)),
@@ -41,7 +41,7 @@ LABELS = Traits(reads_labels=True)
         ("channels=DIR", Traits(tied=True)),
         ("scores=organ-distance", Traits(tied=True)),
         ("network=net.pt", Traits()),
-        ("mind,intensity:10", Traits(directional=True, reads_intensities=True)),
+        ("mind,intensity:10", Traits(directional=True, reads_intensities=True, searchable=True)),
         ("mind,scores=DIR", Traits(directional=True, tied=True)),
     ],
 )

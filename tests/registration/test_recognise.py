@@ -98,10 +98,11 @@ def test_features_named_by_hand_keep_the_rest_of_the_preset():
     fixed, moving = scan(-1000, 40, lung=0.3), scan(-1000, 60, lung=0.3)
     pair = RegistrationPair(Side.of(fixed, "fixed"), Side.of(moving, "moving"))
     whole, named = resolve(Request(), pair).settings, resolve(Request("mind"), pair).settings
-    assert named.discrete
     assert named.overlap
+    assert (whole.discrete, named.discrete) == (True, False)  # a pattern alone occurs in many places
+    assert resolve(Request("mind,intensity"), pair).settings.discrete
     assert (named.features, named.lam) == ("mind", fitted(default_settings("mind", False), fixed.grid).lam)
-    assert replace(named, features=whole.features, lam=whole.lam) == whole
+    assert replace(named, features=whole.features, lam=whole.lam, discrete=True) == whole
     assert resolve(Request("none"), pair).settings.affine == "none"
 
 

@@ -65,6 +65,9 @@ class Traits:
         Its channels were computed beforehand on the grid of the scan, which therefore cannot be resampled first.
     by_organ : bool
         It has one channel per organ; the organs depend on the pair unless they are given.
+    searchable : bool
+        Its values distinguish tissues by themselves, so that a search over large displacements finds the right place.
+        Local patterns alone occur in many places.
     """
 
     reads_labels: bool = False
@@ -72,6 +75,7 @@ class Traits:
     directional: bool = False
     tied: bool = False
     by_organ: bool = False
+    searchable: bool = False
 
     def __or__(self, other: Traits) -> Traits:
         """Return the traits of two features combined: every trait that either of them has."""
@@ -79,7 +83,7 @@ class Traits:
 
     def through_network(self) -> Traits:
         """Return the traits of the output of a network with this input: its channels are not intensities."""
-        return replace(self, reads_intensities=False)
+        return replace(self, reads_intensities=False, searchable=False)
 
 
 class Feature(Protocol):

@@ -33,7 +33,7 @@ class Intensity(OneByOne):
 
     quantiles: tuple[float, float] = (0.005, 0.995)
     name: str = "intensity"
-    traits: ClassVar[Traits] = Traits(reads_intensities=True)
+    traits: ClassVar[Traits] = Traits(reads_intensities=True, searchable=True)
 
     def of(self, image: Image, grid: Grid) -> FeatureImage:
         """See :meth:`learngn.features.OneByOne.of`: an image that looks like CT gets one channel for each scaling."""

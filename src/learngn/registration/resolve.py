@@ -181,10 +181,13 @@ def _base(request: Request, pair: RegistrationPair) -> tuple[Settings, Recognise
         defaults = default_settings(feature.name, feature.traits.reads_labels)
         if feature.traits.reads_labels or not defaults.aligns or pair.fixed.image is None or pair.moving.image is None:
             return defaults, None
-        # λ has the unit of the features; all other settings depend on the kind of scans.
+        # λ has the unit of the features, and not all can be searched; all other settings depend on the kind of scans.
         recognised = recognise(pair.fixed.image, pair.moving.image)
         settings = recognised.preset.settings
-        return (replace(settings, lam=defaults.lam), recognised) if settings.aligns else (defaults, None)
+        if not settings.aligns:
+            return defaults, None
+        discrete = settings.discrete and feature.traits.searchable
+        return replace(settings, lam=defaults.lam, discrete=discrete), recognised
     recognised = recognise(pair.fixed.scan, pair.moving.scan)
     return recognised.preset.settings, recognised
 
