@@ -213,3 +213,13 @@ def test_volume_of_one_slice(learngn, tmp_path, files_in):
     assert learngn(*again, "-o", tmp_path / "again.nii.gz").exit_code == 0
     ours, theirs = (read_image(path).data for path in (out / "warped.nii.gz", tmp_path / "again.nii.gz"))
     assert float((ours - theirs).abs().max()) < 0.01
+
+
+@pytest.mark.parametrize(
+    ("features", "warned"), [("vesselness", True), ("corners,edges:2", True), ("mind,edges", False)]
+)
+def test_features_that_need_others(features, warned, learngn, scans, tmp_path, fast):
+    arguments = ("register", scans["fixed"], scans["moving"], "-o", tmp_path / "out", "--no-report", *fast)
+    result = learngn(*arguments, "--features", features)
+    assert result.exit_code == 0
+    assert (f"warning: {features} alone has too little information" in result.stderr) == warned

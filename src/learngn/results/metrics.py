@@ -20,6 +20,7 @@ from learngn.settings.levels import MOST_VOXELS
 
 _MANY_FOLDS = 1.0  # [%] folding above which a warning is given
 _COARSE = 3.0  # [mm] voxel size of the finest level above which small structures are lost
+_BESIDE_OTHERS = {"corners", "edges", "vesselness"}  # features with too little information alone (docs/features.md)
 _LITTLE_OVERLAP = 0.25  # covered fraction of the fixed image below which a warning is given
 
 
@@ -121,6 +122,9 @@ def warnings_of(registration: Registration, scores: PairScores) -> list[str]:
     overlap = registration.fixed.grid.overlap(registration.moving.grid, registration.affine.matrix)
     if overlap < _LITTLE_OVERLAP:
         messages.append(f"The moving scan covers only {overlap:.0%} of the fixed one: check the affine stage.")
+    names = registration.settings.features
+    if {part.partition(":")[0] for part in names.split(",")} <= _BESIDE_OTHERS:
+        messages.append(f"{names} alone has too little information to align scans: add mind or intensity.")
     if scores.folds_percent > _MANY_FOLDS:
         messages.append(f"{scores.folds_percent:.1f} % of the voxels fold: raise the last λ.")
     if scores.dice_mean < scores.dice_mean_before:
