@@ -8,11 +8,10 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from learngn.errors import TrainingError
 from learngn.features import Feature, FeatureImage, OrganDistance
 from learngn.geometry.grid import FloatArray, Grid
 from learngn.geometry.image import Image, check_scan
-from learngn.io import Subject, read_image, read_landmarks
+from learngn.io import Subject, labels_on, read_image, read_landmarks
 from learngn.model import pooled_shape
 
 
@@ -70,14 +69,7 @@ def read_example(
         check_scan(image, f"scan {subject.image.name}")
     labels = None
     if subject.labels is not None:
-        labels = read_image(subject.labels, labels=True)
-        if not labels.grid.same_space(image.grid):
-            raise TrainingError(
-                f"labels {subject.labels}",
-                f"a grid of {labels.grid}",
-                f"the scan's, {image.grid}",
-                "resample the labels to their scan",
-            )
+        labels = labels_on(read_image(subject.labels, labels=True), image.grid, f"labels {subject.labels}")
     landmarks = None if subject.landmarks is None else read_landmarks(subject.landmarks, image.grid).points
     features, _ = feature(image, image, spacing)
     distances = None if labels is None or not organs else _organ_distances(labels, features.grid, organs, pool)

@@ -14,7 +14,7 @@ from learngn.features import CommonScale, Feature, FeatureImage, Mind, cut_alike
 from learngn.geometry import sampling
 from learngn.geometry.grid import FloatArray, Grid
 from learngn.geometry.image import Image
-from learngn.memory import SIMILAR, linear_spacing
+from learngn.memory import SIMILAR
 from learngn.optimise import AffineGaussNewton, Family, PoseSearch, centre_of_mass, translation_starts
 from learngn.optimise.extents import Surroundings, check_extents, ratio
 from learngn.registration.masks import masked
@@ -121,11 +121,6 @@ def prealign(fixed: Image, moving: Image, feature: Feature, family: Family, mask
             "align them roughly first, or leave out the affine stage",
         )
     return Prealigned(result.matrix, result.start)
-
-
-def affine_spacing(fixed: Grid, moving: Grid | None = None) -> float:
-    """Return the voxel size of the features for the pre-alignment [mm]; by default for scans of similar extents."""
-    return linear_spacing(fixed, moving or fixed)
 
 
 def _divisible(feature: Feature) -> bool:
