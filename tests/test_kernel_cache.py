@@ -155,7 +155,7 @@ def test_other_kernels_compile_nothing(name, monkeypatch):
     monkeypatch.setattr(warm, "jobs", lambda ndim: pytest.fail("compiles"))
     assert not warm.is_cold(3)
     warm.load(3)
-    assert kernels.cache_folder() == "not used (LEARNGN_KERNELS=torch)"
+    assert kernels.cache_folder() == "not used (LEARNGN_KERNELS=reference)"
 
 
 @pytest.mark.slow
@@ -170,6 +170,6 @@ def test_kernels_of_torch_import_no_compiler(tmp_path):
         phantom.scan.save(tmp_path / f"{name}.nii.gz")
     files = (str(tmp_path / "fixed.nii.gz"), str(tmp_path / "moving.nii.gz"), "-o", str(tmp_path / "out"), "-q")
     command = [sys.executable, "-c", program, "register", *files, "--strides", "4", "--iterations", "2", "--no-report"]
-    environment = os.environ | {"LEARNGN_KERNELS": "torch"}
+    environment = os.environ | {"LEARNGN_KERNELS": "reference"}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=True)
     assert done.stdout.splitlines()[-1] == "[]"

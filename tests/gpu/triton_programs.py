@@ -46,6 +46,6 @@ def test_solve_and_its_derivative(size, monkeypatch):
 def test_chosen_for_single_precision_without_derivative(monkeypatch):
     monkeypatch.setenv("LEARNGN_KERNELS", "triton")
     x = torch.zeros(1, device=DEVICE)
-    assert kernels.best(x).name == "triton"
-    assert kernels.best(x.double()).name == "torch"
-    assert kernels.best(x.requires_grad_()).name == "torch"
+    assert kernels.backend(x).name == "triton"
+    assert kernels.backend(x.double()).name == "torch"
+    assert kernels.backend(x.requires_grad_()).name == "torch"

@@ -43,7 +43,7 @@ def sdlogj(displacement: Tensor, mask: NDArray[np.generic] | None = None) -> flo
     shape = tuple(displacement.shape[2:])
     inner = (slice(_MARGIN, -_MARGIN),) * len(shape)
     # Away from the border, the differences do not depend on the values that an implementation assumes outside.
-    determinant = kernels.best(displacement).determinant(displacement)[0][inner]
+    determinant = kernels.determinant(displacement)[0][inner]
     if mask is not None:
         if mask.shape != shape:
             raise ShapeError("SDlogJ", f"a mask of shape {mask.shape}", f"the field's {shape}", "mask the fixed grid")

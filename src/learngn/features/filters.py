@@ -26,13 +26,12 @@ def gaussian(data: Tensor, grid: Grid, sigma: float) -> Tensor:
     sigma : float
         Standard deviation [mm]; axes with much larger voxels are hardly smoothed.
     """
-    kernel = kernels.best(data)
     for axis, voxel in enumerate(grid.spacing):
         n = data.shape[axis + 2]
         if n > 1:
             taps = [_identity(m) for m in data.shape[2:]]
             taps[axis] = _gaussian_taps(n, sigma / float(voxel))
-            data = kernel.resample(data, taps)  # one axis at a time: the kernel widths add, not multiply
+            data = kernels.resample(data, taps)  # one axis at a time: the kernel widths add, not multiply
     return data
 
 

@@ -48,5 +48,5 @@ def box_filter(data: Tensor, width: int, repeat: int = 1) -> Tensor:
     """Average data (N, C, *S) over a box of odd `width`; border values are repeated."""
     taps = [box_taps(n, width) for n in data.shape[2:]]
     for _ in range(repeat):
-        data = kernels.best(data).resample(data, taps)
+        data = kernels.resample(data, taps)
     return data

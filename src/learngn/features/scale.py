@@ -212,7 +212,7 @@ def _softened(image: Image, axis: int, variance: float) -> Image:
     taps = [Taps(np.arange(m, dtype=np.int64), np.ones((m, 1)), m) for m in image.grid.shape]
     taps[axis] = Taps.from_matrix(dense)
     data = image.data.to(torch.float32)
-    return Image(kernels.best(data).resample(data, taps), image.grid)
+    return Image(kernels.resample(data, taps), image.grid)
 
 
 def _averaged(image: Image, finest: FloatArray, vectors: Sequence[FloatArray]) -> Image:

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-import torch
-from torch import Tensor
+from typing import Any, TypeAlias
 
+import numpy as np
+from numpy.typing import NDArray
+
+from learngn.arrays import as_numpy
 from learngn.geometry.image import Image
+
+Values: TypeAlias = NDArray[Any]
 
 _NO_CT = -300.0  # [HU]: only CT has values this low
 _AIR = (-1100.0, -900.0)  # [HU]: air and its noise, without the padding of the field of view (-2000, -3024)
@@ -34,9 +39,9 @@ def background_of(image: Image) -> float:
           or, in a scan without negative values, low (the noise of MR and PET).
         - All others: 0 if it is among the lowest values, else the minimum.
     """
-    if image.labels or not image.data.numel():
+    data = as_numpy(image.data)
+    if image.labels or not data.size:
         return 0.0
-    data = image.data.detach()
     low, high = _extremes(data)
     if not low <= high:  # no finite value
         return 0.0
@@ -44,41 +49,47 @@ def background_of(image: Image) -> float:
         return _air(data, low)
     width = high - low
     border = _finite(_edges(data))
-    if border.numel():
-        common = float(border.median())
-        if float(((border - common).abs() <= _UNIFORM * width).float().mean()) >= _MOSTLY:
+    if border.size:
+        common = _median(border)
+        if float((np.abs(border - common) <= _UNIFORM * width).mean()) >= _MOSTLY:
             noise = low == 0 and common <= _LOW * width
             return 0.0 if noise or (low <= 0 <= high and abs(common) <= _UNIFORM * width) else common
     return 0.0 if low <= 0 <= low + _NEAR * width else low
 
 
-def _extremes(data: Tensor) -> tuple[float, float]:
-    low, high = (float(value) for value in torch.aminmax(data))
-    if torch.isfinite(torch.tensor([low, high])).all():
+def _extremes(data: Values) -> tuple[float, float]:
+    low, high = float(data.min()), float(data.max())
+    if np.isfinite([low, high]).all():
         return low, high
     finite = _finite(data)
-    return (float(finite.min()), float(finite.max())) if finite.numel() else (0.0, -1.0)
+    return (float(finite.min()), float(finite.max())) if finite.size else (0.0, -1.0)
 
 
-def _air(data: Tensor, low: float) -> float:
+def _median(values: Values) -> float:
+    """Return the lower median: a value that occurs, such as the integer of a scanner."""
+    middle = (values.size - 1) // 2
+    return float(np.partition(values, middle)[middle])
+
+
+def _air(data: Values, low: float) -> float:
     values = data.reshape(-1)
-    values = values[:: max(1, values.numel() // _ENOUGH)]
+    values = values[:: max(1, values.size // _ENOUGH)]
     air = values[(values >= _AIR[0]) & (values <= _AIR[1])]
-    return float(air.median()) if air.numel() > _SOME * values.numel() else low
+    return _median(air) if air.size > _SOME * values.size else low
 
 
-def _edges(data: Tensor) -> Tensor:
-    """Return the values on the edges of a volume, or on the sides of a plane, as a flat tensor.
+def _edges(data: Values) -> Values:
+    """Return the values on the edges of a volume, or on the sides of a plane, as a flat array.
 
     The faces of a volume are not used: the first and the last slice of a scan often lie in the body, their outermost
     lines do not.
     """
     ndim = data.ndim - 2
     if ndim == 2:
-        return torch.cat([data.select(axis, end).reshape(-1) for axis in (2, 3) for end in (0, -1)])
-    return torch.cat(
+        return np.concatenate([data.take(end, axis).reshape(-1) for axis in (2, 3) for end in (0, -1)])
+    return np.concatenate(
         [
-            data.select(second, end).select(first, start).reshape(-1)
+            data.take(end, second).take(start, first).reshape(-1)
             for first, second in ((2, 3), (2, 4), (3, 4))
             for start in (0, -1)
             for end in (0, -1)
@@ -86,6 +97,6 @@ def _edges(data: Tensor) -> Tensor:
     )
 
 
-def _finite(values: Tensor) -> Tensor:
-    values = values.float().reshape(-1)
-    return values[torch.isfinite(values)]
+def _finite(values: Values) -> Values:
+    values = values.astype(np.float32, copy=False).reshape(-1)
+    return values[np.isfinite(values)]

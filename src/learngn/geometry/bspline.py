@@ -6,10 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 import scipy
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
+from learngn.arrays import Array, as_numpy, like, namespace
 from learngn.geometry import sampling
 
 _ORDER = 3
@@ -18,19 +17,19 @@ _AT_ONCE = 1 << 20  # number of voxels whose coordinates are computed at a time
 
 
 def warp(
-    image: Tensor,
-    field: Tensor | None,
+    image: Array,
+    field: Array | None,
     matrix: NDArray[np.float64],
     shape: Sequence[int],
     *,
     outside: float = 0.0,
-) -> Tensor:
+) -> Array:
     """Sample an image by cubic B-splines that pass through its values: ``out(x) = image(matrix @ (x + field(x)))``.
 
     Parameters
     ----------
-    image : Tensor, shape (1, C, *T)
-    field : Tensor, shape (1, D, *S) [voxel of the output grid], optional
+    image : Array, shape (1, C, *T)
+    field : Array, shape (1, D, *S) [voxel of the output grid], optional
         Displacement; None for zero.
     matrix : array, shape (D+1, D+1)
         Maps the output grid's index to the image's.
@@ -41,15 +40,15 @@ def warp(
 
     Returns
     -------
-    Tensor, shape (1, C, *S)
+    Array, shape (1, C, *S)
         Warped image on the device of the image; computed on the CPU, without gradients.
 
     References
     ----------
     Unser, "Splines: a perfect fit for signal and image processing", IEEE Signal Process. Mag. 16(6), 1999.
     """
-    volumes = image.detach().cpu().numpy()
-    displacement = None if field is None else field.detach().cpu().numpy()[0]
+    volumes = as_numpy(image)
+    displacement = None if field is None else as_numpy(field)[0]
     out = np.empty((1, volumes.shape[1], *shape), dtype=volumes.dtype)
     planes = max(1, _AT_ONCE * shape[0] // int(np.prod(shape)))
     for channel, volume in enumerate(volumes[0]):
@@ -64,9 +63,9 @@ def warp(
                 mode=_MODE,
                 prefilter=False,
             )
-    result = torch.from_numpy(out).to(image.device)
+    xp, result = namespace(image), like(out, image)
     inside = sampling.inside(image.shape[2:], field, matrix, shape, result)
-    return torch.where(inside, result, torch.full_like(result, outside))
+    return xp.where(inside, result, xp.full_like(result, outside))
 
 
 def _sample_indices(

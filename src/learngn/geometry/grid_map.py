@@ -6,10 +6,9 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from learngn import kernels
+from learngn.arrays import Array, in_order, like, namespace, shared
 from learngn.errors import LabelError, SettingsError
 from learngn.geometry import bspline, sampling
 from learngn.geometry.background import background_of
@@ -46,13 +45,13 @@ class GridMap:
     ----------
     grid : Grid
         Grid of the output.
-    field : Tensor, shape (1, D, *S) [voxel of grid], or None for zero
+    field : Array, shape (1, D, *S) [voxel of grid], or None for zero
     world : array, shape (D+1, D+1)
         Affine applied after the displacement [RAS mm to RAS mm].
     """
 
     grid: Grid
-    field: Tensor | None
+    field: Array | None
     world: FloatArray
 
     def warp(
@@ -88,18 +87,21 @@ class GridMap:
         """
         chosen = _interpolation(image, interpolation, background)
         matrix, shape = self.grid.index_map(image.grid, self.world), self.grid.shape
+        field = shared(self.field, image.data)
         outside = None if background == "border" else background_of(image) if background is None else float(background)
         if chosen == "nearest":
-            data = sampling.warp_nearest(image.data, self.field, matrix, shape, outside=outside or 0.0)
+            data = sampling.warp_nearest(image.data, field, matrix, shape, outside=outside or 0.0)
         else:
-            source = image.data if image.data.is_floating_point() else image.data.to(torch.float32)
+            xp = namespace(image.data)
+            floating = xp.isdtype(image.data.dtype, "real floating")
+            source = image.data if floating else xp.astype(image.data, xp.float32)
             if chosen == "linear":
-                data = sampling.warp(source, self.field, matrix, shape, outside=outside)
+                data = sampling.warp(source, field, matrix, shape, outside=outside)
             else:
-                data = bspline.warp(source, self.field, matrix, shape, outside=outside or 0.0)
-        return Image(data.contiguous(), self.grid, image.labels, stored=_stored(image.stored, outside))
+                data = bspline.warp(source, field, matrix, shape, outside=outside or 0.0)
+        return Image(in_order(data), self.grid, image.labels, stored=_stored(image.stored, outside))
 
-    def displacement(self, moving: Grid | None = None) -> Tensor:
+    def displacement(self, moving: Grid | None = None) -> Array:
         """Return the whole displacement, affine included, shape (1, D, *S).
 
         Its unit is voxels of the map's grid. If the moving image's grid is given, it is the index in the moving image
@@ -108,25 +110,24 @@ class GridMap:
         # Without rounding, errors of the matrices would move the outermost voxels out of the moving image.
         matrix = np.round(self.grid.index_map(moving or self.grid, self.world), 10)
         ndim, shape = self.grid.ndim, self.grid.shape
-        field = torch.zeros((1, ndim, *shape)) if self.field is None else self.field
-        affine = torch.as_tensor(matrix, dtype=field.dtype, device=field.device)
-        moved = (affine[:-1, :-1] @ field.reshape(ndim, -1)).reshape(1, ndim, *shape)
+        field = np.zeros((1, ndim, *shape), dtype=np.float32) if self.field is None else self.field
+        xp, affine = namespace(field), like(matrix, field)
+        moved = xp.reshape(affine[:-1, :-1] @ xp.reshape(field, (ndim, -1)), (1, ndim, *shape))
         # The displacement of the affine is added axis by axis, without storing coordinates of all voxels.
         offset = matrix[:-1, :-1] - np.eye(ndim)
         for axis, n in enumerate(shape):
-            index = torch.arange(n, dtype=field.dtype, device=field.device)
-            index = index.reshape([-1 if other == axis else 1 for other in range(ndim)])
+            index = like(np.arange(n).reshape([-1 if other == axis else 1 for other in range(ndim)]), field)
             for component in np.flatnonzero(offset[:, axis]):
                 moved[0, component] += float(offset[component, axis]) * index
-        moved += affine[:-1, -1].reshape(1, ndim, *[1] * ndim)
+        moved += xp.reshape(affine[:-1, -1], (1, ndim, *[1] * ndim))
         return moved
 
-    def jacobian_determinant(self) -> Tensor:
+    def jacobian_determinant(self) -> Array:
         """Return the Jacobian determinant of the map in the world, shape (1, *S); ≤ 0 where it folds."""
         determinant = float(np.linalg.det(self.world[:-1, :-1]))
         if self.field is None:
-            return torch.full((1, *self.grid.shape), determinant)
-        return kernels.best(self.field).determinant(self.field) * determinant
+            return np.full((1, *self.grid.shape), determinant, dtype=np.float32)
+        return kernels.determinant(self.field) * determinant
 
 
 def _interpolation(image: Image, wanted: str | None, background: object) -> str:

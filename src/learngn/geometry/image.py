@@ -1,13 +1,15 @@
-"""Image: a tensor and its grid."""
+"""Image: an array and its grid."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from math import prod
 from pathlib import Path
+from typing import Any
 
-import torch
-from torch import Tensor
+import numpy as np
 
+from learngn.arrays import Array, as_numpy, finite, is_tensor, namespace, require_torch
 from learngn.errors import ImageError, ShapeError
 from learngn.geometry.grid import Grid
 
@@ -18,8 +20,9 @@ class Image:
 
     Parameters
     ----------
-    data : Tensor, shape (N, C, *S)
-        Values, `S` in array order i, j[, k]. A single scan has N = C = 1.
+    data : Array, shape (N, C, *S)
+        Values, `S` in array order i, j[, k]. A single scan has N = C = 1. An array of NumPy, as images read from files
+        have, or a tensor of PyTorch.
     grid : Grid
         Position of the voxels; its shape is `S`.
     labels : bool
@@ -36,7 +39,7 @@ class Image:
         If the data do not have the grid's shape.
     """
 
-    data: Tensor
+    data: Array
     grid: Grid
     labels: bool = False
     path: Path | None = None
@@ -52,11 +55,12 @@ class Image:
             )
 
     @classmethod
-    def from_array(cls, array: Tensor | object, grid: Grid, *, labels: bool = False) -> Image:
-        """Make an image from an array of the grid's shape (NumPy or torch)."""
-        data = array if isinstance(array, Tensor) else torch.as_tensor(array)
+    def from_array(cls, array: Any, grid: Grid, *, labels: bool = False) -> Image:
+        """Make an image from an array of the grid's shape (NumPy or PyTorch)."""
+        data = array if is_tensor(array) else np.asarray(array)
         if not labels:
-            data = data.to(torch.float32)
+            xp = namespace(data)
+            data = xp.astype(data, xp.float32, copy=False)
         return cls(data[None, None], grid, labels)
 
     @property
@@ -67,15 +71,29 @@ class Image:
     @property
     def label_values(self) -> list[int]:
         """Labels in the image in ascending order, without background."""
-        if self.data.dtype == torch.uint8:  # counting is twenty times as fast as sorting
-            values = torch.bincount(self.data.reshape(-1)).nonzero().reshape(-1)
+        data = as_numpy(self.data)
+        if data.dtype == np.uint8:  # counting is twenty times as fast as sorting
+            values = np.flatnonzero(np.bincount(data.reshape(-1), minlength=1))
         else:
-            values = torch.unique(self.data)
+            values = np.unique(data)
         return [int(v) for v in values if int(v) != 0]
 
-    def to(self, device: torch.device | str) -> Image:
-        """Return a copy on another device."""
-        return replace(self, data=self.data.to(device))
+    def to(self, device: Any) -> Image:
+        """Return the image as a tensor of PyTorch on a device (``"cpu"``, ``"cuda"``, a ``torch.device``).
+
+        Raises
+        ------
+        MissingPackageError
+            If PyTorch is not installed.
+        """
+        torch = require_torch("computing on a device")
+        return replace(self, data=torch.as_tensor(self.data).to(device))
+
+    def like(self, array: Array) -> Image:
+        """Return the image in the library and on the device of an array; its type is kept."""
+        if is_tensor(array):
+            return self.to(array.device)
+        return replace(self, data=as_numpy(self.data))
 
     def save(self, path: str | Path) -> None:
         """Write the image to a file in the format of its suffix; see :func:`learngn.io.write_image`."""
@@ -86,9 +104,9 @@ class Image:
 
 def check_scan(image: Image, what: str) -> None:
     """Raise :class:`ImageError` unless a scan has finite, varying values; `what` names it in the message."""
-    if not bool(torch.isfinite(image.data.float()).all()):
+    if not finite(image.data):
         raise ImageError(
             what, f"NaN or infinity in {image.name}", "finite values", "replace them, for example by the background"
         )
-    if image.data.numel() == 0 or bool(image.data.min() == image.data.max()):
+    if prod(image.data.shape) == 0 or bool(image.data.min() == image.data.max()):
         raise ImageError(what, f"one constant value in {image.name}", "an image with content", "check the file")

@@ -7,11 +7,10 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from learngn import kernels
+from learngn.arrays import Array, add_at, clamped, device_of, lattice, like, namespace, zeros
 from learngn.geometry.grid import Grid
 from learngn.kernels.taps import area_taps, linear_taps
 
@@ -22,20 +21,20 @@ def identity_map(ndim: int) -> NDArray[np.float64]:
 
 
 def warp(
-    image: Tensor,
-    field: Tensor | None,
+    image: Array,
+    field: Array | None,
     matrix: NDArray[np.float64],
     shape: Sequence[int],
     *,
     outside: float | None = None,
-) -> Tensor:
+) -> Array:
     """Sample an image linearly: ``out(x) = image(matrix @ (x + field(x)))``.
 
     Parameters
     ----------
-    image : Tensor, shape (N, C, *T)
+    image : Array, shape (N, C, *T)
         Image, floating point.
-    field : Tensor, shape (N, D, *S) [voxel of the output grid], optional
+    field : Array, shape (N, D, *S) [voxel of the output grid], optional
         Displacement; None for zero.
     matrix : array, shape (D+1, D+1)
         Maps the output grid's index to the image's (:meth:`learngn.geometry.grid.Grid.index_map`).
@@ -46,42 +45,48 @@ def warp(
 
     Returns
     -------
-    Tensor, shape (N, C, *S)
+    Array, shape (N, C, *S)
     """
-    warped = kernels.best(image, field).warp(image, field, matrix, shape)
+    warped = kernels.warp(image, field, matrix, shape)
     if outside is None:
         return warped
-    return torch.where(inside(image.shape[2:], field, matrix, shape, warped), warped, torch.full_like(warped, outside))
+    return _outside_as(outside, warped, inside(image.shape[2:], field, matrix, shape, warped))
 
 
 def inside(
     image_shape: Sequence[int],
-    field: Tensor | None,
+    field: Array | None,
     matrix: NDArray[np.float64],
     shape: Sequence[int],
-    like: Tensor,
-) -> Tensor:
+    of: Array,
+) -> Array:
     """Return which output voxels are sampled inside the image's extent; (N, 1, *S), bool."""
-    ones = torch.ones((like.shape[0], 1, *image_shape), dtype=torch.uint8, device=like.device)
+    xp = namespace(of)
+    ones = xp.ones((of.shape[0], 1, *image_shape), dtype=xp.uint8, device=device_of(of))
     return warp_nearest(ones, field, matrix, shape, outside=0) != 0
 
 
+def _outside_as(value: float, warped: Array, within: Array) -> Array:
+    xp = namespace(warped)
+    return xp.where(within, warped, xp.full_like(warped, value))
+
+
 def warp_nearest(
-    image: Tensor, field: Tensor | None, matrix: NDArray[np.float64], shape: Sequence[int], *, outside: float = 0
-) -> Tensor:
+    image: Array, field: Array | None, matrix: NDArray[np.float64], shape: Sequence[int], *, outside: float = 0
+) -> Array:
     """Sample an image like :func:`warp`, with the nearest voxel's value: for label maps, of any dtype."""
-    return kernels.best(image, field).warp_nearest(image, field, matrix, shape, outside)
+    return kernels.warp_nearest(image, field, matrix, shape, outside)
 
 
-def pool(image: Tensor, shape: Sequence[int]) -> Tensor:
+def pool(image: Array, shape: Sequence[int]) -> Array:
     """Average an image onto a coarser grid over the same extent, (N, C, *S) to (N, C, *shape)."""
     if tuple(image.shape[2:]) == tuple(shape):
         return image
     taps = [area_taps(n, m) for n, m in zip(image.shape[2:], shape, strict=True)]
-    return kernels.best(image).resample(image, taps)
+    return kernels.resample(image, taps)
 
 
-def resize(image: Tensor, shape: Sequence[int]) -> Tensor:
+def resize(image: Array, shape: Sequence[int]) -> Array:
     """Interpolate an image linearly onto another shape over the same extent, (N, C, *S) to (N, C, *shape).
 
     Beyond the outermost voxel centres it is extrapolated.
@@ -89,93 +94,95 @@ def resize(image: Tensor, shape: Sequence[int]) -> Tensor:
     if tuple(image.shape[2:]) == tuple(shape):
         return image
     taps = [linear_taps(n, m) for n, m in zip(image.shape[2:], shape, strict=True)]
-    return kernels.best(image).resample(image, taps)
+    return kernels.resample(image, taps)
 
 
-def filled(image: Tensor, known: Tensor) -> Tensor:
+def filled(image: Array, known: Array) -> Array:
     """Fill in unknown voxels of an image smoothly; known voxels keep their values.
 
     Parameters
     ----------
-    image : Tensor, shape (N, C, *S)
+    image : Array, shape (N, C, *S)
         Values of unknown voxels do not matter; they may be NaN.
-    known : Tensor, shape (N, 1, *S), bool
+    known : Array, shape (N, 1, *S), bool
         Which voxels are known.
 
     Returns
     -------
-    Tensor, shape (N, C, *S)
+    Array, shape (N, C, *S)
         Zero for a sample without known voxels.
 
     References
     ----------
     Gortler et al., "The lumigraph", 1996: pull and push.
     """
-    image = torch.where(known, image, torch.zeros_like(image))
-    if bool(known.all()) or max(image.shape[2:]) == 1:
+    xp = namespace(image)
+    image = xp.where(known, image, xp.zeros_like(image))
+    if bool(xp.all(known)) or max(image.shape[2:]) == 1:
         return image
     shape = [max(1, n // 2) for n in image.shape[2:]]
-    part = pool(known.to(image.dtype), shape)
-    coarse = filled(pool(image, shape) / part.clamp_min(1e-6), part > 0)
-    return torch.where(known, image, resize(coarse, image.shape[2:]))
+    part = pool(xp.astype(known, image.dtype), shape)
+    coarse = filled(pool(image, shape) / clamped(part, 1e-6), part > 0)
+    return xp.where(known, image, resize(coarse, image.shape[2:]))
 
 
-def sample_points(image: Tensor, index: Tensor, *, outside: float | None = None) -> Tensor:
+def sample_points(image: Array, index: Array, *, outside: float | None = None) -> Array:
     """Interpolate one image linearly at points.
 
     Parameters
     ----------
-    image : Tensor, shape (1, C, *S)
-    index : Tensor, shape (M, D) [voxel]
+    image : Array, shape (1, C, *S)
+    index : Array, shape (M, D) [voxel]
         Coordinates of the points.
     outside : float, optional
         Value beyond the image's extent; see :func:`warp`.
 
     Returns
     -------
-    Tensor, shape (M, C)
+    Array, shape (M, C)
     """
     count, ndim = index.shape
     # The points are given as the displacement of a grid of M x 1 [x 1] voxels, so that `warp` can sample them.
     shape = (count, *[1] * (ndim - 1))
-    lattice = index.new_zeros((1, ndim, *shape))
-    lattice[0, 0] = torch.arange(count, dtype=index.dtype, device=index.device).reshape(shape)
-    query = index.T.reshape(1, ndim, *shape) - lattice
-    return warp(image, query, identity_map(ndim), shape, outside=outside).reshape(-1, count).T
+    xp = namespace(index)
+    query = xp.reshape(index.T, (1, ndim, *shape)) - lattice(shape, index)[None]
+    warped = warp(image, query, identity_map(ndim), shape, outside=outside)
+    return xp.reshape(warped, (-1, count)).T
 
 
-def splat_points(values: Tensor, index: Tensor, shape: Sequence[int]) -> Tensor:
+def splat_points(values: Array, index: Array, shape: Sequence[int]) -> Array:
     """Spread values at points over the voxels around them: the adjoint of :func:`sample_points`.
 
     Parameters
     ----------
-    values : Tensor, shape (M, C)
-    index : Tensor, shape (M, D) [voxel]
+    values : Array, shape (M, C)
+    index : Array, shape (M, D) [voxel]
         Coordinates of the points; a point outside the grid is moved to its border.
     shape : sequence of int
         Shape of the grid.
 
     Returns
     -------
-    Tensor, shape (1, C, *shape)
+    Array, shape (1, C, *shape)
     """
-    last = torch.as_tensor([n - 1 for n in shape], dtype=index.dtype, device=index.device)
-    inner = torch.minimum(index.clamp_min(0), last)
-    lower = torch.minimum(inner.floor(), (last - 1).clamp_min(0))
+    xp, size = namespace(values, index), math.prod(shape)
+    last = like([n - 1 for n in shape], index)
+    inner = xp.minimum(clamped(index, 0), last)
+    lower = xp.minimum(xp.floor(inner), clamped(last - 1, 0))
     part = inner - lower
-    out = values.new_zeros((math.prod(shape), values.shape[1]))
+    out = zeros((size, values.shape[1]), values)
     for corner in itertools.product((0, 1), repeat=len(shape)):
-        offset = torch.as_tensor(corner, dtype=index.dtype, device=index.device)
-        weight = torch.where(offset > 0, part, 1 - part).prod(dim=1, keepdim=True)
-        at = torch.minimum(lower + offset, last).long()
-        flat = torch.zeros(len(index), dtype=torch.long, device=index.device)
-        for axis, n in enumerate(shape):
+        offset = like(corner, index)
+        weight = xp.prod(xp.where(offset > 0, part, 1 - part), axis=1, keepdims=True)
+        at = xp.astype(xp.minimum(lower + offset, last), xp.int64)
+        flat = at[:, 0]
+        for axis, n in enumerate(shape[1:], start=1):
             flat = flat * n + at[:, axis]
-        out.index_add_(0, flat, weight.to(values.dtype) * values)
-    return out.T.reshape(1, -1, *shape)
+        out = out + add_at(xp.astype(weight, values.dtype) * values, flat, size)
+    return xp.reshape(out.T, (1, -1, *shape))
 
 
-def resize_field(field: Tensor, shape: Sequence[int]) -> Tensor:
+def resize_field(field: Array, shape: Sequence[int]) -> Array:
     """Resize a displacement field to another shape over the same extent, (N, D, *S) to (N, D, *shape).
 
     The interpolation is linear and extrapolates at the border, so that it preserves affine fields exactly; the
@@ -184,11 +191,11 @@ def resize_field(field: Tensor, shape: Sequence[int]) -> Tensor:
     old = tuple(field.shape[2:])
     if old == tuple(shape):
         return field
-    scale = torch.tensor([m / n for n, m in zip(old, shape, strict=True)], dtype=field.dtype, device=field.device)
-    return resize(field * scale.reshape(1, -1, *[1] * len(old)), shape)
+    scale = like(np.reshape([m / n for n, m in zip(old, shape, strict=True)], (1, -1, *[1] * len(old))), field)
+    return resize(field * scale, shape)
 
 
-def compose(outer: Tensor, inner: Tensor) -> Tensor:
+def compose(outer: Array, inner: Array) -> Array:
     """Compose two displacements (N, D, *S) on one grid: ``inner(x) + outer(x + inner(x))``.
 
     The result is the displacement of ``(id + outer) ∘ (id + inner)``.
@@ -197,13 +204,13 @@ def compose(outer: Tensor, inner: Tensor) -> Tensor:
     return inner + warp(outer, inner, identity_map(ndim), inner.shape[2:])
 
 
-def pyramid(image: Tensor, grids: Sequence[Grid]) -> list[Tensor]:
+def pyramid(image: Array, grids: Sequence[Grid]) -> list[Array]:
     """Average an image, (N, C, *S), on several grids over the same extent; the results are in the order of the grids.
 
     On a grid finer than the image it is interpolated. A level whose cells are unions of a finer level's cells is
     pooled from that level instead of the image, which gives the same result from less data.
     """
-    levels: dict[tuple[int, ...], Tensor] = {tuple(image.shape[2:]): image}
+    levels: dict[tuple[int, ...], Array] = {tuple(image.shape[2:]): image}
     for grid in sorted(grids, key=lambda g: -g.size):
         if grid.shape not in levels:
             sources = [s for s in levels if all(a % b == 0 for a, b in zip(s, grid.shape, strict=True))]

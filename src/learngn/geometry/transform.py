@@ -12,10 +12,9 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-import torch
 from numpy.typing import ArrayLike, NDArray
-from torch import Tensor
 
+from learngn.arrays import Array, as_numpy, finite, like, namespace, shared
 from learngn.errors import TransformError
 from learngn.geometry import sampling
 from learngn.geometry.grid import FloatArray, Grid, apply_affine
@@ -149,11 +148,11 @@ class DisplacementField(Transform):
 
     Parameters
     ----------
-    data : Tensor, shape (1, D, *S) [voxel of grid, components in array order]
+    data : Array, shape (1, D, *S) [voxel of grid, components in array order]
     grid : Grid
     """
 
-    data: Tensor
+    data: Array
     grid: Grid
 
     def __post_init__(self) -> None:
@@ -165,14 +164,13 @@ class DisplacementField(Transform):
                 str(expected),
                 "pass voxels of the field's own grid",
             )
-        # Checking the minimum and the maximum needs one pass and, unlike isfinite of all values, no further array.
-        if self.data.numel() and not bool(torch.isfinite(torch.stack(torch.aminmax(self.data))).all()):
+        if not finite(self.data):
             raise TransformError("displacement field", "NaN or infinity", "finite displacements", "check its file")
 
     @classmethod
     def zero(cls, grid: Grid) -> DisplacementField:
         """Return the identity, as a displacement of zero on a grid."""
-        return cls(torch.zeros((1, grid.ndim, *grid.shape)), grid)
+        return cls(np.zeros((1, grid.ndim, *grid.shape), dtype=np.float32), grid)
 
     @property
     def ndim(self) -> int:
@@ -183,8 +181,8 @@ class DisplacementField(Transform):
         """See :meth:`Transform.map_points`."""
         points = np.asarray(points, dtype=np.float64).reshape(-1, self.ndim)
         index = self.grid.world_to_index(points)
-        moved = sampling.sample_points(self.data.detach().double().cpu(), torch.as_tensor(index), outside=0.0)
-        return self.grid.index_to_world(index + moved.numpy())
+        moved = sampling.sample_points(as_numpy(self.data).astype(np.float64), index, outside=0.0)
+        return self.grid.index_to_world(index + moved)
 
     def inverse(self) -> DisplacementField:
         """See :meth:`Transform.inverse`; :func:`invert` also returns the error of the inverse."""
@@ -203,13 +201,14 @@ class DisplacementField(Transform):
         to_own = inner.grid.index_map(self.grid, inner.world)
         if inner.field is None and inner.grid.same_space(self.grid) and np.allclose(to_own, np.eye(self.ndim + 1)):
             return GridMap(inner.grid, self.data, inner.world)
-        sampled = sampling.warp(self.data, inner.field, to_own, inner.grid.shape, outside=0.0)
-        back = torch.as_tensor(np.linalg.inv(to_own[:-1, :-1]), dtype=sampled.dtype, device=sampled.device)
+        field = shared(inner.field, self.data)
+        sampled = sampling.warp(self.data, field, to_own, inner.grid.shape, outside=0.0)
+        xp, back = namespace(sampled), like(np.linalg.inv(to_own[:-1, :-1]), sampled)
         # A displacement v after the affine equals a displacement (linear part)^-1 v before it.
-        moved = torch.einsum("ab,nb...->na...", back, sampled)
-        return GridMap(inner.grid, moved if inner.field is None else inner.field + moved, inner.world)
+        moved = xp.reshape(back @ xp.reshape(sampled, (1, self.ndim, -1)), sampled.shape)
+        return GridMap(inner.grid, moved if field is None else field + moved, inner.world)
 
-    def jacobian_determinant(self) -> Tensor:
+    def jacobian_determinant(self) -> Array:
         """Return the determinant of ``I + ∇u``, shape (1, *S)."""
         return self.on(self.grid).jacobian_determinant()
 
@@ -294,16 +293,19 @@ def invert(field: DisplacementField, *, iterations: int = 50, tolerance: float =
     Chen et al., "A simple fixed-point approach to invert a deformation field", Med. Phys. 35(1), 2008.
     """
     u, shape = field.data, field.grid.shape
+    xp = namespace(u)
     identity = sampling.identity_map(field.ndim)
     v, step = -u, 1.0
     best, mean, worst, count = v, np.inf, np.inf, 0
     while count < iterations and mean > tolerance:
         count += 1
         residual = v + sampling.warp(u, v, identity, shape)
-        length = residual.square().sum(1).sqrt()[sampling.inside(shape, v, identity, shape, u)[:, 0]]
-        error = float(length.mean()) if length.numel() else 0.0
+        within = sampling.inside(shape, v, identity, shape, u)[:, 0]
+        length = xp.sqrt(xp.sum(residual**2, axis=1))[within]
+        counted = length.shape[0] > 0
+        error = float(xp.mean(length)) if counted else 0.0
         if error < mean:
-            best, mean, worst = v, error, float(length.max()) if length.numel() else 0.0
+            best, mean, worst = v, error, float(xp.max(length)) if counted else 0.0
         else:  # the step overshoots: the field stretches too much for it
             step *= 0.5
         v = v - step * residual

@@ -1,16 +1,14 @@
-"""Numba kernels for float32 on the CPU: adaptors from tensors to the compiled loops."""
+"""Numba kernels for float32 on the CPU: adaptors from arrays of NumPy to the compiled loops."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from learngn.kernels import (
     _cpu_cycle,
@@ -27,41 +25,37 @@ from learngn.kernels.interface import Coarsening, Guarded, Solved
 from learngn.kernels.reference import diagonal
 from learngn.kernels.taps import Taps, area_taps, linear_taps
 
+Values: TypeAlias = NDArray[Any]
+
 _NO_FIELD = np.zeros((0, 3, 0, 0, 0), dtype=np.float32)
 _NOWHERE = np.zeros((0, 3, 0), dtype=np.float32)
 _IDENTITY = Taps(np.zeros(1, dtype=np.int64), np.ones((1, 1)), 1)
 
 
-def _volume(tensor: Tensor) -> Tensor:
-    """Return a tensor with three axes; in 2D the last one is one voxel thick."""
-    return tensor.unsqueeze(-1) if tensor.ndim == 4 else tensor
+def _contiguous(array: Values) -> Values:
+    """Return an array in C order that may be written to: Numba compiles another version for read-only arrays."""
+    array = np.ascontiguousarray(array)
+    return array if array.flags.writeable else array.copy()
 
 
-def _planar(tensor: Tensor) -> NDArray[Any]:
+def _volume(array: Values) -> Values:
+    """Return an array with three axes; in 2D the last one is one voxel thick."""
+    return array[..., None] if array.ndim == 4 else array
+
+
+def _planar(array: Values) -> NDArray[Any]:
     """Convert to components first, (N, K, X, Y, Z)."""
-    return np.ascontiguousarray(_volume(tensor.detach()).numpy())
+    return _contiguous(_volume(array))
 
 
-def _planes(tensor: Tensor) -> NDArray[np.float32]:
+def _planes(array: Values) -> NDArray[np.float32]:
     """Convert to components first with flat planes, (N, K, X, Y * Z); a 2D grid is one plane."""
-    array = tensor.detach().contiguous().numpy()
+    array = _contiguous(array)
     return array.reshape(*array.shape[:2], 1 if array.ndim == 4 else array.shape[2], -1)
 
 
-def _interleaved(tensor: Tensor) -> NDArray[Any]:
-    """Convert to channels last, (N, X, Y, Z, C)."""
-    return np.ascontiguousarray(_volume(tensor.detach()).movedim(1, -1).numpy())
-
-
-def _as_channels(array: NDArray[Any], ndim: int) -> Tensor:
-    """Convert (N, X, Y, Z, C) back to (N, C, *S), channels last in memory."""
-    tensor = torch.from_numpy(array).movedim(-1, 1)
-    return tensor if ndim == 3 else tensor.squeeze(-1)
-
-
-def _as_field(array: NDArray[Any], ndim: int) -> Tensor:
-    tensor = torch.from_numpy(array)
-    return tensor if ndim == 3 else tensor.squeeze(-1)
+def _as_field(array: Values, ndim: int) -> Values:
+    return array if ndim == 3 else array[..., 0]
 
 
 def _matrix(matrix: NDArray[np.float64]) -> NDArray[np.float32]:
@@ -72,11 +66,11 @@ def _matrix(matrix: NDArray[np.float64]) -> NDArray[np.float32]:
     return full
 
 
-def _stiffness(stiffness: Tensor) -> NDArray[np.float32]:
+def _stiffness(stiffness: Values) -> NDArray[np.float32]:
     """Convert weights to (N, D, 3), with one column for each axis of (X, Y, Z); 2D has no first axis."""
     n, ndim = stiffness.shape[:2]
     full = np.zeros((n, ndim, 3), dtype=np.float32)
-    full[:, :, 3 - ndim :] = stiffness.detach().numpy()
+    full[:, :, 3 - ndim :] = stiffness
     return full
 
 
@@ -95,7 +89,7 @@ def _step(step: Coarsening) -> _cpu_cycle.Step:
     return _cpu_cycle.Step(_solid(step.coarse), *(_bands(taps) for taps in (step.restrict, step.prolong, step.average)))
 
 
-def _operator(blocks: Tensor, stiffness: Tensor, shift: Tensor) -> _cpu_cycle.Operator:
+def _operator(blocks: Values, stiffness: Values, shift: Values) -> _cpu_cycle.Operator:
     return _cpu_cycle.Operator(_planes(blocks), _stiffness(stiffness), _scalars(shift), _solid(blocks.shape[2:]))
 
 
@@ -109,15 +103,14 @@ def _rows(out: NDArray[Any], shape: Sequence[int]) -> int:
     return len(out) * math.prod(shape[:-1])
 
 
-def _volumes(tensor: Tensor) -> NDArray[np.float32]:
+def _volumes(array: Values) -> NDArray[np.float32]:
     """Convert to components first with flat volumes, (N, K, V)."""
-    array: NDArray[np.float32] = tensor.detach().contiguous().numpy()
-    return array.reshape(*array.shape[:2], -1)
+    return _contiguous(array).reshape(*array.shape[:2], -1)
 
 
-def _pixels(tensor: Tensor) -> NDArray[Any]:
+def _pixels(array: Values) -> NDArray[Any]:
     """Convert to channels last with flat volumes, (N, V * C)."""
-    return np.ascontiguousarray(tensor.detach().movedim(1, -1).numpy()).reshape(len(tensor), -1)
+    return _contiguous(np.moveaxis(array, 1, -1)).reshape(len(array), -1)
 
 
 @lru_cache(maxsize=64)
@@ -134,16 +127,16 @@ def _cells(shape: tuple[int, ...], reach: int) -> tuple[NDArray[np.int64], NDArr
     return cells, starts, weights
 
 
-def _thick(stiffness: Tensor) -> NDArray[np.float32]:
+def _thick(stiffness: Values) -> NDArray[np.float32]:
     """Convert weights to (N, 3, 3); 2D has no last axis."""
     n, ndim = stiffness.shape[:2]
     full = np.zeros((n, 3, 3), dtype=np.float32)
-    full[:, :ndim, :ndim] = stiffness.detach().numpy()
+    full[:, :ndim, :ndim] = stiffness
     return full
 
 
-def _scalars(values: Tensor) -> NDArray[np.float32]:
-    return np.ascontiguousarray(values.detach().numpy(), dtype=np.float32)
+def _scalars(values: Values) -> NDArray[np.float32]:
+    return _contiguous(np.asarray(values, dtype=np.float32))
 
 
 class CompiledKernels:
@@ -151,34 +144,37 @@ class CompiledKernels:
 
     name = "numba"
 
-    def warp(self, image: Tensor, field: Tensor | None, matrix: NDArray[np.float64], shape: Sequence[int]) -> Tensor:
+    def warp(self, image: Values, field: Values | None, matrix: NDArray[np.float64], shape: Sequence[int]) -> Values:
         source, before = _pixels(image), _solid(image.shape[2:])
         out = np.empty((len(source), image.shape[1], math.prod(shape)), dtype=np.float32)
         displacement = _NOWHERE if field is None else _volumes(field)
         _cpu_sampling.warp_linear(_rows(out, shape), source, before, displacement, _matrix(matrix), _solid(shape), out)
-        return torch.from_numpy(out).reshape(*image.shape[:2], *shape)
+        return out.reshape(*image.shape[:2], *shape)
 
     def warp_nearest(
-        self, image: Tensor, field: Tensor | None, matrix: NDArray[np.float64], shape: Sequence[int], outside: float
-    ) -> Tensor:
+        self, image: Values, field: Values | None, matrix: NDArray[np.float64], shape: Sequence[int], outside: float
+    ) -> Values:
         source, before = _pixels(image), _solid(image.shape[2:])
         out = np.empty((len(source), image.shape[1], math.prod(shape)), dtype=source.dtype)
         displacement, value = _NOWHERE if field is None else _volumes(field), source.dtype.type(outside)
         _cpu_sampling.warp_nearest(
             _rows(out, shape), source, before, displacement, _matrix(matrix), _solid(shape), value, out
         )
-        return torch.from_numpy(out).reshape(*image.shape[:2], *shape)
+        return out.reshape(*image.shape[:2], *shape)
 
-    def resample(self, image: Tensor, taps: Sequence[Taps]) -> Tensor:
-        interleaved = image.is_contiguous(memory_format=_channels_last(image)) and image.shape[1] > 1
+    def resample(self, image: Values, taps: Sequence[Taps]) -> Values:
+        last = np.moveaxis(image, 1, -1)
+        interleaved = last.flags.c_contiguous and image.shape[1] > 1
         ndim, shape, channels = len(taps), [len(tap.start) for tap in taps], image.shape[1] if interleaved else 1
         # Images with channels first are read as several images of one channel, so that neither layout is copied.
-        source = image.detach().movedim(1, -1).flatten(-2) if interleaved else image.detach().contiguous().flatten(0, 1)
-        solid = (len(source), *[1] * (3 - ndim), *source.shape[1:])
-        out = np.empty((len(source), *[1] * (3 - ndim), *shape[:-1], shape[-1] * channels), dtype=np.float32)
+        source = (last if interleaved else _contiguous(image)).reshape(-1)
+        before = (*image.shape[2:-1], image.shape[-1] * channels)
+        count = len(image) * (1 if interleaved else image.shape[1])
+        solid = (count, *[1] * (3 - ndim), *before)
+        out = np.empty((count, *[1] * (3 - ndim), *shape[:-1], shape[-1] * channels), dtype=np.float32)
         _cpu_resample.resample(
             out.shape[0] * out.shape[1],
-            source.numpy().reshape(-1),
+            source,
             solid[1:],
             channels,
             *_bands(taps),
@@ -186,12 +182,12 @@ class CompiledKernels:
             out.reshape(-1),
         )
         if interleaved:
-            return torch.from_numpy(out).reshape(len(image), *shape, channels).movedim(-1, 1)
-        return torch.from_numpy(out).reshape(*image.shape[:2], *shape)
+            return np.moveaxis(out.reshape(len(image), *shape, channels), -1, 1)
+        return out.reshape(*image.shape[:2], *shape)
 
     def normal_equations(
-        self, fixed: Tensor, warped: Tensor, weight: Tensor | None, symmetric: bool
-    ) -> tuple[Tensor, Tensor, Tensor]:
+        self, fixed: Values, warped: Values, weight: Values | None, symmetric: bool
+    ) -> tuple[Values, Values, Values]:
         ours, theirs, shape, ndim = _volumes(fixed), _volumes(warped), _solid(fixed.shape[2:]), fixed.ndim - 2
         n, size = len(ours), math.prod(shape)
         blocks = np.empty((n, ndim * (ndim + 1) // 2, size), dtype=np.float32)
@@ -201,18 +197,18 @@ class CompiledKernels:
         _cpu_linearise.normal_equations(
             energy.size, ours, theirs, confidence, None if symmetric else 0, shape, energy, blocks, gradient
         )
-        both = [torch.from_numpy(a).reshape(n, -1, *fixed.shape[2:]) for a in (blocks, gradient)]
-        return both[0], both[1], torch.from_numpy(energy.sum(1))
+        both = [a.reshape(n, -1, *fixed.shape[2:]) for a in (blocks, gradient)]
+        return both[0], both[1], energy.sum(1)
 
-    def apply_operator(self, blocks: Tensor, stiffness: Tensor, shift: Tensor, x: Tensor) -> Tensor:
+    def apply_operator(self, blocks: Values, stiffness: Values, shift: Values, x: Values) -> Values:
         field = _planes(x)
         out = np.empty_like(field)
         _operator(blocks, stiffness, shift).apply(field, out)
-        return torch.from_numpy(out).reshape(x.shape)
+        return out.reshape(x.shape)
 
     def smooth(
-        self, blocks: Tensor, stiffness: Tensor, shift: Tensor, rhs: Tensor, x: Tensor | None, omega: float
-    ) -> Tensor:
+        self, blocks: Values, stiffness: Values, shift: Values, rhs: Values, x: Values | None, omega: float
+    ) -> Values:
         right = _planes(rhs)
         out = np.empty_like(right)
         operator = _operator(blocks, stiffness, shift)
@@ -220,16 +216,16 @@ class CompiledKernels:
             operator.relax_from_zero(right, omega, out)
         else:
             operator.relax(right, _planes(x), omega, out)
-        return torch.from_numpy(out).reshape(rhs.shape)
+        return out.reshape(rhs.shape)
 
     def solve(
         self,
-        blocks: Tensor,
-        stiffness: Sequence[Tensor],
-        shift: Tensor,
+        blocks: Values,
+        stiffness: Sequence[Values],
+        shift: Values,
         steps: tuple[Coarsening, ...],
         omega: float,
-        rhs: Tensor,
+        rhs: Values,
         tolerance: float,
         iterations: int,
     ) -> Solved:
@@ -237,22 +233,22 @@ class CompiledKernels:
         found = _cpu_cycle.solve(
             finest, weights, [_step(step) for step in steps], omega, _planes(rhs), tolerance, iterations
         )
-        return Solved(torch.from_numpy(found[0]).reshape(rhs.shape), *found[1:])
+        return Solved(found[0].reshape(rhs.shape), *found[1:])
 
-    def elastic(self, stiffness: Tensor, x: Tensor, faces: Tensor | None) -> Tensor:
+    def elastic(self, stiffness: Values, x: Values, faces: Values | None) -> Values:
         if faces is None:
             planes = _planes(x)
             out = np.empty_like(planes)
             piece, many = pieces(planes.shape[-1], x.shape[-1])
             items = len(planes) * planes.shape[2] * many
             _cpu_stencils.laplacian(items, _stiffness(stiffness), planes, x.shape[-1], piece, out)
-            return torch.from_numpy(out).reshape(x.shape)
+            return out.reshape(x.shape)
         field = _planar(x)
         out = np.empty_like(field)
         _cpu_elastic.diffusion(len(out) * out.shape[2], _thick(stiffness), _planar(faces), field, out)
         return _as_field(out, x.shape[1])
 
-    def apply_blocks(self, blocks: Tensor, shift: Tensor, x: Tensor, elastic: Tensor) -> Tensor:
+    def apply_blocks(self, blocks: Values, shift: Values, x: Values, elastic: Values) -> Values:
         field = _planar(x)
         out = np.empty_like(field)
         _cpu_elastic.apply_blocks(
@@ -262,14 +258,14 @@ class CompiledKernels:
 
     def relax(
         self,
-        blocks: Tensor,
-        diagonal: Tensor,
-        shift: Tensor,
-        rhs: Tensor,
-        x: Tensor | None,
-        elastic: Tensor | None,
+        blocks: Values,
+        diagonal: Values,
+        shift: Values,
+        rhs: Values,
+        x: Values | None,
+        elastic: Values | None,
         omega: float,
-    ) -> Tensor:
+    ) -> Values:
         right = _planar(rhs)
         out = np.empty_like(right)
         start, product = (_NO_FIELD if t is None else _planar(t) for t in (x, elastic))
@@ -286,42 +282,42 @@ class CompiledKernels:
         )
         return _as_field(out, rhs.shape[1])
 
-    def dot(self, a: Tensor, b: Tensor) -> float:
+    def dot(self, a: Values, b: Values) -> float:
         return float(_cpu_cycle.dots(_volumes(a), _volumes(b)).sum())
 
-    def combined(self, x: Tensor, a: Tensor, y: Tensor, b: Tensor) -> Tensor:
+    def combined(self, x: Values, a: Values, y: Values, b: Values) -> Values:
         out = _cpu_cycle.combined(_volumes(x), float(a), _volumes(y), float(b))
-        return torch.from_numpy(out).reshape(x.shape)
+        return out.reshape(x.shape)
 
-    def mean_diagonal(self, blocks: Tensor) -> Tensor:
-        return torch.from_numpy(_cpu_cycle.mean(_volumes(blocks), diagonal(blocks)))
+    def mean_diagonal(self, blocks: Values) -> Values:
+        return _cpu_cycle.mean(_volumes(blocks), diagonal(blocks))
 
-    def lengths(self, field: Tensor) -> tuple[float, float]:
+    def lengths(self, field: Values) -> tuple[float, float]:
         return _cpu_guard.lengths(_volumes(field))
 
-    def capped(self, field: Tensor, longest: float) -> Tensor:
+    def capped(self, field: Values, longest: float) -> Values:
         values = _volumes(field)
         if _cpu_guard.lengths(values)[1] <= longest:
             return field
-        return torch.from_numpy(_cpu_guard.capped(values, longest)).reshape(field.shape)
+        return _cpu_guard.capped(values, longest).reshape(field.shape)
 
-    def pull_back(self, u: Tensor, gradient: Tensor) -> Tensor:
+    def pull_back(self, u: Values, gradient: Values) -> Values:
         values = _volumes(gradient)
         out = np.empty_like(values)
         shape = _solid(u.shape[2:])
         _cpu_linearise.pull_back(_rows(values, u.shape[2:]), _volumes(u), values, shape, out)
-        return torch.from_numpy(out).reshape(gradient.shape)
+        return out.reshape(gradient.shape)
 
-    def determinant(self, field: Tensor) -> Tensor:
+    def determinant(self, field: Values) -> Values:
         source = _volumes(field)
         out = np.empty((len(source), source.shape[2]), dtype=np.float32)
         shape = _solid(field.shape[2:])
         plane = None if field.shape[1] == 3 else 0
         _cpu_guard.determinant(_rows(out, shape), source, shape, plane, out)
-        return torch.from_numpy(out).reshape(field.shape[0], *field.shape[2:])
+        return out.reshape(field.shape[0], *field.shape[2:])
 
     def guarded(
-        self, u: Tensor, step: Tensor, shares: Sequence[float], bound: float, reach: int, attempts: int
+        self, u: Values, step: Values, shares: Sequence[float], bound: float, reach: int, attempts: int
     ) -> Guarded:
         shape = _solid(u.shape[2:])
         before = _volumes(u)
@@ -329,23 +325,22 @@ class CompiledKernels:
         taken, smallest = _cpu_guard.guarded(
             before, _volumes(step), shares, shape, *_cells(shape, reach), bound, attempts, out
         )
-        return Guarded(torch.from_numpy(out).reshape(u.shape), torch.from_numpy(taken).reshape(step.shape), smallest)
+        return Guarded(out.reshape(u.shape), taken.reshape(step.shape), smallest)
 
     def match_cost(
         self,
-        fixed: Tensor,
-        weight: Tensor,
-        moving: Tensor,
-        seen: Tensor,
+        fixed: Values,
+        weight: Values,
+        moving: Values,
+        seen: Values,
         offsets: NDArray[np.int64],
         cell: Sequence[int],
-    ) -> tuple[Tensor, Tensor]:
+    ) -> tuple[Values, Values]:
         ndim = fixed.ndim - 2
 
-        def rows(tensor: Tensor) -> NDArray[Any]:
+        def rows(array: Values) -> Values:
             """Convert to (N, X, Y, C, Z); a plane is one voxel thick along the *first* axis, to have long rows."""
-            solid = tensor.detach() if ndim == 3 else tensor.detach().unsqueeze(2)
-            return np.ascontiguousarray(solid.movedim(1, -2).numpy())
+            return _contiguous(np.moveaxis(array if ndim == 3 else array[:, :, None], 1, -2))
 
         thick = np.zeros((len(offsets), 3), dtype=np.int64), np.ones(3, dtype=np.int64)
         thick[0][:, 3 - ndim :], thick[1][3 - ndim :] = offsets, cell
@@ -362,11 +357,7 @@ class CompiledKernels:
             covered,
         )
         shape = (len(fixed), len(offsets), *cells[3 - ndim :])
-        return torch.from_numpy(cost).reshape(shape), torch.from_numpy(covered).reshape(shape)
-
-
-def _channels_last(image: Tensor) -> torch.memory_format:
-    return torch.channels_last if image.ndim == 4 else torch.channels_last_3d
+        return cost.reshape(shape), covered.reshape(shape)
 
 
 COMPILED = CompiledKernels()

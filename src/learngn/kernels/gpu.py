@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from learngn.kernels import _gpu_programs as programs
-from learngn.kernels.reference import ReferenceKernels
+from learngn.kernels.fused import TorchKernels
 
 
-class TritonKernels(ReferenceKernels):
+class TritonKernels(TorchKernels):
     """Sampling, linearisation, operator and smoothing in Triton; other operations use the reference on the device."""
 
     name = "triton"

@@ -13,8 +13,8 @@ from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
 
+from learngn.arrays import Array
 from learngn.kernels.taps import Taps
 
 
@@ -33,7 +33,7 @@ class Solved:
 
     Attributes
     ----------
-    x : Tensor, shape (N, D, *S)
+    x : Array, shape (N, D, *S)
         Solution.
     status : SolveStatus
         Why the solver stopped.
@@ -43,7 +43,7 @@ class Solved:
         Largest relative residual of the batch.
     """
 
-    x: Tensor
+    x: Array
     status: SolveStatus
     iterations: int
     residual: float
@@ -74,16 +74,16 @@ class Guarded:
 
     Attributes
     ----------
-    u : Tensor, shape (M, D, *S)
+    u : Array, shape (M, D, *S)
         The new displacements.
-    step : Tensor, shape (N, D, *S)
+    step : Array, shape (N, D, *S)
         The step, shortened where it would fold.
     smallest : float
         Smallest det(I + ∇u).
     """
 
-    u: Tensor
-    step: Tensor
+    u: Array
+    step: Array
     smallest: float
 
 
@@ -92,13 +92,13 @@ class Kernels(Protocol):
 
     name: str
 
-    def warp(self, image: Tensor, field: Tensor | None, matrix: NDArray[np.float64], shape: Sequence[int]) -> Tensor:
+    def warp(self, image: Array, field: Array | None, matrix: NDArray[np.float64], shape: Sequence[int]) -> Array:
         """Sample an image linearly: ``out(x) = image(matrix @ (x + field(x)))``, clamped to the image's border.
 
         Parameters
         ----------
-        image : Tensor, shape (N, C, *T)
-        field : Tensor, shape (N, D, *S) [voxel of the output grid], or None for zero
+        image : Array, shape (N, C, *T)
+        field : Array, shape (N, D, *S) [voxel of the output grid], or None for zero
         matrix : array, shape (D+1, D+1)
             Maps the output grid's index to the image's.
         shape : sequence of int
@@ -106,20 +106,20 @@ class Kernels(Protocol):
 
         Returns
         -------
-        Tensor, shape (N, C, *S)
+        Array, shape (N, C, *S)
         """
 
     def warp_nearest(
-        self, image: Tensor, field: Tensor | None, matrix: NDArray[np.float64], shape: Sequence[int], outside: float
-    ) -> Tensor:
+        self, image: Array, field: Array | None, matrix: NDArray[np.float64], shape: Sequence[int], outside: float
+    ) -> Array:
         """Sample an image at the nearest voxel (halves round up), with the value `outside` beyond its extent."""
 
-    def resample(self, image: Tensor, taps: Sequence[Taps]) -> Tensor:
+    def resample(self, image: Array, taps: Sequence[Taps]) -> Array:
         """Apply one banded matrix along each spatial axis; (N, C, *S) to (N, C, *T), in the same memory format."""
 
     def normal_equations(
-        self, fixed: Tensor, warped: Tensor, weight: Tensor | None, symmetric: bool
-    ) -> tuple[Tensor, Tensor, Tensor]:
+        self, fixed: Array, warped: Array, weight: Array | None, symmetric: bool
+    ) -> tuple[Array, Array, Array]:
         """Compute the normal equations of f = warped - fixed, with J by central differences, summed over channels.
 
         `weight` w ≥ 0 has shape (N, 1, *S); None for one. With `symmetric`, J is the mean of the differences of both
@@ -127,36 +127,34 @@ class Kernels(Protocol):
 
         Returns
         -------
-        blocks : Tensor, shape (N, K, *S), w JᵀJ
-        gradient : Tensor, shape (N, D, *S), w Jᵀf
-        energy : Tensor, shape (N,), float64, ½ Σ w f²
+        blocks : Array, shape (N, K, *S), w JᵀJ
+        gradient : Array, shape (N, D, *S), w Jᵀf
+        energy : Array, shape (N,), float64, ½ Σ w f²
         """
 
-    def apply_operator(self, blocks: Tensor, stiffness: Tensor, shift: Tensor, x: Tensor) -> Tensor:
+    def apply_operator(self, blocks: Array, stiffness: Array, shift: Array, x: Array) -> Array:
         """Compute ``(B + Σ_b stiffness_ab (-∂_b²) + shift) x`` with Neumann borders.
 
         Parameters
         ----------
-        blocks : Tensor, shape (N, K, *S)
-        stiffness : Tensor, shape (N, D, D)
+        blocks : Array, shape (N, K, *S)
+        stiffness : Array, shape (N, D, D)
             Row: component; column: axis of differentiation.
-        shift : Tensor, shape (N,)
-        x : Tensor, shape (N, D, *S)
+        shift : Array, shape (N,)
+        x : Array, shape (N, D, *S)
         """
 
-    def smooth(
-        self, blocks: Tensor, stiffness: Tensor, shift: Tensor, rhs: Tensor, x: Tensor | None, omega: float
-    ) -> Tensor:
+    def smooth(self, blocks: Array, stiffness: Array, shift: Array, rhs: Array, x: Array | None, omega: float) -> Array:
         """Apply one damped block-Jacobi sweep for the operator of :meth:`apply_operator`; `x` None for zero."""
 
     def solve(
         self,
-        blocks: Tensor,
-        stiffness: Sequence[Tensor],
-        shift: Tensor,
+        blocks: Array,
+        stiffness: Sequence[Array],
+        shift: Array,
         steps: tuple[Coarsening, ...],
         omega: float,
-        rhs: Tensor,
+        rhs: Array,
         tolerance: float,
         iterations: int,
     ) -> Solved | None:
@@ -164,15 +162,15 @@ class Kernels(Protocol):
 
         Parameters
         ----------
-        blocks, shift : Tensor
+        blocks, shift : Array
             See :meth:`apply_operator`.
-        stiffness : sequence of Tensor, shape (N, D, D)
+        stiffness : sequence of Array, shape (N, D, D)
             Weights of the regulariser on every level, fine to coarse.
         steps : tuple of Coarsening
             Transfers between the levels.
         omega : float
             Damping factor of the sweep before and the sweep after each coarse correction.
-        rhs : Tensor, shape (N, D, *S)
+        rhs : Array, shape (N, D, *S)
         tolerance : float
             Relative residual at which to stop.
         iterations : int
@@ -183,61 +181,61 @@ class Kernels(Protocol):
         Solved, or None if a back end does not implement it
         """
 
-    def elastic(self, stiffness: Tensor, x: Tensor, faces: Tensor | None) -> Tensor:
+    def elastic(self, stiffness: Array, x: Array, faces: Array | None) -> Array:
         """Compute ``Σ_b stiffness_ab (-∂_b c_b ∂_b) x`` with Neumann borders: the regulariser, with conductivities c.
 
         Parameters
         ----------
-        stiffness : Tensor, shape (N, D, D)
+        stiffness : Array, shape (N, D, D)
             Row: component; column: axis of differentiation.
-        x : Tensor, shape (N, D, *S)
-        faces : Tensor, shape (1 or N, D, *S), optional
+        x : Array, shape (N, D, *S)
+        faces : Array, shape (1 or N, D, *S), optional
             Conductivity c ≥ 0 between each voxel and the next along every axis; the last entry along an axis is not
             used. None for one.
         """
 
-    def apply_blocks(self, blocks: Tensor, shift: Tensor, x: Tensor, elastic: Tensor) -> Tensor:
+    def apply_blocks(self, blocks: Array, shift: Array, x: Array, elastic: Array) -> Array:
         """Compute ``(B + shift) x + elastic``: :meth:`apply_operator`, given the regulariser's product with x."""
 
     def relax(
         self,
-        blocks: Tensor,
-        diagonal: Tensor,
-        shift: Tensor,
-        rhs: Tensor,
-        x: Tensor | None,
-        elastic: Tensor | None,
+        blocks: Array,
+        diagonal: Array,
+        shift: Array,
+        rhs: Array,
+        x: Array | None,
+        elastic: Array | None,
         omega: float,
-    ) -> Tensor:
+    ) -> Array:
         """Apply one damped block-Jacobi sweep for any regulariser, given its diagonal and its product with `x`.
 
         Compute ``x + omega (B + diagonal + shift)⁻¹ (rhs - (B + shift) x - elastic)``; `x` and `elastic` are None for
         zero, `diagonal` has shape (N, D, *S).
         """
 
-    def dot(self, a: Tensor, b: Tensor) -> float:
+    def dot(self, a: Array, b: Array) -> float:
         """Return ``<a, b>`` of two fields (N, D, *S), over all samples, in double precision."""
 
-    def combined(self, x: Tensor, a: Tensor, y: Tensor, b: Tensor) -> Tensor:
+    def combined(self, x: Array, a: Array, y: Array, b: Array) -> Array:
         """Return ``a x + b y`` for two fields (N, D, *S) and scalars a and b."""
 
-    def mean_diagonal(self, blocks: Tensor) -> Tensor:
+    def mean_diagonal(self, blocks: Array) -> Array:
         """Return the mean of the diagonal of blocks (N, K, *S) over voxels and components, (N,), float64."""
 
-    def lengths(self, field: Tensor) -> tuple[float, float]:
+    def lengths(self, field: Array) -> tuple[float, float]:
         """Return the mean and the largest |u| of a field (N, D, *S), over all samples."""
 
-    def capped(self, field: Tensor, longest: float) -> Tensor:
+    def capped(self, field: Array, longest: float) -> Array:
         """Return a field (N, D, *S) with every vector shortened to `longest` at most."""
 
-    def pull_back(self, u: Tensor, gradient: Tensor) -> Tensor:
+    def pull_back(self, u: Array, gradient: Array) -> Array:
         """Compute ``(I + ∇u)ᵀ gradient`` by central differences (one-sided at borders), both (N, D, *S)."""
 
-    def determinant(self, field: Tensor) -> Tensor:
+    def determinant(self, field: Array) -> Array:
         """Compute ``det(I + ∇u)`` by central differences (one-sided at borders); (N, D, *S) to (N, *S)."""
 
     def guarded(
-        self, u: Tensor, step: Tensor, shares: Sequence[float], bound: float, reach: int, attempts: int
+        self, u: Array, step: Array, shares: Sequence[float], bound: float, reach: int, attempts: int
     ) -> Guarded | None:
         """Compose displacements with a step, which is shortened around voxels where it would fold.
 
@@ -246,8 +244,8 @@ class Kernels(Protocol):
 
         Parameters
         ----------
-        u : Tensor, shape (M, D, *S)
-        step : Tensor, shape (N, D, *S)
+        u : Array, shape (M, D, *S)
+        step : Array, shape (N, D, *S)
         shares : sequence of float, M / N of them
             Factor of the step for each group of N displacements.
         bound : float
@@ -264,22 +262,22 @@ class Kernels(Protocol):
 
     def match_cost(
         self,
-        fixed: Tensor,
-        weight: Tensor,
-        moving: Tensor,
-        seen: Tensor,
+        fixed: Array,
+        weight: Array,
+        moving: Array,
+        seen: Array,
         offsets: NDArray[np.int64],
         cell: Sequence[int],
-    ) -> tuple[Tensor, Tensor]:
+    ) -> tuple[Array, Array]:
         """Compute the means of ``v |moving(x + o) - fixed(x)|²`` over cells, with ``v = weight(x) seen(x + o)``.
 
         Parameters
         ----------
-        fixed : Tensor, shape (N, C, *S)
-        weight : Tensor, shape (N, 1, *S)
-        moving : Tensor, shape (N, C, *T)
+        fixed : Array, shape (N, C, *S)
+        weight : Array, shape (N, 1, *S)
+        moving : Array, shape (N, C, *T)
             Features on a grid large enough for every offset.
-        seen : Tensor, shape (N, 1, *T)
+        seen : Array, shape (N, 1, *T)
             Weight of the moving features.
         offsets : array, shape (W, D), int64 [voxel]
             Non-negative offsets o.
@@ -288,7 +286,7 @@ class Kernels(Protocol):
 
         Returns
         -------
-        cost : Tensor, shape (N, W, *S / cell)
-        covered : Tensor, shape (N, W, *S / cell)
+        cost : Array, shape (N, W, *S / cell)
+        covered : Array, shape (N, W, *S / cell)
             Mean of v.
         """

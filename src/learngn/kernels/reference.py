@@ -1,17 +1,17 @@
-"""Reference implementation of all kernels in plain torch: differentiable, any floating dtype and device, 2D and 3D."""
+"""Reference implementation of all kernels: any array library, floating type and device, 2D and 3D, differentiable."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import product
+from math import prod
 
 import numpy as np
-import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
-from torch import Tensor
 
+from learngn.arrays import Array, clamped, device_of, lattice, like, namespace, narrow, per_sample, zeros
 from learngn.kernels.interface import Coarsening
-from learngn.kernels.taps import Taps
+from learngn.kernels.taps import Taps, area_taps
 
 
 def block_index(ndim: int) -> list[tuple[int, int]]:
@@ -19,253 +19,284 @@ def block_index(ndim: int) -> list[tuple[int, int]]:
     return [(a, b) for a in range(ndim) for b in range(a, ndim)]
 
 
-def full_blocks(blocks: Tensor, ndim: int) -> Tensor:
+def full_blocks(blocks: Array, ndim: int) -> Array:
     """Expand upper triangles (N, K, *S) to full symmetric matrices (N, *S, D, D)."""
-    entries: dict[tuple[int, int], Tensor] = {}
+    xp = namespace(blocks)
+    entries: dict[tuple[int, int], Array] = {}
     for k, (a, b) in enumerate(block_index(ndim)):
         entries[a, b] = entries[b, a] = blocks[:, k]
-    rows = [torch.stack([entries[a, b] for b in range(ndim)], dim=-1) for a in range(ndim)]
-    return torch.stack(rows, dim=-2)
+    rows = [xp.stack([entries[a, b] for b in range(ndim)], axis=-1) for a in range(ndim)]
+    return xp.stack(rows, axis=-2)
 
 
-def diagonal(blocks: Tensor) -> list[int]:
+def diagonal(blocks: Array) -> list[int]:
     """Return the indices of the diagonal entries of blocks (N, K, *S)."""
     return [k for k, (a, b) in enumerate(block_index(blocks.ndim - 2)) if a == b]
 
 
-def squared_length(field: Tensor) -> Tensor:
+def squared_length(field: Array) -> Array:
     """Compute ``|u|²`` of a field (N, D, *S), as (N, 1, *S): thirty times as fast as PyTorch's norm for short axes."""
-    return field.square().sum(dim=1, keepdim=True)
+    return namespace(field).sum(field**2, axis=1, keepdims=True)
 
 
-def difference(x: Tensor, axis: int) -> Tensor:
-    """Compute central differences along tensor dimension `axis` [value per voxel], one-sided at the two ends."""
-    n = x.shape[axis]
+def difference(x: Array, axis: int) -> Array:
+    """Compute central differences along array axis `axis` [value per voxel], one-sided at the two ends."""
+    xp, n = namespace(x), x.shape[axis]
     if n == 1:
-        return torch.zeros_like(x)
-    forward = x.narrow(axis, 1, n - 1) - x.narrow(axis, 0, n - 1)
-    first, last = forward.narrow(axis, 0, 1), forward.narrow(axis, n - 2, 1)
-    inner = (forward.narrow(axis, 0, n - 2) + forward.narrow(axis, 1, n - 2)) / 2
-    return torch.cat([first, inner, last], dim=axis)
+        return xp.zeros_like(x)
+    forward = narrow(x, axis, 1, n - 1) - narrow(x, axis, 0, n - 1)
+    first, last = narrow(forward, axis, 0, 1), narrow(forward, axis, n - 2, 1)
+    inner = (narrow(forward, axis, 0, n - 2) + narrow(forward, axis, 1, n - 2)) / 2
+    return xp.concat([first, inner, last], axis=axis)
 
 
-def _negative_second_difference(x: Tensor, axis: int, faces: Tensor | None = None) -> Tensor:
-    """Compute ``-∂ c ∂ x`` along tensor dimension `axis`; `faces` is c between each voxel and the next, None for 1."""
-    n = x.shape[axis]
-    flux = x.narrow(axis, 1, n - 1) - x.narrow(axis, 0, n - 1)
+def _negative_second_difference(x: Array, axis: int, faces: Array | None = None) -> Array:
+    """Compute ``-∂ c ∂ x`` along array axis `axis`; `faces` is c between each voxel and the next, None for 1."""
+    xp, n = namespace(x), x.shape[axis]
+    flux = narrow(x, axis, 1, n - 1) - narrow(x, axis, 0, n - 1)
     if faces is not None:
-        flux = flux * faces.narrow(axis, 0, n - 1)
-    zero = torch.zeros_like(x.narrow(axis, 0, 1))
-    return torch.cat([zero, flux], dim=axis) - torch.cat([flux, zero], dim=axis)
+        flux = flux * narrow(faces, axis, 0, n - 1)
+    zero = xp.zeros_like(narrow(x, axis, 0, 1))
+    return xp.concat([zero, flux], axis=axis) - xp.concat([flux, zero], axis=axis)
 
 
-def stencil_diagonal(stiffness: Tensor, shape: Sequence[int], faces: Tensor | None, order: int) -> Tensor:
+def stencil_diagonal(stiffness: Array, shape: Sequence[int], faces: Array | None, order: int) -> Array:
     """Compute the diagonal of the `order`-th power (1 or 2) of :meth:`ReferenceKernels.elastic`, (N, D, *S).
 
     Parameters
     ----------
-    stiffness : Tensor, shape (N, D, D)
+    stiffness : Array, shape (N, D, D)
     shape : sequence of int
         Shape S of the grid.
-    faces : Tensor, shape (1 or N, D, *S), optional
+    faces : Array, shape (1 or N, D, *S), optional
     order : int
     """
-    ndim = len(shape)
-    first = stiffness.new_zeros(1, ndim, *[1] * ndim)
+    xp, ndim = namespace(stiffness), len(shape)
+    first = zeros((1, ndim, *[1] * ndim), stiffness)
     squares = first
     for b, n in enumerate(shape):
         if n == 1:
             continue
-        ones = stiffness.new_ones([1, *[n if axis == b else 1 for axis in range(ndim)]])
-        conducts = (ones if faces is None else faces[:, b]).narrow(b + 1, 0, n - 1)
-        zero = torch.zeros_like(conducts.narrow(b + 1, 0, 1))
-        before, after = torch.cat([zero, conducts], dim=b + 1), torch.cat([conducts, zero], dim=b + 1)
-        weight = stiffness[:, :, b].reshape(-1, ndim, *[1] * ndim)
+        ones = xp.ones_like(zeros([1, *[n if axis == b else 1 for axis in range(ndim)]], stiffness))
+        conducts = narrow(ones if faces is None else faces[:, b], b + 1, 0, n - 1)
+        zero = xp.zeros_like(narrow(conducts, b + 1, 0, 1))
+        before, after = xp.concat([zero, conducts], axis=b + 1), xp.concat([conducts, zero], axis=b + 1)
+        weight = xp.reshape(stiffness[:, :, b], (-1, ndim, *[1] * ndim))
         first = first + weight * (before + after)[:, None]
         squares = squares + (weight**2) * (before**2 + after**2)[:, None]
     # The diagonal of the square is the sum of the squares of a row; entries beside the diagonal are those of the faces.
     diagonal = first if order == 1 else first**2 + squares
-    return diagonal.expand(len(stiffness), ndim, *shape)
-
-
-def _per_sample(values: Tensor, x: Tensor) -> Tensor:
-    return values.reshape(-1, *[1] * (x.ndim - 1))
+    return xp.broadcast_to(diagonal, (stiffness.shape[0], ndim, *shape))
 
 
 class ReferenceKernels:
-    """Plain torch implementation of :class:`learngn.kernels.interface.Kernels`."""
+    """Implementation of :class:`learngn.kernels.interface.Kernels` by the array API standard: its definition."""
 
-    name = "torch"
+    name = "reference"
 
     def _coordinates(
-        self, field: Tensor | None, matrix: NDArray[np.float64], shape: Sequence[int], like: Tensor
-    ) -> Tensor:
-        """Return the image indices at which to sample, shape (N, *S, D)."""
-        axes = [torch.arange(n, dtype=like.dtype, device=like.device) for n in shape]
-        x = torch.stack(torch.meshgrid(*axes, indexing="ij"), dim=-1)[None]
+        self, field: Array | None, matrix: NDArray[np.float64], shape: Sequence[int], image: Array
+    ) -> list[Array]:
+        """Return the image index at which to sample along each axis, shape (N, *S)."""
+        x = lattice(shape, image)[None]
         if field is not None:
-            x = x + field.movedim(1, -1)
-        linear = torch.as_tensor(matrix[:-1, :-1], dtype=like.dtype, device=like.device)
-        shift = torch.as_tensor(matrix[:-1, -1], dtype=like.dtype, device=like.device)
-        return (x @ linear.T + shift).expand(like.shape[0], *x.shape[1:])
+            x = x + field
+        n = image.shape[0]
+        found = []
+        for row in matrix[:-1].tolist():
+            along = x[:, 0] * row[0]
+            for b in range(1, len(shape)):
+                along = along + x[:, b] * row[b]
+            found.append(namespace(x).broadcast_to(along + row[-1], (n, *shape)))
+        return found
 
-    def warp(self, image: Tensor, field: Tensor | None, matrix: NDArray[np.float64], shape: Sequence[int]) -> Tensor:
-        index = self._coordinates(field, matrix, shape, image)
-        size = torch.tensor(image.shape[2:], dtype=image.dtype, device=image.device)
-        # grid_sample takes x first, and coordinates from -1 to 1 over the whole extent; this convention stays here.
-        normalised = ((2 * index + 1) / size - 1).flip(-1)
-        return F.grid_sample(image, normalised, mode="bilinear", padding_mode="border", align_corners=False)
+    def warp(self, image: Array, field: Array | None, matrix: NDArray[np.float64], shape: Sequence[int]) -> Array:
+        xp, size = namespace(image), image.shape[2:]
+        lower, parts = [], []
+        for index, n in zip(self._coordinates(field, matrix, shape, image), size, strict=True):
+            inner = clamped(xp.where(xp.isnan(index), xp.zeros_like(index), index), 0, n - 1)
+            first = clamped(xp.floor(inner), 0, max(n - 2, 0))
+            lower.append(xp.astype(first, xp.int64))
+            parts.append(inner - first)
+        out = None
+        for corner in product((0, 1), repeat=len(size)):
+            flat, weight = None, None
+            for offset, first, part, n in zip(corner, lower, parts, size, strict=True):
+                at = xp.minimum(first + offset, xp.full_like(first, n - 1))
+                share = part if offset else 1 - part
+                flat = at if flat is None else flat * n + at
+                weight = share if weight is None else weight * share
+            term = _gathered(image, flat) * xp.expand_dims(weight, axis=1)
+            out = term if out is None else out + term
+        return out
 
     def warp_nearest(
-        self, image: Tensor, field: Tensor | None, matrix: NDArray[np.float64], shape: Sequence[int], outside: float
-    ) -> Tensor:
-        like = image if image.is_floating_point() else image.to(torch.float32)
-        index = torch.floor(self._coordinates(field, matrix, shape, like if field is None else field) + 0.5).to(
-            torch.int64
-        )
-        size = torch.tensor(image.shape[2:], device=image.device)
-        inside = ((index >= 0) & (index < size)).all(dim=-1)
-        clamped = torch.minimum(index.clamp_min(0), size - 1)
-        flat = torch.zeros_like(clamped[..., 0])
-        for axis, n in enumerate(image.shape[2:]):
-            flat = flat * n + clamped[..., axis]
-        values = image.flatten(2).gather(2, flat.flatten(1)[:, None].expand(-1, image.shape[1], -1))
-        values = values.reshape(*image.shape[:2], *shape)
-        return torch.where(inside[:, None], values, torch.full_like(values, outside))
+        self, image: Array, field: Array | None, matrix: NDArray[np.float64], shape: Sequence[int], outside: float
+    ) -> Array:
+        xp = namespace(image)
+        floating = image if xp.isdtype(image.dtype, "real floating") else None
+        kind = field if field is not None else (floating if floating is not None else _single(image))
+        samples = zeros((image.shape[0], 1, *[1] * len(shape)), kind)
+        inside, flat = None, None
+        for index, n in zip(self._coordinates(field, matrix, shape, samples), image.shape[2:], strict=True):
+            whole = xp.floor(index + 0.5)
+            within = (whole >= 0) & (whole < n)
+            at = xp.astype(xp.where(within, whole, xp.zeros_like(whole)), xp.int64)
+            inside = within if inside is None else inside & within
+            flat = at if flat is None else flat * n + at
+        values = _gathered(image, flat)
+        return xp.where(xp.expand_dims(inside, axis=1), values, xp.full_like(values, outside))
 
-    def resample(self, image: Tensor, taps: Sequence[Taps]) -> Tensor:
+    def resample(self, image: Array, taps: Sequence[Taps]) -> Array:
+        xp = namespace(image)
         for axis, tap in enumerate(taps):
-            matrix = torch.as_tensor(tap.matrix(), dtype=image.dtype, device=image.device)
-            image = torch.tensordot(matrix, image, dims=([1], [axis + 2])).movedim(0, axis + 2)
+            matrix = like(tap.matrix(), image)
+            image = xp.moveaxis(xp.tensordot(matrix, image, axes=((1,), (axis + 2,))), 0, axis + 2)
         return image
 
     def normal_equations(
-        self, fixed: Tensor, warped: Tensor, weight: Tensor | None, symmetric: bool
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        ndim = fixed.ndim - 2
+        self, fixed: Array, warped: Array, weight: Array | None, symmetric: bool
+    ) -> tuple[Array, Array, Array]:
+        xp, ndim = namespace(fixed, warped), fixed.ndim - 2
         residual = warped - fixed
         source = (warped + fixed) / 2 if symmetric else warped
         jacobian = [difference(source, axis + 2) for axis in range(ndim)]
-        blocks = torch.stack([(jacobian[a] * jacobian[b]).sum(1) for a, b in block_index(ndim)], dim=1)
-        gradient = torch.stack([(j * residual).sum(1) for j in jacobian], dim=1)
-        energy = residual.double().square().sum(1, keepdim=True)
+        blocks = xp.stack([xp.sum(jacobian[a] * jacobian[b], axis=1) for a, b in block_index(ndim)], axis=1)
+        gradient = xp.stack([xp.sum(j * residual, axis=1) for j in jacobian], axis=1)
+        energy = xp.sum(xp.astype(residual, xp.float64) ** 2, axis=1, keepdims=True)
         if weight is not None:
             blocks, gradient, energy = blocks * weight, gradient * weight, energy * weight
-        energy = energy.flatten(1).sum(1) / 2
-        return blocks, gradient, energy
+        return blocks, gradient, xp.sum(energy, axis=tuple(range(1, energy.ndim))) / 2
 
-    def apply_operator(self, blocks: Tensor, stiffness: Tensor, shift: Tensor, x: Tensor) -> Tensor:
+    def apply_operator(self, blocks: Array, stiffness: Array, shift: Array, x: Array) -> Array:
         return self.apply_blocks(blocks, shift, x, self.elastic(stiffness, x, None))
 
-    def smooth(
-        self, blocks: Tensor, stiffness: Tensor, shift: Tensor, rhs: Tensor, x: Tensor | None, omega: float
-    ) -> Tensor:
+    def smooth(self, blocks: Array, stiffness: Array, shift: Array, rhs: Array, x: Array | None, omega: float) -> Array:
         diagonal = stencil_diagonal(stiffness, rhs.shape[2:], None, 1)
         elastic = None if x is None else self.elastic(stiffness, x, None)
         return self.relax(blocks, diagonal, shift, rhs, x, elastic, omega)
 
     def solve(
         self,
-        blocks: Tensor,
-        stiffness: Sequence[Tensor],
-        shift: Tensor,
+        blocks: Array,
+        stiffness: Sequence[Array],
+        shift: Array,
         steps: tuple[Coarsening, ...],
         omega: float,
-        rhs: Tensor,
+        rhs: Array,
         tolerance: float,
         iterations: int,
     ) -> None:
         return None
 
-    def elastic(self, stiffness: Tensor, x: Tensor, faces: Tensor | None) -> Tensor:
-        ndim = x.shape[1]
+    def elastic(self, stiffness: Array, x: Array, faces: Array | None) -> Array:
+        xp, ndim = namespace(x), x.shape[1]
         rows = []
         for a in range(ndim):
-            row = torch.zeros_like(x[:, a])
+            row = xp.zeros_like(x[:, a])
             for b in range(ndim):
                 if x.shape[b + 2] > 1:
                     conducts = None if faces is None else faces[:, b]
-                    weight = _per_sample(stiffness[:, a, b], row)
+                    weight = per_sample(stiffness[:, a, b], row)
                     row = row + weight * _negative_second_difference(x[:, a], b + 1, conducts)
             rows.append(row)
-        return torch.stack(rows, dim=1)
+        return xp.stack(rows, axis=1)
 
-    def apply_blocks(self, blocks: Tensor, shift: Tensor, x: Tensor, elastic: Tensor) -> Tensor:
-        ndim = x.shape[1]
-        rows = list((elastic + _per_sample(shift, x) * x).unbind(1))
+    def apply_blocks(self, blocks: Array, shift: Array, x: Array, elastic: Array) -> Array:
+        xp, ndim = namespace(x), x.shape[1]
+        whole = elastic + per_sample(shift, x) * x
+        rows = [whole[:, a] for a in range(ndim)]
         for k, (a, b) in enumerate(block_index(ndim)):
             rows[a] = rows[a] + blocks[:, k] * x[:, b]
             if a != b:
                 rows[b] = rows[b] + blocks[:, k] * x[:, a]
-        return torch.stack(rows, dim=1)
+        return xp.stack(rows, axis=1)
 
     def relax(
         self,
-        blocks: Tensor,
-        diagonal: Tensor,
-        shift: Tensor,
-        rhs: Tensor,
-        x: Tensor | None,
-        elastic: Tensor | None,
+        blocks: Array,
+        diagonal: Array,
+        shift: Array,
+        rhs: Array,
+        x: Array | None,
+        elastic: Array | None,
         omega: float,
-    ) -> Tensor:
+    ) -> Array:
+        xp, ndim = namespace(rhs), rhs.shape[1]
         residual = rhs if x is None or elastic is None else rhs - self.apply_blocks(blocks, shift, x, elastic)
-        own = (diagonal + _per_sample(shift, rhs)).movedim(1, -1)
-        matrix = full_blocks(blocks, rhs.shape[1]) + torch.diag_embed(own)
-        step = torch.linalg.solve(matrix, residual.movedim(1, -1)).movedim(-1, 1)
-        damped: Tensor = omega * step
-        return damped if x is None else x + damped
+        own = diagonal + per_sample(shift, rhs)
+        entries = [blocks[:, k] + own[:, a] if a == b else blocks[:, k] for k, (a, b) in enumerate(block_index(ndim))]
+        matrix = full_blocks(xp.stack(entries, axis=1), ndim)
+        column = xp.expand_dims(xp.moveaxis(residual, 1, -1), axis=-1)
+        step = omega * xp.moveaxis(xp.linalg.solve(matrix, column)[..., 0], -1, 1)
+        return step if x is None else x + step
 
-    def dot(self, a: Tensor, b: Tensor) -> float:
-        return float((a * b).sum(dtype=torch.float64))
+    def dot(self, a: Array, b: Array) -> float:
+        xp = namespace(a, b)
+        return float(xp.sum(a * b, dtype=xp.float64))
 
-    def combined(self, x: Tensor, a: Tensor, y: Tensor, b: Tensor) -> Tensor:
-        return a.to(x) * x + b.to(y) * y
+    def combined(self, x: Array, a: Array, y: Array, b: Array) -> Array:
+        return like(a, x) * x + like(b, y) * y
 
-    def mean_diagonal(self, blocks: Tensor) -> Tensor:
+    def mean_diagonal(self, blocks: Array) -> Array:
         # Rows first, the rest in double precision: the mean then does not depend on the number of threads.
-        return blocks[:, diagonal(blocks)].mean(-1).flatten(1).mean(1, dtype=torch.float64)
+        xp = namespace(blocks)
+        rows = xp.mean(xp.stack([blocks[:, k] for k in diagonal(blocks)], axis=1), axis=-1)
+        return xp.mean(xp.astype(xp.reshape(rows, (rows.shape[0], -1)), xp.float64), axis=1)
 
-    def lengths(self, field: Tensor) -> tuple[float, float]:
-        length = squared_length(field).sqrt()
-        return float(length.mean(dtype=torch.float64)), float(length.max())
+    def lengths(self, field: Array) -> tuple[float, float]:
+        xp = namespace(field)
+        length = xp.sqrt(squared_length(field))
+        return float(xp.mean(xp.astype(length, xp.float64))), float(xp.max(length))
 
-    def capped(self, field: Tensor, longest: float) -> Tensor:
+    def capped(self, field: Array, longest: float) -> Array:
         # Short vectors are masked before the root: it has no derivative at zero.
-        return field * (longest / squared_length(field).clamp_min(longest**2).sqrt())
+        return field * (longest / namespace(field).sqrt(clamped(squared_length(field), longest**2)))
 
-    def pull_back(self, u: Tensor, gradient: Tensor) -> Tensor:
-        ndim = u.shape[1]
-        return gradient + torch.stack([(difference(u, axis + 2) * gradient).sum(1) for axis in range(ndim)], dim=1)
+    def pull_back(self, u: Array, gradient: Array) -> Array:
+        xp, ndim = namespace(u, gradient), u.shape[1]
+        change = [xp.sum(difference(u, axis + 2) * gradient, axis=1) for axis in range(ndim)]
+        return gradient + xp.stack(change, axis=1)
 
-    def determinant(self, field: Tensor) -> Tensor:
-        ndim = field.shape[1]
-        rows = [torch.stack([difference(field[:, a], b + 1) for b in range(ndim)], dim=-1) for a in range(ndim)]
-        gradient = torch.stack(rows, dim=-2)
-        determinant: Tensor = torch.linalg.det(gradient + torch.eye(ndim, dtype=field.dtype, device=field.device))
-        return determinant
+    def determinant(self, field: Array) -> Array:
+        xp, ndim = namespace(field), field.shape[1]
+        rows = [[difference(field[:, a], b + 1) + float(a == b) for b in range(ndim)] for a in range(ndim)]
+        matrix = xp.stack([xp.stack(row, axis=-1) for row in rows], axis=-2)
+        return xp.linalg.det(matrix)
 
-    def guarded(
-        self, u: Tensor, step: Tensor, shares: Sequence[float], bound: float, reach: int, attempts: int
-    ) -> None:
+    def guarded(self, u: Array, step: Array, shares: Sequence[float], bound: float, reach: int, attempts: int) -> None:
         return None  # :class:`learngn.optimise.StepControl` does it by other operations
 
     def match_cost(
         self,
-        fixed: Tensor,
-        weight: Tensor,
-        moving: Tensor,
-        seen: Tensor,
+        fixed: Array,
+        weight: Array,
+        moving: Array,
+        seen: Array,
         offsets: NDArray[np.int64],
         cell: Sequence[int],
-    ) -> tuple[Tensor, Tensor]:
-        average = F.avg_pool2d if fixed.ndim == 4 else F.avg_pool3d
+    ) -> tuple[Array, Array]:
+        xp = namespace(fixed, moving)
+        average = [area_taps(n, n // k) for n, k in zip(fixed.shape[2:], cell, strict=True)]
         cost, covered = [], []
         for offset in offsets.tolist():
             across = [slice(o, o + n) for o, n in zip(offset, fixed.shape[2:], strict=True)]
             there = (slice(None), slice(None), *across)
             counted = weight * seen[there]
-            distance = (moving[there] - fixed).square().sum(1, keepdim=True) * counted
-            cost.append(average(distance, tuple(cell)))
-            covered.append(average(counted, tuple(cell)))
-        return torch.cat(cost, dim=1), torch.cat(covered, dim=1)
+            distance = xp.sum((moving[there] - fixed) ** 2, axis=1, keepdims=True) * counted
+            cost.append(self.resample(distance, average))
+            covered.append(self.resample(counted, average))
+        return xp.concat(cost, axis=1), xp.concat(covered, axis=1)
+
+
+def _gathered(image: Array, flat: Array) -> Array:
+    """Return the values (N, C, *S) of an image (N, C, *T) at flat indices (N, *S)."""
+    xp, (n, channels) = namespace(image), image.shape[:2]
+    volumes = xp.reshape(image, (n, channels, prod(image.shape[2:])))
+    values = [volumes[k][:, xp.reshape(flat[k], (-1,))] for k in range(n)]
+    return xp.reshape(xp.stack(values), (n, channels, *flat.shape[1:]))
+
+
+def _single(array: Array) -> Array:
+    xp = namespace(array)
+    return xp.zeros((1,), dtype=xp.float32, device=device_of(array))

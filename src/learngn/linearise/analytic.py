@@ -42,4 +42,4 @@ class Analytic:
 
     def normal_equations(self, fixed: Tensor, warped: Tensor, weight: Tensor | None = None) -> NormalEquations:
         """See :class:`learngn.linearise.Lineariser`; computed in one fused pass."""
-        return NormalEquations(*kernels.best(fixed, warped).normal_equations(fixed, warped, weight, self.symmetric))
+        return NormalEquations(*kernels.normal_equations(fixed, warped, weight, self.symmetric))

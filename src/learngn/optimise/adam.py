@@ -101,8 +101,7 @@ class AdamDisplacement(nn.Module):
             data, elastic = self._evaluate(pair, u)
             data_energy = float(data) / pair.voxels
             regularity = level.lam / 2 * float((u * elastic).sum(dtype=torch.float64)) / pair.voxels
-            best = kernels.best(u)
-            mean, longest = best.lengths(u.detach() - before)
+            mean, longest = kernels.lengths(u.detach() - before)
             record = Iteration(
                 level=index,
                 stride=level.stride,
@@ -115,7 +114,7 @@ class AdamDisplacement(nn.Module):
                 step=1.0,
                 update_mean=mean,
                 update_max=longest,
-                min_jacobian=float(best.determinant(u).min()),
+                min_jacobian=float(kernels.determinant(u).min()),
                 solver_iterations=0,
                 solver_residual=math.nan,
                 solver_status=SolveStatus.CONVERGED,

@@ -49,7 +49,7 @@ class Descent:
     def step(self, energy: Energy, state: State) -> tuple[Tensor, SolveInfo]:
         """Solve for the step at a state, (N, D, *S) [voxel], without step control."""
         model = energy.quadratic(state)
-        mean = kernels.best(model.blocks, model.rhs).mean_diagonal(model.blocks)
+        mean = kernels.mean_diagonal(model.blocks)
         shift = self.damping * mean.to(model.rhs)
         return self.solver.solve(model.blocks, model.stiffness, model.rhs, model.lam, shift)
 
@@ -128,7 +128,7 @@ class Descent:
             accepted = reached.total <= ceiling
             if accepted:
                 break
-        mean, longest = kernels.best(taken).lengths(taken.detach())
+        mean, longest = kernels.lengths(taken.detach())
         return _Trial(reached, accepted, fraction, mean, longest, smallest)
 
 

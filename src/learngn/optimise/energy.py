@@ -115,7 +115,7 @@ class Energy:
             normal = self.landmarks.add_to(normal, u)
         elastic = self.stiffness(whole)
         with torch.no_grad():
-            regularity = float(self.lam) / 2 * kernels.best(whole, elastic).dot(whole, elastic) / self.pair.voxels
+            regularity = float(self.lam) / 2 * kernels.dot(whole, elastic) / self.pair.voxels
             # The energy of the features is scaled to the weight at the beginning of the level: moving structures out of
             # the field of view must not lower it.
             covered = compared.covered if covered is None else covered
@@ -130,6 +130,5 @@ class Energy:
         """
         lam = self.lam.to(state.u).expand(len(state.elastic))
         gradient, elastic = state.normal.gradient, self.update.pull_back(state.u, state.elastic)
-        best = kernels.best(gradient, elastic, lam)
-        rhs = best.combined(gradient, -torch.ones_like(lam[0]), elastic, -lam[0])
+        rhs = kernels.combined(gradient, -torch.ones_like(lam[0]), elastic, -lam[0])
         return QuadraticModel(state.normal.blocks, self.stiffness, lam, rhs)

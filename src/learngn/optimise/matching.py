@@ -142,9 +142,7 @@ class CellCosts:
         warped = sampled(moving, field, matrix, lattice, margin)
         weight = torch.ones_like(like[:, :1]) if fixed.weight is None else fixed.weight
         moving_weight = torch.ones_like(warped.data[:, :1]) if warped.weight is None else warped.weight
-        cost, covered = kernels.best(like, warped.data).match_cost(
-            like, weight, warped.data, moving_weight, offsets + margin, parts
-        )
+        cost, covered = kernels.match_cost(like, weight, warped.data, moving_weight, offsets + margin, parts)
         # Displacements to outside the moving image get the cell's mean cost, and are neither preferred nor avoided.
         counts = sampling.pool(weight, cells.shape)
         mean = cost.sum(1, keepdim=True) / covered.sum(1, keepdim=True).clamp_min(_LEAST)

@@ -52,7 +52,7 @@ class StepControl:
 
     def capped(self, step: Tensor) -> Tensor:
         """Shorten the step of every voxel to `longest` at most; (N, D, *S)."""
-        return step if self.longest == float("inf") else kernels.best(step).capped(step, self.longest)
+        return step if self.longest == float("inf") else kernels.capped(step, self.longest)
 
     def guarded(self, u: Tensor, step: Tensor, update: Update) -> tuple[Tensor, Tensor, float]:
         """Join a step to the displacement u, shortened around voxels where it would fold.
@@ -67,14 +67,14 @@ class StepControl:
             Smallest det(I + ∇u); below the bound only if halving five times did not suffice.
         """
         if update.shares is not None:
-            result = kernels.best(u, step).guarded(u, step, update.shares, self.min_jacobian, _REACH, _ATTEMPTS)
+            result = kernels.guarded(u, step, update.shares, self.min_jacobian, _REACH, _ATTEMPTS)
             if result is not None:
                 return result.u, result.step, result.smallest
         smallest = float("nan")
         for attempt in range(_ATTEMPTS):
             joined = update(u, step)
             with torch.no_grad():
-                determinant = kernels.best(joined).determinant(joined)
+                determinant = kernels.determinant(joined)
                 smallest = float(determinant.min())
                 if smallest >= self.min_jacobian or attempt == _ATTEMPTS - 1:
                     break

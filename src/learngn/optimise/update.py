@@ -79,7 +79,7 @@ class Compositional(_OneSided):
 
     def pull_back(self, u: Tensor, gradient: Tensor) -> Tensor:
         """Return ``(I + ∇u)ᵀ`` times the gradient, as the composition adds ``(I + ∇u) δ`` to u, to first order."""
-        return kernels.best(u, gradient).pull_back(u, gradient)
+        return kernels.pull_back(u, gradient)
 
 
 @dataclass(frozen=True)

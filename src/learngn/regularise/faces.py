@@ -48,12 +48,11 @@ def pool_faces(faces: Tensor, shape: Sequence[int]) -> Tensor:
             pooled.append(faces.new_zeros((len(faces), 1, *shape)))
             continue
         along = faces[:, axis : axis + 1].narrow(axis + 2, 0, n - 1).clamp_min(_LEAST)
-        fast = kernels.best(along)
         series = [_series(n, m) if b == axis else area_taps(k, k) for b, k in enumerate(old)]
         parallel = [
             area_taps(*((m - 1, m - 1) if b == axis else pair)) for b, pair in enumerate(zip(old, shape, strict=True))
         ]
-        face = fast.resample(1 / fast.resample(1 / along, series), parallel)
+        face = kernels.resample(1 / kernels.resample(1 / along, series), parallel)
         pooled.append(torch.cat([face, torch.zeros_like(face.narrow(axis + 2, 0, 1))], dim=axis + 2))
     return torch.cat(pooled, dim=1)
 

@@ -73,7 +73,7 @@ class Multigrid:
         """Operators of all levels, fine to coarse."""
         levels = [self.finest]
         for step, stiffness in zip(self.steps, self.stiffness[1:], strict=True):
-            blocks = kernels.best(levels[-1].blocks).resample(levels[-1].blocks, step.average)
+            blocks = kernels.resample(levels[-1].blocks, step.average)
             levels.append(NormalOperator(blocks, stiffness, self.finest.shift))
         return tuple(levels)
 
@@ -83,7 +83,7 @@ class Multigrid:
         if not self.plain:
             return None
         weights = [stiffness.weights for stiffness in self.stiffness]
-        return kernels.best(operator.blocks, rhs).solve(
+        return kernels.solve(
             operator.blocks, weights, operator.shift, self.steps, self.relaxations[0], rhs, tolerance, iterations
         )
 
@@ -95,14 +95,14 @@ class Multigrid:
         operator = self.levels[depth]
         if depth == len(self.steps):
             return operator.smooth(rhs, None, 1.0)
-        fast, step = kernels.best(operator.blocks, rhs), self.steps[depth]
+        step = self.steps[depth]
         x: Tensor | None = None
         for omega in self.relaxations:
             x = operator.smooth(rhs, x, omega)
         x = x if x is not None else rhs * 0
         for _ in range(2 if 0 < depth <= self.twice else 1):
-            coarse = fast.resample(rhs - operator(x), step.restrict)
-            x = x + fast.resample(self._cycle(depth + 1, coarse), step.prolong)
+            coarse = kernels.resample(rhs - operator(x), step.restrict)
+            x = x + kernels.resample(self._cycle(depth + 1, coarse), step.prolong)
         for omega in reversed(self.relaxations):
             x = operator.smooth(rhs, x, omega)
         return x

@@ -31,18 +31,16 @@ class NormalOperator:
 
     def __call__(self, x: Tensor) -> Tensor:
         """Compute ``A x`` for x of shape (N, D, *S)."""
-        fast = kernels.best(self.blocks, x)
         if self.stiffness.constant:
-            return fast.apply_operator(self.blocks, self.stiffness.weights, self.shift, x)
-        return fast.apply_blocks(self.blocks, self.shift, x, self.stiffness(x))
+            return kernels.apply_operator(self.blocks, self.stiffness.weights, self.shift, x)
+        return kernels.apply_blocks(self.blocks, self.shift, x, self.stiffness(x))
 
     def smooth(self, rhs: Tensor, x: Tensor | None, omega: float) -> Tensor:
         """Apply one damped block-Jacobi sweep for ``A x = rhs``, starting from `x` (None: zero)."""
-        fast = kernels.best(self.blocks, rhs)
         if self.stiffness.constant:
-            return fast.smooth(self.blocks, self.stiffness.weights, self.shift, rhs, x, omega)
+            return kernels.smooth(self.blocks, self.stiffness.weights, self.shift, rhs, x, omega)
         product = None if x is None else self.stiffness(x)
-        return fast.relax(self.blocks, self._diagonal, self.shift, rhs, x, product, omega)
+        return kernels.relax(self.blocks, self._diagonal, self.shift, rhs, x, product, omega)
 
     @cached_property
     def _diagonal(self) -> Tensor:

@@ -1,15 +1,14 @@
-"""Conformance checks of kernels: every operation of a back end against the reference in torch."""
+"""Conformance checks of kernels: every operation of a back end against the reference, for either array library."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor
 
+from learngn.arrays import Array, as_numpy, channels_last, in_order, namespace, require_torch
 from learngn.kernels import Kernels, ReferenceKernels, area_taps, box_taps, linear_taps
 from learngn.kernels.reference import stencil_diagonal
 from learngn.testing.require import require, require_close
@@ -33,7 +32,7 @@ _REFERENCE = ReferenceKernels()
 def check_kernels(
     kernels: Kernels,
     *,
-    device: torch.device | str = "cpu",
+    device: Any = None,
     shapes: Iterable[Sequence[int]] = SHAPES,
     operations: Iterable[str] | None = None,
 ) -> None:
@@ -46,8 +45,8 @@ def check_kernels(
     ----------
     kernels : Kernels
         Back end to check.
-    device : torch.device or str
-        Device to compute on.
+    device : torch.device or str, optional
+        Device of PyTorch to compute on, with tensors; by default arrays of NumPy are used.
     shapes : iterable of sequences of int
         Shapes of the grids.
     operations : iterable of str, optional
@@ -65,7 +64,7 @@ def check_kernels(
     """
     for shape in shapes:
         for name in KERNEL_RULES if operations is None else operations:
-            KERNEL_RULES[name](Case(kernels, tuple(shape), torch.device(device)))
+            KERNEL_RULES[name](Case(kernels, tuple(shape), device))
 
 
 @dataclass
@@ -77,42 +76,45 @@ class Case:
     kernels : Kernels
     shape : tuple of int
         Shape S of the grid, of D axes.
-    device : torch.device
+    device : torch.device or str, optional
+        Device of PyTorch; None for arrays of NumPy.
     """
 
     kernels: Kernels
     shape: tuple[int, ...]
-    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
-
-    @cached_property
-    def _generator(self) -> torch.Generator:
-        return torch.Generator().manual_seed(0)
+    device: Any = None
+    _random: np.random.Generator = field(default_factory=lambda: np.random.default_rng(0), init=False, repr=False)
 
     @property
     def ndim(self) -> int:
         """Number of dimensions D."""
         return len(self.shape)
 
-    def normal(self, *shape: int) -> Tensor:
+    def array(self, values: object, dtype: str = "float32") -> Array:
+        """Convert values to an array of the library and on the device of this case."""
+        array = np.asarray(values, dtype=dtype)
+        return array if self.device is None else require_torch("this check").as_tensor(array).to(self.device)
+
+    def normal(self, *shape: int) -> Array:
         """Draw normally distributed values."""
-        return torch.randn(*shape, generator=self._generator).to(self.device)
+        return self.array(self._random.standard_normal(shape))
 
-    def uniform(self, *shape: int) -> Tensor:
+    def uniform(self, *shape: int) -> Array:
         """Draw uniformly distributed values between 0 and 1."""
-        return torch.rand(*shape, generator=self._generator).to(self.device)
+        return self.array(self._random.random(shape))
 
-    def field(self) -> Tensor:
+    def field(self) -> Array:
         """Draw a random displacement, (2, D, *S)."""
         return self.normal(2, self.ndim, *self.shape)
 
-    def system(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def system(self) -> tuple[Array, Array, Array, Array]:
         """Draw blocks, stiffness, shift and right-hand side of a linear system."""
         given = self.normal(2, 4, *self.shape), self.normal(2, 4, *self.shape)
         blocks, gradient, _ = _REFERENCE.normal_equations(*given, None, False)
         stiffness = self.uniform(2, self.ndim, self.ndim) + 0.2
-        return blocks, stiffness, torch.tensor([0.1, 0.3], device=self.device), gradient
+        return blocks, stiffness, self.array([0.1, 0.3]), gradient
 
-    def agree(self, got: Tensor, expected: Tensor, what: str, tolerance: float) -> None:
+    def agree(self, got: Array, expected: Array, what: str, tolerance: float) -> None:
         """Raise :class:`AssertionError` unless a result equals the reference, to a relative and absolute tolerance."""
         where = f"kernels {self.kernels.name!r}, {what} on {self.shape}"
         require_close(got, expected, where, rtol=tolerance, atol=tolerance)
@@ -126,11 +128,11 @@ def warp(case: Case) -> None:
     matrix[:-1, -1] = 0.7
     for channels in (1, 5, 8, 19):
         image, displacement = case.normal(2, channels, *[n + 2 for n in shape]), 2 * case.field()
-        for layout in (torch.contiguous_format, _channels_last(ndim)):
-            stored = image.contiguous(memory_format=layout)
+        for layout in (in_order, channels_last):
+            stored = layout(image)
             for u, what in ((displacement, "warp"), (None, "warp without a displacement")):
                 expected = _REFERENCE.warp(stored, u, matrix, shape)
-                where = f"{what} of {channels} channels, {layout}"
+                where = f"{what} of {channels} channels, {layout.__name__}"
                 case.agree(case.kernels.warp(stored, u, matrix, shape), expected, where, 2e-5)
 
 
@@ -139,21 +141,21 @@ def warp_far_outside(case: Case) -> None:
     shape, identity = case.shape, np.eye(case.ndim + 1)
     image = case.normal(2, 1, *shape)
     for far in (1e30, -1e30, float("nan")):
-        u = torch.full((2, case.ndim, *shape), far, device=case.device)
+        u = case.array(np.full((2, case.ndim, *shape), far))
         warped = case.kernels.warp(image, u, identity, shape)
         message = f"kernels {case.kernels.name!r}, warp on {shape} by {far:g}: not finite"
-        require(bool(torch.isfinite(warped).all()), message)
-    u = torch.full((2, case.ndim, *shape), 1e30, device=case.device)
-    warped = case.kernels.warp_nearest(torch.ones_like(image), u, identity, shape, 0)
+        require(bool(namespace(warped).all(namespace(warped).isfinite(warped))), message)
+    u = case.array(np.full((2, case.ndim, *shape), 1e30))
+    warped = case.kernels.warp_nearest(image * 0 + 1, u, identity, shape, 0)
     message = f"kernels {case.kernels.name!r}, warp_nearest on {shape} by 1e30: got values from inside the image"
-    require(not warped.any(), message)
+    require(not bool((warped != 0).any()), message)
 
 
 def warp_nearest(case: Case) -> None:
     """Check nearest-neighbour sampling of labels and scans: equal values, the image's type, the value outside."""
     identity = np.eye(case.ndim + 1)
-    for dtype in (torch.uint8, torch.int16, torch.float32):
-        image = (1 + 8 * case.uniform(2, 1, *case.shape)).to(dtype)
+    for dtype in ("uint8", "int16", "float32"):
+        image = case.array(as_numpy(1 + 8 * case.uniform(2, 1, *case.shape)), dtype)
         u = 2 * case.field()
         expected = _REFERENCE.warp_nearest(image, u, identity, case.shape, 0)
         case.agree(
@@ -169,10 +171,10 @@ def resample(case: Case) -> None:
         "to twice the grid": [linear_taps(n, 2 * n + 1) for n in shape],
         **{f"boxes of {width}": [box_taps(n, width) for n in shape] for width in (3, 5, 7)},
     }
-    for layout in (torch.contiguous_format, _channels_last(case.ndim)):
-        image = case.normal(2, 3, *shape).contiguous(memory_format=layout)
+    for layout in (in_order, channels_last):
+        image = layout(case.normal(2, 3, *shape))
         for what, taps in bands.items():
-            where = f"resample, {what}, {layout}"
+            where = f"resample, {what}, {layout.__name__}"
             case.agree(case.kernels.resample(image, taps), _REFERENCE.resample(image, taps), where, 2e-5)
 
 
@@ -224,7 +226,7 @@ def sums(case: Case) -> None:
     y = case.field()
     kernels = case.kernels
     for got, expected, what in (
-        (kernels.dot(x, y), float((x.double() * y.double()).sum()), "dot"),
+        (kernels.dot(x, y), float((as_numpy(x).astype(float) * as_numpy(y)).sum()), "dot"),
         *zip(kernels.lengths(x), _REFERENCE.lengths(x), ("lengths, the mean", "lengths, the largest"), strict=True),
     ):
         require(
@@ -237,7 +239,7 @@ def sums(case: Case) -> None:
 def fields(case: Case) -> None:
     """Check linear combination and capping of fields: `combined` and `capped`."""
     x, y = case.field(), case.field()
-    a, b = torch.tensor(0.3, device=case.device), torch.tensor(-2.0, device=case.device)
+    a, b = case.array(0.3), case.array(-2.0)
     case.agree(case.kernels.combined(x, a, y, b), _REFERENCE.combined(x, a, y, b), "combined", 1e-5)
     case.agree(case.kernels.capped(x, 0.5), _REFERENCE.capped(x, 0.5), "capped to 0.5 voxel", 1e-6)
     case.agree(case.kernels.capped(x, 100.0), x, "capped to more than there is", 0)
@@ -251,15 +253,11 @@ def match_cost(case: Case) -> None:
         wide = [n + 3 for n in shape]
         for channels in (1, 6):
             images = case.normal(2, channels, *shape), case.uniform(2, 1, *shape), case.normal(2, channels, *wide)
-            mask = (case.uniform(2, 1, *wide) > 0.2).float()
+            mask = case.array(as_numpy(case.uniform(2, 1, *wide)) > 0.2)
             results = case.kernels.match_cost(*images, mask, offsets, cell)
             references = _REFERENCE.match_cost(*images, mask, offsets, cell)
             for name, got, expected in zip(("cost", "covered"), results, references, strict=True):
                 case.agree(got, expected, f"{name} of match_cost, {channels} channels, cells of {cell}", 2e-5)
-
-
-def _channels_last(ndim: int) -> torch.memory_format:
-    return torch.channels_last if ndim == 2 else torch.channels_last_3d
 
 
 KERNEL_RULES: dict[str, Callable[[Case], None]] = {

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import torch
-from torch import Tensor
+import numpy as np
+
+from learngn.arrays import Array, as_numpy, device_of, namespace
 
 
 def require(condition: bool, message: str) -> None:
@@ -12,23 +13,24 @@ def require(condition: bool, message: str) -> None:
         raise AssertionError(message)
 
 
-def require_close(got: Tensor, expected: Tensor, what: str, *, rtol: float = 0.0, atol: float = 0.0) -> None:
-    """Raise :class:`AssertionError` unless two tensors agree in shape, type, device and values.
+def require_close(got: Array, expected: Array, what: str, *, rtol: float = 0.0, atol: float = 0.0) -> None:
+    """Raise :class:`AssertionError` unless two arrays agree in library, shape, type, device and values.
 
     Parameters
     ----------
-    got, expected : Tensor
-        Tensors to compare; their memory layouts may differ.
+    got, expected : Array
+        Arrays to compare; their memory layouts may differ.
     what : str
         Name of what is compared, for the message.
     rtol, atol : float
-        Tolerances of :func:`torch.testing.assert_close`; both zero for equality.
+        Tolerances of :func:`numpy.testing.assert_allclose`; both zero for equality.
     """
-    torch.testing.assert_close(
-        got.contiguous(), expected.contiguous(), rtol=rtol, atol=atol, msg=lambda message: f"{what}: {message}"
-    )
+    for name, of in (("library", type), ("shape", lambda a: tuple(a.shape)), ("type", lambda a: a.dtype), ("device", device_of)):
+        require(of(got) == of(expected), f"{what}: got the {name} {of(got)}, expected {of(expected)}")
+    np.testing.assert_allclose(as_numpy(got), as_numpy(expected), rtol=rtol, atol=atol, err_msg=what)
 
 
-def require_finite(data: Tensor, what: str) -> None:
+def require_finite(data: Array, what: str) -> None:
     """Raise :class:`AssertionError` if a value is NaN or infinite."""
-    require(bool(torch.isfinite(data).all()), f"{what}: values are NaN or infinite")
+    xp = namespace(data)
+    require(bool(xp.all(xp.isfinite(data))), f"{what}: values are NaN or infinite")

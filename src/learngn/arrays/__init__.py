@@ -1,0 +1,70 @@
+"""Arrays of NumPy and PyTorch: operations that the array API standard lacks, or that need to know the library.
+
+The numerical code is written once against the Python array API standard: ``xp = namespace(x)``, then ``xp.sum(x)``,
+``xp.stack(...)``. It serves NumPy's arrays and PyTorch's tensors, and is differentiated where these are. PyTorch is
+never imported here: whoever has a tensor has imported it.
+
+References
+----------
+Python array API standard, https://data-apis.org/array-api/latest/, by way of the package array-api-compat.
+"""
+
+from learngn.arrays.array import (
+    Array,
+    as_numpy,
+    bytes_of,
+    channels_last,
+    detached,
+    device_of,
+    differentiable,
+    in_order,
+    is_tensor,
+    kind_of,
+    like,
+    moved_to,
+    namespace,
+    require_torch,
+    shared,
+    without_gradient,
+)
+from learngn.arrays.operations import (
+    add_at,
+    clamped,
+    finite,
+    full_like_shape,
+    largest_of_neighbours,
+    lattice,
+    narrow,
+    per_sample,
+    quantile,
+    zeros,
+)
+
+__all__ = [
+    "Array",
+    "add_at",
+    "as_numpy",
+    "bytes_of",
+    "channels_last",
+    "clamped",
+    "detached",
+    "device_of",
+    "differentiable",
+    "finite",
+    "full_like_shape",
+    "in_order",
+    "is_tensor",
+    "kind_of",
+    "largest_of_neighbours",
+    "lattice",
+    "like",
+    "moved_to",
+    "namespace",
+    "narrow",
+    "per_sample",
+    "quantile",
+    "require_torch",
+    "shared",
+    "without_gradient",
+    "zeros",
+]
