@@ -7,7 +7,7 @@ implementations: compiled loops on the CPU, Triton programs on a GPU. :class:`Ke
 from __future__ import annotations
 
 from learngn.kernels.dispatch import backend, cache_folder, compiles, in_use, operation
-from learngn.kernels.interface import Coarsening, Guarded, Kernels, Solved, SolveStatus
+from learngn.kernels.interface import BoundOperator, BoundTransfer, Coarsening, Guarded, Kernels
 from learngn.kernels.reference import ReferenceKernels
 from learngn.kernels.taps import Taps, area_taps, box_taps, linear_taps
 
@@ -17,7 +17,7 @@ resample = operation(Kernels.resample)
 normal_equations = operation(Kernels.normal_equations)
 apply_operator = operation(Kernels.apply_operator)
 smooth = operation(Kernels.smooth)
-solve = operation(Kernels.solve)
+bind = operation(Kernels.bind)
 elastic = operation(Kernels.elastic)
 apply_blocks = operation(Kernels.apply_blocks)
 relax = operation(Kernels.relax)
@@ -32,17 +32,18 @@ guarded = operation(Kernels.guarded)
 match_cost = operation(Kernels.match_cost)
 
 __all__ = [
+    "BoundOperator",
+    "BoundTransfer",
     "Coarsening",
     "Guarded",
     "Kernels",
     "ReferenceKernels",
-    "SolveStatus",
-    "Solved",
     "Taps",
     "apply_blocks",
     "apply_operator",
     "area_taps",
     "backend",
+    "bind",
     "box_taps",
     "cache_folder",
     "capped",
@@ -63,7 +64,6 @@ __all__ = [
     "relax",
     "resample",
     "smooth",
-    "solve",
     "warp",
     "warp_nearest",
 ]

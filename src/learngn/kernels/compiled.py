@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from learngn.arrays import as_numpy, shared
 from learngn.kernels import (
     _cpu_cycle,
     _cpu_elastic,
@@ -21,8 +22,8 @@ from learngn.kernels import (
     _cpu_stencils,
 )
 from learngn.kernels._cpu_lines import pieces
-from learngn.kernels.interface import Coarsening, Guarded, Solved
-from learngn.kernels.reference import diagonal
+from learngn.kernels.interface import BoundOperator, BoundTransfer, Coarsening, Guarded, Kernels, Sums
+from learngn.kernels.reference import ReferenceOperator, diagonal
 from learngn.kernels.taps import Taps, area_taps, linear_taps
 
 Values: TypeAlias = NDArray[Any]
@@ -84,15 +85,6 @@ def _band(tap: Taps) -> tuple[NDArray[np.uint32], NDArray[np.float32]]:
     return tap.start.astype(np.uint32), np.ascontiguousarray(tap.weights.T, dtype=np.float32)
 
 
-@lru_cache(maxsize=256)
-def _step(step: Coarsening) -> _cpu_cycle.Step:
-    return _cpu_cycle.Step(_solid(step.coarse), *(_bands(taps) for taps in (step.restrict, step.prolong, step.average)))
-
-
-def _operator(blocks: Values, stiffness: Values, shift: Values) -> _cpu_cycle.Operator:
-    return _cpu_cycle.Operator(_planes(blocks), _stiffness(stiffness), _scalars(shift), _solid(blocks.shape[2:]))
-
-
 def _solid(shape: Sequence[int]) -> tuple[int, ...]:
     """Return the shape along three axes; 2D has no first axis."""
     return (1, *shape)[-3:]
@@ -137,6 +129,101 @@ def _thick(stiffness: Values) -> NDArray[np.float32]:
 
 def _scalars(values: Values) -> NDArray[np.float32]:
     return _contiguous(np.asarray(values, dtype=np.float32))
+
+
+class CompiledOperator:
+    """Implementation of :class:`learngn.kernels.interface.BoundOperator` for a constant stencil; writes in place."""
+
+    def __init__(self, kernels: Kernels, blocks: Values, stiffness: Values, shift: Values) -> None:
+        self.kernels, self._blocks = kernels, _planes(blocks)
+        self._stiffness, self._shift = (
+            _stiffness(np.broadcast_to(stiffness, (len(blocks), *stiffness.shape[-2:]))),
+            _scalars(shift),
+        )
+        self.layout = (len(self._blocks), blocks.ndim - 2, *self._blocks.shape[2:])
+        # Number of items of the loops, and their last arguments before the output.
+        size, nz = self._blocks.shape[-1], blocks.shape[-1]
+        piece, many = pieces(size, nz)
+        self._items = len(self._blocks) * self._blocks.shape[2] * many
+        self._rest = nz, piece, None if self._blocks.shape[1] == 6 else 0
+
+    def owned(self, field: Values) -> Values:
+        return _contiguous(as_numpy(field)).reshape(self.layout)
+
+    def given_back(self, field: Values, like: Any) -> Any:
+        return shared(field.reshape(like.shape), like)
+
+    def room(self) -> Values:
+        return np.empty(self.layout, dtype=np.float32)
+
+    @cached_property
+    def _diagonal(self) -> Values:
+        """Diagonal of the stencil and the shift along the axes of a plane, (N, D, P)."""
+        s, size = self._stiffness, self._blocks.shape[-1]
+        diagonal: Values = _cpu_stencils.plane_diagonal(s, self._shift, s.shape[1], size, self._rest[0])
+        return diagonal
+
+    def apply(self, x: Values, out: Values) -> Sums:
+        sums = self._sums(True)
+        _cpu_stencils.apply_operator(self._items, self._blocks, self._stiffness, self._shift, x, *self._rest, out, sums)
+        return _over_items(sums)
+
+    def residual(self, rhs: Values, x: Values, out: Values) -> None:
+        _cpu_stencils.residual(self._items, self._blocks, self._stiffness, self._shift, rhs, x, *self._rest, out)
+
+    def relax(self, rhs: Values, x: Values | None, omega: float, out: Values, dotted: bool = False) -> Sums | None:
+        factor = np.float32(omega)
+        if x is None:
+            _cpu_stencils.relax_from_zero(
+                self._items, self._blocks, self._stiffness, self._diagonal, rhs, factor, *self._rest, out
+            )
+            return self.kernels.dots(rhs, out) if dotted else None
+        sums = self._sums(dotted)
+        _cpu_stencils.relax(
+            self._items,
+            self._blocks,
+            self._stiffness,
+            self._diagonal,
+            self._shift,
+            rhs,
+            x,
+            factor,
+            *self._rest,
+            out,
+            sums,
+        )
+        return _over_items(sums) if dotted else None
+
+    def _sums(self, wanted: bool) -> Sums:
+        """Allocate an array for the sums of all items, by sample; empty if no sums are wanted."""
+        samples = len(self._blocks)
+        return np.empty((samples, self._items // samples if wanted else 0))
+
+
+class CompiledTransfer:
+    """Implementation of :class:`learngn.kernels.interface.BoundTransfer`; writes in place."""
+
+    def __init__(self, step: Coarsening) -> None:
+        self._fine, self._coarse = _solid(step.fine), _solid(step.coarse)
+        self._down, self._up = _bands(step.restrict), _bands(step.prolong)
+
+    def restrict(self, source: Values, out: Values) -> None:
+        items = out.shape[0] * out.shape[1] * self._coarse[0]
+        _cpu_resample.resample(items, source.reshape(-1), self._fine, 1, *self._down, False, out.reshape(-1))
+
+    def prolong(self, source: Values, out: Values) -> None:
+        items = out.shape[0] * out.shape[1] * self._fine[0]
+        _cpu_resample.resample(items, source.reshape(-1), self._coarse, 1, *self._up, True, out.reshape(-1))
+
+
+@lru_cache(maxsize=256)
+def _transfer(step: Coarsening) -> CompiledTransfer:
+    return CompiledTransfer(step)
+
+
+def _over_items(sums: Sums) -> Sums:
+    whole: Sums = sums.sum(1)
+    return whole
 
 
 class CompiledKernels:
@@ -201,39 +288,36 @@ class CompiledKernels:
         return both[0], both[1], energy.sum(1)
 
     def apply_operator(self, blocks: Values, stiffness: Values, shift: Values, x: Values) -> Values:
-        field = _planes(x)
-        out = np.empty_like(field)
-        _operator(blocks, stiffness, shift).apply(field, out)
-        return out.reshape(x.shape)
+        out = np.empty(x.shape, dtype=np.float32)
+        operator = CompiledOperator(self, blocks, stiffness, shift)
+        operator.apply(operator.owned(x), out.reshape(operator.layout))
+        return out
 
     def smooth(
         self, blocks: Values, stiffness: Values, shift: Values, rhs: Values, x: Values | None, omega: float
     ) -> Values:
-        right = _planes(rhs)
-        out = np.empty_like(right)
-        operator = _operator(blocks, stiffness, shift)
-        if x is None:
-            operator.relax_from_zero(right, omega, out)
-        else:
-            operator.relax(right, _planes(x), omega, out)
-        return out.reshape(rhs.shape)
+        out = np.empty(rhs.shape, dtype=np.float32)
+        operator = CompiledOperator(self, blocks, stiffness, shift)
+        start = None if x is None else operator.owned(x)
+        operator.relax(operator.owned(rhs), start, omega, out.reshape(operator.layout))
+        return out
 
-    def solve(
-        self,
-        blocks: Values,
-        stiffness: Sequence[Values],
-        shift: Values,
-        steps: tuple[Coarsening, ...],
-        omega: float,
-        rhs: Values,
-        tolerance: float,
-        iterations: int,
-    ) -> Solved:
-        finest, weights = _operator(blocks, stiffness[0], shift), [_stiffness(level) for level in stiffness]
-        found = _cpu_cycle.solve(
-            finest, weights, [_step(step) for step in steps], omega, _planes(rhs), tolerance, iterations
-        )
-        return Solved(found[0].reshape(rhs.shape), *found[1:])
+    def bind(self, blocks: Values, stiffness: Values, shift: Values, faces: Values | None, order: int) -> BoundOperator:
+        if faces is None and order == 1:
+            return CompiledOperator(self, blocks, stiffness, shift)
+        return ReferenceOperator(self, blocks, stiffness, shift, faces, order)
+
+    def dots(self, a: Values, b: Values) -> Sums:
+        return _cpu_cycle.dots(a, b)
+
+    def turn(self, z: Values, beta: Sums, p: Values) -> None:
+        _cpu_cycle.turn(z, beta, p)
+
+    def advance(self, alpha: Sums, p: Values, q: Values, x: Values, r: Values) -> Sums:
+        return _cpu_cycle.advance(alpha, p, q, x, r)
+
+    def between(self, step: Coarsening) -> BoundTransfer:
+        return _transfer(step)
 
     def elastic(self, stiffness: Values, x: Values, faces: Values | None) -> Values:
         if faces is None:

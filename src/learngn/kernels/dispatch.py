@@ -13,7 +13,8 @@ from learngn.errors import SettingsError
 from learngn.kernels.interface import Kernels
 from learngn.kernels.reference import ReferenceKernels
 
-P, R = ParamSpec("P"), TypeVar("R")
+P = ParamSpec("P")
+R = TypeVar("R")
 
 REFERENCE = ReferenceKernels()
 VARIABLE, _NAMES = "LEARNGN_KERNELS", ("auto", "reference", "triton")

@@ -63,7 +63,8 @@ class TritonKernels(TorchKernels):
 
     def elastic(self, stiffness: Tensor, x: Tensor, faces: Tensor | None) -> Tensor:
         if faces is not None:
-            return super().elastic(stiffness, x, faces)
+            product: Tensor = super().elastic(stiffness, x, faces)
+            return product
         return _operate(programs.ELASTIC, x, stiffness, x, x, x, 0.0)
 
 

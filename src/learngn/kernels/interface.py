@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import Enum
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,36 +16,7 @@ from numpy.typing import NDArray
 from learngn.arrays import Array
 from learngn.kernels.taps import Taps
 
-
-class SolveStatus(Enum):
-    """Reason why the solver stopped; the value explains it and gives a remedy."""
-
-    CONVERGED = "the residual fell below the tolerance"
-    ZERO = "the right side is zero, and so is the solution"
-    MAX_ITERATIONS = "the residual is still above the tolerance; allow more iterations or loosen the tolerance"
-    BREAKDOWN = "the operator is not positive definite or not finite; check the Jacobian for NaN, raise λ or μ"
-
-
-@dataclass(frozen=True, eq=False)
-class Solved:
-    """Result of :meth:`Kernels.solve`.
-
-    Attributes
-    ----------
-    x : Array, shape (N, D, *S)
-        Solution.
-    status : SolveStatus
-        Why the solver stopped.
-    iterations : int
-        Number of iterations.
-    residual : float
-        Largest relative residual of the batch.
-    """
-
-    x: Array
-    status: SolveStatus
-    iterations: int
-    residual: float
+Sums: TypeAlias = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,6 +55,50 @@ class Guarded:
     u: Array
     step: Array
     smallest: float
+
+
+class BoundOperator(Protocol):
+    """Protocol: the operator ``A = B + R + shift`` of one grid, prepared for the many operations of a solver.
+
+    Its operations take arrays in the layout of the back end, which :meth:`owned` or :meth:`room` return, and write to
+    such arrays.
+
+    Attributes
+    ----------
+    kernels : Kernels
+        Back end; its operations `dots`, `turn` and `advance` take the same arrays, as do the transfers of
+        :meth:`Kernels.between`.
+    """
+
+    kernels: Kernels
+
+    def owned(self, field: Array) -> Array:
+        """Return a field (N, D, *S) in the layout of the back end; it shares the memory if possible."""
+
+    def given_back(self, field: Array, like: Array) -> Array:
+        """Return a field in the layout of the back end as (N, D, *S), in the library of another array."""
+
+    def room(self) -> Array:
+        """Return an array for a field of this grid, with any values."""
+
+    def apply(self, x: Array, out: Array) -> Sums:
+        """Compute ``out = A x``; return <x, A x> of every sample."""
+
+    def residual(self, rhs: Array, x: Array, out: Array) -> None:
+        """Compute ``out = rhs - A x``."""
+
+    def relax(self, rhs: Array, x: Array | None, omega: float, out: Array, dotted: bool = False) -> Sums | None:
+        """Write one damped block-Jacobi sweep from x (None: zero) to `out`; return <rhs, out> if `dotted`."""
+
+
+class BoundTransfer(Protocol):
+    """Protocol: transfer between two levels, prepared by a back end, for arrays of :class:`BoundOperator`."""
+
+    def restrict(self, source: Array, out: Array) -> None:
+        """Restrict a residual of the fine level."""
+
+    def prolong(self, source: Array, out: Array) -> None:
+        """Add the interpolated correction of the coarse level to a field of the fine level."""
 
 
 class Kernels(Protocol):
@@ -147,40 +161,6 @@ class Kernels(Protocol):
     def smooth(self, blocks: Array, stiffness: Array, shift: Array, rhs: Array, x: Array | None, omega: float) -> Array:
         """Apply one damped block-Jacobi sweep for the operator of :meth:`apply_operator`; `x` None for zero."""
 
-    def solve(
-        self,
-        blocks: Array,
-        stiffness: Sequence[Array],
-        shift: Array,
-        steps: tuple[Coarsening, ...],
-        omega: float,
-        rhs: Array,
-        tolerance: float,
-        iterations: int,
-    ) -> Solved | None:
-        """Solve for the operator of :meth:`apply_operator` by conjugate gradients with a V-cycle, in one call.
-
-        Parameters
-        ----------
-        blocks, shift : Array
-            See :meth:`apply_operator`.
-        stiffness : sequence of Array, shape (N, D, D)
-            Weights of the regulariser on every level, fine to coarse.
-        steps : tuple of Coarsening
-            Transfers between the levels.
-        omega : float
-            Damping factor of the sweep before and the sweep after each coarse correction.
-        rhs : Array, shape (N, D, *S)
-        tolerance : float
-            Relative residual at which to stop.
-        iterations : int
-            Largest number of iterations.
-
-        Returns
-        -------
-        Solved, or None if a back end does not implement it
-        """
-
     def elastic(self, stiffness: Array, x: Array, faces: Array | None) -> Array:
         """Compute ``Σ_b stiffness_ab (-∂_b c_b ∂_b) x`` with Neumann borders: the regulariser, with conductivities c.
 
@@ -212,6 +192,21 @@ class Kernels(Protocol):
         Compute ``x + omega (B + diagonal + shift)⁻¹ (rhs - (B + shift) x - elastic)``; `x` and `elastic` are None for
         zero, `diagonal` has shape (N, D, *S).
         """
+
+    def bind(self, blocks: Array, stiffness: Array, shift: Array, faces: Array | None, order: int) -> BoundOperator:
+        """Prepare ``B + Lᵖ + shift``, with L the regulariser of :meth:`elastic` and p its `order`, 1 or 2."""
+
+    def dots(self, a: Array, b: Array) -> Sums:
+        """Return ``<a, b>`` of every sample of two fields (N, D, *S), as an array of NumPy (N,), float64."""
+
+    def turn(self, z: Array, beta: Sums, p: Array) -> None:
+        """Compute ``p = z + β p`` in place, for fields (N, D, *S) and a factor of every sample."""
+
+    def advance(self, alpha: Sums, p: Array, q: Array, x: Array, r: Array) -> Sums:
+        """Compute ``x += α p`` and ``r -= α q`` in place; return <r, r> of every sample."""
+
+    def between(self, step: Coarsening) -> BoundTransfer:
+        """Prepare the transfer between two levels."""
 
     def dot(self, a: Array, b: Array) -> float:
         """Return ``<a, b>`` of two fields (N, D, *S), over all samples, in double precision."""

@@ -9,8 +9,22 @@ from math import prod
 import numpy as np
 from numpy.typing import NDArray
 
-from learngn.arrays import Array, clamped, device_of, lattice, like, namespace, narrow, per_sample, zeros
-from learngn.kernels.interface import Coarsening
+from learngn.arrays import (
+    Array,
+    as_numpy,
+    clamped,
+    detached,
+    device_of,
+    in_order,
+    lattice,
+    like,
+    namespace,
+    narrow,
+    per_sample,
+    shared,
+    zeros,
+)
+from learngn.kernels.interface import BoundOperator, BoundTransfer, Coarsening, Kernels, Sums
 from learngn.kernels.taps import Taps, area_taps
 
 
@@ -176,19 +190,6 @@ class ReferenceKernels:
         elastic = None if x is None else self.elastic(stiffness, x, None)
         return self.relax(blocks, diagonal, shift, rhs, x, elastic, omega)
 
-    def solve(
-        self,
-        blocks: Array,
-        stiffness: Sequence[Array],
-        shift: Array,
-        steps: tuple[Coarsening, ...],
-        omega: float,
-        rhs: Array,
-        tolerance: float,
-        iterations: int,
-    ) -> None:
-        return None
-
     def elastic(self, stiffness: Array, x: Array, faces: Array | None) -> Array:
         xp, ndim = namespace(x), x.shape[1]
         rows = []
@@ -230,6 +231,26 @@ class ReferenceKernels:
         column = xp.expand_dims(xp.moveaxis(residual, 1, -1), axis=-1)
         step = omega * xp.moveaxis(xp.linalg.solve(matrix, column)[..., 0], -1, 1)
         return step if x is None else x + step
+
+    def bind(self, blocks: Array, stiffness: Array, shift: Array, faces: Array | None, order: int) -> BoundOperator:
+        return ReferenceOperator(self, blocks, stiffness, shift, faces, order)
+
+    def dots(self, a: Array, b: Array) -> Sums:
+        xp, n = namespace(a, b), a.shape[0]
+        return as_numpy(xp.sum(xp.reshape(xp.astype(a * b, xp.float64), (n, -1)), axis=1))
+
+    def turn(self, z: Array, beta: Sums, p: Array) -> None:
+        p *= per_sample(like(beta, p), p)
+        p += z
+
+    def advance(self, alpha: Sums, p: Array, q: Array, x: Array, r: Array) -> Sums:
+        share = per_sample(like(alpha, x), x)
+        x += share * p
+        r -= share * q
+        return self.dots(r, r)
+
+    def between(self, step: Coarsening) -> BoundTransfer:
+        return ReferenceTransfer(self, step)
 
     def dot(self, a: Array, b: Array) -> float:
         xp = namespace(a, b)
@@ -287,6 +308,76 @@ class ReferenceKernels:
             cost.append(self.resample(distance, average))
             covered.append(self.resample(counted, average))
         return xp.concat(cost, axis=1), xp.concat(covered, axis=1)
+
+
+class ReferenceOperator:
+    """Implementation of :class:`learngn.kernels.interface.BoundOperator` by the operations of any back end."""
+
+    def __init__(
+        self, kernels: Kernels, blocks: Array, stiffness: Array, shift: Array, faces: Array | None, order: int
+    ) -> None:
+        self.kernels, self.blocks, self.shift, self.faces, self.order = kernels, blocks, shift, faces, order
+        n, ndim = blocks.shape[0], blocks.ndim - 2
+        self.stiffness = namespace(stiffness).broadcast_to(stiffness, (n, ndim, ndim))
+        self._plain = faces is None and order == 1
+        self._diagonal = None if self._plain else stencil_diagonal(self.stiffness, blocks.shape[2:], faces, order)
+
+    def owned(self, field: Array) -> Array:
+        """See :class:`BoundOperator`."""
+        return in_order(shared(detached(field), self.blocks))
+
+    def given_back(self, field: Array, like: Array) -> Array:
+        """See :class:`BoundOperator`."""
+        return shared(field, like)
+
+    def room(self) -> Array:
+        """See :class:`BoundOperator`."""
+        xp, shape = namespace(self.blocks), self.blocks.shape
+        ndim = len(shape) - 2
+        return xp.empty((shape[0], ndim, *shape[2:]), dtype=self.blocks.dtype, device=device_of(self.blocks))
+
+    def _elastic(self, x: Array) -> Array:
+        for _ in range(self.order):
+            x = self.kernels.elastic(self.stiffness, x, self.faces)
+        return x
+
+    def _product(self, x: Array) -> Array:
+        if self._plain:
+            return self.kernels.apply_operator(self.blocks, self.stiffness, self.shift, x)
+        return self.kernels.apply_blocks(self.blocks, self.shift, x, self._elastic(x))
+
+    def apply(self, x: Array, out: Array) -> Sums:
+        """See :class:`BoundOperator`."""
+        out[...] = self._product(x)
+        return self.kernels.dots(x, out)
+
+    def residual(self, rhs: Array, x: Array, out: Array) -> None:
+        """See :class:`BoundOperator`."""
+        out[...] = rhs - self._product(x)
+
+    def relax(self, rhs: Array, x: Array | None, omega: float, out: Array, dotted: bool = False) -> Sums | None:
+        """See :class:`BoundOperator`."""
+        if self._diagonal is None:
+            out[...] = self.kernels.smooth(self.blocks, self.stiffness, self.shift, rhs, x, omega)
+        else:
+            elastic = None if x is None else self._elastic(x)
+            out[...] = self.kernels.relax(self.blocks, self._diagonal, self.shift, rhs, x, elastic, omega)
+        return self.kernels.dots(rhs, out) if dotted else None
+
+
+class ReferenceTransfer:
+    """Implementation of :class:`learngn.kernels.interface.BoundTransfer` by the operations of any back end."""
+
+    def __init__(self, kernels: Kernels, step: Coarsening) -> None:
+        self._kernels, self._step = kernels, step
+
+    def restrict(self, source: Array, out: Array) -> None:
+        """See :class:`BoundTransfer`."""
+        out[...] = self._kernels.resample(source, self._step.restrict)
+
+    def prolong(self, source: Array, out: Array) -> None:
+        """See :class:`BoundTransfer`."""
+        out += self._kernels.resample(source, self._step.prolong)
 
 
 def _gathered(image: Array, flat: Array) -> Array:

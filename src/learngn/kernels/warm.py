@@ -16,8 +16,7 @@ from itertools import cycle
 from pathlib import Path
 
 import numpy as np
-import torch
-from torch import Tensor
+from numpy.typing import NDArray
 
 from learngn import kernels
 from learngn._version import __version__
@@ -32,9 +31,9 @@ def jobs(ndim: int) -> list[Callable[[], object]]:
     from learngn.kernels.compiled import COMPILED
 
     shape = (_SIDE,) * ndim
-    field, image, several = _tensor(ndim, shape), _tensor(1, shape), _tensor(2, shape)
-    blocks = _tensor(ndim * (ndim + 1) // 2, shape)
-    weights, shift = torch.ones(1, ndim, ndim), torch.ones(1)
+    field, image, several = _array(ndim, shape), _array(1, shape), _array(2, shape)
+    blocks = _array(ndim * (ndim + 1) // 2, shape)
+    weights, shift = np.ones((1, ndim, ndim), np.float32), np.ones(1, np.float32)
     same = np.eye(ndim + 1)
     taps = tuple(area_taps(_SIDE, 2) for _ in shape), tuple(linear_taps(2, _SIDE) for _ in shape)
     coarsening = Coarsening(shape, (2,) * ndim, taps[0], taps[1], taps[0])
@@ -42,13 +41,22 @@ def jobs(ndim: int) -> list[Callable[[], object]]:
     def solve() -> None:
         COMPILED.mean_diagonal(blocks)
         COMPILED.combined(field, shift, field, shift)
-        COMPILED.solve(blocks, [weights, weights], shift, (coarsening,), 0.8, field, 1e-9, 3)
+        operator, transfer = COMPILED.bind(blocks, weights, shift, None, 1), COMPILED.between(coarsening)
+        x, out, coarse = operator.owned(field), operator.room(), np.zeros((1, ndim, *coarsening.coarse), np.float32)
+        operator.apply(x, out)
+        operator.residual(x, x, out)
+        operator.relax(x, None, 0.8, out)
+        operator.relax(x, x, 0.8, out, True)
+        transfer.restrict(out, coarse)
+        transfer.prolong(coarse, out)
+        COMPILED.advance(COMPILED.dots(x, out), x, x, out, out)
+        COMPILED.turn(x, COMPILED.dots(x, x), out)
 
     def sample() -> None:
         COMPILED.warp(several, field, same, shape)
         COMPILED.warp(image, None, same, shape)
-        for kind in (torch.uint8, torch.int16, torch.float32):
-            COMPILED.warp_nearest(image.to(kind), field, same, shape, 0)
+        for kind in (np.uint8, np.int16, np.float32):
+            COMPILED.warp_nearest(image.astype(kind), field, same, shape, 0)
 
     def linearise() -> None:
         COMPILED.normal_equations(several, several, None, True)
@@ -117,9 +125,8 @@ def _marks(ndim: int) -> list[Path]:
     return [folder / _mark(ndim) for folder in places().readable]
 
 
-def _tensor(channels: int, shape: Sequence[int]) -> Tensor:
-    generator = torch.Generator().manual_seed(0)
-    return torch.rand((1, channels, *shape), generator=generator)
+def _array(channels: int, shape: Sequence[int]) -> NDArray[np.float32]:
+    return np.random.default_rng(0).random((1, channels, *shape), dtype=np.float32)
 
 
 def main(arguments: Sequence[str]) -> None:

@@ -10,28 +10,27 @@ from collections.abc import Callable, Sequence
 from functools import lru_cache
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from learngn import kernels
+from learngn.arrays import Array, clamped, namespace, narrow, zeros
 from learngn.kernels import Taps, area_taps
 
 # Smallest conductivity, instead of zero: its reciprocal is finite in single precision.
 _LEAST = 1e-6
 
 
-def between(data: Tensor, rule: Callable[[Tensor, Tensor, int], Tensor]) -> Tensor:
+def between(data: Array, rule: Callable[[Array, Array, int], Array]) -> Array:
     """Compute faces (N, D, *S) from voxels (N, 1, *S): ``rule(voxel, next voxel, axis)``."""
     ndim = data.ndim - 2
     faces = []
     for axis in range(ndim):
         n = data.shape[axis + 2]
-        face = rule(data.narrow(axis + 2, 0, n - 1), data.narrow(axis + 2, 1, n - 1), axis)
-        faces.append(torch.cat([face, torch.zeros_like(data.narrow(axis + 2, 0, 1), dtype=face.dtype)], dim=axis + 2))
-    return torch.cat(faces, dim=1)
+        face = rule(narrow(data, axis + 2, 0, n - 1), narrow(data, axis + 2, 1, n - 1), axis)
+        faces.append(_with_last(face, data.shape, axis))
+    return namespace(data).concat(faces, axis=1)
 
 
-def pool_faces(faces: Tensor, shape: Sequence[int]) -> Tensor:
+def pool_faces(faces: Array, shape: Sequence[int]) -> Array:
     """Compute the faces between larger cells over the same extent, (N, D, *S) to (N, D, *shape).
 
     References
@@ -45,16 +44,22 @@ def pool_faces(faces: Tensor, shape: Sequence[int]) -> Tensor:
     pooled = []
     for axis, (n, m) in enumerate(zip(old, shape, strict=True)):
         if m == 1:
-            pooled.append(faces.new_zeros((len(faces), 1, *shape)))
+            pooled.append(zeros((faces.shape[0], 1, *shape), faces))
             continue
-        along = faces[:, axis : axis + 1].narrow(axis + 2, 0, n - 1).clamp_min(_LEAST)
+        along = clamped(narrow(faces[:, axis : axis + 1], axis + 2, 0, n - 1), _LEAST)
         series = [_series(n, m) if b == axis else area_taps(k, k) for b, k in enumerate(old)]
         parallel = [
             area_taps(*((m - 1, m - 1) if b == axis else pair)) for b, pair in enumerate(zip(old, shape, strict=True))
         ]
         face = kernels.resample(1 / kernels.resample(1 / along, series), parallel)
-        pooled.append(torch.cat([face, torch.zeros_like(face.narrow(axis + 2, 0, 1))], dim=axis + 2))
-    return torch.cat(pooled, dim=1)
+        pooled.append(_with_last(face, face.shape, axis))
+    return namespace(faces).concat(pooled, axis=1)
+
+
+def _with_last(face: Array, shape: Sequence[int], axis: int) -> Array:
+    """Return faces along an axis of a grid with zeros as the last entry, which has no next voxel."""
+    zero = zeros([1 if a == axis + 2 else n for a, n in enumerate(shape)], face)
+    return namespace(face).concat([face, zero], axis=axis + 2)
 
 
 @lru_cache(maxsize=256)

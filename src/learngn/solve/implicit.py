@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
-import torch
-from torch import Tensor
+import numpy as np
 
+from learngn.arrays import Array, differentiable, like
 from learngn.kernels.reference import block_index
 from learngn.regularise import Stiffness
+from learngn.solve.conjugate_gradients import Preconditioner, conjugate_gradients
 from learngn.solve.multigrid import Multigrid
 from learngn.solve.operator import NormalOperator
-from learngn.solve.pcg import Preconditioner, SolveInfo, conjugate_gradients
+from learngn.solve.status import SolveInfo
 
 
 @dataclass(frozen=True)
@@ -42,33 +42,29 @@ class NormalSolver:
     preconditioner: Callable[[NormalOperator], Preconditioner] | None = Multigrid
     coupled: bool = True
 
-    def run(self, operator: NormalOperator, rhs: Tensor, tolerance: float) -> tuple[Tensor, SolveInfo]:
+    def run(self, operator: NormalOperator, rhs: Array, tolerance: float) -> tuple[Array, SolveInfo]:
         """Solve ``operator(x) = rhs`` to a relative residual, without derivative."""
         precondition = None if self.preconditioner is None else self.preconditioner(operator)
-        if isinstance(precondition, Multigrid):
-            solved = precondition.solve(rhs, tolerance, self.iterations)
-            if solved is not None:
-                return solved.x, SolveInfo(solved.status, solved.iterations, solved.residual)
         return conjugate_gradients(operator, rhs, precondition, tolerance=tolerance, iterations=self.iterations)
 
     def solve(
-        self, blocks: Tensor, stiffness: Stiffness, rhs: Tensor, lam: Tensor, shift: Tensor
-    ) -> tuple[Tensor, SolveInfo]:
+        self, blocks: Array, stiffness: Stiffness, rhs: Array, lam: Array, shift: Array
+    ) -> tuple[Array, SolveInfo]:
         """Solve ``(B + λ R + μ I) x = rhs``; differentiable in every argument but `stiffness`.
 
         Parameters
         ----------
-        blocks : Tensor, shape (N, K, *S)
+        blocks : Array, shape (N, K, *S)
             Upper triangles of the symmetric positive semi-definite B, row by row.
         stiffness : Stiffness
             R, without λ.
-        rhs : Tensor, shape (N, D, *S)
-        lam, shift : Tensor, shape (N,)
+        rhs : Array, shape (N, D, *S)
+        lam, shift : Array, shape (N,)
             λ and μ.
 
         Returns
         -------
-        x : Tensor, shape (N, D, *S)
+        x : Array, shape (N, D, *S)
         info : SolveInfo
 
         Notes
@@ -77,44 +73,11 @@ class NormalSolver:
         """
         if not self.coupled:
             on_diagonal = [float(a == b) for a, b in block_index(rhs.shape[1])]
-            blocks = blocks * blocks.new_tensor(on_diagonal).reshape(-1, *[1] * (rhs.ndim - 2))
+            blocks = blocks * like(np.reshape(on_diagonal, (-1, *[1] * (rhs.ndim - 2))), blocks)
+        if not differentiable(blocks, rhs, lam, shift):
+            return self.run(NormalOperator(blocks, stiffness.scaled(lam), shift), rhs, self.tolerance)
+        from learngn.solve.derivative import Solve
+
         report: list[SolveInfo] = []
-        x: Tensor = _Solve.apply(blocks, rhs, lam, shift, stiffness, self, report)  # type: ignore[no-untyped-call]
+        x = Solve.apply(blocks, rhs, lam, shift, stiffness, self, report)  # type: ignore[no-untyped-call]
         return x, report[0]
-
-
-class _Solve(torch.autograd.Function):
-    """Function ``x = A⁻¹ rhs``; one more solve with the same (symmetric) operator gives all gradients."""
-
-    @staticmethod
-    def forward(
-        ctx: Any,
-        blocks: Tensor,
-        rhs: Tensor,
-        lam: Tensor,
-        shift: Tensor,
-        stiffness: Stiffness,
-        solver: NormalSolver,
-        report: list[SolveInfo],
-    ) -> Tensor:
-        operator = NormalOperator(blocks, stiffness.scaled(lam), shift)
-        x, info = solver.run(operator, rhs, solver.tolerance)
-        report.append(info)
-        ctx.save_for_backward(blocks, lam, shift, x)
-        ctx.stiffness, ctx.solver = stiffness, solver
-        return x
-
-    @staticmethod
-    @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        blocks, lam, shift, x = ctx.saved_tensors
-        operator = NormalOperator(blocks, ctx.stiffness.scaled(lam), shift)
-        v, _ = ctx.solver.run(operator, grad.contiguous(), ctx.solver.backward_tolerance)
-        pairs = block_index(x.shape[1])
-        # An off-diagonal entry stands in the block twice.
-        grad_blocks = -torch.stack(
-            [v[:, a] * x[:, b] if a == b else v[:, a] * x[:, b] + v[:, b] * x[:, a] for a, b in pairs], dim=1
-        )
-        grad_lam = -torch.linalg.vecdot(v.flatten(1), ctx.stiffness(x).flatten(1))
-        grad_shift = -torch.linalg.vecdot(v.flatten(1), x.flatten(1))
-        return grad_blocks, v, grad_lam, grad_shift, None, None, None

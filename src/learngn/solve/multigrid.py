@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cached_property, lru_cache
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
 
 from learngn import kernels
-from learngn.kernels import Coarsening, Solved, Taps, area_taps
+from learngn.arrays import Array, as_numpy, namespace
+from learngn.kernels import BoundOperator, BoundTransfer, Coarsening, Taps, area_taps
 from learngn.regularise import Stiffness
 from learngn.solve.operator import NormalOperator
+
+Sums: TypeAlias = NDArray[np.float64]
 
 # Damping factors of the sweeps, and number of levels visited twice, by the regulariser's order. One sweep damped by 6/7
 # is optimal for the 3D Laplacian. The spectrum of its square is wider: the factors are the reciprocal roots of
@@ -63,11 +66,6 @@ class Multigrid:
         self.steps, self.stiffness = _hierarchy(shape, operator.stiffness, blocks_as_residuals=bool(self.twice))
         self.finest = operator
 
-    @property
-    def plain(self) -> bool:
-        """Whether this is a V-cycle with one sweep and a constant stencil, the case with a compiled solver."""
-        return self.finest.stiffness.constant and not self.twice and len(self.relaxations) == 1
-
     @cached_property
     def levels(self) -> tuple[NormalOperator, ...]:
         """Operators of all levels, fine to coarse."""
@@ -77,35 +75,63 @@ class Multigrid:
             levels.append(NormalOperator(blocks, stiffness, self.finest.shift))
         return tuple(levels)
 
-    def solve(self, rhs: Tensor, tolerance: float, iterations: int) -> Solved | None:
-        """Solve by compiled conjugate gradients with this cycle; return None if there is no compiled version."""
-        operator = self.finest
-        if not self.plain:
+    def into(self, residual: Array, out: Array) -> Sums:
+        """Apply the cycle to a residual, (N, D, *S), and write the result to `out`; return <residual, out>."""
+        product = self._cycle(0, residual, out)
+        return self.finest.bound.kernels.dots(residual, out) if product is None else product
+
+    def __call__(self, residual: Array) -> Array:
+        """Return the cycle applied to a residual, shape (N, D, *S)."""
+        own = self.finest.bound.owned(residual)
+        out = namespace(own).empty_like(own)
+        self.into(own, out)
+        return self.finest.bound.given_back(out, residual)
+
+    @cached_property
+    def _work(self) -> list[_Level]:
+        transfers = [self.finest.bound.kernels.between(step) for step in self.steps]
+        return [_Level(level.bound, transfer) for level, transfer in zip(self.levels, [*transfers, None], strict=True)]
+
+    def _cycle(self, depth: int, rhs: Array, out: Array) -> Sums | None:
+        """Solve approximately on a level; on the finest return <rhs, out> where the last sweep gives it."""
+        operator, transfer, x = self._work[depth].operator, self._work[depth].transfer, self._work[depth].x
+        if transfer is None:  # one cell
+            operator.relax(rhs, None, 1.0, out)
             return None
-        weights = [stiffness.weights for stiffness in self.stiffness]
-        return kernels.solve(
-            operator.blocks, weights, operator.shift, self.steps, self.relaxations[0], rhs, tolerance, iterations
-        )
-
-    def __call__(self, residual: Tensor) -> Tensor:
-        """Apply the cycle to a residual, shape (N, D, *S)."""
-        return self._cycle(0, residual)
-
-    def _cycle(self, depth: int, rhs: Tensor) -> Tensor:
-        operator = self.levels[depth]
-        if depth == len(self.steps):
-            return operator.smooth(rhs, None, 1.0)
-        step = self.steps[depth]
-        x: Tensor | None = None
-        for omega in self.relaxations:
-            x = operator.smooth(rhs, x, omega)
-        x = x if x is not None else rhs * 0
+        coarse, other, product = self._work[depth + 1], out, None
+        operator.relax(rhs, None, self.relaxations[0], x)
+        for omega in self.relaxations[1:]:
+            operator.relax(rhs, x, omega, other)
+            x, other = other, x
         for _ in range(2 if 0 < depth <= self.twice else 1):
-            coarse = kernels.resample(rhs - operator(x), step.restrict)
-            x = x + kernels.resample(self._cycle(depth + 1, coarse), step.prolong)
-        for omega in reversed(self.relaxations):
-            x = operator.smooth(rhs, x, omega)
-        return x
+            operator.residual(rhs, x, other)
+            transfer.restrict(other, coarse.rhs)
+            self._cycle(depth + 1, coarse.rhs, coarse.out)
+            transfer.prolong(coarse.out, x)
+        for count, omega in enumerate(reversed(self.relaxations), start=1):
+            # An odd number of sweeps follows the first one, so that the last one writes to `out`.
+            product = operator.relax(rhs, x, omega, other, depth == 0 and count == len(self.relaxations))
+            x, other = other, x
+        return product
+
+
+class _Level:
+    """Operator of a level, the transfer to the next one, and arrays: right side, solution, and its other state."""
+
+    def __init__(self, operator: BoundOperator, transfer: BoundTransfer | None) -> None:
+        self.operator, self.transfer = operator, transfer
+
+    @cached_property
+    def rhs(self) -> Array:
+        return self.operator.room()
+
+    @cached_property
+    def x(self) -> Array:
+        return self.operator.room()
+
+    @cached_property
+    def out(self) -> Array:
+        return self.operator.room()
 
 
 def _hierarchy(
@@ -134,7 +160,7 @@ def _coarsening(fine: tuple[int, ...], coarse: tuple[int, ...], blocks_as_residu
 
 def _axes_to_merge(shape: tuple[int, ...], stiffness: Stiffness) -> list[bool]:
     """Return which axes are longer than one voxel, with a coupling within a factor of four of the strongest."""
-    weights = stiffness.weights.detach().reshape(-1, *stiffness.weights.shape[-2:])[0, 0]
+    weights = as_numpy(stiffness.weights).reshape(-1, *stiffness.weights.shape[-2:])[0, 0]
     coupling = (weights**stiffness.order).tolist()
     long = [n > 1 for n in shape]
     strongest = max((c for c, keep in zip(coupling, long, strict=True) if keep), default=0.0)

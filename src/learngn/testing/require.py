@@ -25,7 +25,12 @@ def require_close(got: Array, expected: Array, what: str, *, rtol: float = 0.0, 
     rtol, atol : float
         Tolerances of :func:`numpy.testing.assert_allclose`; both zero for equality.
     """
-    for name, of in (("library", type), ("shape", lambda a: tuple(a.shape)), ("type", lambda a: a.dtype), ("device", device_of)):
+    for name, of in (
+        ("library", type),
+        ("shape", lambda a: tuple(a.shape)),
+        ("type", lambda a: a.dtype),
+        ("device", device_of),
+    ):
         require(of(got) == of(expected), f"{what}: got the {name} {of(got)}, expected {of(expected)}")
     np.testing.assert_allclose(as_numpy(got), as_numpy(expected), rtol=rtol, atol=atol, err_msg=what)
 
