@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable
 from functools import lru_cache, wraps
 from importlib.util import find_spec
-from typing import Concatenate, ParamSpec, TypeVar, cast
+from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 
 from learngn.arrays import Array, differentiable, is_tensor, kind_of
 from learngn.errors import SettingsError
@@ -41,7 +41,7 @@ def backend(*arrays: Array | None) -> Kernels:
         return _on_tensors("fused") if tensors else REFERENCE
     if tensors and (name == "triton" or any(kind_of(a) != "cpu" for a in given)):
         single = all(str(a.dtype) == "torch.float32" for a in given)
-        return _on_gpu() if single else _on_tensors("fused")
+        return _on_gpu(given[0].device) if single else _on_tensors("fused")
     return _on_tensors("compiled") if tensors else _compiled()
 
 
@@ -51,7 +51,8 @@ def operation(method: Callable[Concatenate[Kernels, P], R]) -> Callable[P, R]:
 
     @wraps(method)
     def dispatched(*arguments: P.args, **named: P.kwargs) -> R:
-        arrays = (a for a in (*arguments, *named.values()) if hasattr(a, "dtype") and a.ndim and not _is_matrix(a))
+        given: tuple[Any, ...] = (*arguments, *named.values())
+        arrays = (a for a in given if hasattr(a, "dtype") and a.ndim and not _is_matrix(a))
         return cast(R, getattr(backend(*arrays), name)(*arguments, **named))
 
     return dispatched
@@ -80,13 +81,18 @@ def _on_tensors(kind: str) -> Kernels:
     return FUSED
 
 
-@lru_cache(maxsize=1)
-def _on_gpu() -> Kernels:
+@lru_cache(maxsize=16)
+def _on_gpu(device: Any) -> Kernels:
+    """Return Triton's programs if they are installed and give the right results on this device."""
+    fused = _on_tensors("fused")
     if find_spec("triton") is None:
-        return _on_tensors("fused")
+        return fused
+    from learngn.kernels._cpu_cache import places
     from learngn.kernels.gpu import TritonKernels
+    from learngn.kernels.self_check import trusted
 
-    return TritonKernels()
+    programs = TritonKernels()
+    return programs if trusted(programs, fused, device, places().folder) else fused
 
 
 def compiles() -> bool:

@@ -40,7 +40,7 @@ def jobs(ndim: int) -> list[Callable[[], object]]:
 
     def solve() -> None:
         COMPILED.mean_diagonal(blocks)
-        COMPILED.combined(field, shift, field, shift)
+        COMPILED.combined(field, shift[0], field, shift[0])
         operator, transfer = COMPILED.bind(blocks, weights, shift, None, 1), COMPILED.between(coarsening)
         x, out, coarse = operator.owned(field), operator.room(), np.zeros((1, ndim, *coarsening.coarse), np.float32)
         operator.apply(x, out)
