@@ -17,6 +17,7 @@ from learngn.arrays.array import (
     detached,
     device_of,
     differentiable,
+    empty_channels_last,
     in_order,
     is_tensor,
     kind_of,
@@ -37,19 +38,23 @@ from learngn.arrays.operations import (
     narrow,
     per_sample,
     quantile,
+    single,
     zeros,
 )
+from learngn.arrays.threads import by_parts, threads
 
 __all__ = [
     "Array",
     "add_at",
     "as_numpy",
+    "by_parts",
     "bytes_of",
     "channels_last",
     "clamped",
     "detached",
     "device_of",
     "differentiable",
+    "empty_channels_last",
     "finite",
     "full_like_shape",
     "in_order",
@@ -65,6 +70,8 @@ __all__ = [
     "quantile",
     "require_torch",
     "shared",
+    "single",
+    "threads",
     "without_gradient",
     "zeros",
 ]

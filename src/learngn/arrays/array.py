@@ -23,6 +23,7 @@ __all__ = [
     "detached",
     "device_of",
     "differentiable",
+    "empty_channels_last",
     "in_order",
     "is_tensor",
     "kind_of",
@@ -106,6 +107,15 @@ def channels_last(data: Array) -> Array:
         torch = sys.modules["torch"]
         return data.contiguous(memory_format=torch.channels_last if data.ndim == 4 else torch.channels_last_3d)
     return np.moveaxis(np.ascontiguousarray(np.moveaxis(data, 1, -1)), -1, 1)
+
+
+def empty_channels_last(shape: Sequence[int], array: Array) -> Array:
+    """Return an array (N, C, *S) of arbitrary values with channels last in memory, of the type and device of another.
+
+    Filling it channel by channel is cheaper than joining the channels and changing the layout.
+    """
+    xp, (n, channels, *rest) = namespace(array), shape
+    return xp.moveaxis(xp.empty((n, *rest, channels), dtype=array.dtype, device=device_of(array)), -1, 1)
 
 
 def require_torch(what: str) -> Any:

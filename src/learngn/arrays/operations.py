@@ -43,6 +43,12 @@ def lattice(shape: Sequence[int], array: Array, dtype: Any = None) -> Array:
     return xp.stack(xp.meshgrid(*axes, indexing="ij"))
 
 
+def single(x: Array) -> Array:
+    """Return an array as float32, without copying one that is."""
+    xp = namespace(x)
+    return xp.astype(x, xp.float32, copy=False)
+
+
 def clamped(x: Array, low: float | None = None, high: float | None = None) -> Array:
     """Limit values from below and above; differentiable."""
     if is_tensor(x):
@@ -101,5 +107,6 @@ __all__ = [
     "narrow",
     "per_sample",
     "quantile",
+    "single",
     "zeros",
 ]

@@ -1,5 +1,10 @@
 """Features φ of a pair of images, one file each."""
 
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from learngn.features.base import Feature, FeatureImage, OneByOne, Traits
 from learngn.features.combined import Combined, parse_features
 from learngn.features.corners import Corners
@@ -9,12 +14,15 @@ from learngn.features.kept import FeatureStore, kept
 from learngn.features.labels import Labels
 from learngn.features.local import EdgeStrength, LocalIntensity, NormalisedGradient
 from learngn.features.mind import Mind, MindCentre, MindScales
-from learngn.features.network import ChannelProfiles, EncoderDecoder, NetworkFeature
+from learngn.features.network_feature import NetworkFeature
 from learngn.features.none import Nothing
 from learngn.features.probabilities import ChannelFiles, Given, ScoreDistances, ScoreFiles
 from learngn.features.scale import CommonScale, common_grids, cut_alike
 from learngn.features.script import NetworkFile
 from learngn.features.vesselness import Vesselness
+
+if TYPE_CHECKING:
+    from learngn.features.network import ChannelProfiles, EncoderDecoder
 
 __all__ = [
     "ChannelFiles",
@@ -50,3 +58,13 @@ __all__ = [
     "kept",
     "parse_features",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name in ("ChannelProfiles", "EncoderDecoder"):  # networks, which need PyTorch
+        return getattr(import_module("learngn.features.network"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -8,13 +8,14 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import ClassVar, Protocol
 
-import torch
-from torch import Tensor
 
+from learngn.arrays import Array, channels_last, empty_channels_last, single
 from learngn.features.scale import CommonScale
 from learngn.geometry import sampling
 from learngn.geometry.grid import Grid
 from learngn.geometry.image import Image
+
+__all__ = ["Feature", "FeatureImage", "OneByOne", "Traits", "channels_last", "on_common_grids", "working_image"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,17 +24,17 @@ class FeatureImage:
 
     Attributes
     ----------
-    data : Tensor, shape (N, C, *S), float32
+    data : Array, shape (N, C, *S), float32
     grid : Grid
-    weight : Tensor, shape (N, 1, *S), optional
+    weight : Array, shape (N, 1, *S), optional
         Weight of each voxel, 0 to 1: a mask. None for one everywhere.
     names : tuple of str
         Names of the channels, where it depends on the other image which of them are compared; otherwise empty.
     """
 
-    data: Tensor
+    data: Array
     grid: Grid
-    weight: Tensor | None = None
+    weight: Array | None = None
     names: tuple[str, ...] = ()
 
     def on(self, grid: Grid) -> FeatureImage:
@@ -45,7 +46,9 @@ class FeatureImage:
         """Return the channels with these names, in this order, without names."""
         if tuple(names) == self.names:
             return FeatureImage(self.data, self.grid, self.weight)
-        data = channels_last(self.data[:, [self.names.index(name) for name in names]])
+        data = empty_channels_last((len(self.data), len(names), *self.grid.shape), self.data)
+        for channel, name in enumerate(names):
+            data[:, channel] = self.data[:, self.names.index(name)]
         return FeatureImage(data, self.grid, self.weight)
 
 
@@ -155,9 +158,4 @@ def on_common_grids(
 
 def working_image(image: Image, grid: Grid) -> Image:
     """Return an image as float32, averaged on a coarser grid, to compute features at that resolution."""
-    return Image(sampling.pool(image.data.to(torch.float32), grid.shape), grid)
-
-
-def channels_last(data: Tensor) -> Tensor:
-    """Return data (N, C, *S) with channels last in memory, the layout that the sampling kernels read; same shape."""
-    return data.contiguous(memory_format=torch.channels_last if data.ndim == 4 else torch.channels_last_3d)
+    return Image(sampling.pool(single(image.data), grid.shape), grid)

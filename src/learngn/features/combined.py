@@ -7,9 +7,8 @@ from dataclasses import dataclass, replace
 from functools import reduce
 from operator import mul, or_
 
-import torch
-from torch import Tensor
 
+from learngn.arrays import Array, empty_channels_last, narrow
 from learngn.errors import FeatureError
 from learngn.features.base import Feature, FeatureImage, Traits
 from learngn.features.corners import Corners
@@ -100,12 +99,12 @@ class Combined:
                     "compute all features at the requested spacing",
                 )
         counts = [image.data.shape[1] for image in images]
-        layout = torch.channels_last if grid.ndim == 2 else torch.channels_last_3d
-        shape, like = (len(images[0].data), sum(counts), *grid.shape), images[0].data
-        data = torch.empty(shape, dtype=like.dtype, device=like.device, memory_format=layout)
-        for target, image, (_, factor) in zip(torch.split(data, counts, dim=1), images, self.parts, strict=True):
-            torch.mul(image.data, factor**0.5, out=target)
-        weights: list[Tensor] = [image.weight for image in images if image.weight is not None]
+        data = empty_channels_last((len(images[0].data), sum(counts), *grid.shape), images[0].data)
+        start = 0
+        for image, count, (_, factor) in zip(images, counts, self.parts, strict=True):
+            narrow(data, 1, start, count)[...] = image.data if factor == 1 else image.data * factor**0.5
+            start += count
+        weights: list[Array] = [image.weight for image in images if image.weight is not None]
         return FeatureImage(data, grid, reduce(mul, weights) if weights else None)
 
 

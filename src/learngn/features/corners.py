@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
-from torch import Tensor
 
-from learngn.features.base import FeatureImage, OneByOne, channels_last, working_image
-from learngn.features.filters import gaussian, gradient, outer, spread, unit_range
+from learngn.arrays import Array, by_parts, channels_last, clamped, namespace, narrow
+from learngn.features.base import FeatureImage, OneByOne, working_image
+from learngn.features.filters import gaussian, gradient, outer, spread, tiny, unit_range
 from learngn.geometry.grid import Grid
 from learngn.geometry.image import Image
 from learngn.kernels.reference import block_index
@@ -45,28 +44,33 @@ class Corners(OneByOne):
         voxel = float(image.grid.spacing.min())
         smooth = gaussian(spread(image.data), image.grid, max(self.tau, voxel / 2))
         response = distinctiveness(smooth, image.grid, max(self.sigma, 2 * voxel))
-        return FeatureImage(channels_last(unit_range(response.sqrt())), image.grid)
+        return FeatureImage(channels_last(unit_range(namespace(response).sqrt(response))), image.grid)
 
 
-def distinctiveness(image: Tensor, grid: Grid, sigma: float) -> Tensor:
+def distinctiveness(image: Array, grid: Grid, sigma: float) -> Array:
     """Compute ``1 / tr(S⁻¹)`` of an image's structure tensor, (N, 1, *S) to the same shape [value² per mm²].
 
     Axes with a single voxel are left out.
     """
     along = [axis for axis, n in enumerate(grid.shape) if n > 1]
     tensor = gaussian(outer(gradient(image, grid)), grid, sigma)
-    entries = dict(zip(block_index(grid.ndim), tensor.unsqueeze(2).unbind(1), strict=True))
-    determinant, minors = _determinant_and_minors(entries, along, torch.zeros_like(image))
-    # 1 / tr(S⁻¹) = det S / (sum of the principal minors one size smaller); rounding can make either negative.
-    ratio = determinant.clamp_min(0) / minors.clamp_min(torch.finfo(image.dtype).tiny)
-    return torch.where((determinant > 0) & (minors > 0), ratio, torch.zeros_like(ratio))
-
-
-def _determinant_and_minors(s: dict[tuple[int, int], Tensor], along: list[int], zero: Tensor) -> tuple[Tensor, Tensor]:
     if len(along) < 2:
-        return zero, zero
+        return namespace(image).zeros_like(image)
+
+    def ratio(tensor: Array) -> Array:
+        xp = namespace(tensor)
+        entries = {pair: narrow(tensor, 1, k, 1) for k, pair in enumerate(block_index(grid.ndim))}
+        determinant, minors = _determinant_and_minors(entries, along)
+        # 1 / tr(S⁻¹) = det S / (sum of the principal minors one size smaller); rounding can make either negative.
+        found = clamped(determinant, 0) / clamped(minors, tiny(tensor))
+        return xp.where((determinant > 0) & (minors > 0), found, xp.zeros_like(found))
+
+    return by_parts(ratio, tensor)
+
+
+def _determinant_and_minors(s: dict[tuple[int, int], Array], along: list[int]) -> tuple[Array, Array]:
     pairs = [(a, b) for i, a in enumerate(along) for b in along[i + 1 :]]
-    minors = {(a, b): s[a, a] * s[b, b] - s[a, b].square() for a, b in pairs}
+    minors = {(a, b): s[a, a] * s[b, b] - s[a, b] ** 2 for a, b in pairs}
     if len(along) == 2:
         a, b = along
         return minors[a, b], s[a, a] + s[b, b]

@@ -8,11 +8,11 @@ from typing import Any, ClassVar
 
 import edt
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
+from learngn.arrays import as_numpy, channels_last, empty_channels_last, shared, threads, zeros
 from learngn.errors import LabelError
-from learngn.features.base import FeatureImage, OneByOne, Traits, channels_last
+from learngn.features.base import FeatureImage, OneByOne, Traits
 from learngn.geometry import sampling
 from learngn.geometry.grid import Grid, bounding_box
 from learngn.geometry.image import Image
@@ -57,16 +57,17 @@ def _around(mask: NDArray[np.bool_], reach: NDArray[np.float64]) -> tuple[slice,
 def _to_boundary(labels: NDArray[Any], spacing: NDArray[np.float64]) -> NDArray[np.float32]:
     """Compute the distance to the nearest voxel of another label [mm]; zero in the background."""
     anisotropy = tuple(float(s) for s in spacing)
-    threads = torch.get_num_threads()
-    return np.asarray(edt.edt(labels, anisotropy=anisotropy, black_border=False, parallel=threads), dtype=np.float32)
+    distance = edt.edt(labels, anisotropy=anisotropy, black_border=False, parallel=threads())
+    return np.asarray(distance, dtype=np.float32)
 
 
 def _signed_root(distance: NDArray[np.float32], mask: NDArray[np.bool_], half: np.float32) -> NDArray[np.float32]:
     """Return the √distance to the boundary, half a voxel before the nearest centre; negative outside the mask."""
     if mask.all():
         return np.zeros(mask.shape, dtype=np.float32)
-    root = torch.from_numpy(distance).sub_(float(half)).abs_().sqrt_()
-    return torch.where(torch.from_numpy(mask), root, -root).numpy()
+    distance -= half
+    root = np.sqrt(np.abs(distance, out=distance), out=distance)
+    return np.negative(root, out=root, where=~mask)
 
 
 @dataclass(frozen=True)
@@ -129,7 +130,7 @@ class OrganDistance(OneByOne):
 
 def _in_channels(image: FeatureImage, values: Sequence[int], organs: Sequence[int]) -> FeatureImage:
     """Return channels ordered by `organs`: those of the given labels in their places, zero for all other organs."""
-    data = image.data.new_zeros((len(image.data), len(organs), *image.grid.shape))
+    data = zeros((len(image.data), len(organs), *image.grid.shape), image.data)
     for channel, value in enumerate(values):
         if value in organs:
             data[:, organs.index(value)] = image.data[:, channel]
@@ -172,10 +173,12 @@ def common_labels(fixed: Sequence[str], moving: Sequence[str]) -> list[str]:
 def _distances(
     image: Image, values: Sequence[int], grid: Grid, reach: float = float("inf"), *, merged: bool = False
 ) -> FeatureImage:
-    labels = image.data[0, 0].cpu().numpy()
+    labels = as_numpy(image.data[0, 0])
     labels = np.ascontiguousarray(labels != 0 if merged else labels)
     maps = signed_root_distances(labels, values, image.grid.spacing, reach)
-    channels = [sampling.pool(torch.from_numpy(m)[None, None], grid.shape) for m in maps]
+    channels = [sampling.pool(m[None, None], grid.shape) for m in maps]
     limit = float(np.sqrt(reach))
-    data = torch.cat(channels, dim=1).clamp(-limit, limit).to(image.data.device)
-    return FeatureImage(channels_last(data), grid)
+    data = empty_channels_last((1, len(channels), *grid.shape), channels[0])
+    for channel, values in enumerate(channels):
+        np.clip(values[:, 0], -limit, limit, out=data[:, channel])
+    return FeatureImage(shared(data, image.data), grid)

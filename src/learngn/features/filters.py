@@ -6,21 +6,20 @@ import math
 
 import numpy as np
 import scipy  # its submodules are imported when they are used
-import torch
-from torch import Tensor
 
 from learngn import kernels
+from learngn.arrays import Array, by_parts, clamped, namespace, narrow, quantile, zeros
 from learngn.geometry.grid import Grid
 from learngn.kernels import Taps
-from learngn.kernels.reference import block_index, difference
+from learngn.kernels.reference import block_index
 
 
-def gaussian(data: Tensor, grid: Grid, sigma: float) -> Tensor:
+def gaussian(data: Array, grid: Grid, sigma: float) -> Array:
     """Smooth by a Gaussian; border values are repeated.
 
     Parameters
     ----------
-    data : Tensor, shape (N, C, *S)
+    data : Array, shape (N, C, *S)
     grid : Grid
         Grid of the data.
     sigma : float
@@ -44,82 +43,103 @@ def _identity(n: int) -> Taps:
     return Taps(np.arange(n, dtype=np.int64), np.ones((n, 1)), n)
 
 
-def gradient(data: Tensor, grid: Grid) -> Tensor:
+def gradient(data: Array, grid: Grid) -> Array:
     """Compute central differences of one channel along the array axes, (N, 1, *S) to (N, D, *S) [value per mm]."""
-    parts = [difference(data, axis + 2) / float(voxel) for axis, voxel in enumerate(grid.spacing)]
-    return torch.cat(parts, dim=1)
+    out = zeros((len(data), grid.ndim, *data.shape[2:]), data)
+    for axis, voxel in enumerate(grid.spacing):
+        _difference(data[:, 0], axis + 1, float(voxel), out[:, axis])
+    return out
 
 
-def hessian(data: Tensor, grid: Grid) -> Tensor:
+def _difference(x: Array, axis: int, voxel: float, out: Array) -> None:
+    """Compute central differences, one-sided at the ends, into an array of zeros."""
+    n = x.shape[axis]
+    for into, last, first, count, width in ((1, 2, 0, n - 2, 2), (0, 1, 0, 1, 1), (n - 1, n - 1, n - 2, 1, 1)):
+        if n > 1 and count > 0:
+            part = narrow(out, axis, into, count)
+            part += narrow(x, axis, last, count)
+            part -= narrow(x, axis, first, count)
+            part /= width * voxel
+
+
+def hessian(data: Array, grid: Grid) -> Array:
     """Compute second differences of one channel, (N, 1, *S) to (N, K, *S), upper triangle [value per mm²].
 
     Differences of a smoothed image, not sampled derivatives of a Gaussian: exact for quadratic images on voxels of any
     size, whereas a kernel narrower than a thick slice gives no response (Lindeberg, "Discrete derivative
     approximations with scale-space properties", 1993).
     """
-    parts = []
-    for a, b in block_index(grid.ndim):
-        scale = float(grid.spacing[a] * grid.spacing[b])
-        second = _second(data, a + 2) if a == b else difference(difference(data, a + 2), b + 2)
-        parts.append(second / scale)
-    return torch.cat(parts, dim=1)
+    out = zeros((len(data), len(block_index(grid.ndim)), *data.shape[2:]), data)
+    slopes = gradient(data, grid)
+    for k, (a, b) in enumerate(block_index(grid.ndim)):
+        if a == b:
+            _second_difference(data[:, 0], a + 1, float(grid.spacing[a]), out[:, k])
+        else:
+            _difference(slopes[:, a], b + 1, float(grid.spacing[b]), out[:, k])
+    return out
 
 
-def _second(data: Tensor, axis: int) -> Tensor:
-    """Compute ``x(i - 1) - 2 x(i) + x(i + 1)``; border values are repeated."""
-    flux = data.diff(dim=axis)
-    zero = torch.zeros_like(data.narrow(axis, 0, 1))
-    return torch.cat([flux, zero], dim=axis) - torch.cat([zero, flux], dim=axis)
+def _second_difference(x: Array, axis: int, voxel: float, out: Array) -> None:
+    """Compute ``x(i - 1) - 2 x(i) + x(i + 1)`` per mm² into an array of zeros; border values are repeated."""
+    n = x.shape[axis]
+    if n > 1:
+        flux = narrow(x, axis, 1, n - 1) - narrow(x, axis, 0, n - 1)
+        flux /= voxel**2
+        before, after = narrow(out, axis, 0, n - 1), narrow(out, axis, 1, n - 1)
+        before += flux
+        after -= flux
 
 
-def outer(vectors: Tensor) -> Tensor:
+def outer(vectors: Array) -> Array:
     """Compute ``v vᵀ`` at each voxel, (N, D, *S) to (N, K, *S), upper triangle."""
-    return torch.stack([vectors[:, a] * vectors[:, b] for a, b in block_index(vectors.shape[1])], dim=1)
+    products = [vectors[:, a] * vectors[:, b] for a, b in block_index(vectors.shape[1])]
+    return namespace(vectors).stack(products, axis=1)
 
 
-def eigenvalues(blocks: Tensor) -> Tensor:
+def eigenvalues(blocks: Array) -> Array:
     """Compute eigenvalues of symmetric matrices, (N, K, *S) to (N, D, *S), in ascending order.
 
     The closed form is much faster than LAPACK for millions of small matrices (Smith, "Eigenvalues of a
     symmetric 3 × 3 matrix", 1961).
     """
+    xp = namespace(blocks)
     if blocks.shape[1] == 3:
-        a, b, c = blocks.unbind(1)
-        middle, half = (a + c) / 2, torch.hypot((a - c) / 2, b)
-        return torch.stack([middle - half, middle + half], dim=1)
-    a, b, c, d, e, f = blocks.unbind(1)
+        a, b, c = (blocks[:, k] for k in range(3))
+        middle, half = (a + c) / 2, xp.hypot((a - c) / 2, b)
+        return xp.stack([middle - half, middle + half], axis=1)
+    a, b, c, d, e, f = (blocks[:, k] for k in range(6))
     mean = (a + d + f) / 3
     a, d, f = a - mean, d - mean, f - mean
-    size = ((a * a + d * d + f * f + 2 * (b * b + c * c + e * e)) / 6).sqrt()
-    unit = size.clamp_min(torch.finfo(size.dtype).tiny ** 0.25)  # its cube must not underflow
+    size = xp.sqrt((a * a + d * d + f * f + 2 * (b * b + c * c + e * e)) / 6)
+    unit = clamped(size, tiny(blocks) ** 0.25)  # its cube must not underflow
     a, b, c, d, e, f = (x / unit for x in (a, b, c, d, e, f))
     determinant = a * (d * f - e * e) - b * (b * f - c * e) + c * (b * e - c * d)
-    angle = (determinant / 2).clamp(-1, 1).acos() / 3
-    high = mean + 2 * size * angle.cos()
-    low = mean + 2 * size * (angle + 2 * math.pi / 3).cos()
-    return torch.stack([low, 3 * mean - low - high, high], dim=1)
+    angle = xp.acos(clamped(determinant / 2, -1, 1)) / 3
+    high = mean + 2 * size * xp.cos(angle)
+    low = mean + 2 * size * xp.cos(angle + 2 * math.pi / 3)
+    return xp.stack([low, 3 * mean - low - high, high], axis=1)
 
 
-def spread(data: Tensor) -> Tensor:
+def spread(data: Array) -> Array:
     """Scale values to 0..1 by minimum and maximum; return zeros if these differ only by rounding.
 
     Filters then work on the same range for every scanner, and find no structure in a constant image.
     """
-    low, high = (float(v) for v in data.aminmax())
-    if high - low <= 16 * torch.finfo(data.dtype).eps * max(abs(low), abs(high)):
-        return torch.zeros_like(data)
-    return (data - low) / (high - low)
+    xp = namespace(data)
+    low, high = float(xp.min(data)), float(xp.max(data))
+    if high - low <= 16 * float(xp.finfo(data.dtype).eps) * max(abs(low), abs(high)):
+        return xp.zeros_like(data)
+    return by_parts(lambda values: (values - low) / (high - low), data)
 
 
-def unit_range(data: Tensor, quantile: float = 0.995) -> Tensor:
+def unit_range(data: Array, q: float = 0.995) -> Array:
     """Divide values ≥ 0 by a quantile of the positive ones, and clip at 1; data of zeros are returned as zeros."""
     values = data[data > 0]
-    if values.numel() == 0:
-        return torch.zeros_like(data)
-    return (data / quantile_of(values, quantile)).clamp(0, 1)
+    if math.prod(values.shape) == 0:
+        return namespace(data).zeros_like(data)
+    return clamped(data / quantile(values, q), 0, 1)
 
 
-def quantile_of(values: Tensor, q: float) -> Tensor:
-    """Return a quantile, computed from at most a million of the values (torch.quantile accepts at most 2^24)."""
-    values = values.flatten()
-    return torch.quantile(values[:: max(1, values.numel() // 1_000_000)], q)
+def tiny(data: Array) -> float:
+    """Return the smallest normal number of an array's type."""
+    return float(namespace(data).finfo(data.dtype).smallest_normal)

@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-import torch
-from torch import Tensor
 
+from learngn.arrays import Array, by_parts, clamped, namespace, quantile
 from learngn.features.base import FeatureImage, OneByOne, Traits, working_image
 from learngn.geometry.grid import Grid
 from learngn.geometry.image import Image
@@ -39,9 +38,9 @@ class Intensity(OneByOne):
         """See :meth:`learngn.features.OneByOne.of`: an image that looks like CT gets one channel for each scaling."""
         image = working_image(image, grid)
         ranges = {"quantiles": _range(image.data, self.quantiles)}
-        if float(image.data.min()) < _AIR:
+        if _extremes(image.data)[0] < _AIR:
             ranges["ct"] = _CT_WINDOW
-        data = torch.cat([_scaled(image.data, low, high) for low, high in ranges.values()], dim=1)
+        data = namespace(image.data).concat([_scaled(image.data, low, high) for low, high in ranges.values()], axis=1)
         return FeatureImage(data, image.grid, names=tuple(ranges))
 
     def together(self, fixed: FeatureImage, moving: FeatureImage) -> tuple[FeatureImage, FeatureImage]:
@@ -50,15 +49,17 @@ class Intensity(OneByOne):
         return fixed.channels([scaling]), moving.channels([scaling])
 
 
-def _range(data: Tensor, quantiles: tuple[float, float]) -> tuple[float, float]:
-    """Return two quantiles, computed from at most a million of the values (torch.quantile accepts at most 2^24)."""
-    values = data.flatten()
-    values = values[:: max(1, values.numel() // 1_000_000)]
-    low, high = torch.quantile(values, torch.tensor(quantiles, dtype=values.dtype, device=values.device)).tolist()
-    return (low, high) if high > low else (float(data.min()), float(data.max()))
+def _range(data: Array, quantiles: tuple[float, float]) -> tuple[float, float]:
+    low, high = quantile(data, quantiles).tolist()
+    return (low, high) if high > low else _extremes(data)
 
 
-def _scaled(data: Tensor, low: float, high: float) -> Tensor:
+def _extremes(data: Array) -> tuple[float, float]:
+    xp = namespace(data)
+    return float(xp.min(data)), float(xp.max(data))
+
+
+def _scaled(data: Array, low: float, high: float) -> Array:
     if high <= low:  # constant after pooling
-        return torch.zeros_like(data)
-    return (data.clamp(low, high) - low) / (high - low)
+        return namespace(data).zeros_like(data)
+    return by_parts(lambda values: (clamped(values, low, high) - low) / (high - low), data)

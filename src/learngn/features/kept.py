@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
-from torch import Tensor, nn
 
 from learngn._version import __version__
+from learngn.arrays import Array, as_numpy, in_order, kind_of, shared
 from learngn.features.base import Feature, FeatureImage, OneByOne, Traits, on_common_grids
 from learngn.features.combined import Combined
-from learngn.features.network import NetworkFeature
+from learngn.features.network_feature import NetworkFeature, is_module
 from learngn.geometry.grid import Grid
 from learngn.geometry.image import Image
 
@@ -48,7 +48,7 @@ def kept(feature: Feature, store: FeatureStore) -> Feature:
     if isinstance(feature, Combined):
         return Combined(tuple((kept(part, store), weight) for part, weight in feature.parts))
     if isinstance(feature, NetworkFeature):
-        network = _KeptNetwork(feature.network, store) if isinstance(feature.network, nn.Module) else None
+        network = _KeptNetwork(feature.network, store) if is_module(feature.network) else None
         return NetworkFeature(kept(feature.base, store), network or feature.network, feature.name)
     return _Kept(feature, store) if isinstance(feature, OneByOne) else feature
 
@@ -84,24 +84,24 @@ class _Kept:
 class _KeptNetwork:
     """Network whose outputs are cached, with a hash of weights and input as key."""
 
-    def __init__(self, network: nn.Module, store: FeatureStore) -> None:
+    def __init__(self, network: Any, store: FeatureStore) -> None:
         self.network, self.store, digest = network, store, hashlib.sha256(repr(network).encode())
         for name, tensor in sorted(network.state_dict().items()):
-            digest.update(name.encode() + tensor.detach().cpu().numpy().tobytes())
+            digest.update(name.encode() + as_numpy(tensor).tobytes())
         self.identity = digest.hexdigest()
 
-    def __call__(self, x: Tensor) -> Tensor:
+    def __call__(self, x: Array) -> Array:
         """Map (N, C, *S) to (N, C', *S)."""
         # The cache stores features on a grid. A network has none, so that any grid of the right shape serves.
         grid = Grid(tuple(x.shape[2:]), np.eye(x.ndim - 1))
         key = _digest("network", self.identity, x, grid).hexdigest()
-        return self.store(key, lambda: FeatureImage(self.network(x), grid)).data.to(x.device)
+        return shared(self.store(key, lambda: FeatureImage(self.network(x), grid)).data, x)
 
 
-def _digest(kind: str, identity: str, data: Tensor, grid: Grid) -> Any:
-    text = f"{__version__} {kind} {identity} {data.device.type} {data.dtype} {tuple(data.shape)} "
+def _digest(kind: str, identity: str, data: Array, grid: Grid) -> Any:
+    text = f"{__version__} {kind} {identity} {kind_of(data)} {data.dtype} {tuple(data.shape)} "
     digest = hashlib.sha256(text.encode() + grid.affine.tobytes())
-    digest.update(np.ascontiguousarray(data.detach().cpu().numpy()).tobytes())
+    digest.update(in_order(as_numpy(data)).data)
     return digest
 
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-import torch
-from torch import Tensor
 
 from learngn import kernels
-from learngn.features.base import FeatureImage, OneByOne, Traits, channels_last
+from learngn.arrays import Array, empty_channels_last, single
+from learngn.features.base import FeatureImage, OneByOne, Traits
 from learngn.features.distance import common_labels, label_names
 from learngn.geometry import sampling
 from learngn.geometry.grid import Grid
@@ -34,8 +33,10 @@ class Labels(OneByOne):
     def of(self, image: Image, grid: Grid) -> FeatureImage:
         """See :meth:`learngn.features.OneByOne.of`: one channel per label of the image."""
         names = label_names(image)
-        masks = [sampling.pool((image.data == int(name)).to(torch.float32), grid.shape) for name in names]
-        data = channels_last(box_filter(torch.cat(masks, dim=1), self.width, repeat=2))
+        masks = [sampling.pool(single(image.data == int(name)), grid.shape) for name in names]
+        data = empty_channels_last((len(image.data), len(names), *grid.shape), masks[0])
+        for channel, mask in enumerate(masks):
+            data[:, channel] = box_filter(mask, self.width, repeat=2)[:, 0]
         return FeatureImage(data, grid, names=names)
 
     def together(self, fixed: FeatureImage, moving: FeatureImage) -> tuple[FeatureImage, FeatureImage]:
@@ -44,7 +45,7 @@ class Labels(OneByOne):
         return fixed.channels(names), moving.channels(names)
 
 
-def box_filter(data: Tensor, width: int, repeat: int = 1) -> Tensor:
+def box_filter(data: Array, width: int, repeat: int = 1) -> Array:
     """Average data (N, C, *S) over a box of odd `width`; border values are repeated."""
     taps = [box_taps(n, width) for n in data.shape[2:]]
     for _ in range(repeat):

@@ -6,14 +6,13 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
-import torch
-from torch import Tensor
 
-from learngn.features.base import FeatureImage, OneByOne, Traits, channels_last, working_image
-from learngn.features.filters import gaussian, gradient, outer, spread
+from learngn.arrays import Array, by_parts, channels_last, clamped, like, namespace
+from learngn.features.base import FeatureImage, OneByOne, Traits, working_image
+from learngn.features.filters import gaussian, gradient, outer, spread, tiny
 from learngn.geometry.grid import Grid
 from learngn.geometry.image import Image
-from learngn.kernels.reference import block_index
+from learngn.kernels.reference import block_index, squared_length
 
 
 @dataclass(frozen=True)
@@ -49,13 +48,14 @@ class LocalIntensity(OneByOne):
         return FeatureImage(channels_last(normalised(spread(image.data), image.grid, sigma, self.floor)), image.grid)
 
 
-def normalised(data: Tensor, grid: Grid, sigma: float, floor: float) -> Tensor:
+def normalised(data: Array, grid: Grid, sigma: float, floor: float) -> Array:
     """Return values minus their local mean, over the local deviation, (N, 1, *S); see :class:`LocalIntensity`."""
-    data = data - data.mean()  # reduces rounding errors of the variance, a difference of squares
+    xp = namespace(data)
+    data = data - xp.mean(data)  # reduces rounding errors of the variance, a difference of squares
     mean = gaussian(data, grid, sigma)
-    variance = (gaussian(data.square(), grid, sigma) - mean.square()).clamp_min(0)
-    noise = floor**2 * variance.mean() + torch.finfo(data.dtype).tiny
-    return (data - mean) / (variance + noise).sqrt()
+    variance = by_parts(lambda square, mean: clamped(square - mean**2, 0), gaussian(data**2, grid, sigma), mean)
+    noise = floor**2 * float(xp.mean(variance)) + tiny(data)
+    return by_parts(lambda x, mean, v: (x - mean) / xp.sqrt(v + noise), data, mean, variance)
 
 
 @dataclass(frozen=True)
@@ -90,16 +90,20 @@ class NormalisedGradient(OneByOne):
     def of(self, image: Image, grid: Grid) -> FeatureImage:
         """See :meth:`learngn.features.OneByOne.of`."""
         image = working_image(image, grid)
-        ndim = grid.ndim
         smooth = gaussian(spread(image.data), grid, max(self.sigma, float(grid.spacing.min()) / 2))
         # From differences along the axes to the gradient in world coordinates, for axes of any direction, also sheared.
-        to_world = torch.as_tensor(np.linalg.inv(grid.direction).T, dtype=smooth.dtype, device=smooth.device)
-        slope = torch.einsum("wa,na...->nw...", to_world, gradient(smooth, grid))
-        squared = slope.square().sum(1, keepdim=True)
-        noise = (self.floor * squared.sqrt().mean()).square() + torch.finfo(smooth.dtype).tiny
-        product = outer(slope / (squared + noise).sqrt())
-        factor = torch.tensor([1.0 if a == b else 2**0.5 for a, b in block_index(ndim)], device=product.device)
-        return FeatureImage(channels_last(product * factor.reshape(1, -1, *[1] * ndim)), grid)
+        xp, slope = namespace(smooth), gradient(smooth, grid)
+        to_world = np.linalg.inv(grid.direction).T
+        if not np.array_equal(to_world, np.eye(grid.ndim)):
+            slope = xp.moveaxis(xp.tensordot(like(to_world, slope), slope, axes=((1,), (1,))), 0, 1)
+        squared = squared_length(slope)
+        noise = _noise(squared, self.floor)
+        factors = [1.0 if a == b else 2**0.5 for a, b in block_index(grid.ndim)]
+
+        def product(slope: Array, squared: Array) -> Array:
+            return outer(slope / xp.sqrt(squared + noise)) * like(np.reshape(factors, (1, -1, *[1] * grid.ndim)), slope)
+
+        return FeatureImage(channels_last(by_parts(product, slope, squared)), grid)
 
 
 @dataclass(frozen=True)
@@ -124,6 +128,12 @@ class EdgeStrength(OneByOne):
         """See :meth:`learngn.features.OneByOne.of`."""
         image = working_image(image, grid)
         smooth = gaussian(spread(image.data), grid, max(self.sigma, float(grid.spacing.min()) / 2))
-        squared = gradient(smooth, grid).square().sum(1, keepdim=True)
-        noise = (self.floor * squared.sqrt().mean()).square() + torch.finfo(smooth.dtype).tiny
-        return FeatureImage(channels_last((squared / (squared + noise)).sqrt()), grid)
+        squared = squared_length(gradient(smooth, grid))
+        noise, xp = _noise(squared, self.floor), namespace(squared)
+        return FeatureImage(channels_last(by_parts(lambda s: xp.sqrt(s / (s + noise)), squared)), grid)
+
+
+def _noise(squared: Array, floor: float) -> float:
+    """Return ε² for squared lengths of gradients, with ε a multiple of the mean length."""
+    xp = namespace(squared)
+    return (floor * float(xp.mean(by_parts(xp.sqrt, squared)))) ** 2 + tiny(squared)

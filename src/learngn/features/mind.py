@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from itertools import combinations, product
 from typing import ClassVar
 
-import torch
-from torch import Tensor
+import numpy as np
 
-from learngn.features.base import FeatureImage, OneByOne, Traits, channels_last, working_image
-from learngn.features.labels import box_filter
+
+from learngn import kernels
+from learngn.arrays import Array, empty_channels_last, narrow
+from learngn.features.base import FeatureImage, OneByOne, Traits, working_image
 from learngn.geometry.grid import Grid
 from learngn.geometry.image import Image
 
@@ -45,7 +46,7 @@ class Mind(OneByOne):
     def of(self, image: Image, grid: Grid) -> FeatureImage:
         """See :meth:`learngn.features.OneByOne.of`."""
         image = working_image(image, grid)
-        return FeatureImage(channels_last(mind_ssc(image.data, self.radius, self.dilation, image.grid)), image.grid)
+        return FeatureImage(mind_ssc(image.data, self.radius, self.dilation, image.grid), image.grid)
 
 
 @dataclass(frozen=True)
@@ -68,8 +69,16 @@ class MindScales(OneByOne):
     def of(self, image: Image, grid: Grid) -> FeatureImage:
         """See :meth:`learngn.features.OneByOne.of`."""
         image = working_image(image, grid)
-        parts = [mind_ssc(image.data, radius, dilation, image.grid) for radius, dilation in self.scales]
-        return FeatureImage(channels_last(torch.cat(parts, dim=1) / len(parts) ** 0.5), image.grid)
+        data, start = image.data, 0
+        for radius, dilation in self.scales:
+            part = mind_ssc(image.data, radius, dilation, image.grid)
+            count = part.shape[1]
+            if start == 0:
+                data = empty_channels_last((len(part), count * len(self.scales), *image.grid.shape), part)
+            narrow(data, 1, start, count)[...] = part
+            start += count
+        data /= len(self.scales) ** 0.5
+        return FeatureImage(data, image.grid)
 
 
 @dataclass(frozen=True)
@@ -99,13 +108,13 @@ class MindCentre(OneByOne):
         image = working_image(image, grid)
         centre = (0,) * image.grid.ndim
         pairs = [(centre, p) for p in neighbours_in_world_order(image.grid)]
-        return FeatureImage(channels_last(_similarities(image.data, self.radius, self.dilation, pairs)), image.grid)
+        return FeatureImage(_similarities(image.data, self.radius, self.dilation, pairs), image.grid)
 
 
 Offset = tuple[int, ...]
 
 
-def mind_ssc(image: Tensor, radius: int, dilation: int, grid: Grid) -> Tensor:
+def mind_ssc(image: Array, radius: int, dilation: int, grid: Grid) -> Array:
     """Compute MIND-SSC of an image, (N, 1, *S) to (N, P, *S), P = 12 in 3D and 4 in 2D."""
     # Pairs of neighbours at a distance of √2: opposite neighbours are not compared.
     pairs = [
@@ -130,27 +139,7 @@ def neighbours_in_world_order(grid: Grid) -> list[Offset]:
     return steps
 
 
-def _similarities(image: Tensor, radius: int, dilation: int, pairs: Sequence[tuple[Offset, Offset]]) -> Tensor:
-    """Compute ``exp(-D / V)`` from the distances D of patches minus the smallest D of the voxel, and their mean V."""
-    shifted = {p: _shift(image, [dilation * step for step in p]) for pair in pairs for p in pair}
-    # In place, one channel at a time: all channels together are the largest array of a registration.
-    distances = image.new_empty((len(image), len(pairs), *image.shape[2:]))
-    for channel, (p, q) in enumerate(pairs):
-        distances[:, channel] = box_filter((shifted[p] - shifted[q]).square_(), 2 * radius + 1)[:, 0]
-    del shifted
-    distances -= distances.amin(dim=1, keepdim=True)
-    variance = distances.mean(dim=1, keepdim=True)
-    # Bounds: noise in homogeneous regions must not look like structure, nor a strong edge hide everything else.
-    typical = variance.flatten(1).mean(1).reshape(-1, *[1] * (image.ndim - 1)).clamp_min(torch.finfo(image.dtype).tiny)
-    variance = torch.minimum(torch.maximum(variance, typical * 1e-3), typical * 1e3)
-    return distances.neg_().div_(variance).exp_()
-
-
-def _shift(image: Tensor, offset: list[int]) -> Tensor:
-    """Return ``image(x + offset)``; border values are repeated."""
-    for axis, step in enumerate(offset):
-        if step:
-            n = image.shape[axis + 2]
-            index = (torch.arange(n, device=image.device) + step).clamp(0, n - 1)
-            image = image.index_select(axis + 2, index)
-    return image
+def _similarities(image: Array, radius: int, dilation: int, pairs: Sequence[tuple[Offset, Offset]]) -> Array:
+    """Compute similarities of pairs of neighbours at a distance of `dilation` voxels; channels last in memory."""
+    steps = dilation * np.asarray(pairs, dtype=np.int64)
+    return kernels.self_similarity(image, steps[:, 0], steps[:, 1], radius)

@@ -1,19 +1,15 @@
-"""Learned features: a compact encoder-decoder, channel profiles, and arbitrary networks."""
+"""Networks of learned features: a compact encoder-decoder, and channel profiles."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-
-from learngn.errors import FeatureError
-from learngn.features.base import Feature, FeatureImage, Traits, channels_last
-from learngn.geometry.image import Image
 
 
 class EncoderDecoder(nn.Module):
@@ -163,52 +159,3 @@ def _resized(x: Tensor, like: Tensor) -> Tensor:
         return x
     mode = "bilinear" if x.ndim == 4 else "trilinear"
     return F.interpolate(x, size=like.shape[2:], mode=mode, align_corners=False)
-
-
-class NetworkFeature:
-    """Network as a feature: ``φ(base(image))``, for any ``nn.Module`` or function.
-
-    Parameters
-    ----------
-    base : Feature
-        Input of the network, for example ``parse_features("intensity")``.
-    network : callable
-        Maps (N, C, *S) to (N, C', *S): an ``nn.Module`` in evaluation mode, or any function.
-    name : str
-
-    Notes
-    -----
-    The network is applied to each image separately, so that a scan's features do not depend on the other scan. A base
-    channel that is zero everywhere in one image (an organ that it lacks) is zero in both.
-    """
-
-    def __init__(self, base: Feature, network: Callable[[Tensor], Tensor], name: str = "network") -> None:
-        self.base, self.network, self.name = base, network, name
-
-    @property
-    def traits(self) -> Traits:
-        """Traits of the base after a network."""
-        return self.base.traits.through_network()
-
-    def __call__(self, fixed: Image, moving: Image, spacing: float) -> tuple[FeatureImage, FeatureImage]:
-        """See :class:`learngn.features.Feature`.
-
-        Raises
-        ------
-        FeatureError
-            If the network changes the shape of the grid.
-        """
-        first, second = self.base(fixed, moving, spacing)
-        a, b = self._apply(first), self._apply(second)
-        return a, b
-
-    def _apply(self, image: FeatureImage) -> FeatureImage:
-        data = self.network(image.data.contiguous())
-        if data.shape[2:] != image.data.shape[2:]:
-            raise FeatureError(
-                f"network of feature {self.name}",
-                f"an output of shape {tuple(data.shape)}",
-                f"(N, C, {', '.join(map(str, image.grid.shape))}), the grid of its input",
-                "resize the output within the network",
-            )
-        return FeatureImage(channels_last(data.float()), image.grid, image.weight)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
 
-from learngn.features.base import FeatureImage, OneByOne, channels_last
+from learngn.arrays import channels_last, device_of, namespace
+from learngn.features.base import FeatureImage, OneByOne
 from learngn.geometry.grid import Grid
 from learngn.geometry.image import Image
 
@@ -19,5 +19,6 @@ class Nothing(OneByOne):
 
     def of(self, image: Image, grid: Grid) -> FeatureImage:
         """See :meth:`learngn.features.OneByOne.of`."""
-        data = torch.zeros((len(image.data), 1, *grid.shape), device=image.data.device)
+        xp = namespace(image.data)
+        data = xp.zeros((len(image.data), 1, *grid.shape), dtype=xp.float32, device=device_of(image.data))
         return FeatureImage(channels_last(data), grid)

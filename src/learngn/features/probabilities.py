@@ -7,11 +7,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-import torch
-from torch import Tensor
+import numpy as np
 
+
+from learngn.arrays import (
+    Array,
+    as_numpy,
+    channels_last,
+    clamped,
+    empty_channels_last,
+    finite,
+    namespace,
+    shared,
+    single,
+)
 from learngn.errors import FeatureError
-from learngn.features.base import FeatureImage, OneByOne, Traits, channels_last
+from learngn.features.base import FeatureImage, OneByOne, Traits
 from learngn.features.distance import signed_root_distances
 from learngn.features.filters import gaussian
 from learngn.features.scale import common_grids
@@ -70,8 +81,8 @@ class ScoreFiles(OneByOne):
         """See :meth:`learngn.features.OneByOne.source`."""
         return find_scores(Path(self.folder), image)
 
-    def _pooled(self, scores: Tensor, image: Image, grid: Grid) -> Tensor:
-        pooled = sampling.pool(scores.to(image.data.device), grid.shape)
+    def _pooled(self, scores: Array, image: Image, grid: Grid) -> Array:
+        pooled = sampling.pool(shared(scores, image.data), grid.shape)
         return gaussian(pooled, grid, self.blur * float(grid.spacing.min())) if self.blur > 0 else pooled
 
 
@@ -111,14 +122,15 @@ class ScoreDistances(OneByOne):
         """See :class:`ScoreFiles`."""
         return find_scores(Path(self.folder), image)
 
-    def _distance(self, scores: Tensor, image: Image, grid: Grid) -> Tensor:
-        inside = (scores[0, 0] > 0.5).numpy()
+    def _distance(self, scores: Array, image: Image, grid: Grid) -> Array:
+        inside = as_numpy(scores[0, 0]) > 0.5
         limit = self.reach**0.5
         if not inside.any():  # absent: the largest distance everywhere
-            return torch.full((1, 1, *grid.shape), -limit, device=image.data.device)
+            absent = np.full((1, 1, *grid.shape), -limit, dtype=np.float32)
+            return shared(absent, image.data)
         (distance,) = signed_root_distances(inside, [1], image.grid.spacing)
-        pooled = sampling.pool(torch.from_numpy(distance)[None, None].to(image.data.device), grid.shape)
-        return pooled.clamp(-limit, limit)
+        pooled = sampling.pool(shared(distance[None, None], image.data), grid.shape)
+        return clamped(pooled, -limit, limit)
 
 
 def _in_common(folder: str, fixed: FeatureImage, moving: FeatureImage) -> tuple[FeatureImage, FeatureImage]:
@@ -134,9 +146,12 @@ def _in_common(folder: str, fixed: FeatureImage, moving: FeatureImage) -> tuple[
     return fixed.channels(names), moving.channels(names)
 
 
-def _stack(scores: Scores, image: Image, grid: Grid, make: Callable[[Tensor, Image, Grid], Tensor]) -> FeatureImage:
+def _stack(scores: Scores, image: Image, grid: Grid, make: Callable[[Array, Image, Grid], Array]) -> FeatureImage:
     channels = [make(scores.channel(number), image, grid) for number in range(len(scores.names))]
-    return FeatureImage(channels_last(torch.cat(channels, dim=1)), grid, names=scores.names)
+    data = empty_channels_last((1, len(channels), *grid.shape), channels[0])
+    for number, channel in enumerate(channels):
+        data[:, number] = channel[:, 0]
+    return FeatureImage(data, grid, names=scores.names)
 
 
 @dataclass(frozen=True)
@@ -169,7 +184,7 @@ class ChannelFiles(OneByOne):
             If a file is missing, or is not on the grid of its image.
         """
         stack = read_channels(self.source(image), image.grid)
-        return _stack(stack, image, grid, lambda s, i, g: sampling.pool(s.to(i.data.device), g.shape))
+        return _stack(stack, image, grid, lambda s, i, g: sampling.pool(shared(s, i.data), g.shape))
 
     def together(self, fixed: FeatureImage, moving: FeatureImage) -> tuple[FeatureImage, FeatureImage]:
         """See :meth:`learngn.features.OneByOne.together`.
@@ -229,9 +244,9 @@ class Given:
                 f"the grid of {image.name}, {image.grid}",
                 "resample the channels",
             )
-        if not bool(torch.isfinite(given.data).all()):
+        if not finite(given.data):
             raise FeatureError(f"feature {self.name}", "NaN or infinity", "finite values", "replace them")
-        data = given.data.to(device=image.data.device, dtype=torch.float32)
+        data = single(shared(given.data, image.data))
         return FeatureImage(channels_last(sampling.pool(data, grid.shape)), grid)
 
 
@@ -248,8 +263,15 @@ def same_channels(name: str, fixed: int, moving: int) -> None:
 
 def of_unit_size(first: FeatureImage, second: FeatureImage) -> tuple[FeatureImage, FeatureImage]:
     """Divide features by the root of their variance summed over channels, averaged over both images."""
-    variance = sum(float(f.data.double().flatten(2).var(dim=2, unbiased=False).sum(1).mean()) for f in (first, second))
+    variance = _variance(first.data) + _variance(second.data)
     if variance <= 0:
         return first, second
     scale = (2 / variance) ** 0.5
     return FeatureImage(first.data * scale, first.grid), FeatureImage(second.data * scale, second.grid)
+
+
+def _variance(data: Array) -> float:
+    """Return the variance over the voxels, summed over the channels, of the mean sample."""
+    xp = namespace(data)
+    channels = (xp.astype(xp.reshape(data[:, k], (len(data), -1)), xp.float64) for k in range(data.shape[1]))
+    return sum(float(xp.mean(xp.var(channel, axis=1, correction=0))) for channel in channels)

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from itertools import permutations
 
 import numpy as np
-import torch
 
 from learngn import kernels
+from learngn.arrays import namespace, single
 from learngn.geometry import sampling
 from learngn.geometry.grid import FloatArray, Grid, index_range
 from learngn.geometry.image import Image
@@ -167,7 +167,7 @@ def cut_alike(fixed: Image, moving: Image) -> tuple[Image, Image]:
     lattice = _covering(moving.grid, cells, _MORE_VOXELS * max(fixed.grid.size, moving.grid.size))
     parts = np.clip(np.round(cells.spacing / thickness.min()), 1, _MOST_PARTS).astype(int)
     fine = lattice.resized([int(k * n) for k, n in zip(parts, lattice.shape, strict=True)])
-    sampled = sampling.warp(moving.data.to(torch.float32), None, fine.index_map(moving.grid), fine.shape)
+    sampled = sampling.warp(single(moving.data), None, fine.index_map(moving.grid), fine.shape)
     return _along(fixed, vectors), Image(sampling.pool(sampled, lattice.shape), lattice)
 
 
@@ -211,7 +211,7 @@ def _softened(image: Image, axis: int, variance: float) -> Image:
         dense = dense + share / rounds * (padded[:-2] - 2 * dense + padded[2:])
     taps = [Taps(np.arange(m, dtype=np.int64), np.ones((m, 1)), m) for m in image.grid.shape]
     taps[axis] = Taps.from_matrix(dense)
-    data = image.data.to(torch.float32)
+    data = single(image.data)
     return Image(kernels.resample(data, taps), image.grid)
 
 
@@ -219,7 +219,7 @@ def _averaged(image: Image, finest: FloatArray, vectors: Sequence[FloatArray]) -
     """Return an image averaged along vectors, on the coarsest grid that keeps the remaining detail."""
     grid = _coarsened(image.grid, finest, 0.0)
     if grid.shape != image.grid.shape:
-        image = Image(sampling.pool(image.data.to(torch.float32), grid.shape), grid)
+        image = Image(sampling.pool(single(image.data), grid.shape), grid)
     return _along(image, vectors)
 
 
@@ -227,15 +227,16 @@ def _along(image: Image, vectors: Sequence[FloatArray]) -> Image:
     """Return an image averaged along each of several vectors in RAS [mm]."""
     if not vectors:
         return image
-    data, grid = image.data.to(torch.float32), image.grid
+    data, grid = single(image.data), image.grid
     for vector in vectors:
         offsets = _offsets(grid, vector)
-        total = torch.zeros_like(data)
+        total = namespace(data).zeros_like(data)
         for offset in offsets:
             shift = np.eye(grid.ndim + 1)
             shift[:-1, -1] = offset
             total += sampling.warp(data, None, shift, grid.shape)
-        data = total / len(offsets)
+        total /= len(offsets)
+        data = total
     return Image(data, grid)
 
 

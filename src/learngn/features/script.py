@@ -6,14 +6,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import torch
-import torch.nn.functional as F
-from torch import Tensor
 
+from learngn.arrays import Array, finite, is_tensor, narrow, require_torch
 from learngn.errors import FeatureError
 from learngn.features.base import Feature, FeatureImage, Traits
 from learngn.features.intensity import Intensity
-from learngn.features.network import NetworkFeature
+from learngn.features.network_feature import NetworkFeature
 from learngn.features.probabilities import of_unit_size
 from learngn.geometry.image import Image
 from learngn.io import read_module
@@ -58,17 +56,19 @@ class NetworkFile:
         FeatureError
             If the file cannot be read or its network does not map (1, C, *S) to finite values of (1, C', *S).
         """
-        module = read_module(Path(self.path), fixed.data.device)
+        torch = require_torch(f"feature {self.name}, a network")
+        module = read_module(Path(self.path), fixed.data.device if is_tensor(fixed.data) else torch.device("cpu"))
         feature = NetworkFeature(self.base, lambda x: self._run(module, x), self.name)
         with torch.no_grad():
             first, second = feature(fixed, moving, spacing)
         return of_unit_size(first, second)
 
-    def _run(self, module: Any, x: Tensor) -> Tensor:
+    def _run(self, module: Any, x: Array) -> Array:
         shape = x.shape[2:]
         pad = [amount for n in reversed(shape) for amount in (0, -n % self.multiple)]
+        torch = require_torch("a network")
         try:
-            out = module(F.pad(x, pad, mode="replicate"))
+            out = module(torch.nn.functional.pad(x, pad, mode="replicate"))
         except RuntimeError as failure:
             raise FeatureError(
                 f"network {self.path}",
@@ -77,11 +77,11 @@ class NetworkFile:
                 "export one that accepts such an input",
             ) from failure
         expected = f"a tensor (1, C, {', '.join(map(str, shape))})"
-        if not isinstance(out, Tensor) or out.ndim != x.ndim:
-            got = f"of shape {tuple(out.shape)}" if isinstance(out, Tensor) else type(out).__name__
+        if not is_tensor(out) or out.ndim != x.ndim:
+            got = f"of shape {tuple(out.shape)}" if is_tensor(out) else type(out).__name__
             raise FeatureError(f"network {self.path}", f"an output {got}", expected, "return one tensor")
         for axis, size in enumerate(shape):
-            out = out.narrow(axis + 2, 0, min(size, out.shape[axis + 2]))
-        if not bool(torch.isfinite(out).all()):
+            out = narrow(out, axis + 2, 0, min(size, out.shape[axis + 2]))
+        if not finite(out):
             raise FeatureError(f"network {self.path}", "an output with NaN or infinity", expected, "correct it")
         return out

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import reduce
 
-import torch
-from torch import Tensor
 
-from learngn.features.base import FeatureImage, OneByOne, channels_last, working_image
-from learngn.features.filters import eigenvalues, gaussian, hessian, quantile_of, spread
+from learngn.arrays import Array, by_parts, channels_last, clamped, namespace, narrow, quantile
+from learngn.features.base import FeatureImage, OneByOne, working_image
+from learngn.features.filters import eigenvalues, gaussian, hessian, spread, tiny
 from learngn.geometry.grid import Grid
 from learngn.geometry.image import Image
+from learngn.kernels.reference import squared_length
 
 
 @dataclass(frozen=True)
@@ -52,38 +53,45 @@ class Vesselness(OneByOne):
         data = spread(image.data if self.bright else -image.data)
         return FeatureImage(channels_last(self.response(data, image.grid)), image.grid)
 
-    def response(self, image: Tensor, grid: Grid, gamma: float | None = None) -> Tensor:
+    def response(self, image: Array, grid: Grid, gamma: float | None = None) -> Array:
         """Compute the vesselness of bright tubes in an image, (N, 1, *S) to the same shape.
 
         Parameters
         ----------
-        image : Tensor, shape (N, 1, *S)
+        image : Array, shape (N, 1, *S)
         grid : Grid
         gamma : float, optional
             γ [value]; by default computed from the image as described for the class.
         """
-        smallest = float(grid.spacing.min()) / 2
+        xp, smallest = namespace(image), float(grid.spacing.min()) / 2
         spectra = [self._spectrum(image, grid, sigma) for sigma in sorted({max(s, smallest) for s in self.scales})]
         if gamma is None:
-            norms = torch.cat([values.square().sum(1).sqrt().flatten() for values in spectra])
-            gamma = float(quantile_of(norms, 0.995)) / 2
-        if gamma <= torch.finfo(image.dtype).tiny ** 0.5:
-            return torch.zeros_like(image)
-        return torch.stack([self._tubes(values / gamma) for values in spectra]).amax(0)
+            gamma = quantile(xp.stack([by_parts(_norm, values) for values in spectra]), 0.995) / 2
+        if gamma <= tiny(image) ** 0.5:
+            return xp.zeros_like(image)
+        return by_parts(lambda *found: reduce(xp.maximum, [self._tubes(values / gamma) for values in found]), *spectra)
 
-    def _spectrum(self, image: Tensor, grid: Grid, sigma: float) -> Tensor:
+    def _spectrum(self, image: Array, grid: Grid, sigma: float) -> Array:
         """Compute the eigenvalues of the Hessian times σ², in ascending order of magnitude; (N, D, *S)."""
-        values = eigenvalues(hessian(gaussian(image, grid, sigma), grid)) * sigma**2
-        return values.gather(1, values.abs().argsort(dim=1))
 
-    def _tubes(self, values: Tensor) -> Tensor:
+        def ordered(blocks: Array) -> Array:
+            xp, values = namespace(blocks), eigenvalues(blocks) * sigma**2
+            return xp.take_along_axis(values, xp.argsort(xp.abs(values), axis=1), axis=1)
+
+        return by_parts(ordered, hessian(gaussian(image, grid, sigma), grid))
+
+    def _tubes(self, values: Array) -> Array:
         """Compute V from eigenvalues in units of γ, (N, D, *S) to (N, 1, *S)."""
-        tiny = torch.finfo(values.dtype).tiny ** 0.25
-        first, *others = values.unsqueeze(2).unbind(1)
+        xp, least = namespace(values), tiny(values) ** 0.25
+        first, *others = (narrow(values, 1, k, 1) for k in range(values.shape[1]))
         second, last = others[0], others[-1]
-        blob = first.square() / (second * last).abs().clamp_min(tiny)
-        tube = torch.exp(-blob / (2 * self.beta**2)) * (1 - torch.exp(-values.square().sum(1, keepdim=True) / 2))
+        blob = first**2 / clamped(xp.abs(second * last), least)
+        tube = xp.exp(-blob / (2 * self.beta**2)) * (1 - xp.exp(-squared_length(values) / 2))
         if len(others) == 2:
-            plate = (second / last.abs().clamp_min(tiny)).square()
-            tube = tube * (1 - torch.exp(-plate / (2 * self.alpha**2)))
-        return torch.where((second < 0) & (last < 0), tube, torch.zeros_like(tube))
+            plate = (second / clamped(xp.abs(last), least)) ** 2
+            tube = tube * (1 - xp.exp(-plate / (2 * self.alpha**2)))
+        return xp.where((second < 0) & (last < 0), tube, xp.zeros_like(tube))
+
+
+def _norm(values: Array) -> Array:
+    return namespace(values).sqrt(squared_length(values))

@@ -30,6 +30,7 @@ pull_back = operation(Kernels.pull_back)
 determinant = operation(Kernels.determinant)
 guarded = operation(Kernels.guarded)
 match_cost = operation(Kernels.match_cost)
+self_similarity = operation(Kernels.self_similarity)
 
 __all__ = [
     "BoundOperator",
@@ -63,6 +64,7 @@ __all__ = [
     "pull_back",
     "relax",
     "resample",
+    "self_similarity",
     "smooth",
     "warp",
     "warp_nearest",

@@ -17,13 +17,14 @@ from learngn.kernels import (
     _cpu_guard,
     _cpu_linearise,
     _cpu_matching,
+    _cpu_mind,
     _cpu_resample,
     _cpu_sampling,
     _cpu_stencils,
 )
 from learngn.kernels._cpu_lines import pieces
 from learngn.kernels.interface import BoundOperator, BoundTransfer, Coarsening, Guarded, Kernels, Sums
-from learngn.kernels.reference import ReferenceOperator, diagonal
+from learngn.kernels.reference import ReferenceOperator, diagonal, similarity_bounds
 from learngn.kernels.taps import Taps, area_taps, linear_taps
 
 Values: TypeAlias = NDArray[Any]
@@ -103,6 +104,14 @@ def _volumes(array: Values) -> NDArray[np.float32]:
 def _pixels(array: Values) -> NDArray[Any]:
     """Convert to channels last with flat volumes, (N, V * C)."""
     return _contiguous(np.moveaxis(array, 1, -1)).reshape(len(array), -1)
+
+
+def _extended(rows: Values, margin: int) -> NDArray[np.float32]:
+    """Return rows (R, Z) with border values before and behind them, flat; see :func:`_cpu_mind.self_similarity`."""
+    size = rows.shape[1]
+    out = np.empty((len(rows), size + 2 * margin + _cpu_mind.LANES), dtype=np.float32)
+    out[:, :margin], out[:, margin : margin + size], out[:, margin + size :] = rows[:, :1], rows, rows[:, -1:]
+    return out.reshape(-1)
 
 
 @lru_cache(maxsize=64)
@@ -442,6 +451,22 @@ class CompiledKernels:
         )
         shape = (len(fixed), len(offsets), *cells[3 - ndim :])
         return cost.reshape(shape), covered.reshape(shape)
+
+    def self_similarity(
+        self, image: Values, first: NDArray[np.int64], second: NDArray[np.int64], radius: int
+    ) -> Values:
+        n, pairs, shape = len(image), len(first), _solid(image.shape[2:])
+        steps = np.zeros((pairs, 2, 3), dtype=np.int64)
+        steps[:, 0, 3 - first.shape[1] :], steps[:, 1, 3 - first.shape[1] :] = first, second
+        margin = int(abs(steps[..., 2]).max())
+        rows = _extended(_contiguous(image).reshape(-1, shape[-1]), margin)
+        sums, bounds = np.empty(n * shape[0]), np.zeros((2, n), dtype=np.float32)
+        out, nothing = np.empty((n, *image.shape[2:], pairs), dtype=np.float32), np.empty(0, dtype=np.float32)
+        given = n * shape[0], rows, shape, margin, steps, radius
+        _cpu_mind.self_similarity(*given, *bounds, sums, nothing)
+        low, high = similarity_bounds(sums.reshape(n, -1).sum(axis=1) / math.prod(shape), image)
+        _cpu_mind.self_similarity(*given, low, high, sums, out.reshape(-1))
+        return np.moveaxis(out, -1, 1)
 
 
 COMPILED = CompiledKernels()

@@ -285,3 +285,25 @@ class Kernels(Protocol):
         covered : Array, shape (N, W, *S / cell)
             Mean of v.
         """
+
+    def self_similarity(self, image: Array, first: NDArray[np.int64], second: NDArray[np.int64], radius: int) -> Array:
+        """Compute the similarity ``exp(-(D_p - min D) / V)`` of patches around pairs of neighbours of each voxel.
+
+        ``D_p`` is the mean of ``(image(x + first_p) - image(x + second_p))²`` over the patch, V the mean of
+        ``D_p - min D`` over the pairs, limited to the range from a thousandth of its mean over the image to a thousand
+        times that: noise in homogeneous regions must not look like structure, nor a strong edge hide everything else.
+        Border values are repeated, those of the image and those of the squared differences.
+
+        Parameters
+        ----------
+        image : Array, shape (N, 1, *S)
+        first, second : array, shape (P, D), int64 [voxel]
+            Steps from the voxel to both neighbours of each pair.
+        radius : int
+            Patches have 2 radius + 1 voxels along each axis.
+
+        Returns
+        -------
+        Array, shape (N, P, *S)
+            With channels last in memory.
+        """

@@ -15,6 +15,7 @@ from learngn.arrays import (
     clamped,
     detached,
     device_of,
+    empty_channels_last,
     in_order,
     lattice,
     like,
@@ -25,7 +26,7 @@ from learngn.arrays import (
     zeros,
 )
 from learngn.kernels.interface import BoundOperator, BoundTransfer, Coarsening, Kernels, Sums
-from learngn.kernels.taps import Taps, area_taps
+from learngn.kernels.taps import Taps, area_taps, box_taps
 
 
 def block_index(ndim: int) -> list[tuple[int, int]]:
@@ -308,6 +309,36 @@ class ReferenceKernels:
             cost.append(self.resample(distance, average))
             covered.append(self.resample(counted, average))
         return xp.concat(cost, axis=1), xp.concat(covered, axis=1)
+
+    def self_similarity(self, image: Array, first: NDArray[np.int64], second: NDArray[np.int64], radius: int) -> Array:
+        xp, taps = namespace(image), [box_taps(n, 2 * radius + 1) for n in image.shape[2:]]
+        steps = {tuple(step): _shifted(image, step) for step in (*first.tolist(), *second.tolist())}
+        distances = empty_channels_last((image.shape[0], len(first), *image.shape[2:]), image)
+        for pair, (p, q) in enumerate(zip(first.tolist(), second.tolist(), strict=True)):
+            distances[:, pair] = self.resample((steps[tuple(p)] - steps[tuple(q)]) ** 2, taps)[:, 0]
+        distances = distances - xp.min(distances, axis=1, keepdims=True)
+        variance = xp.mean(distances, axis=1, keepdims=True)
+        low, high = similarity_bounds(xp.mean(variance, axis=tuple(range(1, image.ndim))), image)
+        variance = xp.minimum(xp.maximum(variance, per_sample(low, image)), per_sample(high, image))
+        return xp.exp(-distances / variance)
+
+
+def similarity_bounds(mean: Array, image: Array) -> tuple[Array, Array]:
+    """Return the bounds of V of :meth:`Kernels.self_similarity` from its means (N,), in the type of an image."""
+    typical = like(mean, image)
+    return clamped(typical * 1e-3, float(namespace(image).finfo(image.dtype).smallest_normal)), clamped(
+        typical, 1e-30
+    ) * 1e3
+
+
+def _shifted(image: Array, step: Sequence[int]) -> Array:
+    """Return ``image(x + step)``; border values are repeated."""
+    for axis, along in enumerate(step, start=2):
+        if along:
+            n = image.shape[axis]
+            index = np.clip(np.arange(n) + along, 0, n - 1)
+            image = namespace(image).take(image, like(index, image, namespace(image).int64), axis=axis)
+    return image
 
 
 class ReferenceOperator:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
-from torch import Tensor
 
 from learngn import kernels
+from learngn.arrays import Array, namespace
 from learngn.kernels.reference import difference
 from learngn.linearise.linearisation import Linearisation, NormalEquations
 
@@ -34,12 +33,13 @@ class Analytic:
         """Return 1: features and displacement have the same grid."""
         return 1
 
-    def linearise(self, fixed: Tensor, warped: Tensor, weight: Tensor | None = None) -> Linearisation:
+    def linearise(self, fixed: Array, warped: Array, weight: Array | None = None) -> Linearisation:
         """Return f and J, for inspection; :meth:`normal_equations` does not store J."""
         source = (warped + fixed) / 2 if self.symmetric else warped
-        jacobian = torch.stack([difference(source, axis + 2) for axis in range(fixed.ndim - 2)], dim=2)
+        slopes = [difference(source, axis + 2) for axis in range(fixed.ndim - 2)]
+        jacobian = namespace(source).stack(slopes, axis=2)
         return Linearisation(warped - fixed, jacobian, weight)
 
-    def normal_equations(self, fixed: Tensor, warped: Tensor, weight: Tensor | None = None) -> NormalEquations:
+    def normal_equations(self, fixed: Array, warped: Array, weight: Array | None = None) -> NormalEquations:
         """See :class:`learngn.linearise.Lineariser`; computed in one fused pass."""
         return NormalEquations(*kernels.normal_equations(fixed, warped, weight, self.symmetric))

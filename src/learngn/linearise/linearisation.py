@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-import torch
-from torch import Tensor
 
+from learngn.arrays import Array, namespace
 from learngn.kernels.reference import block_index
 
 
@@ -17,17 +16,17 @@ class NormalEquations:
 
     Attributes
     ----------
-    blocks : Tensor, shape (N, K, *S)
+    blocks : Array, shape (N, K, *S)
         JᵀWJ, upper triangle row by row.
-    gradient : Tensor, shape (N, D, *S)
+    gradient : Array, shape (N, D, *S)
         JᵀWf.
-    energy : Tensor, shape (N,), float64
+    energy : Array, shape (N,), float64
         ½ Σ w f².
     """
 
-    blocks: Tensor
-    gradient: Tensor
-    energy: Tensor
+    blocks: Array
+    gradient: Array
+    energy: Array
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,26 +35,28 @@ class Linearisation:
 
     Attributes
     ----------
-    residual : Tensor, shape (N, C, *S)
+    residual : Array, shape (N, C, *S)
         f [feature].
-    jacobian : Tensor, shape (N, C, D, *S)
+    jacobian : Array, shape (N, C, D, *S)
         J [feature per voxel].
-    weight : Tensor, shape (N, 1, *S), or None for one
+    weight : Array, shape (N, 1, *S), or None for one
         w ≥ 0.
     """
 
-    residual: Tensor
-    jacobian: Tensor
-    weight: Tensor | None = None
+    residual: Array
+    jacobian: Array
+    weight: Array | None = None
 
     def normal_equations(self) -> NormalEquations:
         """Accumulate JᵀWJ, JᵀWf and ½ Σ w f² over the channels."""
         j, f, ndim = self.jacobian, self.residual, self.jacobian.shape[2]
-        w = torch.ones_like(f[:, :1]) if self.weight is None else self.weight
-        blocks = torch.stack([(j[:, :, a] * j[:, :, b]).sum(1) for a, b in block_index(ndim)], dim=1) * w
-        gradient = (j * f.unsqueeze(2)).sum(1) * w
-        energy = (f.double().square().sum(1, keepdim=True) * w).flatten(1).sum(1) / 2
-        return NormalEquations(blocks, gradient, energy)
+        xp = namespace(j, f)
+        blocks = xp.stack([xp.sum(j[:, :, a] * j[:, :, b], axis=1) for a, b in block_index(ndim)], axis=1)
+        gradient = xp.sum(j * f[:, :, None], axis=1)
+        energy = xp.sum(xp.astype(f, xp.float64) ** 2, axis=1, keepdims=True)
+        if self.weight is not None:
+            blocks, gradient, energy = blocks * self.weight, gradient * self.weight, energy * self.weight
+        return NormalEquations(blocks, gradient, xp.sum(energy, axis=tuple(range(1, energy.ndim))) / 2)
 
 
 class Lineariser(Protocol):
@@ -65,5 +66,5 @@ class Lineariser(Protocol):
     def refinement(self) -> int:
         """Factor by which the grid of the features must be finer than that of the displacement; usually 1."""
 
-    def normal_equations(self, fixed: Tensor, warped: Tensor, weight: Tensor | None = None) -> NormalEquations:
+    def normal_equations(self, fixed: Array, warped: Array, weight: Array | None = None) -> NormalEquations:
         """Return the normal equations of the linearisation; `weight` (N, 1, *S) multiplies the confidence."""

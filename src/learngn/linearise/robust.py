@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import prod
 from typing import Protocol
 
-import torch
-from torch import Tensor
 
+from learngn.arrays import Array, clamped, detached, namespace
 from learngn.linearise.linearisation import Lineariser, NormalEquations
 
 
 class RobustLoss(Protocol):
     """Protocol: robust loss ρ(s) of a squared residual s ≥ 0, with ρ(s) ≈ s for small s."""
 
-    def value(self, squared: Tensor) -> Tensor:
+    def value(self, squared: Array) -> Array:
         """Compute ρ(s)."""
 
-    def weight(self, squared: Tensor) -> Tensor:
+    def weight(self, squared: Array) -> Array:
         """Compute ρ'(s), at most one: the weight of a voxel in the next step."""
 
 
@@ -37,14 +37,14 @@ class Huber:
 
     scale: float
 
-    def value(self, squared: Tensor) -> Tensor:
+    def value(self, squared: Array) -> Array:
         """See :meth:`RobustLoss.value`."""
-        limit = self.scale**2
-        return torch.where(squared <= limit, squared, 2 * self.scale * squared.clamp_min(limit).sqrt() - limit)
+        xp, limit = namespace(squared), self.scale**2
+        return xp.where(squared <= limit, squared, 2 * self.scale * xp.sqrt(clamped(squared, limit)) - limit)
 
-    def weight(self, squared: Tensor) -> Tensor:
+    def weight(self, squared: Array) -> Array:
         """See :meth:`RobustLoss.weight`."""
-        return self.scale / squared.clamp_min(self.scale**2).sqrt()
+        return self.scale / namespace(squared).sqrt(clamped(squared, self.scale**2))
 
 
 @dataclass(frozen=True)
@@ -63,13 +63,13 @@ class GemanMcClure:
 
     scale: float
 
-    def value(self, squared: Tensor) -> Tensor:
+    def value(self, squared: Array) -> Array:
         """See :meth:`RobustLoss.value`."""
         return squared / (1 + squared / self.scale**2)
 
-    def weight(self, squared: Tensor) -> Tensor:
+    def weight(self, squared: Array) -> Array:
         """See :meth:`RobustLoss.weight`."""
-        return (1 + squared / self.scale**2).square().reciprocal()
+        return 1 / (1 + squared / self.scale**2) ** 2
 
 
 @dataclass(frozen=True)
@@ -97,24 +97,31 @@ class Robust:
         """See :class:`learngn.linearise.Lineariser`."""
         return self.lineariser.refinement
 
-    def normal_equations(self, fixed: Tensor, warped: Tensor, weight: Tensor | None = None) -> NormalEquations:
+    def normal_equations(self, fixed: Array, warped: Array, weight: Array | None = None) -> NormalEquations:
         """See :class:`learngn.linearise.Lineariser`."""
-        variance = _variance(fixed.detach(), None if weight is None else weight.detach())
-        squared = (warped - fixed).square().sum(1, keepdim=True) / variance
+        variance = _variance(detached(fixed), None if weight is None else detached(weight))
+        xp, residual = namespace(fixed, warped), warped - fixed
+        squared = xp.vecdot(residual, residual, axis=1)[:, None] / variance
         robust = self.loss.weight(squared)
         normal = self.lineariser.normal_equations(fixed, warped, robust if weight is None else robust * weight)
         loss = variance * self.loss.value(squared)
-        energy = (loss if weight is None else loss * weight).flatten(1).sum(1, dtype=torch.float64) / 2
+        loss = loss if weight is None else loss * weight
+        energy = xp.sum(loss, axis=tuple(range(1, loss.ndim)), dtype=xp.float64) / 2
         return NormalEquations(normal.blocks, normal.gradient, energy)
 
 
-def _variance(features: Tensor, weight: Tensor | None) -> Tensor:
+def _variance(features: Array, weight: Array | None) -> Array:
     """Return the weighted variance over the voxels, summed over the channels; (N, 1, 1, ...)."""
-    axes = tuple(range(2, features.ndim))
+    xp, axes, count = namespace(features), tuple(range(2, features.ndim)), prod(features.shape[2:])
+
+    def total(values: Array) -> Array:
+        return xp.sum(values, axis=axes, keepdims=True, dtype=xp.float64)
+
     if weight is None:
-        variance = features.var(dim=axes, keepdim=True, correction=0)
+        mean = xp.astype(total(features) / count, features.dtype)
+        variance = total((features - mean) ** 2) / count
     else:
-        total = weight.sum(dim=axes, keepdim=True).clamp_min(1e-12)
-        mean = (weight * features).sum(dim=axes, keepdim=True) / total
-        variance = (weight * (features - mean).square()).sum(dim=axes, keepdim=True) / total
-    return variance.sum(1, keepdim=True).clamp_min(1e-12)
+        counted = clamped(total(weight), 1e-12)
+        mean = xp.astype(total(weight * features) / counted, features.dtype)
+        variance = total(weight * (features - mean) ** 2) / counted
+    return xp.astype(clamped(xp.sum(variance, axis=1, keepdims=True), 1e-12), features.dtype)

@@ -7,9 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-import torch
-from torch import Tensor
 
+from learngn.arrays import Array, as_numpy, clamped, namespace, shared, single
 from learngn.errors import ImageError, SettingsError
 from learngn.geometry import sampling
 from learngn.geometry.grid import FloatArray, Grid
@@ -47,7 +46,7 @@ class Adaptive:
     """
 
     image: Image
-    rule: Callable[[Tensor, FloatArray], Tensor]
+    rule: Callable[[Array, FloatArray], Array]
 
     @classmethod
     def of_weights(cls, weights: Image) -> Adaptive:
@@ -58,14 +57,15 @@ class Adaptive:
         ImageError
             If a weight is negative or not finite.
         """
-        if not bool((weights.data >= 0).all() & torch.isfinite(weights.data.float()).all()):
+        xp, data = namespace(weights.data), single(weights.data)
+        if not bool(xp.all((data >= 0) & xp.isfinite(data))):
             raise ImageError(
                 "weights of the regulariser",
-                f"values from {float(weights.data.min()):g} to {float(weights.data.max()):g}",
+                f"values from {float(xp.min(data)):g} to {float(xp.max(data)):g}",
                 "finite values, none below zero",
                 "1 is plain diffusion, 0 lets neighbours part",
             )
-        return cls(Image(weights.data.to(torch.float32), weights.grid), _harmonic)
+        return cls(Image(data, weights.grid), _harmonic)
 
     @classmethod
     def across_labels(cls, labels: Image, across: float = 0.05) -> Adaptive:
@@ -81,14 +81,15 @@ class Adaptive:
         if not 0 <= across <= 1:
             raise SettingsError("weight across boundaries", f"{across:g}", "0 to 1", "1 is plain diffusion")
 
-        def rule(data: Tensor, spacing: FloatArray) -> Tensor:
-            def face(a: Tensor, b: Tensor, axis: int) -> Tensor:
+        def rule(data: Array, spacing: FloatArray) -> Array:
+            def face(a: Array, b: Array, axis: int) -> Array:
                 apart = (a != b) & (a != _UNKNOWN) & (b != _UNKNOWN)
-                return torch.where(apart, across, 1.0)
+                return 1 - (1 - across) * single(apart)
 
             return between(data, face)
 
-        return cls(Image(labels.data.to(torch.int32), labels.grid, labels=True), rule)
+        xp = namespace(labels.data)
+        return cls(Image(xp.astype(labels.data, xp.int32), labels.grid, labels=True), rule)
 
     @classmethod
     def across_edges(
@@ -116,37 +117,37 @@ class Adaptive:
         if not 0 <= least <= 1:
             raise SettingsError("weight across edges", f"{least:g}", "0 to 1", "1 is plain diffusion")
         grid = image.grid.coarsened(spacing)
-        smooth = Image(sampling.pool(image.data.to(torch.float32), grid.shape), grid)
-        slopes = between(smooth.data, lambda a, b, axis: (b - a).abs() / float(grid.spacing[axis]))
-        scale = float(np.quantile(slopes.cpu().numpy(), 0.9)) if contrast is None else contrast
+        smooth = Image(sampling.pool(single(image.data), grid.shape), grid)
+        slopes = between(smooth.data, lambda a, b, axis: abs(b - a) / float(grid.spacing[axis]))
+        scale = float(np.quantile(as_numpy(slopes), 0.9)) if contrast is None else contrast
         scale = max(scale, float(np.finfo(np.float32).tiny))
 
-        def rule(data: Tensor, spacing: FloatArray) -> Tensor:
-            def face(a: Tensor, b: Tensor, axis: int) -> Tensor:
-                return least + (1 - least) / (1 + ((b - a) / (float(spacing[axis]) * scale)).square())
+        def rule(data: Array, spacing: FloatArray) -> Array:
+            def face(a: Array, b: Array, axis: int) -> Array:
+                return least + (1 - least) / (1 + ((b - a) / (float(spacing[axis]) * scale)) ** 2)
 
             return between(data, face)
 
         return cls(smooth, rule)
 
-    def stiffness(self, grid: Grid, like: Tensor) -> Stiffness:
+    def stiffness(self, grid: Grid, like: Array) -> Stiffness:
         """See :meth:`Regulariser.stiffness`."""
         index = grid.index_map(self.image.grid)
         # About as many voxels along every axis as the image has, but never fewer than the grid.
         steps = np.linalg.norm(index[:-1, :-1], axis=0)
         shape = [max(n, round(n * float(step))) for n, step in zip(grid.shape, steps, strict=True)]
-        fine = grid.resized(shape)
-        to_image, data = fine.index_map(self.image.grid), self.image.data.to(like.device)
+        xp, fine = namespace(like), grid.resized(shape)
+        to_image, data = fine.index_map(self.image.grid), shared(self.image.data, like)
         if self.image.labels:
             values = sampling.warp_nearest(data, None, to_image, shape, outside=_UNKNOWN)
         else:
-            values = sampling.warp(data.to(like.dtype), None, to_image, shape)
-        faces = pool_faces(self.rule(values, fine.spacing).to(like.dtype), grid.shape)
+            values = sampling.warp(xp.astype(data, like.dtype), None, to_image, shape)
+        faces = pool_faces(xp.astype(self.rule(values, fine.spacing), like.dtype), grid.shape)
         return Stiffness(Diffusion().stiffness(grid, like).weights, faces)
 
 
-def _harmonic(data: Tensor, spacing: FloatArray) -> Tensor:
-    def face(a: Tensor, b: Tensor, axis: int) -> Tensor:
-        return 2 * a * b / (a + b).clamp_min(torch.finfo(data.dtype).tiny)
+def _harmonic(data: Array, spacing: FloatArray) -> Array:
+    def face(a: Array, b: Array, axis: int) -> Array:
+        return 2 * a * b / clamped(a + b, float(namespace(a).finfo(a.dtype).smallest_normal))
 
     return between(data, face)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-import torch
-from torch import Tensor
 
+from learngn import arrays
+from learngn.arrays import Array
 from learngn.errors import SettingsError
 from learngn.geometry.grid import Grid
 from learngn.regularise.stiffness import Stiffness
@@ -44,7 +44,7 @@ class Curvature:
         if not 0 < self.length < math.inf:
             raise SettingsError("length of the curvature", f"{self.length:g} mm", "a positive length", "begin with 20")
 
-    def stiffness(self, grid: Grid, like: Tensor) -> Stiffness:
+    def stiffness(self, grid: Grid, like: Array) -> Stiffness:
         """See :meth:`Regulariser.stiffness`."""
-        spacing = torch.as_tensor(grid.spacing, dtype=like.dtype, device=like.device)
+        spacing = arrays.like(grid.spacing, like)
         return Stiffness(self.length * spacing[:, None] / spacing[None, :] ** 2, order=2)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import torch
-from torch import Tensor
 
+from learngn import arrays
+from learngn.arrays import Array
 from learngn.geometry.grid import Grid
 from learngn.regularise.stiffness import Stiffness
 
@@ -23,7 +23,7 @@ class Diffusion:
     Fischer and Modersitzki, "Fast diffusion registration", 2002.
     """
 
-    def stiffness(self, grid: Grid, like: Tensor) -> Stiffness:
+    def stiffness(self, grid: Grid, like: Array) -> Stiffness:
         """See :meth:`Regulariser.stiffness`."""
-        spacing = torch.as_tensor(grid.spacing, dtype=like.dtype, device=like.device)
+        spacing = arrays.like(grid.spacing, like)
         return Stiffness((spacing[:, None] / spacing[None, :]) ** 2)

@@ -21,13 +21,14 @@ _LEAST = 1e-6
 
 def between(data: Array, rule: Callable[[Array, Array, int], Array]) -> Array:
     """Compute faces (N, D, *S) from voxels (N, 1, *S): ``rule(voxel, next voxel, axis)``."""
-    ndim = data.ndim - 2
+    xp, ndim = namespace(data), data.ndim - 2
     faces = []
     for axis in range(ndim):
         n = data.shape[axis + 2]
         face = rule(narrow(data, axis + 2, 0, n - 1), narrow(data, axis + 2, 1, n - 1), axis)
-        faces.append(_with_last(face, data.shape, axis))
-    return namespace(data).concat(faces, axis=1)
+        last = xp.zeros_like(narrow(data, axis + 2, 0, 1), dtype=face.dtype)
+        faces.append(xp.concat([face, last], axis=axis + 2))
+    return xp.concat(faces, axis=1)
 
 
 def pool_faces(faces: Array, shape: Sequence[int]) -> Array:
@@ -41,10 +42,10 @@ def pool_faces(faces: Array, shape: Sequence[int]) -> Array:
     old = tuple(faces.shape[2:])
     if old == tuple(shape):
         return faces
-    pooled = []
+    xp, pooled = namespace(faces), []
     for axis, (n, m) in enumerate(zip(old, shape, strict=True)):
         if m == 1:
-            pooled.append(zeros((faces.shape[0], 1, *shape), faces))
+            pooled.append(zeros((len(faces), 1, *shape), faces))
             continue
         along = clamped(narrow(faces[:, axis : axis + 1], axis + 2, 0, n - 1), _LEAST)
         series = [_series(n, m) if b == axis else area_taps(k, k) for b, k in enumerate(old)]
@@ -52,14 +53,8 @@ def pool_faces(faces: Array, shape: Sequence[int]) -> Array:
             area_taps(*((m - 1, m - 1) if b == axis else pair)) for b, pair in enumerate(zip(old, shape, strict=True))
         ]
         face = kernels.resample(1 / kernels.resample(1 / along, series), parallel)
-        pooled.append(_with_last(face, face.shape, axis))
-    return namespace(faces).concat(pooled, axis=1)
-
-
-def _with_last(face: Array, shape: Sequence[int], axis: int) -> Array:
-    """Return faces along an axis of a grid with zeros as the last entry, which has no next voxel."""
-    zero = zeros([1 if a == axis + 2 else n for a, n in enumerate(shape)], face)
-    return namespace(face).concat([face, zero], axis=axis + 2)
+        pooled.append(xp.concat([face, xp.zeros_like(narrow(face, axis + 2, 0, 1))], axis=axis + 2))
+    return xp.concat(pooled, axis=1)
 
 
 @lru_cache(maxsize=256)

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 
-from learngn import kernels
-from learngn.arrays import Array, like, namespace
+from learngn import arrays, kernels
+from learngn.arrays import Array, namespace
 from learngn.geometry.grid import Grid
 from learngn.kernels.reference import stencil_diagonal
 from learngn.regularise.faces import pool_faces
@@ -38,7 +38,7 @@ class Stiffness:
     def __call__(self, u: Array) -> Array:
         """Compute ``R u`` for a displacement (N, D, *S) [voxel]."""
         n, ndim = u.shape[:2]
-        weights = namespace(u).broadcast_to(self.weights, (n, ndim, ndim))
+        weights = namespace(self.weights).broadcast_to(self.weights, (n, ndim, ndim))
         for _ in range(self.order):
             u = kernels.elastic(weights, u, self.faces)
         return u
@@ -50,7 +50,8 @@ class Stiffness:
 
     def scaled(self, lam: Array) -> Stiffness:
         """Return ``λ R`` for every λ of a batch, shape (N,)."""
-        return replace(self, weights=namespace(lam).reshape(lam, (-1, 1, 1)) ** (1 / self.order) * self.weights)
+        factor = namespace(lam).reshape(lam, (-1, 1, 1)) ** (1 / self.order)
+        return replace(self, weights=factor * self.weights)
 
     def diagonal(self, shape: Sequence[int]) -> Array:
         """Return the diagonal of R on a grid of shape S, (N, D, *S)."""
@@ -60,7 +61,7 @@ class Stiffness:
     def coarsened(self, shape: Sequence[int], coarse: Sequence[int]) -> Stiffness:
         """Return R on a coarser grid over the same extent, from `shape` to `coarse`; displacements keep their unit."""
         # The weight is divided by the square of the distance between neighbours, which grows.
-        scale = like([(m / n) ** 2 for n, m in zip(shape, coarse, strict=True)], self.weights)
+        scale = arrays.like([(m / n) ** 2 for n, m in zip(shape, coarse, strict=True)], self.weights)
         faces = None if self.faces is None else pool_faces(self.faces, coarse)
         return replace(self, weights=self.weights * scale, faces=faces)
 

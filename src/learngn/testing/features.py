@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
-import torch
+import numpy as np
 
+from learngn.arrays import Array, as_numpy, device_of, is_tensor, kind_of, namespace, require_torch
 from learngn.features import Feature, FeatureImage
 from learngn.geometry.grid import Grid
 from learngn.geometry.image import Image
@@ -16,7 +18,7 @@ _SHAPES = ((20, 17), (12, 11, 10))
 _SPACINGS = (1.0, 2.0, 0.1)  # [mm]: equal to the voxel size, coarser, finer
 
 
-def check_feature(feature: Feature, *, device: torch.device | str = "cpu", varies: bool = True) -> None:
+def check_feature(feature: Feature, *, device: Any = None, varies: bool = True) -> None:
     """Check that a feature fulfils the contract of :class:`learngn.features.Feature`.
 
     It is applied to small scans or, if ``feature.traits.reads_labels``, label maps: 2D and 3D, stored in several
@@ -25,8 +27,9 @@ def check_feature(feature: Feature, *, device: torch.device | str = "cpu", varie
     Parameters
     ----------
     feature : Feature
-    device : torch.device or str
-        Device to compute on. On another device than the CPU, the values are also compared with those of the CPU.
+    device : torch.device or str, optional
+        Device of PyTorch to compute on, with tensors, whose values are also compared with those of arrays of NumPy. By
+        default these are used.
     varies : bool
         Whether its channels vary with the image; False for a feature that is constant by design.
 
@@ -41,27 +44,41 @@ def check_feature(feature: Feature, *, device: torch.device | str = "cpu", varie
     >>> check_feature(Intensity())
     """
     for rule in FEATURE_RULES.values():
-        rule(feature, torch.device(device), varies)
+        rule(feature, device, varies)
 
 
 def _image(
     feature: Feature,
     shape: Sequence[int],
-    device: torch.device,
+    device: Any,
     *,
     spacing: float | Sequence[float] = 1.0,
     seed: int = 0,
 ) -> Image:
     """Make a scan or a label map, depending on what the feature reads."""
-    return (label_map if feature.traits.reads_labels else smooth_scan)(shape, spacing, seed).to(device)
+    image = (label_map if feature.traits.reads_labels else smooth_scan)(shape, spacing, seed)
+    return image if device is None else image.to(device)
 
 
-def grid_and_layout(feature: Feature, device: torch.device, varies: bool) -> None:
+def _on(device: Any, array: Array) -> Array:
+    """Return an array of NumPy as a tensor on a device, unless that is None."""
+    return array if device is None else require_torch("this check").as_tensor(array).to(device)
+
+
+def _deviation(data: Array) -> float:
+    return float(np.std(as_numpy(data)))
+
+
+def _has_channels_last(data: Array) -> bool:
+    moved = namespace(data).moveaxis(data, 1, -1)
+    return bool(moved.is_contiguous() if is_tensor(moved) else moved.flags.c_contiguous)
+
+
+def grid_and_layout(feature: Feature, device: Any, varies: bool) -> None:
     """Check the channels, the type float32, the layout (channels last), and the grids, never finer than the images."""
     require(isinstance(feature.name, str) and bool(feature.name), f"feature {feature!r}: its name must not be empty")
     for shape in _SHAPES:
         fixed, moving = _image(feature, shape, device), _image(feature, shape[::-1], device, seed=1)
-        last = torch.channels_last if len(shape) == 2 else torch.channels_last_3d
         for spacing in _SPACINGS:
             sides = feature(fixed, moving, spacing)
             for side, features, image in zip(("fixed", "moving"), sides, (fixed, moving), strict=True):
@@ -77,11 +94,14 @@ def grid_and_layout(feature: Feature, device: torch.device, varies: bool) -> Non
                     data.ndim == len(shape) + 2 and tuple(data.shape[2:]) == features.grid.shape and data.shape[0] == 1,
                     f"{where}: got data {tuple(data.shape)}, expected (1, C, {features.grid.shape})",
                 )
-                require(data.dtype == torch.float32, f"{where}: got {data.dtype}, expected float32")
-                require(data.device == image.data.device, f"{where}: got {data.device}, expected {image.data.device}")
                 require(
-                    data.is_contiguous(memory_format=last), f"{where}: expected channels last (channels_last(data))"
+                    is_tensor(data) == is_tensor(image.data),
+                    f"{where}: got {type(data)}, expected the library of the image",
                 )
+                xp, at = namespace(image.data), device_of(image.data)
+                require(data.dtype == xp.float32, f"{where}: got {data.dtype}, expected float32")
+                require(device_of(data) == at, f"{where}: got {device_of(data)}, expected {at}")
+                require(_has_channels_last(data), f"{where}: expected channels last (channels_last(data))")
                 require_finite(data, where)
                 if features.weight is not None:
                     weight = features.weight
@@ -89,9 +109,9 @@ def grid_and_layout(feature: Feature, device: torch.device, varies: bool) -> Non
                         tuple(weight.shape) == (1, 1, *features.grid.shape),
                         f"{where}: got a weight {tuple(weight.shape)}, expected (1, 1, {features.grid.shape})",
                     )
-                    require(bool(((weight >= 0) & (weight <= 1)).all()), f"{where}: weights must lie in 0..1")
+                    require(bool(xp.all((weight >= 0) & (weight <= 1))), f"{where}: weights must lie in 0..1")
                 require(
-                    (float(data.std()) > 0) == varies,
+                    (_deviation(data) > 0) == varies,
                     f"{where}: the channels {'are all one value' if varies else 'vary'}",
                 )
             channels = [features.data.shape[1] for features in sides]
@@ -102,7 +122,7 @@ def grid_and_layout(feature: Feature, device: torch.device, varies: bool) -> Non
             )
 
 
-def orientation(feature: Feature, device: torch.device, varies: bool) -> None:
+def orientation(feature: Feature, device: Any, varies: bool) -> None:
     """Check that an image stored along other axes has the same features at the same positions in the world."""
     for shape in _SHAPES:
         spacing = (1.0, 1.5, 1.2)[: len(shape)]
@@ -120,7 +140,7 @@ def orientation(feature: Feature, device: torch.device, varies: bool) -> None:
                 )
 
 
-def awkward_shapes(feature: Feature, device: torch.device, varies: bool) -> None:
+def awkward_shapes(feature: Feature, device: Any, varies: bool) -> None:
     """Check that thick slices are not resampled, and that axes of one voxel do not give NaN."""
     cases: tuple[tuple[tuple[int, ...], float | tuple[float, ...]], ...] = (
         ((16, 14, 6), (1.0, 1.0, 5.0)),
@@ -138,25 +158,25 @@ def awkward_shapes(feature: Feature, device: torch.device, varies: bool) -> None
         require(tuple(features.data.shape[2:]) == shape, f"{where}: got data {tuple(features.data.shape)}")
         require_finite(features.data, where)
         if 1 not in shape:
-            require((float(features.data.std()) > 0) == varies, f"{where}: the channels are all one value")
+            require((_deviation(features.data) > 0) == varies, f"{where}: the channels are all one value")
 
 
-def constant_image(feature: Feature, device: torch.device, varies: bool) -> None:
+def constant_image(feature: Feature, device: Any, varies: bool) -> None:
     """Check that a constant image has constant features, whatever its value: rounding errors are not amplified."""
     if feature.traits.reads_labels:
         return
     for shape in _SHAPES:
         for value in (0.0, -1000.0, 1e6, 1e-6):
-            image = Image(torch.full((1, 1, *shape), value, device=device), Grid.from_spacing(shape))
+            image = Image(_on(device, np.full((1, 1, *shape), value, np.float32)), Grid.from_spacing(shape))
             features, _ = feature(image, _image(feature, shape, device), 1.0)
             where = f"feature {feature.name!r} of an image {shape} that is {value:g} throughout"
             require_finite(features.data, where)
             inner = features.data[(slice(None), slice(None), *[slice(2, -2)] * len(shape))]
-            deviation = float(inner.flatten(2).std(dim=2).max())
+            deviation = float(np.std(as_numpy(inner), axis=tuple(range(2, inner.ndim))).max())
             require(deviation < 1e-3, f"{where}: got a standard deviation of {deviation:g}, expected none")
 
 
-def units(feature: Feature, device: torch.device, varies: bool) -> None:
+def units(feature: Feature, device: Any, varies: bool) -> None:
     """Check that a scan in other units of intensity has the same features."""
     if feature.traits.reads_labels:
         return
@@ -167,7 +187,7 @@ def units(feature: Feature, device: torch.device, varies: bool) -> None:
         require_close(scaled.data, plain.data, what, rtol=1e-2, atol=1e-2)
 
 
-def determinism(feature: Feature, device: torch.device, varies: bool) -> None:
+def determinism(feature: Feature, device: Any, varies: bool) -> None:
     """Check that an image has the same features as the fixed and as the moving image, and in a second call."""
     image = _image(feature, (14, 12, 13), device)
     first, second = feature(image, image, 1.0)
@@ -176,39 +196,40 @@ def determinism(feature: Feature, device: torch.device, varies: bool) -> None:
     require_close(again.data, first.data, f"feature {feature.name!r}, computed twice")
 
 
-def types(feature: Feature, device: torch.device, varies: bool) -> None:
+def types(feature: Feature, device: Any, varies: bool) -> None:
     """Check that images of integers and doubles have the same features as those of float32."""
     image = _image(feature, (14, 12, 13), device)
-    whole = image.data if feature.traits.reads_labels else image.data.round()
+    xp = namespace(image.data)
+    whole = image.data if feature.traits.reads_labels else xp.round(image.data)
     plain, _ = feature(Image(whole, image.grid, image.labels), image, 1.0)
-    for dtype in (torch.int16,) if feature.traits.reads_labels else (torch.int16, torch.float64):
-        features, _ = feature(Image(whole.to(dtype), image.grid, image.labels), image, 1.0)
+    for dtype in (xp.int16,) if feature.traits.reads_labels else (xp.int16, xp.float64):
+        features, _ = feature(Image(xp.astype(whole, dtype), image.grid, image.labels), image, 1.0)
         what = f"feature {feature.name!r} of the same values as {dtype}"
         require_close(features.data, plain.data, what, rtol=1.3e-6, atol=1e-5)
 
 
-def inputs_untouched(feature: Feature, device: torch.device, varies: bool) -> None:
+def inputs_untouched(feature: Feature, device: Any, varies: bool) -> None:
     """Check that the given images are not modified."""
     image = _image(feature, (14, 12, 13), device)
-    before = image.data.clone()
+    before = namespace(image.data).asarray(image.data, copy=True)
     feature(image, image, 1.0)
     require_close(image.data, before, f"the image after feature {feature.name!r} was computed")
 
 
-def device_agrees(feature: Feature, device: torch.device, varies: bool) -> None:
-    """Check that another device gives the same values as the CPU."""
-    if device.type == "cpu":
+def device_agrees(feature: Feature, device: Any, varies: bool) -> None:
+    """Check that tensors on the device give the same values as arrays of NumPy."""
+    if device is None:
         return
-    image = _image(feature, (14, 12, 13), torch.device("cpu"))
+    image = _image(feature, (14, 12, 13), None)
     plain, _ = feature(image, image, 1.0)
     features, _ = feature(image.to(device), image.to(device), 1.0)
-    got = features.data.device
-    require(got.type == device.type, f"feature {feature.name!r}: got {got} for {device}")
-    what = f"feature {feature.name!r} on {device} and on the CPU"
-    require_close(features.data.cpu(), plain.data, what, rtol=1e-3, atol=1e-3)
+    got = kind_of(features.data)
+    require(got == kind_of(image.to(device).data), f"feature {feature.name!r}: got {got} for {device}")
+    what = f"feature {feature.name!r} on {device} and of NumPy"
+    require_close(as_numpy(features.data), as_numpy(plain.data), what, rtol=1e-3, atol=1e-3)
 
 
-FEATURE_RULES: dict[str, Callable[[Feature, torch.device, bool], None]] = {
+FEATURE_RULES: dict[str, Callable[[Feature, Any, bool], None]] = {
     rule.__name__: rule
     for rule in (
         grid_and_layout,
@@ -222,4 +243,4 @@ FEATURE_RULES: dict[str, Callable[[Feature, torch.device, bool], None]] = {
         device_agrees,
     )
 }
-"""Rules of :func:`check_feature` by name; each takes the feature, a device, and whether the channels vary."""
+"""Rules of :func:`check_feature` by name; each takes the feature, a device or None, and whether the channels vary."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
+from learngn.arrays import Array, in_order, namespace
+from learngn.geometry import sampling
 from learngn.geometry.grid import Grid
 from learngn.geometry.image import Image
 
@@ -34,15 +34,15 @@ def smooth_scan(
     Returns
     -------
     Image
-        Data of shape (1, 1, *shape), float32.
+        Data of shape (1, 1, *shape), an array of NumPy, float32.
     """
     rng = np.random.default_rng(seed)
-    coarse = torch.as_tensor(rng.normal(size=[1, 1, *[max(2, n // 3) for n in shape]]))
-    mode = "bilinear" if len(shape) == 2 else "trilinear"
-    data = torch.nn.functional.interpolate(coarse, size=tuple(shape), mode=mode, align_corners=False)
-    data = 100 * (data + 0.1 * torch.as_tensor(rng.normal(size=[1, 1, *shape])))
+    coarse = rng.normal(size=[1, 1, *[max(2, n // 3) for n in shape]])
+    fine = Grid.from_spacing(shape)
+    data = sampling.warp(coarse, None, fine.index_map(fine.resized(coarse.shape[2:])), shape)
+    data = 100 * (data + 0.1 * rng.normal(size=[1, 1, *shape]))
     grid = Grid.from_spacing(shape, spacing) if affine is None else Grid(tuple(shape), affine)
-    return Image(data.float(), grid)
+    return Image(data.astype(np.float32), grid)
 
 
 def label_map(shape: Sequence[int], spacing: float | Sequence[float] = 1.0, seed: int = 0) -> Image:
@@ -51,12 +51,11 @@ def label_map(shape: Sequence[int], spacing: float | Sequence[float] = 1.0, seed
     Returns
     -------
     Image
-        Data of shape (1, 1, *shape), uint8.
+        Data of shape (1, 1, *shape), an array of NumPy, uint8.
     """
     scan = smooth_scan(shape, spacing, seed)
-    flat = scan.data.flatten()
-    limits = torch.quantile(flat, torch.tensor([0.4, 0.6, 0.8]))
-    return Image(torch.bucketize(scan.data, limits).to(torch.uint8), scan.grid, labels=True)
+    limits = np.quantile(scan.data, [0.4, 0.6, 0.8])
+    return Image(np.searchsorted(limits, scan.data).astype(np.uint8), scan.grid, labels=True)
 
 
 def reoriented(image: Image, order: Sequence[int], flips: Sequence[int]) -> Image:
@@ -70,8 +69,9 @@ def reoriented(image: Image, order: Sequence[int], flips: Sequence[int]) -> Imag
     flips : sequence of int
         Axes of the result that are reversed.
     """
-    ndim = image.grid.ndim
-    data = image.data.permute(0, 1, *[a + 2 for a in order]).flip([a + 2 for a in flips]).contiguous()
+    xp, ndim = namespace(image.data), image.grid.ndim
+    data = xp.permute_dims(image.data, (0, 1, *[a + 2 for a in order]))
+    data = in_order(xp.flip(data, axis=tuple(a + 2 for a in flips)))
     to_old = np.zeros((ndim + 1, ndim + 1))
     to_old[-1, -1] = 1
     for new, old in enumerate(order):
@@ -80,7 +80,8 @@ def reoriented(image: Image, order: Sequence[int], flips: Sequence[int]) -> Imag
     return Image(data, Grid(tuple(data.shape[2:]), image.grid.affine @ to_old), image.labels)
 
 
-def orientation_undone(data: Tensor, order: Sequence[int], flips: Sequence[int]) -> Tensor:
+def orientation_undone(data: Array, order: Sequence[int], flips: Sequence[int]) -> Array:
     """Undo the reorientation of :func:`reoriented` for an array (N, C, *S)."""
-    data = data.flip([a + 2 for a in flips])
-    return data.permute(0, 1, *[int(a) + 2 for a in np.argsort(order)])
+    xp = namespace(data)
+    data = xp.flip(data, axis=tuple(a + 2 for a in flips))
+    return xp.permute_dims(data, (0, 1, *[int(a) + 2 for a in np.argsort(order)]))

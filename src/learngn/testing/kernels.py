@@ -260,6 +260,17 @@ def match_cost(case: Case) -> None:
                 case.agree(got, expected, f"{name} of match_cost, {channels} channels, cells of {cell}", 2e-5)
 
 
+def self_similarity(case: Case) -> None:
+    """Check the similarity of patches around pairs of neighbours, for patches of several sizes."""
+    image, ndim = 100 * case.normal(2, 1, *case.shape), case.ndim
+    steps = np.random.default_rng(0).integers(-2, 3, (2, 6, ndim))
+    for pairs in (4, 6):
+        for radius in (0, 1, 2):
+            given = image, steps[0, :pairs], steps[1, :pairs], radius
+            got, expected = case.kernels.self_similarity(*given), _REFERENCE.self_similarity(*given)
+            case.agree(got, expected, f"self_similarity of {pairs} pairs, radius {radius}", 1e-3)
+
+
 KERNEL_RULES: dict[str, Callable[[Case], None]] = {
     rule.__name__: rule
     for rule in (
@@ -274,6 +285,7 @@ KERNEL_RULES: dict[str, Callable[[Case], None]] = {
         sums,
         fields,
         match_cost,
+        self_similarity,
     )
 }
 """Rules of :func:`check_kernels` by name; each takes a :class:`~learngn.testing.kernels.Case`."""

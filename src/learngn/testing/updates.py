@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from importlib.util import find_spec
+from typing import Any
 
-import torch
-from torch import Tensor
+import numpy as np
 
+from learngn.arrays import Array, require_torch
 from learngn.geometry import sampling
 from learngn.geometry.grid import Grid
 from learngn.optimise import Update
@@ -37,7 +39,7 @@ def check_update(update: Update) -> None:
         rule(update)
 
 
-def inner_field(shape: Sequence[int], size: float, seed: int = 0, samples: int = 1) -> Tensor:
+def inner_field(shape: Sequence[int], size: float, seed: int = 0, samples: int = 1, device: Any = None) -> Array:
     """Make a smooth random displacement [voxel] that is zero at the border.
 
     Parameters
@@ -50,36 +52,36 @@ def inner_field(shape: Sequence[int], size: float, seed: int = 0, samples: int =
         Random seed.
     samples : int
         Number of samples.
+    device : torch.device or str, optional
+        Device of PyTorch for a tensor; by default an array of NumPy is returned.
 
     Returns
     -------
-    Tensor, shape (samples, D, *S), float64
+    Array, shape (samples, D, *S), float64
     """
-    generator = torch.Generator().manual_seed(seed)
     coarse = [max(n // 6, 2) for n in shape]
-    u = torch.randn(samples, len(shape), *coarse, generator=generator, dtype=torch.float64)
-    u = sampling.resize(u, tuple(shape))
-    bell = torch.ones(tuple(shape), dtype=torch.float64)
+    u = np.random.default_rng(seed).standard_normal((samples, len(shape), *coarse))
+    u = size * sampling.resize(u, tuple(shape))
     for axis, n in enumerate(shape):
-        line = torch.sin(torch.linspace(0, torch.pi, n, dtype=torch.float64)) ** 2
-        bell = bell * line.reshape([-1 if a == axis else 1 for a in range(len(shape))])
-    return size * u * bell
+        line = np.sin(np.linspace(0, np.pi, n)) ** 2
+        u = u * line.reshape([-1 if a == axis else 1 for a in range(len(shape))])
+    return u if device is None else require_torch("a field on a device").as_tensor(u).to(device)
 
 
-def _displacement(update: Update, shape: Sequence[int], samples: int = 1) -> Tensor:
+def _displacement(update: Update, shape: Sequence[int], samples: int = 1) -> Array:
     """Make a displacement for the update, (N, D, *S), or (2N, D, *S) if both images are displaced."""
     into_moving = inner_field(shape, 2.0, seed=1, samples=samples)
     if not update.symmetric:
         return into_moving
-    return torch.cat([into_moving, inner_field(shape, 1.5, seed=2, samples=samples)])
+    return np.concat([into_moving, inner_field(shape, 1.5, seed=2, samples=samples)])
 
 
 def shape_and_type(update: Update) -> None:
     """Check that the displacement's shape and type are preserved, and that the arguments are not modified."""
     for shape in _SHAPES:
-        for dtype in (torch.float32, torch.float64):
-            u, step = _displacement(update, shape, 2).to(dtype), inner_field(shape, 1.0, samples=2).to(dtype)
-            before = u.clone(), step.clone()
+        for dtype in (np.float32, np.float64):
+            u, step = _displacement(update, shape, 2).astype(dtype), inner_field(shape, 1.0, samples=2).astype(dtype)
+            before = u.copy(), step.copy()
             new, whole = update(u, step), update.whole(u)
             pulled = update.pull_back(u, step)
             where = f"update {update!r} on {shape}"
@@ -87,7 +89,7 @@ def shape_and_type(update: Update) -> None:
                 require(
                     got.shape == like.shape and got.dtype == dtype,
                     f"{where}: {what} has shape {tuple(got.shape)} and type {got.dtype}, "
-                    f"expected {tuple(like.shape)} and {dtype}",
+                    f"expected {tuple(like.shape)} and {dtype.__name__}",
                 )
                 require_finite(got, f"{where}: {what}")
             require_close(u, before[0], f"{where}: the given displacement")
@@ -98,7 +100,7 @@ def zero_step(update: Update) -> None:
     """Check that a step of zero does not change the displacement."""
     for shape in _SHAPES:
         u = _displacement(update, shape)
-        got = update(u, torch.zeros(1, len(shape), *shape, dtype=u.dtype))
+        got = update(u, np.zeros((1, len(shape), *shape)))
         require_close(got, u, f"update {update!r} on {shape}, of a step of zero", atol=1e-12)
 
 
@@ -106,7 +108,7 @@ def step_from_rest(update: Update) -> None:
     """Check that a displacement of zero, joined with a step, gives the step, to first order."""
     for shape in _SHAPES:
         step = 1e-4 * inner_field(shape, 1.0)
-        rest = torch.zeros_like(_displacement(update, shape))
+        rest = np.zeros_like(_displacement(update, shape))
         got = update.whole(update(rest, step))
         require_close(got, step, f"update {update!r} on {shape}, of a small step from rest", atol=1e-7)
 
@@ -130,7 +132,7 @@ def shares_are_composed(update: Update) -> None:
     for shape in _SHAPES:
         u, step = _displacement(update, shape), inner_field(shape, 1.0)
         require(len(update.shares) == len(u), f"update {update!r}: got {len(update.shares)} shares, expected {len(u)}")
-        expected = torch.cat([sampling.compose(u[n : n + 1], share * step) for n, share in enumerate(update.shares)])
+        expected = np.concat([sampling.compose(u[n : n + 1], share * step) for n, share in enumerate(update.shares)])
         require_close(update(u, step), expected, f"update {update!r} on {shape}, composed by its shares", atol=1e-12)
 
 
@@ -140,7 +142,7 @@ def pull_back_is_the_derivative(update: Update) -> None:
         grid = Grid.from_spacing(shape, (1.0, 2.0, 1.5)[: len(shape)])
         u, step = _displacement(update, shape), inner_field(shape, 1.0)
 
-        def regularity(scale: float, u: Tensor = u, step: Tensor = step, grid: Grid = grid) -> float:
+        def regularity(scale: float, u: Array = u, step: Array = step, grid: Grid = grid) -> float:
             whole = update.whole(update(u, scale * step))
             return float((whole * apply_regulariser(Diffusion(), whole, grid)).sum()) / 2
 
@@ -155,11 +157,16 @@ def pull_back_is_the_derivative(update: Update) -> None:
 
 
 def differentiable(update: Update) -> None:
-    """Check the derivatives by the displacement and by the step, which training needs."""
-    shape = (9, 8)
+    """Check the derivatives by the displacement and by the step, which training needs.
+
+    Only PyTorch differentiates: without it there is nothing to check.
+    """
+    if find_spec("torch") is None:
+        return
+    torch, shape = require_torch("this check"), (9, 8)
     # Linear interpolation has no derivative at voxel centres, to which a displacement of zero would map.
-    u = (_displacement(update, shape) + 0.37).requires_grad_()
-    step = (inner_field(shape, 0.7) + 0.13).requires_grad_()
+    u = torch.as_tensor(_displacement(update, shape) + 0.37).requires_grad_()
+    step = torch.as_tensor(inner_field(shape, 0.7) + 0.13).requires_grad_()
     correct = torch.autograd.gradcheck(
         lambda u, step: update(u, step), [u, step], atol=1e-5, rtol=1e-5, fast_mode=True, raise_exception=False
     )

@@ -1,0 +1,82 @@
+"""Number of threads that computation on arrays of NumPy may use, and work on parts of arrays by several threads."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from learngn.arrays.array import Array, is_tensor
+
+__all__ = ["by_parts", "threads"]
+
+_VALUES = 2**16  # values of a part, about as many as stay in the cache of a core with a few results beside them
+
+
+def threads() -> int:
+    """Return the number of threads to use: PyTorch's setting if it is imported, else ``OMP_NUM_THREADS`` or all."""
+    torch = sys.modules.get("torch")
+    if torch is not None and hasattr(torch, "get_num_threads"):
+        return int(torch.get_num_threads())
+    given = os.environ.get("OMP_NUM_THREADS", "")
+    if given.isdigit() and int(given) > 0:
+        return int(given)
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def by_parts(function: Callable[..., Array], *arrays: Array) -> Array:
+    """Apply a function that computes each voxel from that voxel alone.
+
+    NumPy computes one operation after the other on whole arrays, in one thread. Here it is given parts that fit in the
+    cache, which several threads process. Tensors are passed whole.
+
+    Parameters
+    ----------
+    function : callable
+        Maps arrays (N, C, *S), of one shape S, to an array (N, K, *S), whose type it determines.
+    *arrays : Array, shape (N, C, *S)
+
+    Returns
+    -------
+    Array, shape (N, K, *S)
+    """
+    first = arrays[0]
+    if any(map(is_tensor, arrays)):
+        return function(*arrays)
+    rows = first.shape[2]
+    step = max(1, _VALUES * rows // max(1, first.shape[0] * prod(first.shape[2:])))
+    if step >= rows:
+        return function(*arrays)
+    head = function(*(a[:, :, :step] for a in arrays))
+    out = np.empty((*head.shape[:2], *first.shape[2:]), dtype=head.dtype)
+    out[:, :, :step] = head
+    starts = iter(range(step, rows, step))
+
+    def work() -> None:
+        for start in starts:
+            out[:, :, start : start + step] = function(*(a[:, :, start : start + step] for a in arrays))
+
+    in_threads(work)
+    return out
+
+
+def in_threads(work: Callable[[], Any]) -> None:
+    """Run a function in all threads, one of them the caller's."""
+    count = threads()
+    others = [] if count == 1 else [_pool(os.getpid(), count).submit(work) for _ in range(count - 1)]
+    work()
+    for other in others:
+        if not other.cancel():
+            other.result()
+
+
+@lru_cache(maxsize=4)
+def _pool(process: int, count: int) -> ThreadPoolExecutor:
+    """Return the threads of a process: a forked one does not have those of its parent."""
+    return ThreadPoolExecutor(count, thread_name_prefix="learngn-arrays")

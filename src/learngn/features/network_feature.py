@@ -1,0 +1,74 @@
+"""Arbitrary networks as features; PyTorch is only imported when one is applied."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+
+from learngn.arrays import Array, channels_last, in_order, is_tensor, require_torch, shared, single
+from learngn.errors import FeatureError
+from learngn.features.base import Feature, FeatureImage, Traits
+from learngn.geometry.image import Image
+
+
+class NetworkFeature:
+    """Network as a feature: ``φ(base(image))``, for any ``nn.Module`` or function.
+
+    Parameters
+    ----------
+    base : Feature
+        Input of the network, for example ``parse_features("intensity")``.
+    network : callable
+        Maps a tensor (N, C, *S) to one (N, C', *S): an ``nn.Module`` in evaluation mode, or any function.
+    name : str
+
+    Notes
+    -----
+    The network is applied to each image separately, so that a scan's features do not depend on the other scan. A base
+    channel that is zero everywhere in one image (an organ that it lacks) is zero in both.
+
+    It takes tensors of PyTorch. Features of images of NumPy are converted for it and its output back, without gradient.
+    """
+
+    def __init__(self, base: Feature, network: Callable[[Array], Array], name: str = "network") -> None:
+        self.base, self.network, self.name = base, network, name
+
+    @property
+    def traits(self) -> Traits:
+        """Traits of the base after a network."""
+        return self.base.traits.through_network()
+
+    def __call__(self, fixed: Image, moving: Image, spacing: float) -> tuple[FeatureImage, FeatureImage]:
+        """See :class:`learngn.features.Feature`.
+
+        Raises
+        ------
+        FeatureError
+            If the network changes the shape of the grid.
+        """
+        first, second = self.base(fixed, moving, spacing)
+        a, b = self._apply(first), self._apply(second)
+        return a, b
+
+    def _apply(self, image: FeatureImage) -> FeatureImage:
+        given = image.data
+        if is_tensor(given):
+            data = self.network(in_order(given))
+        else:
+            torch = require_torch(f"feature {self.name}, a network")
+            with torch.no_grad():
+                data = self.network(torch.as_tensor(in_order(given)))
+        if tuple(data.shape[2:]) != tuple(given.shape[2:]):
+            raise FeatureError(
+                f"network of feature {self.name}",
+                f"an output of shape {tuple(data.shape)}",
+                f"(N, C, {', '.join(map(str, image.grid.shape))}), the grid of its input",
+                "resize the output within the network",
+            )
+        return FeatureImage(channels_last(single(shared(data, given))), image.grid, image.weight)
+
+
+def is_module(network: object) -> bool:
+    """Return whether a network is an ``nn.Module``, without importing PyTorch: whoever has one has imported it."""
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(network, torch.nn.Module)

@@ -1,0 +1,194 @@
+"""Compiled self-similarity, row by row: distances of patches, their minimum and mean, and the exponential."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from llvmlite import ir
+from numba.core import types
+from numba.extending import intrinsic
+
+from learngn.kernels._cpu_threads import inlined, loop, part
+from learngn.kernels._cpu_vectors import LANES, VECTOR, fma, lane, larger, load, splat, store, total
+
+_primitive: Any = intrinsic
+_ZERO, _ONE = np.float32(0), np.float32(1)
+# exp(x) = 2^n exp(r), n = round(x / ln 2). Adding 1.5 2^23 rounds to an integer, which the low bits then hold.
+_LOWEST, _PER_LN2, _ROUND = np.float32(-87.0), np.float32(1.44269504088896341), np.float32(12582912.0)
+_LN2_HIGH, _LN2_LOW = np.float32(-0.693359375), np.float32(2.12194440e-4)
+_C0, _C1, _C2, _C3, _C4, _C5 = (
+    np.float32(c)
+    for c in (1.9875691500e-4, 1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2, 1.6666665459e-1, 5.0000001201e-1)
+)
+
+
+@_primitive
+def _power_of_two(typing: Any, rounded: Any) -> Any:
+    """Return 2^n for ``n + 1.5 2^23``, -126 ≤ n ≤ 127."""
+
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        integers = ir.VectorType(ir.IntType(32), LANES)
+        shifted = builder.shl(builder.bitcast(args[0], integers), ir.Constant(integers, [23] * LANES))
+        return builder.bitcast(builder.add(shifted, ir.Constant(integers, [127 << 23] * LANES)), args[0].type)
+
+    return VECTOR(VECTOR), generate
+
+
+@_primitive
+def _store_fours(typing: Any, array: Any, index: Any, step: Any, a: Any, b: Any, c: Any, d: Any) -> Any:
+    """Store the same lane of four vectors side by side, those of the next lane `step` values further on."""
+
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        data = context.make_array(sig.args[0])(context, builder, value=args[0]).data
+        lanes = ir.VectorType(ir.IntType(32), 8)
+
+        def mixed(x: Any, y: Any, order: list[int]) -> Any:
+            return builder.shuffle_vector(x, y, ir.Constant(ir.VectorType(ir.IntType(32), len(order)), order))
+
+        at = args[1]
+        for half in (0, 4):
+            pairs = [half, half + 8, half + 1, half + 9, half + 2, half + 10, half + 3, half + 11]
+            ab, cd = mixed(args[3], args[4], pairs), mixed(args[5], args[6], pairs)
+            for k in range(4):
+                four = mixed(ab, cd, [2 * k, 2 * k + 1, 2 * k + 8, 2 * k + 9])
+                builder.store(four, builder.bitcast(builder.gep(data, [at]), four.type.as_pointer()), align=4)
+                at = builder.add(at, args[2])
+        del lanes
+
+    return types.void(array, types.intp, types.intp, VECTOR, VECTOR, VECTOR, VECTOR), generate
+
+
+@inlined
+def exponential(x):  # type: ignore[no-untyped-def]
+    """Compute exp(x) for x ≤ 0, to 2e-7 of the value; below e^-87 that."""
+    x = larger(x, splat(_LOWEST))
+    rounded = fma(_PER_LN2, x, splat(_ROUND))
+    n = rounded - _ROUND
+    r = fma(n, splat(_LN2_LOW), fma(n, splat(_LN2_HIGH), x))
+    p = fma(fma(fma(fma(fma(splat(_C0), r, splat(_C1)), r, splat(_C2)), r, splat(_C3)), r, splat(_C4)), r, splat(_C5))
+    return fma(p, r * r, r + _ONE) * _power_of_two(rounded)
+
+
+@part
+def _differences(image, plane, rows, x, y, nx, ny, size, steps, radius, count, at, out):  # type: ignore[no-untyped-def]
+    """Sum the squared differences of all pairs over the patch along x; store the rows `at`, one pair after the other.
+
+    A row of the image has `rows` values, of which the middle one of the patch begins `plane`; `steps` are (P, 2, 3).
+    """
+    for pair in range(len(steps)):
+        p0, p1, p2 = steps[pair, 0, 0], steps[pair, 0, 1], steps[pair, 0, 2]
+        q0, q1, q2 = steps[pair, 1, 0], steps[pair, 1, 1], steps[pair, 1, 2]
+        py, qy = min(max(y + p1, 0), ny - 1), min(max(y + q1, 0), ny - 1)
+        to = at + pair * size
+        for k in range(-radius, radius + 1):
+            middle = min(max(x + k, 0), nx - 1)
+            px, qx = min(max(middle + p0, 0), nx - 1), min(max(middle + q0, 0), nx - 1)
+            p, q = plane + (px * ny + py) * rows + p2, plane + (qx * ny + qy) * rows + q2
+            for z in range(0, count, LANES):
+                d = load(image, p + z) - load(image, q + z)
+                if k == -radius:
+                    store(out, to + z, d * d)
+                else:
+                    store(out, to + z, fma(d, d, load(out, to + z)))
+
+
+@part
+def _patches(ring, line, pairs, y, ny, nz, size, radius, count, out):  # type: ignore[no-untyped-def]
+    """Sum the rows of all pairs over the patch along y, then along z; border values are repeated."""
+    width = 2 * radius + 1
+    for pair in range(pairs):
+        for z in range(0, count, LANES):
+            s = splat(_ZERO)
+            for k in range(-radius, radius + 1):
+                s = s + load(ring, (min(max(y + k, 0), ny - 1) % width * pairs + pair) * size + z)
+            store(line, radius + z, s)
+        for k in range(radius):
+            line[k] = line[radius]
+            line[radius + nz + k] = line[radius + nz - 1]
+        for z in range(0, count, LANES):
+            s = load(line, z)
+            for k in range(1, width):
+                s = s + load(line, z + k)
+            store(out, pair * size + z, s)
+
+
+@part
+def _compared(distances, variance, pairs, size, share, count):  # type: ignore[no-untyped-def]
+    """Replace the distances D of a row by ``min D - D``; store the mean of their size, V."""
+    for z in range(0, count, LANES):
+        least = splat(_ZERO) - load(distances, z)
+        for pair in range(1, pairs):
+            least = larger(least, splat(_ZERO) - load(distances, pair * size + z))
+        s = splat(_ZERO)
+        for pair in range(pairs):
+            d = load(distances, pair * size + z) + least
+            s = s + d
+            store(distances, pair * size + z, splat(_ZERO) - d)
+        store(variance, z, share * s)
+
+
+@part
+def _summed(variance, nz):  # type: ignore[no-untyped-def]
+    s, whole = splat(_ZERO), nz // LANES * LANES
+    for z in range(0, whole, LANES):
+        s = s + load(variance, z)
+    rest = total(s)
+    for z in range(whole, nz):
+        rest += variance[z]
+    return rest
+
+
+@part
+def _similar(distances, variance, pairs, nz, size, low, high, count, out, at):  # type: ignore[no-untyped-def]
+    """Compute the similarities of a row, and store them with channels last."""
+    for z in range(0, count, LANES):
+        # The smaller of two values is the larger one of their negatives.
+        v = splat(_ZERO) - larger(splat(_ZERO) - larger(load(variance, z), splat(low)), splat(-high))
+        factor = splat(_ONE) / v
+        for pair in range(pairs):
+            store(distances, pair * size + z, exponential(load(distances, pair * size + z) * factor))
+    fours, whole = pairs // 4 * 4, nz // LANES * LANES
+    for pair in range(0, fours, 4):
+        first = pair * size
+        for z in range(0, whole, LANES):
+            a, b = load(distances, first + z), load(distances, first + size + z)
+            c, d = load(distances, first + 2 * size + z), load(distances, first + 3 * size + z)
+            _store_fours(out, at + z * pairs + pair, pairs, a, b, c, d)
+    for pair in range(pairs):
+        for z in range(whole if pair < fours else 0, nz):
+            out[at + z * pairs + pair] = distances[pair * size + z]
+
+
+@loop
+def self_similarity(start, stop, image, shape, margin, steps, radius, low, high, sums, out):  # type: ignore[no-untyped-def]
+    """Process planes x of all samples; without `out`, only sum V over each of them.
+
+    Rows of the image, (N X Y, rows) flat, are extended by `margin` border values before them, and by as many and a
+    vector behind them. `low` and `high` are the bounds of V of each sample, `sums` is (N X,), `out` flat or empty.
+    """
+    nx, ny, nz = shape
+    rows, pairs, width = nz + 2 * margin + LANES, len(steps), 2 * radius + 1
+    count = (nz + LANES - 1) // LANES * LANES
+    size = count
+    ring = np.empty(width * pairs * size, np.float32)
+    line = np.zeros(count + 2 * radius + LANES, np.float32)
+    distances, variance = np.empty(pairs * size, np.float32), np.empty(count, np.float32)
+    share = _ONE / np.float32(pairs)
+    for item in range(start, stop):
+        n, x = item // nx, item % nx
+        plane = n * nx * ny * rows + margin
+        done, sum_of_rows = np.int64(0), np.float64(0)
+        for y in range(ny):
+            while done <= min(y + radius, ny - 1):
+                at = done % width * pairs * size
+                _differences(image, plane, rows, x, done, nx, ny, size, steps, radius, count, at, ring)
+                done += 1
+            _patches(ring, line, pairs, y, ny, nz, size, radius, count, distances)
+            _compared(distances, variance, pairs, size, share, count)
+            if len(out) == 0:
+                sum_of_rows += _summed(variance, nz)
+            else:
+                at = (item * ny + y) * nz * pairs
+                _similar(distances, variance, pairs, nz, size, low[n], high[n], count, out, at)
+        sums[item] = sum_of_rows
