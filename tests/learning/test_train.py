@@ -12,8 +12,8 @@ from learngn.errors import TrainingError
 from learngn.io import read_dataset, read_image
 from learngn.learning import TrainingEvents, train, trainer
 from learngn.learning.checkpoint import CHECKPOINT_NAME, read_checkpoint
+from learngn.learning.unrolled import unrolled
 from learngn.model import LineariserConfig, NetworkConfig, VoxelMorphConfig, read_description, read_model
-from learngn.optimise import GaussNewton
 
 SCANS = {"features": "intensity", "network": NetworkConfig(width=4, depth=1, out_channels=3)}
 NO_LABELS = {"labels": 0, "auxiliary": 0, "distances": 0}
@@ -186,13 +186,13 @@ def test_held_out_and_validation_subjects_are_never_trained_on(dataset, quick, t
 @pytest.mark.slow
 def test_iterations_are_drawn_and_rise(dataset, quick, tmp_path, monkeypatch):
     """Between `fewest` and `most` of the schedule; none below `finest`; at first few."""
-    asked, unroll = [], GaussNewton.unroll
+    asked = []
 
-    def spy(self, *arguments, iterations, **options):
+    def spy(*arguments, iterations, **options):
         asked.append(tuple(iterations))
-        return unroll(self, *arguments, iterations=[min(1, count) for count in iterations], **options)
+        return unrolled(*arguments, iterations=[min(1, count) for count in iterations], **options)
 
-    monkeypatch.setattr(GaussNewton, "unroll", spy)
+    monkeypatch.setattr("learngn.learning.training_step.unrolled", spy)
     config = quick(
         strides=(8, 4, 2), iterations=(8, 4, 4), steps=30, pretraining=0.2, fewest=0.25, most=1.5, finest=4.0,
         curriculum=0.5, validate_every=30, checkpoint_every=30,

@@ -9,6 +9,7 @@ from learngn.errors import ShapeError
 from learngn.features import FeatureImage
 from learngn.geometry.grid import Grid
 from learngn.kernels.reference import block_index, difference
+from learngn.learning.unrolled import unrolled
 from learngn.linearise import Analytic, LearnedLinearisation, PublishedLinearisation
 from learngn.optimise import GaussNewton
 from learngn.settings import Level
@@ -129,7 +130,7 @@ def test_published_within_gauss_newton():
     assert result.grid.shape == (16, 12)
     inner = 4 * result.field[0, :, 3:-3, 3:-3].mean(dim=(1, 2))  # [voxel of the features]
     assert inner.numpy() == pytest.approx([2.5, 2.5], abs=0.8)
-    method.unroll(fixed, moving, np.eye(3))[-1][0].square().sum().backward()
+    unrolled(method, fixed, moving, np.eye(3))[-1][0].square().sum().backward()
     assert all(bool(p.grad.abs().sum() > 0) for p in lineariser.parameters() if p.ndim > 1)
 
 

@@ -73,7 +73,7 @@ def test_another_number_of_iterations(phantoms, architecture, trained):
     longer = learngn.register(*pair, model=model, settings=replace(model.settings, iterations=(5, 1)))
     assert [step.level for step in longer.history].count(0) <= 5
     assert [step.level for step in longer.history].count(1) == 1
-    assert model.method.levels == model.settings.levels()  # the model itself stays as it is
+    assert model.method.gauss_newton.levels == model.settings.levels()  # the model itself stays as it is
 
 
 def test_wrong_use_is_told(phantoms, architecture, trained):

@@ -248,8 +248,9 @@ class TestPublished:
         axes = torch.meshgrid(*[torch.arange(n, dtype=torch.float64) for n in shape], indexing="ij")
         moving = torch.sin(axes[0] / 2 + 0.3) * torch.cos(axes[1] / 3)
         fixed = torch.sin(axes[0] / 2 + 0.1) * torch.cos(axes[1] / 3 + 0.2)
-        method = published_gauss_newton([Level(1, 2, lam)])
-        method.solver = NormalSolver(tolerance=1e-13, iterations=500, preconditioner=None, coupled=False)
+        method = published_gauss_newton([Level(1, 2, lam)]).replaced(
+            solver=NormalSolver(tolerance=1e-13, iterations=500, preconditioner=None, coupled=False)
+        )
         got = method(FeatureImage(fixed[None, None], grid), FeatureImage(moving[None, None], grid), np.eye(3)).field
 
         path = [np.diff(np.eye(n), axis=0) for n in shape]

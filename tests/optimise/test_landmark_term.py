@@ -10,7 +10,15 @@ from learngn.geometry import sampling
 from learngn.geometry.grid import Grid, apply_affine
 from learngn.kernels.reference import full_blocks
 from learngn.linearise import NormalEquations
-from learngn.optimise import AdamDisplacement, Exponential, GaussNewton, LandmarkPairs, Symmetric, at_full_resolution
+from learngn.optimise import (
+    AdamDisplacement,
+    Compositional,
+    Exponential,
+    GaussNewton,
+    LandmarkPairs,
+    Symmetric,
+    at_full_resolution,
+)
 from learngn.optimise.landmarks import LandmarkTerm
 from learngn.settings import Level, schedule
 
@@ -142,7 +150,7 @@ def test_landmarks_alone_register(ndim, symmetric, rng):
     held_out = slice(0, 15)
     pairs = LandmarkPairs(fixed[15:], fixed[15:] + displacement[15:])
     blank = FeatureImage(torch.zeros(1, 1, *grid.shape), grid)
-    update = Symmetric(Exponential()) if symmetric else None
+    update = Symmetric(Exponential()) if symmetric else Compositional()
     method = GaussNewton(schedule((4, 2), (6, 8), (0.01, 0.003)), update=update)
     result = method(blank, blank, np.eye(ndim + 1), landmarks=pairs)
     field = result.field

@@ -7,6 +7,7 @@ import torch
 from learngn.features import FeatureImage
 from learngn.geometry import sampling
 from learngn.geometry.grid import Grid
+from learngn.learning.unrolled import unrolled
 from learngn.optimise import (
     Additive,
     Compositional,
@@ -167,7 +168,7 @@ def test_unroll_is_differentiable(known_pair):
     fixed, moving, _ = known_pair((24, 20), bump)
     features = moving.data.clone().requires_grad_()
     method = GaussNewton(schedule((2, 1), (2, 2), (0.05, 0.01)), update=Symmetric(Exponential()))
-    ends = method.unroll(fixed, FeatureImage(features, moving.grid), np.eye(3))
+    ends = unrolled(method, fixed, FeatureImage(features, moving.grid), np.eye(3))
     assert [tuple(u.shape) for u, _ in ends] == [(2, 2, 12, 10), (2, 2, 24, 20)]
     method.update.whole(ends[-1][0]).square().sum().backward()
     assert torch.isfinite(features.grad).all()

@@ -192,7 +192,7 @@ def test_a_cropped_moving_image_does_not_drag(texture, lattice, symmetric):
     moving = FeatureImage(value(points)[:, :, cut:], Grid.from_spacing((48 - cut, 40), origin=(cut, 0)))
     errors = []
     for overlap in (False, True):
-        update = Symmetric(Exponential()) if symmetric else None
+        update = Symmetric(Exponential()) if symmetric else Compositional()
         result = GaussNewton(LEVELS, update=update, overlap=overlap)(fixed, moving, IDENTITY)
         field = result.field if result.into_fixed is None else result.field - result.into_fixed
         near = field[0, :, cut - 6 : cut + 4, 8:-8]

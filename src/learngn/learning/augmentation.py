@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from learngn.arrays import channels_last
 from learngn.features import FeatureImage
-from learngn.features.base import channels_last
 from learngn.geometry import sampling
 from learngn.geometry.grid import FloatArray, Grid
 from learngn.geometry.grid_map import GridMap
@@ -52,7 +52,8 @@ def _smooth_field(grid: Grid, config: AugmentationConfig, random: np.random.Gene
     voxels = torch.from_numpy((noise / grid.spacing.reshape(-1, *[1] * grid.ndim)).astype(np.float32))
     # Linear interpolation in two steps, through a grid of intermediate size: nearly smooth, without a parameter.
     between = [min(2 * int(p), s) for p, s in zip(points, grid.shape, strict=True)]
-    return sampling.resize(sampling.resize(voxels, between), grid.shape)
+    smooth: Tensor = sampling.resize(sampling.resize(voxels, between), grid.shape)
+    return smooth
 
 
 def augmented(

@@ -64,12 +64,12 @@ def read_example(
     LearnGNError
         If a file cannot be read, or the scan and its labels do not fit together.
     """
-    image = read_image(subject.image, labels=feature.traits.reads_labels)
+    image = read_image(subject.image, labels=feature.traits.reads_labels).to("cpu")
     if not feature.traits.reads_labels:
         check_scan(image, f"scan {subject.image.name}")
     labels = None
     if subject.labels is not None:
-        labels = labels_on(read_image(subject.labels, labels=True), image.grid, f"labels {subject.labels}")
+        labels = labels_on(read_image(subject.labels, labels=True), image.grid, f"labels {subject.labels}").to("cpu")
     landmarks = None if subject.landmarks is None else read_landmarks(subject.landmarks, image.grid).points
     features, _ = feature(image, image, spacing)
     distances = None if labels is None or not organs else _organ_distances(labels, features.grid, organs, pool)

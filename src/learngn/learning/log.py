@@ -9,8 +9,7 @@ from torch.utils.tensorboard import SummaryWriter
 
 from learngn.learning.trainer import TrainingEvents
 from learngn.learning.validation import Validation
-from learngn.model import Model
-from learngn.optimise import GaussNewton
+from learngn.model import Model, TrainableGaussNewton
 
 LOG_NAME = "log"
 
@@ -32,9 +31,10 @@ def logged(directory: Path, then: TrainingEvents) -> TrainingEvents:
             if value is not None:
                 writer().add_scalar(f"validation/{name}", value, done)
         method = model.method
-        if isinstance(method, GaussNewton):
-            for index in range(len(method.levels)):
-                writer().add_scalar(f"lam/{index}", float(method.lam(index).detach()), done)
+        if isinstance(method, TrainableGaussNewton):
+            trained = method.gauss_newton
+            for index in range(len(trained.levels)):
+                writer().add_scalar(f"lam/{index}", float(trained.lam(index).detach()), done)
         writer().flush()
         then.validated(done, model, validation, best)
 

@@ -115,7 +115,8 @@ def _feature_difference(batch: Batch, field: Tensor, grid: Grid, world: FloatArr
     """Return the mean squared difference of the input features on the displacement's grid."""
     fixed, moving = batch.fixed.features.on(grid), batch.moving.features
     warped = sampling.warp(moving.data, field, grid.index_map(moving.grid, world), grid.shape)
-    return (warped - fixed.data).square().mean()
+    difference: Tensor = (warped - fixed.data).square().mean()
+    return difference
 
 
 def _landmark_error(batch: Batch, field: Tensor, grid: Grid, world: FloatArray) -> Tensor:
@@ -137,4 +138,5 @@ def _distance(fixed: Tensor, moving: Tensor, field: Tensor, grid: Grid, world: F
     index = fixed.to(field) @ to_index[:-1, :-1].T + to_index[:-1, -1]
     index = index + sampling.sample_points(field, index)
     moved = index @ to_world[:-1, :-1].T + to_world[:-1, -1]
-    return (moved - moving.to(field)).square().sum(1).clamp_min(_TINY).sqrt().mean()
+    distance: Tensor = (moved - moving.to(field)).square().sum(1).clamp_min(_TINY).sqrt().mean()
+    return distance

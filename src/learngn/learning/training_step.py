@@ -14,7 +14,8 @@ from learngn.features import FeatureImage
 from learngn.learning.config import LossConfig
 from learngn.learning.data import Batch, Side
 from learngn.learning.losses import RegistrationLoss, distance_loss
-from learngn.model import Model
+from learngn.learning.unrolled import unrolled
+from learngn.model import Model, VoxelMorphRegistration
 
 # φ begins as distances in -1 to 1, of which an organ's boundary spans a tenth: the head is made steep instead of φ.
 _SHARPNESS = 10.0
@@ -31,7 +32,7 @@ class TrainingStep(nn.Module):
         Number of labels of the auxiliary loss, background included.
     last : int, optional
         Number of Gauss-Newton steps at the end of every level that are differentiated; see
-        :meth:`learngn.optimise.GaussNewton.unroll`.
+        :func:`learngn.learning.unrolled.unrolled`.
     limit : float, optional
         Largest norm of the gradient that reaches one scan's φ through the Gauss-Newton steps.
     mixed : bool
@@ -71,9 +72,13 @@ class TrainingStep(nn.Module):
         total = {name: (fixed_losses[name] + moving_losses[name]) / 2 for name in fixed_losses}
         if not iterations:
             return total
-        ends = self.model.method.unroll(
-            fixed, moving, world, iterations=iterations, last=self.last, voxel=self.model.config.spacing
-        )
+        method, voxel = self.model.method, self.model.config.spacing
+        if isinstance(method, VoxelMorphRegistration):
+            ends = [method.predicted(fixed, moving, world, voxel=voxel)]
+        else:
+            ends = unrolled(
+                method.gauss_newton, fixed, moving, world, iterations=iterations, last=self.last, voxel=voxel
+            )
         weight = 1.0
         for field, grid in reversed(ends):
             for name, value in self.loss(batch, field, grid, world).items():

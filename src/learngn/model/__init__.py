@@ -3,6 +3,7 @@
 from learngn.model.architecture import LineariserConfig, ModelConfig, NetworkConfig, VoxelMorphConfig
 from learngn.model.folder import Provenance, read_description, read_model, write_model
 from learngn.model.model import Encoder, Model, pooled_shape
+from learngn.model.trainable import TrainableGaussNewton
 from learngn.model.voxelmorph import VoxelMorphRegistration
 
 __all__ = [
@@ -12,6 +13,7 @@ __all__ = [
     "ModelConfig",
     "NetworkConfig",
     "Provenance",
+    "TrainableGaussNewton",
     "VoxelMorphConfig",
     "VoxelMorphRegistration",
     "pooled_shape",

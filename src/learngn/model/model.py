@@ -16,6 +16,7 @@ from learngn.geometry import sampling
 from learngn.geometry.image import Image
 from learngn.linearise import Analytic, LearnedLinearisation, Lineariser, PublishedLinearisation
 from learngn.model.architecture import ModelConfig, NetworkConfig
+from learngn.model.trainable import TrainableGaussNewton
 from learngn.model.voxelmorph import VoxelMorphRegistration
 from learngn.optimise import GaussNewton, build
 from learngn.settings import Settings
@@ -116,7 +117,7 @@ class Model(nn.Module):
             pool=1 if config.network is None else config.network.pool,
             gain=_gain(config.network),
         )
-        self.method: GaussNewton | VoxelMorphRegistration = _method(config)
+        self.method: TrainableGaussNewton | VoxelMorphRegistration = _method(config)
 
     @property
     def settings(self) -> Settings:
@@ -163,7 +164,7 @@ class Model(nn.Module):
                 raise ModelError(name, str(given), f"the model's {own}", "leave it out: change the iterations alone")
         if isinstance(self.method, VoxelMorphRegistration):
             return self.method
-        built = build(settings, fixed, tissue, trained=self.method)
+        built = build(settings, fixed, tissue, trained=self.method.gauss_newton)
         if not isinstance(built, GaussNewton):
             raise TypeError("a trained method is one of Gauss-Newton")
         return built
@@ -199,7 +200,7 @@ def _network(config: ModelConfig, own: nn.Module | None) -> nn.Module | None:
     )
 
 
-def _method(config: ModelConfig) -> GaussNewton | VoxelMorphRegistration:
+def _method(config: ModelConfig) -> TrainableGaussNewton | VoxelMorphRegistration:
     if config.voxelmorph is not None:
         v = config.voxelmorph
         return VoxelMorphRegistration(
@@ -208,8 +209,7 @@ def _method(config: ModelConfig) -> GaussNewton | VoxelMorphRegistration:
     method = build(config.settings)
     if not isinstance(method, GaussNewton):
         raise ModelError("update of the model", config.settings.update, "one of Gauss-Newton", "correct the settings")
-    log_lam = nn.Parameter(torch.zeros(len(method.levels)), requires_grad=config.learn_lam)
-    return method.replaced(lineariser=_lineariser(config), log_lam=log_lam)
+    return TrainableGaussNewton(method, _lineariser(config), learn_lam=config.learn_lam)
 
 
 def _channels(config: ModelConfig) -> int:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from itertools import chain
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from learngn.arrays import Array, as_numpy, is_tensor
 from learngn.errors import ModelError, require_packages
 from learngn.features import FeatureImage
 from learngn.geometry import sampling
@@ -65,18 +67,16 @@ class VoxelMorphRegistration(nn.Module):
             if last.bias is not None:
                 last.bias.zero_()
 
-    def unroll(
+    def predicted(
         self,
         fixed: FeatureImage,
         moving: FeatureImage,
         world: FloatArray,
         initial: Tensor | None = None,
         *,
-        iterations: Sequence[int] | None = None,
-        last: int | None = None,
         voxel: float | None = None,
-    ) -> list[tuple[Tensor, Grid]]:
-        """Predict differentiably, without iterations; see :meth:`learngn.optimise.GaussNewton.unroll`."""
+    ) -> tuple[Tensor, Grid]:
+        """Predict the displacement, (N, D, *S) [voxel], and return it with its grid; features are tensors."""
         unit = float(fixed.grid.spacing.min()) if voxel is None else voxel
         grid = fixed.grid.coarsened(self.levels[-1].stride * unit)
         target = fixed.on(grid).data.contiguous()
@@ -86,20 +86,29 @@ class VoxelMorphRegistration(nn.Module):
         pad = list(chain.from_iterable((0, m) for m in reversed(missing)))
         _, field = self.network(F.pad(source, pad), F.pad(target, pad))
         field = field[(..., *[slice(n) for n in grid.shape])]
-        return [(field if start is None else sampling.compose(start, field), grid)]
+        return (field if start is None else sampling.compose(start, field)), grid
 
     def forward(
         self,
         fixed: FeatureImage,
         moving: FeatureImage,
         world: FloatArray,
-        initial: Tensor | None = None,
+        initial: Array | None = None,
         *,
         landmarks: LandmarkPairs | None = None,
         voxel: float | None = None,
         callback: Callable[[Iteration], None] | None = None,
     ) -> Optimised:
-        """Register features; see :meth:`learngn.optimise.GaussNewton.forward`. The history is empty."""
+        """Register features, arrays of either library; see :class:`learngn.optimise.GaussNewton`.
+
+        The history is empty.
+        """
         refuse_landmarks(landmarks, "VoxelMorph")
-        field, grid = self.unroll(fixed, moving, world, initial, voxel=voxel)[-1]
-        return Optimised(field, grid, (), StopReason.ITERATIONS)
+        device = next(self.parameters()).device
+        first, second = (
+            image if is_tensor(image.data) else replace(image, data=torch.as_tensor(image.data, device=device))
+            for image in (fixed, moving)
+        )
+        start = None if initial is None else torch.as_tensor(initial, device=first.data.device)
+        field, grid = self.predicted(first, second, world, start, voxel=voxel)
+        return Optimised(field if is_tensor(fixed.data) else as_numpy(field), grid, (), StopReason.ITERATIONS)

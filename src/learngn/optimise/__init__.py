@@ -1,6 +1,9 @@
 """Optimisers: affine and dense Gauss-Newton, their schedule, updates and step control; Adam as a baseline."""
 
-from learngn.optimise.adam import AdamDisplacement
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
 from learngn.optimise.affine import AffineGaussNewton, AffineResult, centre_of_mass, translation_starts
 from learngn.optimise.build import build
 from learngn.optimise.descent import Descent
@@ -16,6 +19,9 @@ from learngn.optimise.published import published_gauss_newton
 from learngn.optimise.step_control import StepControl
 from learngn.optimise.unfold import inverse_error, unfolded
 from learngn.optimise.update import Additive, Compositional, Exponential, Symmetric, Update
+
+if TYPE_CHECKING:
+    from learngn.optimise.adam import AdamDisplacement
 
 __all__ = [
     "AFFINE",
@@ -53,3 +59,12 @@ __all__ = [
     "translation_starts",
     "unfolded",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Import Adam when it is used: it needs PyTorch."""
+    if name == "AdamDisplacement":
+        from learngn.optimise.adam import AdamDisplacement
+
+        return AdamDisplacement
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

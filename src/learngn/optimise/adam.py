@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from learngn import kernels
+from learngn.arrays import Array, as_numpy, is_tensor
 from learngn.errors import SettingsError
 from learngn.features import FeatureImage
 from learngn.geometry import sampling
@@ -22,7 +24,7 @@ from learngn.settings import Level
 from learngn.solve import SolveStatus
 
 
-class AdamDisplacement(nn.Module):
+class AdamDisplacement:
     """Optimiser by Adam of the energy ``½ Σ |φ_M(x + u(x)) - φ_F(x)|² + λ/2 <u, R u>``, that of Gauss-Newton.
 
     Parameters
@@ -52,7 +54,6 @@ class AdamDisplacement(nn.Module):
     """
 
     def __init__(self, levels: Sequence[Level], *, regulariser: Regulariser | None = None, rate: float = 0.4) -> None:
-        super().__init__()
         if not 0 < rate < math.inf:
             raise SettingsError("learning rate of Adam", f"{rate:g}", "a positive number", "0.4 suits most")
         self.levels = tuple(levels)
@@ -60,19 +61,24 @@ class AdamDisplacement(nn.Module):
         self.rate = rate
 
     @torch.no_grad()
-    def forward(
+    def __call__(
         self,
         fixed: FeatureImage,
         moving: FeatureImage,
         world: FloatArray,
-        initial: Tensor | None = None,
+        initial: Array | None = None,
         *,
         landmarks: LandmarkPairs | None = None,
         voxel: float | None = None,
         callback: Callable[[Iteration], None] | None = None,
     ) -> Optimised:
-        """Register features, without derivatives; parameters as in :meth:`learngn.optimise.GaussNewton.forward`."""
+        """Register features, without derivatives; parameters as of :class:`learngn.optimise.GaussNewton`."""
         refuse_landmarks(landmarks, "Adam")
+        if not is_tensor(fixed.data):  # on the same memory, and back
+            fixed, moving = _as_tensors(fixed), _as_tensors(moving)
+            start = None if initial is None else torch.as_tensor(initial)
+            result = self(fixed, moving, world, start, voxel=voxel, callback=callback)
+            return replace(result, field=as_numpy(result.field))
         pairs = levels_of_pair(self.levels, fixed, moving, world, voxel)
         u = first_displacement(fixed, pairs[0].grid, initial)
         history: list[Iteration] = []
@@ -132,3 +138,8 @@ class AdamDisplacement(nn.Module):
             squared = (compared.warped - compared.fixed).square()
             data = (squared if compared.weight is None else squared * compared.weight).sum(dtype=torch.float64) / 2
         return data, apply_regulariser(self.regulariser, u, pair.grid)
+
+
+def _as_tensors(image: FeatureImage) -> FeatureImage:
+    weight = None if image.weight is None else torch.as_tensor(image.weight)
+    return replace(image, data=torch.as_tensor(image.data), weight=weight)

@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import numpy as np
-import torch
-from torch import Tensor
 
+from learngn.arrays import Array, as_numpy, namespace
 from learngn.features import FeatureImage, common_grids
 from learngn.geometry.grid import FloatArray, Grid
 from learngn.optimise.families import AFFINE, RIGID, Family
@@ -100,15 +99,16 @@ class AffineGaussNewton:
         return AffineResult(best.matrix, best.data, name)
 
 
-def centre_of_mass(weights: Tensor, grid: Grid) -> FloatArray:
+def centre_of_mass(weights: Array, grid: Grid) -> FloatArray:
     """Return the centre of mass of weights, (1, 1, *S) ≥ 0, in RAS mm; the grid's centre if all weights are zero."""
-    total = float(weights.sum(dtype=torch.float64))
+    xp = namespace(weights)
+    total = float(xp.sum(weights, dtype=xp.float64))
     if total <= 0:
         return grid.centre
     index = []
     for axis, n in enumerate(grid.shape):
-        profile = weights[0, 0].sum(dim=[a for a in range(grid.ndim) if a != axis], dtype=torch.float64)
-        index.append(float((profile * torch.arange(n, device=profile.device)).sum()) / total)
+        profile = xp.sum(weights[0, 0], axis=tuple(a for a in range(grid.ndim) if a != axis), dtype=xp.float64)
+        index.append(float(as_numpy(profile) @ np.arange(n)) / total)
     return grid.index_to_world(index)
 
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import torch
-from torch import Tensor
 
+from learngn.arrays import Array, as_numpy, clamped, namespace
 from learngn.geometry.grid import FloatArray
 
 # Fraction of the variance of the whole images: the agreement of two flat regions must not count.
@@ -59,20 +58,27 @@ class Overlap:
         return np.asarray(2 * covariance / (np.maximum(variance, 0) + difference + _FLAT * spread))
 
 
-def overlap_of(fixed: Tensor, warped: Tensor, weight: Tensor) -> Overlap:
+def overlap_of(fixed: Array, warped: Array, weight: Array) -> Overlap:
     """Compute the sums for one pose from features (1, C, *S) and a weight (1, 1, *S)."""
-    f, m, w = (t[0].flatten(1).double() for t in (fixed, warped, weight))
+    xp = namespace(fixed)
+    f, m, w = (_rows(x) for x in (fixed, warped, weight))
     wf, wm = w * f, w * m
-    sums = w.sum(), wf.sum(1), wm.sum(1), (wf * f).sum() + (wm * m).sum(), (wf * m).sum()
-    return Overlap(*(np.asarray(s.cpu().numpy(), dtype=np.float64) for s in sums))
+    sums = xp.sum(w), xp.sum(wf, axis=1), xp.sum(wm, axis=1), xp.sum(wf * f) + xp.sum(wm * m), xp.sum(wf * m)
+    return Overlap(*(np.asarray(as_numpy(s), dtype=np.float64) for s in sums))
 
 
-def spread_of(images: tuple[Tensor, Tensor], weights: tuple[Tensor, Tensor]) -> float:
+def spread_of(images: tuple[Array, Array], weights: tuple[Array, Array]) -> float:
     """Return the sum of the weighted variances of two images [feature²]."""
     total = 0.0
     for image, weight in zip(images, weights, strict=True):
-        x, w = image[0].flatten(1).double(), weight[0].flatten(1).double()
-        w = w / w.sum().clamp_min(torch.finfo(w.dtype).tiny)
-        mean = (w * x).sum(1, keepdim=True)
-        total += float((w * (x - mean).square()).sum())
+        xp, x, w = namespace(image), _rows(image), _rows(weight)
+        w = w / clamped(xp.sum(w), xp.finfo(w.dtype).tiny)
+        mean = xp.sum(w * x, axis=1, keepdims=True)
+        total += float(xp.sum(w * (x - mean) ** 2))
     return total
+
+
+def _rows(image: Array) -> Array:
+    """Return the voxels of one image, (1, C, *S), in double precision: (C, V)."""
+    xp = namespace(image)
+    return xp.astype(xp.reshape(image, (image.shape[1], -1)), xp.float64)

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
-import torch
-
+from learngn.arrays import namespace, require_torch
 from learngn.geometry.image import Image
 from learngn.linearise import GemanMcClure, Huber, RobustLoss
-from learngn.optimise.adam import AdamDisplacement
 from learngn.optimise.gauss_newton import GaussNewton
 from learngn.optimise.published import published_gauss_newton
 from learngn.optimise.step_control import StepControl
 from learngn.optimise.update import Additive, Compositional, Exponential, Symmetric, Update
 from learngn.regularise import Adaptive, Curvature, Diffusion, Regulariser
 from learngn.settings import Robustness, Settings
+
+if TYPE_CHECKING:
+    from learngn.optimise.adam import AdamDisplacement
 
 _LUNG = -400.0  # [HU]; denser voxels are tissue
 
@@ -61,6 +63,9 @@ def build(
     levels, control = settings.levels(), StepControl(longest=settings.longest_step, min_jacobian=settings.min_jacobian)
     regulariser = _regulariser(settings, fixed, tissue)
     if settings.update == "adam":
+        require_torch("the update adam")
+        from learngn.optimise.adam import AdamDisplacement
+
         return AdamDisplacement(levels, rate=control.longest)
     if settings.update == "published":
         published = published_gauss_newton(levels) if trained is None else trained
@@ -92,4 +97,5 @@ def _regulariser(settings: Settings, fixed: Image | None, tissue: Image | None) 
 
 
 def _denser_than(value: float, image: Image) -> Image:
-    return Image((image.data > value).to(torch.int32), image.grid, labels=True)
+    xp = namespace(image.data)
+    return Image(xp.astype(image.data > value, xp.int32), image.grid, labels=True)

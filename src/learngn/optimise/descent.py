@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import torch
-from torch import Tensor
-
 from learngn import kernels
+from learngn.arrays import Array, detached, like, namespace
 from learngn.optimise.energy import Energy, State
 from learngn.optimise.history import Iteration, StopReason
 from learngn.optimise.step_control import StepControl
@@ -46,26 +44,25 @@ class Descent:
     damping: float
     momentum: float
 
-    def step(self, energy: Energy, state: State) -> tuple[Tensor, SolveInfo]:
+    def step(self, energy: Energy, state: State) -> tuple[Array, SolveInfo]:
         """Solve for the step at a state, (N, D, *S) [voxel], without step control."""
         model = energy.quadratic(state)
-        mean = kernels.mean_diagonal(model.blocks)
-        shift = self.damping * mean.to(model.rhs)
+        shift = self.damping * like(kernels.mean_diagonal(model.blocks), model.rhs)
         return self.solver.solve(model.blocks, model.stiffness, model.rhs, model.lam, shift)
 
-    def advance(self, energy: Energy, u: Tensor, velocity: Tensor) -> tuple[Tensor, Tensor]:
+    def advance(self, energy: Energy, u: Array, velocity: Array) -> tuple[Array, Array]:
         """Take one whole step, differentiably: it is neither guarded nor rejected.
 
         Parameters
         ----------
         energy : Energy
-        u : Tensor, shape (N, D, *S), or (2N, D, *S) of a symmetric update [voxel]
-        velocity : Tensor, shape (N, D, *S) [voxel]
+        u : Array, shape (N, D, *S), or (2N, D, *S) of a symmetric update [voxel]
+        velocity : Array, shape (N, D, *S) [voxel]
             The previous step; zero at first.
 
         Returns
         -------
-        u, velocity : Tensor
+        u, velocity : Array
             The new displacement, and the step taken.
         """
         solved, _ = self.step(energy, energy(u))
@@ -73,14 +70,14 @@ class Descent:
         return energy.update(u, velocity), velocity
 
     def run(
-        self, energy: Energy, u: Tensor, level: int, report: Callable[[Iteration], None]
-    ) -> tuple[Tensor, StopReason]:
+        self, energy: Energy, u: Array, level: int, report: Callable[[Iteration], None]
+    ) -> tuple[Array, StopReason]:
         """Iterate with step control.
 
         Parameters
         ----------
         energy : Energy
-        u : Tensor, shape (N, D, *S), or (2N, D, *S) of a symmetric update [voxel]
+        u : Array, shape (N, D, *S), or (2N, D, *S) of a symmetric update [voxel]
             Initial displacement.
         level : int
             Number of the level, for the history.
@@ -89,13 +86,13 @@ class Descent:
 
         Returns
         -------
-        u : Tensor
+        u : Array
             The last accepted displacement.
         stop : StopReason
             Why the level ended.
         """
         state = energy(u)
-        energies, velocity = [state.total], torch.zeros_like(state.elastic)
+        energies, velocity = [state.total], namespace(state.elastic).zeros_like(state.elastic)
         for iteration in range(energy.pair.level.iterations):
             solved, info = self.step(energy, state)
             if info.status is SolveStatus.ZERO:
@@ -113,11 +110,11 @@ class Descent:
                 return state.u, StopReason.SMALL_UPDATE
         return state.u, StopReason.ITERATIONS
 
-    def _velocity(self, solved: Tensor, previous: Tensor) -> Tensor:
+    def _velocity(self, solved: Array, previous: Array) -> Array:
         """Return a solved step with momentum, capped voxel by voxel."""
         return self.control.capped(solved + self.momentum * previous if self.momentum else solved)
 
-    def _search(self, energy: Energy, state: State, velocity: Tensor, ceiling: float) -> _Trial:
+    def _search(self, energy: Energy, state: State, velocity: Array, ceiling: float) -> _Trial:
         """Halve a step until its energy does not exceed a ceiling, or the largest number of halvings is reached."""
         for halving in range(self.control.halvings + 1):
             fraction = 0.5**halving
@@ -128,7 +125,7 @@ class Descent:
             accepted = reached.total <= ceiling
             if accepted:
                 break
-        mean, longest = kernels.lengths(taken.detach())
+        mean, longest = kernels.lengths(detached(taken))
         return _Trial(reached, accepted, fraction, mean, longest, smallest)
 
 
@@ -139,7 +136,7 @@ def _record(energy: Energy, level: int, iteration: int, state: State, info: Solv
         stride=energy.pair.level.stride,
         shape=energy.pair.grid.shape,
         iteration=iteration,
-        lam=float(energy.lam.detach()),
+        lam=float(detached(energy.lam)),
         energy=state.total,
         data_energy=state.data,
         regularity=state.regularity,

@@ -7,10 +7,9 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
+from learngn.arrays import Array, clamped, without_gradient, zeros
 from learngn.errors import SettingsError, ShapeError
 from learngn.features import FeatureImage
 from learngn.geometry import sampling
@@ -79,10 +78,9 @@ class DiscreteStart:
             got = f"coupling {self.coupling}, λ {self.lam}"
             raise SettingsError("discrete start", got, "ascending positive couplings, and λ > 0", "correct it")
 
-    @torch.no_grad()
     def __call__(
-        self, fixed: FeatureImage, moving: FeatureImage, world: FloatArray, *, weight: Tensor | None = None
-    ) -> Tensor:
+        self, fixed: FeatureImage, moving: FeatureImage, world: FloatArray, *, weight: Array | None = None
+    ) -> Array:
         """Search for a displacement, without derivative.
 
         Parameters
@@ -91,35 +89,30 @@ class DiscreteStart:
             Features with the same channels; the grids may differ.
         world : array, shape (D+1, D+1)
             Affine applied after the displacement, fixed RAS mm to moving RAS mm.
-        weight : Tensor, shape (N, 1, *S), optional
+        weight : Array, shape (N, 1, *S), optional
             Weight of each voxel of the fixed features, which multiplies their own weight.
 
         Returns
         -------
-        Tensor, shape (N, D, *T) [voxel of its own grid]
+        Array, shape (N, D, *T) [voxel of its own grid]
             Displacement on a coarse grid over the fixed grid's extent, for the parameter `initial` of
-            :meth:`learngn.optimise.GaussNewton.forward`.
+            :class:`learngn.optimise.GaussNewton`.
 
         Raises
         ------
         ShapeError
             If the numbers of channels or samples differ, or the weight is not on the fixed features' grid.
         """
-        fixed, moving = _known(_weighted(fixed, weight)), _known(moving)
-        if fixed.data.shape[:2] != moving.data.shape[:2]:
-            raise ShapeError(
-                "moving features",
-                f"{tuple(moving.data.shape[:2])} samples and channels",
-                f"the fixed features' {tuple(fixed.data.shape[:2])}",
-                "compute the features of both images together",
-            )
-        reach = 0.1 * float(fixed.grid.extent.max()) if self.reach is None else self.reach
-        target = reach / self.radii[0]
-        fields: list[Tensor] = []
-        for radius in self.radii:
-            step, offsets = self._window(fixed, target, radius)
-            fields = self._search(fixed, moving, world, step, offsets, fields)
-            target = step / 2
+        with without_gradient():
+            fixed, moving = _known(_weighted(fixed, weight)), _known(moving)
+            _check_channels(fixed, moving)
+            reach = 0.1 * float(fixed.grid.extent.max()) if self.reach is None else self.reach
+            target = reach / self.radii[0]
+            fields: list[Array] = []
+            for radius in self.radii:
+                step, offsets = self._window(fixed, target, radius)
+                fields = self._search(fixed, moving, world, step, offsets, fields)
+                target = step / 2
         return fields[0]
 
     def _grids(self, fixed: Grid, step: float) -> tuple[Grid, Grid]:
@@ -137,7 +130,7 @@ class DiscreteStart:
             offsets = window(lattice.spacing, max(reach, radius * float(lattice.spacing.min())), 4 * radius)
             # Cost, coverage and a temporary array of this size; features of both images in two layouts.
             numbers = 3 * len(offsets) * cells.size + 4 * fixed.data.shape[1] * lattice.size
-            if len(fixed.data) * numbers * fixed.data.element_size() <= self.memory or cells.size == 1:
+            if len(fixed.data) * numbers * fixed.data.itemsize <= self.memory or cells.size == 1:
                 return step, offsets
             step *= 2 ** (1 / 3)
 
@@ -148,13 +141,13 @@ class DiscreteStart:
         world: FloatArray,
         step: float,
         offsets: NDArray[np.int64],
-        fields: list[Tensor],
-    ) -> list[Tensor]:
+        fields: list[Array],
+    ) -> list[Array]:
         """Search on one scale: return the displacement of the fixed image's cells, and if symmetric its inverse."""
         cells, lattice = self._grids(fixed.grid, step)
         coarse_fixed, coarse_moving = _on_lattice(fixed, lattice), moving.on(moving.grid.coarsened(step))
         to_moving = lattice.index_map(coarse_moving.grid, world)
-        zero = fixed.data.new_zeros((len(fixed.data), lattice.ndim, *cells.shape))
+        zero = zeros((len(fixed.data), lattice.ndim, *cells.shape), fixed.data)
         starts = [sampling.resize_field(u, cells.shape) for u in fields] or [zero, zero]
         costs = [CellCosts.of(coarse_fixed, coarse_moving, to_moving, cells, step, offsets, starts[0])]
         if self.symmetric:
@@ -168,11 +161,21 @@ class DiscreteStart:
         return _consistent(results) if self.symmetric else results
 
 
-def _weighted(image: FeatureImage, weight: Tensor | None) -> FeatureImage:
+def _check_channels(fixed: FeatureImage, moving: FeatureImage) -> None:
+    if tuple(fixed.data.shape[:2]) != tuple(moving.data.shape[:2]):
+        raise ShapeError(
+            "moving features",
+            f"{tuple(moving.data.shape[:2])} samples and channels",
+            f"the fixed features' {tuple(fixed.data.shape[:2])}",
+            "compute the features of both images together",
+        )
+
+
+def _weighted(image: FeatureImage, weight: Array | None) -> FeatureImage:
     """Return features whose weight is multiplied by another one."""
     if weight is None:
         return image
-    if weight.shape != (len(image.data), 1, *image.grid.shape):
+    if tuple(weight.shape) != (len(image.data), 1, *image.grid.shape):
         raise ShapeError(
             "weight",
             f"shape {tuple(weight.shape)}",
@@ -193,11 +196,11 @@ def _on_lattice(image: FeatureImage, lattice: Grid) -> FeatureImage:
     """Average features onto a lattice; interpolate along axes whose voxels are larger than those of the lattice."""
     shape = [min(n, m) for n, m in zip(image.grid.shape, lattice.shape, strict=True)]
     pooled = image.on(image.grid.resized(shape))
-    weight = None if pooled.weight is None else sampling.resize(pooled.weight, lattice.shape).clamp(0, 1)
+    weight = None if pooled.weight is None else clamped(sampling.resize(pooled.weight, lattice.shape), 0, 1)
     return FeatureImage(sampling.resize(pooled.data, lattice.shape), lattice, weight)
 
 
-def _consistent(fields: list[Tensor], rounds: int = 4) -> list[Tensor]:
+def _consistent(fields: list[Array], rounds: int = 4) -> list[Array]:
     """Make two displacements more nearly inverse to each other: each is corrected by half of the error, repeatedly."""
     there, back = fields
     for _ in range(rounds):

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
-from torch import Tensor
-
 from learngn import kernels
+from learngn.arrays import Array, full_like_shape, like, namespace, without_gradient
 from learngn.linearise import Lineariser, NormalEquations
 from learngn.optimise.landmarks import LandmarkTerm
 from learngn.optimise.levels import PairLevel
@@ -21,10 +19,10 @@ class State:
 
     Attributes
     ----------
-    u : Tensor, shape (N, D, *S), or (2N, D, *S) of a symmetric update [voxel]
+    u : Array, shape (N, D, *S), or (2N, D, *S) of a symmetric update [voxel]
     normal : NormalEquations
         Normal equations of the data term, landmarks included.
-    elastic : Tensor, shape (N, D, *S)
+    elastic : Array, shape (N, D, *S)
         R u of the displacement between the images.
     data, regularity : float
         Data term and regularisation term of the energy, each a mean over the voxels [feature²].
@@ -32,9 +30,9 @@ class State:
         Mean weight of the voxels in the first state of the level.
     """
 
-    u: Tensor
+    u: Array
     normal: NormalEquations
-    elastic: Tensor
+    elastic: Array
     data: float
     regularity: float
     covered: float
@@ -51,20 +49,20 @@ class QuadraticModel:
 
     Attributes
     ----------
-    blocks : Tensor, shape (N, K, *S)
+    blocks : Array, shape (N, K, *S)
         B = JᵀWJ, upper triangle row by row.
     stiffness : Stiffness
         R.
-    lam : Tensor, shape (N,)
+    lam : Array, shape (N,)
         λ.
-    rhs : Tensor, shape (N, D, *S)
+    rhs : Array, shape (N, D, *S)
         Negative gradient of the energy.
     """
 
-    blocks: Tensor
+    blocks: Array
     stiffness: Stiffness
-    lam: Tensor
-    rhs: Tensor
+    lam: Array
+    rhs: Array
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,7 +77,7 @@ class Energy:
         Predicts residual and Jacobian.
     stiffness : Stiffness
         Operator R of the regulariser.
-    lam : Tensor, a scalar in float64
+    lam : float or Array of one number
         Regularisation weight λ [feature²].
     update : Update
         How a step is joined to the displacement; it determines the displacement that is regularised, and the gradient
@@ -91,16 +89,16 @@ class Energy:
     pair: PairLevel
     lineariser: Lineariser
     stiffness: Stiffness
-    lam: Tensor
+    lam: float | Array
     update: Update
     landmarks: LandmarkTerm | None = None
 
-    def __call__(self, u: Tensor, covered: float | None = None) -> State:
+    def __call__(self, u: Array, covered: float | None = None) -> State:
         """Evaluate the energy and its linearisation.
 
         Parameters
         ----------
-        u : Tensor, shape (N, D, *S), or (2N, D, *S) of a symmetric update [voxel]
+        u : Array, shape (N, D, *S), or (2N, D, *S) of a symmetric update [voxel]
         covered : float, optional
             :attr:`State.covered` of the level's first state; None if this is the first state.
 
@@ -114,12 +112,13 @@ class Energy:
         if self.landmarks is not None:
             normal = self.landmarks.add_to(normal, u)
         elastic = self.stiffness(whole)
-        with torch.no_grad():
+        with without_gradient():
             regularity = float(self.lam) / 2 * kernels.dot(whole, elastic) / self.pair.voxels
             # The energy of the features is scaled to the weight at the beginning of the level: moving structures out of
             # the field of view must not lower it.
             covered = compared.covered if covered is None else covered
-            feature_energy, data_energy = float(features.sum()), float(normal.energy.sum())
+            xp = namespace(features)
+            feature_energy, data_energy = float(xp.sum(features)), float(xp.sum(normal.energy))
             data = (data_energy + (covered / compared.covered - 1) * feature_energy) / self.pair.voxels
         return State(u, normal, elastic, data, regularity, covered)
 
@@ -128,7 +127,7 @@ class Energy:
 
         The data term is linearised by the step, the regularisation term by the displacement.
         """
-        lam = self.lam.to(state.u).expand(len(state.elastic))
+        lam = like(self.lam, state.u) * full_like_shape((len(state.elastic),), 1.0, state.u)
         gradient, elastic = state.normal.gradient, self.update.pull_back(state.u, state.elastic)
-        rhs = kernels.combined(gradient, -torch.ones_like(lam[0]), elastic, -lam[0])
+        rhs = kernels.combined(gradient, -1.0, elastic, -lam[0])
         return QuadraticModel(state.normal.blocks, self.stiffness, lam, rhs)

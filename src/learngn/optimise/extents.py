@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from learngn.arrays import in_order
 from learngn.errors import GeometryError
 from learngn.geometry.grid import FloatArray, Grid, index_range
 from learngn.geometry.image import Image
@@ -69,7 +70,7 @@ def around(image: Image, fixed: Grid, matrix: FloatArray, margin: float) -> Imag
     box = tuple(slice(int(a), int(b) + 1) for a, b in zip(first, last, strict=True))
     return replace(
         image,
-        data=image.data[(slice(None), slice(None), *box)].contiguous(),
+        data=in_order(image.data[(slice(None), slice(None), *box)]),
         grid=image.grid.part(first.tolist(), shape),
     )
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from torch import Tensor
-
+from learngn.arrays import Array
 from learngn.geometry import sampling
 from learngn.geometry.grid import Grid
 from learngn.geometry.transform import DisplacementField, invert
@@ -19,16 +18,16 @@ class Fields:
 
     Attributes
     ----------
-    forward : Tensor, shape (1, D, *S) [voxel]
+    forward : Array, shape (1, D, *S) [voxel]
         Displacement from the fixed image to the moving image.
-    inverse : Tensor, shape (1, D, *S) [voxel], optional
+    inverse : Array, shape (1, D, *S) [voxel], optional
         Displacement from the moving image to the fixed image.
     error : float, optional
         Mean inverse consistency error, see :func:`learngn.optimise.inverse_error` [voxel].
     """
 
-    forward: Tensor
-    inverse: Tensor | None = None
+    forward: Array
+    inverse: Array | None = None
     error: float | None = None
 
 
@@ -50,11 +49,11 @@ def at_full_resolution(result: Optimised, grid: Grid, *, diffeomorphic: bool = F
         With an inverse if the registration was symmetric or is diffeomorphic.
     """
 
-    def full_size(field: Tensor) -> Tensor:
+    def full_size(field: Array) -> Array:
         resized = sampling.resize_field(field, grid.shape)
         return unfolded(resized) if diffeomorphic else resized
 
-    def inverted(field: Tensor) -> Tensor:
+    def inverted(field: Array) -> Array:
         return invert(DisplacementField(field, grid), tolerance=1e-2).field.data
 
     forward, inverse = full_size(result.field), None

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any, ClassVar, Final
+from dataclasses import KW_ONLY, dataclass, field, replace
+from typing import Any
 
-import torch
-from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
-
+from learngn.arrays import Array, namespace
 from learngn.errors import SettingsError
 from learngn.features import FeatureImage
 from learngn.geometry import sampling
@@ -22,7 +19,7 @@ from learngn.optimise.history import Iteration, StopReason
 from learngn.optimise.landmarks import LandmarkPairs, LandmarkTerm, check_landmarks
 from learngn.optimise.levels import first_displacement, levels_of_pair
 from learngn.optimise.step_control import StepControl
-from learngn.optimise.update import Compositional, Update
+from learngn.optimise.update import Compositional, Update, halves
 from learngn.regularise import Diffusion, Regulariser
 from learngn.settings import Level
 from learngn.solve import NormalSolver
@@ -34,7 +31,7 @@ class Optimised:
 
     Attributes
     ----------
-    field : Tensor, shape (N, D, *S) [voxel of grid]
+    field : Array, shape (N, D, *S) [voxel of grid]
         Displacement into the moving image, from the fixed image, or from half-way if the update is symmetric.
     grid : Grid
         Grid of the finest level.
@@ -42,47 +39,31 @@ class Optimised:
         All iterations.
     stop : StopReason
         Why the last level ended.
-    into_fixed : Tensor, shape (N, D, *S) [voxel of grid], optional
+    into_fixed : Array, shape (N, D, *S) [voxel of grid], optional
         Displacement from half-way into the fixed image, if the update is symmetric.
     """
 
-    field: Tensor
+    field: Array
     grid: Grid
     history: tuple[Iteration, ...]
     stop: StopReason
-    into_fixed: Tensor | None = None
+    into_fixed: Array | None = None
 
 
-# Names of the parameters of the class, which are also its attributes.
-_PARTS = (
-    "levels",
-    "lineariser",
-    "regulariser",
-    "solver",
-    "update",
-    "control",
-    "damping",
-    "momentum",
-    "loss",
-    "overlap",
-    "log_lam",
-)
-
-
-class GaussNewton(nn.Module):
+@dataclass(frozen=True, eq=False)
+class GaussNewton:
     """Gauss-Newton optimiser of ``½ Σ w |φ_M(x + u(x)) - φ_F(x)|² + λ/2 <u, R u>``, u a displacement of the fixed grid.
 
     With a symmetric update both images are displaced to a half-way space, and u is the difference of the displacements.
 
-    An optimiser is not changed after it is made; :meth:`replaced` makes another one from it. Only training changes the
-    values of its parameters.
+    An optimiser is not changed after it is made; :meth:`replaced` makes another one from it.
 
     Parameters
     ----------
     levels : sequence of Level
         Levels, coarse to fine.
     lineariser : Lineariser
-        Predicts residual and Jacobian; an ``nn.Module`` is trained through the steps.
+        Predicts residual and Jacobian; a module of PyTorch can be trained through the steps.
     regulariser : Regulariser
     solver : NormalSolver
     update : Update
@@ -95,18 +76,13 @@ class GaussNewton(nn.Module):
         Robust loss of the residual; by default its square.
     overlap : bool
         Leave out voxels that are mapped outside the moving image, instead of comparing them with its border.
-    log_lam : nn.Parameter, shape (number of levels,), optional
-        Logarithms of the learned factors of the schedule's λ, level by level; by default zeros that are not trained.
+    log_lam : Array, shape (number of levels,), optional
+        Logarithms of the learned factors of the schedule's λ, level by level; by default the schedule's λ is used.
 
     Raises
     ------
     SettingsError
         If there is not one factor of λ for each level.
-
-    Attributes
-    ----------
-    factor_parameters : tuple of str
-        Names of the parameters that have one number per level; training uses a separate learning rate for them.
 
     Notes
     -----
@@ -117,40 +93,26 @@ class GaussNewton(nn.Module):
     M. P. Heinrich, "Learning Registration Models with Differentiable Gauss-Newton Optimisation", MIDL 2022.
     """
 
-    factor_parameters: ClassVar[tuple[str, ...]] = ("log_lam",)
+    levels: Sequence[Level]
+    _: KW_ONLY
+    lineariser: Lineariser = field(default_factory=Analytic)
+    regulariser: Regulariser = field(default_factory=Diffusion)
+    solver: NormalSolver = field(default_factory=NormalSolver)
+    update: Update = field(default_factory=Compositional)
+    control: StepControl = field(default_factory=StepControl)
+    damping: float = 1e-3
+    momentum: float = 0.0
+    loss: RobustLoss | None = None
+    overlap: bool = False
+    log_lam: Array | None = None
 
-    def __init__(
-        self,
-        levels: Sequence[Level],
-        *,
-        lineariser: Lineariser | None = None,
-        regulariser: Regulariser | None = None,
-        solver: NormalSolver | None = None,
-        update: Update | None = None,
-        control: StepControl | None = None,
-        damping: float = 1e-3,
-        momentum: float = 0.0,
-        loss: RobustLoss | None = None,
-        overlap: bool = False,
-        log_lam: nn.Parameter | None = None,
-    ) -> None:
-        super().__init__()
-        self.levels: Final = tuple(levels)
-        self.lineariser: Final = Analytic() if lineariser is None else lineariser
-        self.regulariser: Final = Diffusion() if regulariser is None else regulariser
-        self.solver: Final = NormalSolver() if solver is None else solver
-        self.update: Final = Compositional() if update is None else update
-        self.control: Final = StepControl() if control is None else control
-        self.damping: Final = damping
-        self.momentum: Final = momentum
-        self.loss: Final = loss
-        self.overlap: Final = overlap
-        self.log_lam: Final = _log_lam(len(self.levels)) if log_lam is None else log_lam
-        if self.log_lam.shape != (len(self.levels),):
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "levels", tuple(self.levels))
+        if self.log_lam is not None and tuple(self.log_lam.shape) != (len(self.levels),):
             raise SettingsError(
                 "levels of the schedule",
                 f"{len(self.levels)}",
-                f"{self.log_lam.numel()}, one for each trained factor of λ",
+                f"{len(self.log_lam)}, one for each trained factor of λ",
                 "keep the number of levels",
             )
 
@@ -174,21 +136,21 @@ class GaussNewton(nn.Module):
         TypeError
             If the class has no such parameter.
         """
-        parts = {name: getattr(self, name) for name in _PARTS}
-        other = GaussNewton(**{**parts, **changes})
-        other.training = self.training
-        return other
+        return replace(self, **changes)
 
-    def lam(self, index: int) -> Tensor:
-        """Return the regularisation weight λ of a level, a scalar in float64."""
-        return self.levels[index].lam * self.log_lam[index].double().exp()
+    def lam(self, index: int) -> Array:
+        """Return the regularisation weight λ of a level: a float, or if it is learned an array of float64."""
+        if self.log_lam is None:
+            return self.levels[index].lam
+        xp = namespace(self.log_lam)
+        return self.levels[index].lam * xp.exp(xp.astype(self.log_lam, xp.float64))[index]
 
-    def forward(
+    def __call__(
         self,
         fixed: FeatureImage,
         moving: FeatureImage,
         world: FloatArray,
-        initial: Tensor | None = None,
+        initial: Array | None = None,
         *,
         landmarks: LandmarkPairs | None = None,
         voxel: float | None = None,
@@ -202,7 +164,7 @@ class GaussNewton(nn.Module):
             Features with the same channels; the grids may differ.
         world : array, shape (D+1, D+1)
             Affine applied after the displacement, fixed RAS mm to moving RAS mm.
-        initial : Tensor, shape (N, D, *S) [voxel], optional
+        initial : Array, shape (N, D, *S) [voxel], optional
             Initial displacement, on a grid of any shape over the fixed grid's extent.
         landmarks : LandmarkPairs, optional
             Landmarks that guide the registration; for one sample only.
@@ -222,8 +184,8 @@ class GaussNewton(nn.Module):
         """
         if landmarks is not None:
             check_landmarks(landmarks, len(fixed.data), fixed.grid.ndim)
-        energies = self._energies(fixed, moving, world, voxel, landmarks)
-        u = self._first(fixed, energies[0].pair.grid, initial)
+        energies = self.energies(fixed, moving, world, voxel, landmarks)
+        u = self.first(fixed, energies[0].pair.grid, initial)
         history: list[Iteration] = []
 
         def report(record: Iteration) -> None:
@@ -231,66 +193,17 @@ class GaussNewton(nn.Module):
             if callback is not None:
                 callback(record)
 
-        descent, stop = self._descent(), StopReason.ITERATIONS
+        descent, stop = self.descent(), StopReason.ITERATIONS
         for level, energy in enumerate(energies):
             u, stop = descent.run(energy, sampling.resize_field(u, energy.pair.grid.shape), level, report)
-        into_moving, into_fixed = u.chunk(2) if self.update.symmetric else (u, None)
+        into_moving, into_fixed = halves(u) if self.update.symmetric else (u, None)
         return Optimised(into_moving, energies[-1].pair.grid, tuple(history), stop, into_fixed)
 
-    def unroll(
-        self,
-        fixed: FeatureImage,
-        moving: FeatureImage,
-        world: FloatArray,
-        initial: Tensor | None = None,
-        *,
-        iterations: Sequence[int] | None = None,
-        last: int | None = None,
-        voxel: float | None = None,
-    ) -> list[tuple[Tensor, Grid]]:
-        """Take a given number of whole steps, differentiably, for training.
-
-        Every step is computed again in the backward pass, so that only one displacement per step is stored. Steps are
-        neither guarded nor rejected, as step control has no derivative.
-
-        Parameters
-        ----------
-        fixed, moving, world, initial, voxel
-            As in :meth:`forward`.
-        iterations : sequence of int, optional
-            Number of steps of every level; by default that of the schedule.
-        last : int, optional
-            Differentiate only this number of steps at the end of every level, and no level through the next one. Near
-            a level's solution the derivative of a single step is nearly that of all of them, at a fraction of the
-            cost; through many steps with a small λ gradients grow without bound. By default all steps are
-            differentiated.
-
-        Returns
-        -------
-        list of (Tensor, Grid)
-            The displacement at the end of every level, shape (N, D, *S) [voxel], and its grid; with a symmetric update
-            both displacements, (2N, D, *S).
-        """
-        descent, energies = self._descent(), self._energies(fixed, moving, world, voxel)
-        u = self._first(fixed, energies[0].pair.grid, initial)
-        counts = [level.iterations for level in self.levels] if iterations is None else iterations
-        ends = []
-        for energy, count in zip(energies, counts, strict=True):
-            u = sampling.resize_field(u if last is None else u.detach(), energy.pair.grid.shape)
-            velocity = torch.zeros_like(self.update.whole(u))
-            for index in range(count):
-                with torch.set_grad_enabled(torch.is_grad_enabled() and (last is None or index >= count - last)):
-                    if torch.is_grad_enabled():
-                        u, velocity = checkpoint(descent.advance, energy, u, velocity, use_reentrant=False)
-                    else:
-                        u, velocity = descent.advance(energy, u, velocity)
-            ends.append((u, energy.pair.grid))
-        return ends
-
-    def _descent(self) -> Descent:
+    def descent(self) -> Descent:
+        """Return the minimisation of the energy of a level."""
         return Descent(self.solver, self.control, self.damping, self.momentum)
 
-    def _energies(
+    def energies(
         self,
         fixed: FeatureImage,
         moving: FeatureImage,
@@ -322,18 +235,13 @@ class GaussNewton(nn.Module):
             for index, pair in enumerate(pairs)
         ]
 
-    def _first(self, fixed: FeatureImage, grid: Grid, initial: Tensor | None) -> Tensor:
+    def first(self, fixed: FeatureImage, grid: Grid, initial: Array | None) -> Array:
         """Return the initial displacement; with a symmetric update those from half-way into both images."""
         u = first_displacement(fixed, grid, initial)
         if not self.update.symmetric:
             return u
         if initial is None:
-            return torch.cat([u, u])
+            return namespace(u).concat([u, u])
         # Point x of the fixed image is half-way at m = x + d(x)/2; both halves are d(x(m))/2, with opposite signs.
         half = -invert(DisplacementField(u / 2, grid)).field.data
-        return torch.cat([half, -half])
-
-
-def _log_lam(levels: int) -> nn.Parameter:
-    """Return the logarithms of the initial factors of λ, which are all one."""
-    return nn.Parameter(torch.zeros(levels), requires_grad=False)
+        return namespace(u).concat([half, -half])

@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import torch
-from torch import Tensor
 
+from learngn.arrays import Array, like, namespace
 from learngn.errors import LandmarkError
 from learngn.geometry import sampling
 from learngn.geometry.grid import FloatArray, Grid, apply_affine
 from learngn.kernels.reference import block_index
 from learngn.linearise import NormalEquations
+from learngn.optimise.update import halves
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,41 +94,40 @@ class LandmarkTerm:
         Grid of the displacement.
     world : array, shape (D+1, D+1)
         Affine applied after the displacement, fixed RAS mm to moving RAS mm.
-    like : Tensor
-        Tensor with the dtype and device to use.
+    of : Array
+        Array with the library, type and device to use.
     """
 
-    def __init__(self, pairs: LandmarkPairs, grid: Grid, world: FloatArray, like: Tensor) -> None:
-        def tensor(array: FloatArray) -> Tensor:
-            return torch.as_tensor(np.asarray(array), dtype=like.dtype, device=like.device)
-
+    def __init__(self, pairs: LandmarkPairs, grid: Grid, world: FloatArray, of: Array) -> None:
         self.shape, ndim = grid.shape, grid.ndim
-        self.fixed = tensor(grid.world_to_index(pairs.fixed))
-        self.moving = tensor(
-            grid.world_to_index(apply_affine(np.asarray(np.linalg.inv(world), dtype=np.float64), pairs.moving))
-        )
+        self.fixed = like(grid.world_to_index(pairs.fixed), of)
+        before = np.asarray(np.linalg.inv(world), dtype=np.float64)
+        self.moving = like(grid.world_to_index(apply_affine(before, pairs.moving)), of)
         confidence = np.ones(len(pairs.fixed)) if pairs.confidence is None else np.asarray(pairs.confidence)
-        self.weight = tensor(pairs.weight * grid.size / confidence.sum() * confidence)
-        self.metric = tensor(grid.spacing**2)
+        self.weight = like(pairs.weight * grid.size / confidence.sum() * confidence, of)
+        self.squared_spacing = grid.spacing**2  # [mm² / voxel²]
+        self.metric = like(self.squared_spacing, of)
         self.scale = pairs.scale
         self.diagonal = [k for k, (a, b) in enumerate(block_index(ndim)) if a == b]
         self.blocks = len(block_index(ndim))
 
-    def add_to(self, normal: NormalEquations, u: Tensor) -> NormalEquations:
+    def add_to(self, normal: NormalEquations, u: Array) -> NormalEquations:
         """Add the landmarks to normal equations, at a displacement (1, D, *S), or (2, D, *S) of a symmetric update."""
-        into_moving, into_fixed = (u, None) if len(u) == 1 else u.chunk(2)
+        xp = namespace(u)
+        into_moving, into_fixed = (u, None) if len(u) == 1 else halves(u)
         at = self.fixed
         if into_fixed is not None:  # find the point half-way that is mapped to the point of the fixed image
             for _ in range(5):
                 at = self.fixed - sampling.sample_points(into_fixed, at)
         error = at + sampling.sample_points(into_moving, at) - self.moving  # [voxel]
-        squared = (error.square() * self.metric).sum(1)
+        squared = xp.sum(error**2 * self.metric, axis=1)
         factor = 1 / (1 + squared / self.scale**2)  # ρ(s) = s · factor, ρ'(s) = factor²
-        point_weight = self.weight * factor.square()
+        point_weight = self.weight * factor**2
         gradient = sampling.splat_points(point_weight[:, None] * error * self.metric, at, self.shape)
         weight = sampling.splat_points(point_weight[:, None], at, self.shape)
-        blocks = normal.blocks.clone()
-        for axis, k in enumerate(self.diagonal):
-            blocks[:, k] += weight[:, 0] * self.metric[axis]
-        energy = (self.weight * squared * factor).sum(dtype=torch.float64) / 2
-        return NormalEquations(blocks, normal.gradient + gradient, normal.energy + energy)
+        metric = np.zeros((1, self.blocks, *[1] * len(self.shape)))
+        metric[0, self.diagonal] = self.squared_spacing.reshape(-1, *[1] * len(self.shape))
+        energy = xp.sum(self.weight * squared * factor, dtype=xp.float64) / 2
+        return NormalEquations(
+            normal.blocks + weight * like(metric, weight), normal.gradient + gradient, normal.energy + energy
+        )

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-import torch.nn.functional as F
-from torch import Tensor
-
+from learngn.arrays import Array, detached, in_order, largest_of_neighbours, namespace, zeros
 from learngn.features import FeatureImage, common_grids
 from learngn.geometry import sampling
 from learngn.geometry.grid import FloatArray, Grid
+from learngn.optimise.update import halves
 from learngn.settings import Level
 
 
@@ -20,19 +19,22 @@ class Compared:
 
     Attributes
     ----------
-    fixed, warped : Tensor, shape (N, C, *R)
-    weight : Tensor, shape (N, 1, *R), or None for one
+    fixed, warped : Array, shape (N, C, *R)
+    weight : Array, shape (N, 1, *R), or None for one
         Weight of each voxel.
     """
 
-    fixed: Tensor
-    warped: Tensor
-    weight: Tensor | None
+    fixed: Array
+    warped: Array
+    weight: Array | None
 
     @property
     def covered(self) -> float:
         """Mean weight of the voxels."""
-        return 1.0 if self.weight is None else max(float(self.weight.detach().mean()), 1e-6)
+        if self.weight is None:
+            return 1.0
+        weight = detached(self.weight)
+        return max(float(namespace(weight).mean(weight)), 1e-6)
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,22 +68,20 @@ class PairLevel:
         """Number of voxels of the displacement's grid, all samples together."""
         return len(self.fixed.data) * self.grid.size
 
-    def compared(self, u: Tensor) -> Compared:
+    def compared(self, u: Array) -> Compared:
         """Return ``φ_F(x)`` and ``φ_M(x + u(x))`` on the grid of the fixed features, for u (N, D, *S) [voxel]."""
         warped, weight = self._warped(self.moving, u, self.to_moving, self.overlap)
         return Compared(self.fixed.data, warped, _product(self.fixed.weight, weight))
 
-    def _warped(
-        self, image: FeatureImage, u: Tensor, matrix: FloatArray, overlap: bool
-    ) -> tuple[Tensor, Tensor | None]:
+    def _warped(self, image: FeatureImage, u: Array, matrix: FloatArray, overlap: bool) -> tuple[Array, Array | None]:
         """Return an image and its weight, warped by a displacement onto the grid of the fixed features."""
         shape = self.fixed.grid.shape
         field = sampling.resize_field(u, shape)
         warped = sampling.warp(image.data, field, matrix, shape)
         weight = None if image.weight is None else sampling.warp(image.weight, field, matrix, shape)
         if overlap:
-            inside = sampling.inside(image.grid.shape, field, matrix, shape, warped).to(warped.dtype)
-            weight = _product(weight, inside)
+            inside = sampling.inside(image.grid.shape, field, matrix, shape, warped)
+            weight = _product(weight, namespace(inside).astype(inside, warped.dtype))
         return warped, weight
 
 
@@ -92,15 +92,15 @@ class SymmetricPairLevel(PairLevel):
     The displacement u has shape (2N, D, *S): those into the moving image, followed by those into the fixed image.
     """
 
-    def compared(self, u: Tensor) -> Compared:
+    def compared(self, u: Array) -> Compared:
         """Return ``φ_F(x + b(x))`` and ``φ_M(x + a(x))``, a and b the displacements into moving and fixed image."""
-        into_moving, into_fixed = u.chunk(2)
+        into_moving, into_fixed = halves(u)
         warped, weight = self._warped(self.moving, into_moving, self.to_moving, self.overlap)
         fixed, fixed_weight = self._warped(self.fixed, into_fixed, sampling.identity_map(self.grid.ndim), self.overlap)
         return Compared(fixed, warped, _product(fixed_weight, weight))
 
 
-def _product(a: Tensor | None, b: Tensor | None) -> Tensor | None:
+def _product(a: Array | None, b: Array | None) -> Array | None:
     if a is None or b is None:
         return b if a is None else a
     return a * b
@@ -143,7 +143,7 @@ def levels_of_pair(
     unit = float(fixed.grid.spacing.min()) if voxel is None else voxel
     # Sampling is fastest with channels last, differences with channels first.
     if not symmetric:
-        fixed = replace(fixed, data=fixed.data.contiguous())
+        fixed = replace(fixed, data=in_order(fixed.data))
     grids = [common_grids(fixed.grid, moving.grid, level.stride * unit)[0] for level in levels]
     fixed_grids = [g if refinement == 1 else g.resized([refinement * n for n in g.shape]) for g in grids]
     moving_grids = [common_grids(fixed.grid, moving.grid, level.stride * unit / refinement)[1] for level in levels]
@@ -167,15 +167,14 @@ def on_grids(image: FeatureImage, grids: Sequence[Grid]) -> list[FeatureImage]:
     return [FeatureImage(*part) for part in parts]
 
 
-def _surrounded(weight: Tensor) -> Tensor:
+def _surrounded(weight: Array) -> Array:
     """Return the smallest weight of each voxel and its neighbours, (N, 1, *S); `weight` if that is zero everywhere."""
-    largest = F.max_pool3d if weight.ndim == 5 else F.max_pool2d
-    smallest: Tensor = -largest(-weight, 3, stride=1, padding=1)
-    return smallest if bool((smallest > 0).any()) else weight
+    smallest = -largest_of_neighbours(-weight, weight.ndim - 2)
+    return smallest if bool(namespace(weight).any(smallest > 0)) else weight
 
 
-def first_displacement(fixed: FeatureImage, grid: Grid, initial: Tensor | None) -> Tensor:
+def first_displacement(fixed: FeatureImage, grid: Grid, initial: Array | None) -> Array:
     """Return the initial displacement on a grid, (N, D, *S) [voxel]: `initial`, resized to the grid, or zero."""
     if initial is not None:
         return sampling.resize_field(initial, grid.shape)
-    return fixed.data.new_zeros((len(fixed.data), grid.ndim, *grid.shape))
+    return zeros((len(fixed.data), grid.ndim, *grid.shape), fixed.data)

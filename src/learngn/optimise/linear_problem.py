@@ -7,11 +7,9 @@ from functools import cached_property
 
 import numpy as np
 import scipy  # its parts are imported when they are used
-import torch
-from torch import Tensor
 
+from learngn.arrays import Array, as_numpy, channels_last, in_order, lattice, namespace
 from learngn.features import FeatureImage
-from learngn.features.base import channels_last
 from learngn.geometry import sampling
 from learngn.geometry.grid import FloatArray
 from learngn.kernels.reference import block_index
@@ -69,24 +67,25 @@ class LinearProblem:
 
     def __init__(self, fixed: FeatureImage, moving: FeatureImage, limits: LinearLimits) -> None:
         # Sampling is fastest with channels last, differences with channels first.
-        self.fixed = replace(fixed, data=fixed.data.contiguous())
+        self.fixed = replace(fixed, data=in_order(fixed.data))
         self.moving = replace(moving, data=channels_last(moving.data))
         self.limits, self.grid = limits, fixed.grid
         amounts = (_amount(image) for image in (fixed, moving))
         # Coverage refers to the smaller image: a scan of the liver alone cannot cover one of the trunk.
         self._smaller = min(amounts)
 
-    def compared(self, matrix: FloatArray) -> tuple[Tensor, Tensor, float]:
+    def compared(self, matrix: FloatArray) -> tuple[Array, Array, float]:
         """Return warped features (1, C, *S), weight (1, 1, *S), and the fraction of the smaller image covered."""
         shape, moving = self.grid.shape, self.moving
         to_moving = self.grid.index_map(moving.grid, matrix)
         warped = sampling.warp(moving.data, None, to_moving, shape)
-        weight = sampling.inside(moving.grid.shape, None, to_moving, shape, warped).to(warped.dtype)
+        xp, inside = namespace(warped), sampling.inside(moving.grid.shape, None, to_moving, shape, warped)
+        weight = xp.astype(inside, warped.dtype)
         if moving.weight is not None:
             weight = weight * sampling.warp(moving.weight, None, to_moving, shape)
         if self.fixed.weight is not None:
             weight = weight * self.fixed.weight
-        covered = float(weight.sum()) * float(np.prod(self.grid.spacing))
+        covered = float(xp.sum(weight)) * float(np.prod(self.grid.spacing))
         return warped, weight, covered / max(self._smaller, np.finfo(np.float64).tiny)
 
     def state(self, matrix: FloatArray) -> LinearState:
@@ -96,7 +95,9 @@ class LinearProblem:
         left, stretch, _ = np.linalg.svd(matrix[:-1, :-1].T)
         strain = (left * np.log(stretch)) @ left.T
         allowed = covered >= self.limits.overlap and np.exp(abs(np.log(stretch)).max()) < self.limits.scale
-        data = float(normal.energy.sum()) / max(float(weight.sum()), 1e-12) if allowed else float("inf")
+        data = (
+            float(normal.energy.sum()) / max(float(namespace(weight).sum(weight)), 1e-12) if allowed else float("inf")
+        )
         return LinearState(matrix, normal, strain, data, self.limits.stiffness * float((strain**2).sum()) / 2)
 
     def refine(self, matrix: FloatArray, family: Family, iterations: int) -> LinearState:
@@ -132,13 +133,12 @@ class LinearProblem:
         return spread_of((self.fixed.data, self.moving.data), (_weight(self.fixed), _weight(self.moving)))
 
     @cached_property
-    def _monomials(self) -> tuple[Tensor, Tensor]:
+    def _monomials(self) -> tuple[Array, Array]:
         """Homogeneous index of every voxel, (V, D+1), and the products of pairs of its entries, (V, K)."""
-        axes = [torch.arange(n, dtype=torch.float64, device=self.fixed.data.device) for n in self.grid.shape]
-        lattice = torch.meshgrid(*axes, indexing="ij")
-        x = torch.stack([*lattice, torch.ones_like(lattice[0])]).flatten(1)
-        pairs = block_index(len(x))
-        return x.T, torch.stack([x[i] * x[j] for i, j in pairs], dim=1)
+        xp = namespace(self.fixed.data)
+        x = xp.reshape(lattice(self.grid.shape, self.fixed.data, xp.float64), (self.grid.ndim, -1))
+        x = xp.concat([x, xp.ones_like(x[:1])])
+        return x.T, xp.stack([x[i] * x[j] for i, j in block_index(len(x))], axis=1)
 
     def _project(self, state: LinearState, generators: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Return Hessian, (P, P), and gradient, (P,), of the sum over the voxels by the family's parameters."""
@@ -147,8 +147,10 @@ class LinearProblem:
         # The displacement of a generator in voxels at index x is in_voxels @ [x, 1].
         in_voxels = np.stack([inverse @ g @ self.grid.affine for g in generators])[:, :ndim]
         x, products = self._monomials
-        force = (state.normal.gradient[0].flatten(1).double() @ x).cpu().numpy()
-        moments = (state.normal.blocks[0].flatten(1).double() @ products).cpu().numpy()
+        force, moments = (
+            as_numpy(_in_double(values) @ monomials)
+            for values, monomials in ((state.normal.gradient, x), (state.normal.blocks, products))
+        )
         gradient = np.einsum("kai,ai->k", in_voxels, force)
         hessian = np.zeros((len(in_voxels), len(in_voxels)))
         for (a, b), row in zip(block_index(ndim), moments, strict=True):
@@ -167,11 +169,17 @@ class LinearProblem:
         return hessian, gradient
 
 
-def _weight(image: FeatureImage) -> Tensor:
-    return torch.ones_like(image.data[:, :1]) if image.weight is None else image.weight
+def _weight(image: FeatureImage) -> Array:
+    return namespace(image.data).ones_like(image.data[:, :1]) if image.weight is None else image.weight
+
+
+def _in_double(values: Array) -> Array:
+    """Return values of one image, (1, K, *S), in double precision: (K, V)."""
+    xp = namespace(values)
+    return xp.astype(xp.reshape(values, (values.shape[1], -1)), xp.float64)
 
 
 def _amount(image: FeatureImage) -> float:
     """Return the extent of an image times its mean weight [mm^D]."""
-    part = 1.0 if image.weight is None else float(image.weight.mean())
+    part = 1.0 if image.weight is None else float(namespace(image.weight).mean(image.weight))
     return part * float(np.prod(image.grid.extent))

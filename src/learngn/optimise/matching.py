@@ -6,12 +6,10 @@ from dataclasses import dataclass
 from itertools import product
 
 import numpy as np
-import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
-from torch import Tensor
 
 from learngn import kernels
+from learngn.arrays import Array, clamped, full_like_shape, like, namespace, per_sample, zeros
 from learngn.features import FeatureImage
 from learngn.geometry import sampling
 from learngn.geometry.grid import FloatArray, Grid
@@ -46,7 +44,7 @@ def on_border(offsets: NDArray[np.int64]) -> NDArray[np.bool_]:
 
 def sampled(
     image: FeatureImage,
-    field: Tensor | None,
+    field: Array | None,
     matrix: FloatArray,
     lattice: Grid,
     margin: NDArray[np.int64] | None = None,
@@ -56,7 +54,7 @@ def sampled(
     Parameters
     ----------
     image : FeatureImage
-    field : Tensor, shape (N, D, *lattice.shape) [voxel of the lattice], optional
+    field : Array, shape (N, D, *lattice.shape) [voxel of the lattice], optional
         Displacement; its border values are repeated in the margin.
     matrix : array, shape (D+1, D+1)
         Maps the lattice's index to the image's.
@@ -69,13 +67,23 @@ def sampled(
     shift[:-1, -1] = -wide
     grid = Grid(tuple(np.asarray(lattice.shape) + 2 * wide), lattice.affine @ shift)
     if field is not None:
-        field = F.pad(field, [int(n) for n in wide[::-1] for _ in range(2)], mode="replicate")
+        field = _extended(field, wide)
     matrix = matrix @ shift
     data = sampling.warp(image.data, field, matrix, grid.shape)
-    weight = sampling.inside(image.grid.shape, field, matrix, grid.shape, data).to(data.dtype)
+    inside = sampling.inside(image.grid.shape, field, matrix, grid.shape, data)
+    weight = namespace(data).astype(inside, data.dtype)
     if image.weight is not None:
         weight = weight * sampling.warp(image.weight, field, matrix, grid.shape)
     return FeatureImage(data, grid, weight)
+
+
+def _extended(field: Array, margin: NDArray[np.int64]) -> Array:
+    """Repeat the values at the border of a field, (N, D, *S), by `margin` voxels at every end."""
+    xp = namespace(field)
+    for axis, (n, wide) in enumerate(zip(field.shape[2:], margin.tolist(), strict=True), start=2):
+        nearest = np.clip(np.arange(-wide, n + wide), 0, n - 1)
+        field = xp.take(field, like(nearest, field, xp.int64), axis=axis)
+    return field
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,15 +92,15 @@ class CellCosts:
 
     Attributes
     ----------
-    cost : Tensor, shape (N, W, P)
+    cost : Array, shape (N, W, P)
         Mean squared difference of the features over each of P cells, in units of a typical `stake`.
-    stake : Tensor, shape (N, 1, *S)
+    stake : Array, shape (N, 1, *S)
         Importance of a cell: the mean minus the lowest cost of the window, in the same unit, at most one.
-    offsets : Tensor, shape (W, D) [voxel of cells]
+    offsets : Array, shape (W, D) [voxel of cells]
         Displacements of the window.
-    border : Tensor, shape (W,), bool
+    border : Array, shape (W,), bool
         Which displacements are on the window's border.
-    start : Tensor, shape (N, D, *S) [voxel of cells]
+    start : Array, shape (N, D, *S) [voxel of cells]
         Displacement around which the window is searched.
     cells : Grid
         Grid of the cells, of shape S.
@@ -100,11 +108,11 @@ class CellCosts:
         Unit of length of the coupling [mm].
     """
 
-    cost: Tensor
-    stake: Tensor
-    offsets: Tensor
-    border: Tensor
-    start: Tensor
+    cost: Array
+    stake: Array
+    offsets: Array
+    border: Array
+    start: Array
     cells: Grid
     step: float
 
@@ -117,7 +125,7 @@ class CellCosts:
         cells: Grid,
         step: float,
         offsets: NDArray[np.int64],
-        start: Tensor,
+        start: Array,
     ) -> CellCosts:
         """Compute the costs by comparing features.
 
@@ -133,84 +141,87 @@ class CellCosts:
         step : float
             Unit of length of the coupling [mm].
         offsets : array, shape (W, D), int64 [voxel of the lattice]
-        start : Tensor, shape (N, D, *S) [voxel of cells]
+        start : Array, shape (N, D, *S) [voxel of cells]
         """
-        lattice, like = fixed.grid, fixed.data
+        lattice, data = fixed.grid, fixed.data
+        xp, least = namespace(data), float(np.finfo(np.float32).tiny)
         margin = np.abs(offsets).max(axis=0)
         parts = [n // m for n, m in zip(lattice.shape, cells.shape, strict=True)]
         field = sampling.resize_field(start, lattice.shape)
         warped = sampled(moving, field, matrix, lattice, margin)
-        weight = torch.ones_like(like[:, :1]) if fixed.weight is None else fixed.weight
-        moving_weight = torch.ones_like(warped.data[:, :1]) if warped.weight is None else warped.weight
-        cost, covered = kernels.match_cost(like, weight, warped.data, moving_weight, offsets + margin, parts)
+        weight = xp.ones_like(data[:, :1]) if fixed.weight is None else fixed.weight
+        moving_weight = xp.ones_like(warped.data[:, :1]) if warped.weight is None else warped.weight
+        cost, covered = kernels.match_cost(data, weight, warped.data, moving_weight, offsets + margin, parts)
         # Displacements to outside the moving image get the cell's mean cost, and are neither preferred nor avoided.
         counts = sampling.pool(weight, cells.shape)
-        mean = cost.sum(1, keepdim=True) / covered.sum(1, keepdim=True).clamp_min(_LEAST)
+        mean = xp.sum(cost, axis=1, keepdims=True) / clamped(xp.sum(covered, axis=1, keepdims=True), _LEAST)
         cost += (counts - covered) * mean
-        stake = (counts * mean - cost.amin(1, keepdim=True)).clamp_min(0)
+        stake = clamped(counts * mean - xp.min(cost, axis=1, keepdims=True), 0)
         # A cell that the start moves out of the moving image gets a low weight: its neighbours should determine it.
         zero = int(np.flatnonzero(~offsets.any(axis=1))[0])
-        stake *= covered[:, zero : zero + 1] / counts.clamp_min(_LEAST)
-        typical = stake.square().flatten(1).sum(1) / stake.flatten(1).sum(1).clamp_min(torch.finfo(like.dtype).tiny)
-        unit = typical.clamp_min(torch.finfo(like.dtype).tiny).reshape(-1, *[1] * (lattice.ndim + 1))
+        stake *= covered[:, zero : zero + 1] / clamped(counts, _LEAST)
+        rows = xp.reshape(stake, (len(stake), -1))
+        typical = xp.sum(rows**2, axis=1) / clamped(xp.sum(rows, axis=1), least)
+        unit = per_sample(clamped(typical, least), cost)
+        cost /= unit
         return cls(
-            cost.div_(unit).flatten(2),
-            (stake / unit).clamp(_LEAST, 1),
-            torch.as_tensor(offsets / np.asarray(parts), dtype=like.dtype, device=like.device),
-            torch.as_tensor(on_border(offsets), device=like.device),
+            xp.reshape(cost, (*cost.shape[:2], -1)),
+            clamped(stake / unit, _LEAST, 1),
+            like(offsets / np.asarray(parts), data),
+            like(on_border(offsets), data, xp.bool),
             start,
             cells,
             step,
         )
 
-    def best(self, u: Tensor, theta: float) -> tuple[Tensor, Tensor]:
+    def best(self, u: Array, theta: float) -> tuple[Array, Array]:
         """Return the displacement of each cell with the least ``cost + θ |d - u|²``, and the weight of each cell.
 
         Parameters
         ----------
-        u : Tensor, shape (N, D, *S) [voxel of cells]
+        u : Array, shape (N, D, *S) [voxel of cells]
         theta : float
             θ, for displacements in steps.
 
         Returns
         -------
-        d : Tensor, shape (N, D, *S) [voxel of cells]
+        d : Array, shape (N, D, *S) [voxel of cells]
             Displacement, including the start.
-        weight : Tensor, shape (N, 1, *S)
+        weight : Array, shape (N, 1, *S)
         """
-        n = len(u)
-        scale = torch.as_tensor(self.cells.spacing / self.step, dtype=u.dtype, device=u.device)
+        xp, scale = namespace(u), like(self.cells.spacing / self.step, u)
         steps = self.offsets * scale
         # The start is evaluated at the cell itself, which is exact to first order.
-        target = (u - self.start).flatten(2) * scale[:, None]
+        target = xp.reshape(u - self.start, (*u.shape[:2], -1)) * scale[:, None]
         # |d - u|² without |u|², which is the same for all displacements.
-        energy = torch.baddbmm(
-            self.cost + theta * steps.square().sum(1)[:, None], steps.expand(n, -1, -1), target, alpha=-2 * theta
-        )
-        index = energy.argmin(1)
-        chosen = self.offsets[index].movedim(-1, 1).reshape(u.shape)
-        outermost = self.border[index].reshape(self.stake.shape)
-        return sampling.compose(self.start, chosen), torch.where(outermost, self.stake.new_tensor(_LEAST), self.stake)
+        energy = (-2 * theta * steps) @ target
+        energy += self.cost
+        energy += theta * xp.sum(steps**2, axis=1)[:, None]
+        index = xp.argmin(energy, axis=1)
+        chosen = xp.reshape(xp.moveaxis(self.offsets[index], -1, 1), u.shape)
+        outermost = xp.reshape(self.border[index], self.stake.shape)
+        least = full_like_shape(self.stake.shape, _LEAST, self.stake)
+        return sampling.compose(self.start, chosen), xp.where(outermost, least, self.stake)
 
-    def smoothed(self, d: Tensor, weight: Tensor, theta: float, lam: float) -> Tensor:
+    def smoothed(self, d: Array, weight: Array, theta: float, lam: float) -> Array:
         """Solve ``(θ W I + λ R) u = θ W d``, W and lengths in steps and R in mm per mm.
 
         Parameters
         ----------
-        d : Tensor, shape (N, D, *S) [voxel of cells]
-        weight : Tensor, shape (N, 1, *S)
+        d : Array, shape (N, D, *S) [voxel of cells]
+        weight : Array, shape (N, 1, *S)
         theta, lam : float
 
         Returns
         -------
-        Tensor, shape (N, D, *S) [voxel of cells]
+        Array, shape (N, D, *S) [voxel of cells]
         """
         n, ndim = d.shape[:2]
         scale = (theta * (self.cells.spacing / self.step) ** 2).tolist()
-        zero = torch.zeros_like(weight[:, 0])
-        blocks = torch.stack([scale[a] * weight[:, 0] if a == b else zero for a, b in block_index(ndim)], dim=1)
-        rhs = torch.stack([scale[a] * weight[:, 0] * d[:, a] for a in range(ndim)], dim=1)
+        xp, zero = namespace(d), zeros(weight[:, 0].shape, weight)
+        blocks = xp.stack([scale[a] * weight[:, 0] if a == b else zero for a, b in block_index(ndim)], axis=1)
+        rhs = xp.stack([scale[a] * weight[:, 0] * d[:, a] for a in range(ndim)], axis=1)
         stiffness = Diffusion().stiffness(self.cells, d)
         solver = NormalSolver(tolerance=1e-2)
-        u, _ = solver.solve(blocks, stiffness, rhs, d.new_full((n,), lam), d.new_zeros(n))
+        u, _ = solver.solve(blocks, stiffness, rhs, full_like_shape((n,), lam, d), zeros((n,), d))
         return u

@@ -8,9 +8,9 @@ from itertools import product
 
 import numpy as np
 import scipy  # its submodules are imported when they are used
-import torch
 from numpy.typing import NDArray
 
+from learngn.arrays import Array, as_numpy, namespace
 from learngn.features import FeatureImage
 from learngn.geometry import sampling
 from learngn.geometry.grid import FloatArray, Grid, index_range
@@ -116,12 +116,14 @@ class PoseSearch:
         lattice = fixed.grid.part(first.tolist(), shape)
         to_moving = lattice.index_map(moving.grid, pose)
         rotated = sampling.warp(moving.data, None, to_moving, shape)
-        weight = sampling.inside(moving.grid.shape, None, to_moving, shape, rotated).to(rotated.dtype)
+        weight = namespace(rotated).astype(
+            sampling.inside(moving.grid.shape, None, to_moving, shape, rotated), rotated.dtype
+        )
         if moving.weight is not None:
             weight = weight * sampling.warp(moving.weight, None, to_moving, shape)
         sums = _correlated(fixed, FeatureImage(rotated, lattice, weight))
         voxel = float(np.prod(fixed.grid.spacing))
-        amounts = [float(_weight(i).mean()) * float(np.prod(i.grid.extent)) for i in (fixed, moving)]
+        amounts = [float(as_numpy(_weight(i)).mean()) * float(np.prod(i.grid.extent)) for i in (fixed, moving)]
         covered = np.asarray(sums.weight) * voxel / max(min(amounts), 1e-12)
         score = np.where(covered >= self.smallest_overlap, quality(sums.concordance(spread), covered), -np.inf)
         peaks = np.argwhere(
@@ -173,8 +175,8 @@ def quality(concordance: FloatArray, covered: FloatArray) -> FloatArray:
 
 def _correlated(fixed: FeatureImage, moving: FeatureImage) -> Overlap:
     """Return the sums over the overlap for every translation: shape S + T - 1, entry k for the one by k - (S - 1)."""
-    f, m = (image.data[0].cpu().numpy() for image in (fixed, moving))
-    wf, wm = (_weight(image)[0, 0].cpu().numpy() for image in (fixed, moving))
+    f, m = (as_numpy(image.data[0]) for image in (fixed, moving))
+    wf, wm = (as_numpy(_weight(image)[0, 0]) for image in (fixed, moving))
     shape = [a + b - 1 for a, b in zip(wf.shape, wm.shape, strict=True)]
     size, axes = [scipy.fft.next_fast_len(n, real=True) for n in shape], tuple(range(-wf.ndim, 0))
 
@@ -201,18 +203,18 @@ def _correlated(fixed: FeatureImage, moving: FeatureImage) -> Overlap:
 
 def _components(images: tuple[FeatureImage, FeatureImage], most: int) -> list[FeatureImage]:
     """Return the principal components of both images' features, about their common mean."""
-    stacks = [image.data[0].flatten(1).double() for image in images]
-    every = torch.cat(stacks, dim=1)
-    mean = every.mean(1, keepdim=True)
-    _, vectors = torch.linalg.eigh((every - mean) @ (every - mean).T)
+    xp = namespace(images[0].data)
+    stacks = [xp.astype(xp.reshape(i.data[0], (i.data.shape[1], -1)), xp.float64) for i in images]
+    every = xp.concat(stacks, axis=1)
+    mean = xp.mean(every, axis=1, keepdims=True)
+    _, vectors = xp.linalg.eigh((every - mean) @ (every - mean).T)
     basis = vectors[:, -most:].T
+    components = [xp.astype(basis @ (stack - mean), images[0].data.dtype) for stack in stacks]
     return [
-        FeatureImage(
-            (basis @ (stack - mean)).to(image.data.dtype).reshape(1, -1, *image.grid.shape), image.grid, image.weight
-        )
-        for image, stack in zip(images, stacks, strict=True)
+        replace(image, data=xp.reshape(parts, (1, -1, *image.grid.shape)), names=())
+        for image, parts in zip(images, components, strict=True)
     ]
 
 
-def _weight(image: FeatureImage) -> torch.Tensor:
-    return torch.ones_like(image.data[:, :1]) if image.weight is None else image.weight
+def _weight(image: FeatureImage) -> Array:
+    return namespace(image.data).ones_like(image.data[:, :1]) if image.weight is None else image.weight

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
-import torch.nn.functional as F
-from torch import Tensor
-
 from learngn import kernels
+from learngn.arrays import Array, clamped, largest_of_neighbours, namespace, without_gradient
 from learngn.geometry import sampling
 from learngn.optimise.update import Update
 
@@ -50,18 +47,18 @@ class StepControl:
         """Return the energy that the next step must not exceed, given the energies so far."""
         return max(energies[-self.memory :]) if self.memory else float("inf")
 
-    def capped(self, step: Tensor) -> Tensor:
+    def capped(self, step: Array) -> Array:
         """Shorten the step of every voxel to `longest` at most; (N, D, *S)."""
         return step if self.longest == float("inf") else kernels.capped(step, self.longest)
 
-    def guarded(self, u: Tensor, step: Tensor, update: Update) -> tuple[Tensor, Tensor, float]:
+    def guarded(self, u: Array, step: Array, update: Update) -> tuple[Array, Array, float]:
         """Join a step to the displacement u, shortened around voxels where it would fold.
 
         Returns
         -------
-        u : Tensor, shape (N, D, *S), or (2N, D, *S) of a symmetric registration
+        u : Array, shape (N, D, *S), or (2N, D, *S) of a symmetric registration
             The new displacement.
-        step : Tensor, shape (N, D, *S)
+        step : Array, shape (N, D, *S)
             The shortened step.
         min_jacobian : float
             Smallest det(I + ∇u); below the bound only if halving five times did not suffice.
@@ -73,21 +70,22 @@ class StepControl:
         smallest = float("nan")
         for attempt in range(_ATTEMPTS):
             joined = update(u, step)
-            with torch.no_grad():
+            with without_gradient():
                 determinant = kernels.determinant(joined)
-                smallest = float(determinant.min())
+                xp = namespace(determinant)
+                smallest = float(xp.min(determinant))
                 if smallest >= self.min_jacobian or attempt == _ATTEMPTS - 1:
                     break
-                low = (determinant < self.min_jacobian).reshape(-1, *step.shape[:1], *step.shape[2:]).any(0)
+                folds = xp.reshape(determinant < self.min_jacobian, (-1, step.shape[0], *step.shape[2:]))
+                low = xp.any(folds, axis=0)
                 step = step * (1 - 0.5 * surroundings(low))
         return joined, step, smallest
 
 
-def surroundings(mask: Tensor, reach: int = _REACH) -> Tensor:
+def surroundings(mask: Array, reach: int = _REACH) -> Array:
     """Return a weight of one at and near the voxels of a mask, (N, *S), that falls to zero over `reach`; (N, 1, *S)."""
     shape = mask.shape[1:]
     coarse = [max(1, n // reach) for n in shape]
-    touched = (sampling.pool(mask[:, None].float(), coarse) > 0).float()
-    dilate = F.max_pool3d if len(shape) == 3 else F.max_pool2d
-    wide = dilate(touched, 3, stride=1, padding=1)
-    return sampling.resize(wide, shape).clamp(0, 1).to(torch.float32)
+    xp = namespace(mask)
+    touched = xp.astype(sampling.pool(xp.astype(mask[:, None], xp.float32), coarse) > 0, xp.float32)
+    return clamped(sampling.resize(largest_of_neighbours(touched, len(shape)), shape), 0, 1)

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import itertools
 
-import torch
-from torch import Tensor
-
+from learngn.arrays import Array, full_like_shape, namespace, narrow
 from learngn.geometry import sampling
 from learngn.kernels.reference import squared_length
 from learngn.optimise.step_control import surroundings
 
 
-def smallest_determinant(u: Tensor) -> Tensor:
+def smallest_determinant(u: Array) -> Array:
     """Return the smallest det(I + ∇u) over the corners of every voxel's cells, for u (N, D, *S) [voxel]; (N, *S).
 
     Central differences miss folds between a voxel and its neighbour. Forward or backward differences along each axis,
@@ -22,22 +20,23 @@ def smallest_determinant(u: Tensor) -> Tensor:
     ----------
     Liu et al., "On finite difference Jacobian computation in deformable image registration", 2024.
     """
-    ndim = u.shape[1]
+    xp, ndim = namespace(u), u.shape[1]
     sides = []
-    for axis in range(ndim):
-        step = u.diff(dim=axis + 2) if u.shape[axis + 2] > 1 else torch.zeros_like(u)
-        if u.shape[axis + 2] > 1:
-            first, last = step.narrow(axis + 2, 0, 1), step.narrow(axis + 2, step.shape[axis + 2] - 1, 1)
-            sides.append((torch.cat([step, last], dim=axis + 2), torch.cat([first, step], dim=axis + 2)))
+    for axis in range(2, ndim + 2):
+        n = u.shape[axis]
+        if n > 1:
+            step = narrow(u, axis, 1, n - 1) - narrow(u, axis, 0, n - 1)
+            first, last = narrow(step, axis, 0, 1), narrow(step, axis, n - 2, 1)
+            sides.append((xp.concat([step, last], axis=axis), xp.concat([first, step], axis=axis)))
         else:
-            sides.append((step, step))
-    smallest = torch.full_like(u[:, 0], float("inf"))
+            sides.append((xp.zeros_like(u), xp.zeros_like(u)))
+    smallest = full_like_shape(u[:, 0].shape, float("inf"), u)
     for corner in itertools.product((0, 1), repeat=ndim):
-        smallest = torch.minimum(smallest, _determinant([sides[axis][side] for axis, side in enumerate(corner)]))
+        smallest = xp.minimum(smallest, _determinant([sides[axis][side] for axis, side in enumerate(corner)]))
     return smallest
 
 
-def _determinant(columns: list[Tensor]) -> Tensor:
+def _determinant(columns: list[Array]) -> Array:
     """Compute ``det(I + G)`` from the columns of G, each (N, D, *S), much faster than by LU decompositions."""
     ndim = len(columns)
     g = [[columns[b][:, a] + (1 if a == b else 0) for b in range(ndim)] for a in range(ndim)]
@@ -50,12 +49,12 @@ def _determinant(columns: list[Tensor]) -> Tensor:
     )
 
 
-def unfolded(u: Tensor, *, smallest: float = 0.01, rounds: int = 8) -> Tensor:
+def unfolded(u: Array, *, smallest: float = 0.01, rounds: int = 8) -> Array:
     """Smooth a displacement around its folds until there are none; elsewhere it is not changed.
 
     Parameters
     ----------
-    u : Tensor, shape (1, D, *S) [voxel]
+    u : Array, shape (1, D, *S) [voxel]
     smallest : float
         Lower bound of the determinant at every corner of every cell.
     rounds : int
@@ -63,61 +62,63 @@ def unfolded(u: Tensor, *, smallest: float = 0.01, rounds: int = 8) -> Tensor:
 
     Returns
     -------
-    Tensor, shape (1, D, *S) [voxel]
+    Array, shape (1, D, *S) [voxel]
         Displacement without folds; scaled down as a whole if all rounds did not suffice.
     """
     reach = 1
     while reach < max(u.shape[2:]):
         for _ in range(rounds):
             folded = smallest_determinant(u) < smallest
-            if not bool(folded.any()):
+            if not bool(namespace(folded).any(folded)):
                 return u
             smooth, width = u, reach
             while width:  # long strides first: short ones then smooth away the pattern that these leave
                 smooth, width = _smooth(smooth, width), width // 2
             u = u + surroundings(folded, 2 * reach) * (smooth - u)
         reach *= 2
-    while bool((smallest_determinant(u) < smallest).any()):
+    while float(namespace(u).min(smallest_determinant(u))) < smallest:
         u = 0.9 * u
     return u
 
 
-def _smooth(u: Tensor, stride: int) -> Tensor:
+def _smooth(u: Array, stride: int) -> Array:
     """Average over 3^D voxels, `stride` apart, with binomial weights.
 
     For a stride of one the field is extrapolated linearly beyond the border, so that an affine field is preserved. For
     longer strides the border is repeated: extrapolation would preserve folds at the border.
     """
+    xp = namespace(u)
     for axis in range(2, u.ndim):
         n = u.shape[axis]
         d = min(stride, n - 1)
         if d == 0:
             continue
-        first, last = u.narrow(axis, 0, 1), u.narrow(axis, n - 1, 1)
+        first, last = narrow(u, axis, 0, 1), narrow(u, axis, n - 1, 1)
         if stride == 1:
-            low, high = 2 * first - u.narrow(axis, 1, 1), 2 * last - u.narrow(axis, n - 2, 1)
+            low, high = 2 * first - narrow(u, axis, 1, 1), 2 * last - narrow(u, axis, n - 2, 1)
         else:
-            repeats = [d if a == axis else 1 for a in range(u.ndim)]
-            low, high = first.repeat(repeats), last.repeat(repeats)
-        before = torch.cat([low, u.narrow(axis, 0, n - d)], dim=axis)
-        after = torch.cat([u.narrow(axis, d, n - d), high], dim=axis)
+            low, high = (xp.concat([border] * d, axis=axis) for border in (first, last))
+        before = xp.concat([low, narrow(u, axis, 0, n - d)], axis=axis)
+        after = xp.concat([narrow(u, axis, d, n - d), high], axis=axis)
         u = u / 2 + (before + after) / 4
     return u
 
 
-def inverse_error(forward: Tensor, inverse: Tensor, weight: Tensor | None = None) -> float:
+def inverse_error(forward: Array, inverse: Array, weight: Array | None = None) -> float:
     """Return the mean length of ``v + u(x + v)`` [voxel] over the voxels where x + v stays inside the grid.
 
     Parameters
     ----------
-    forward, inverse : Tensor, shape (1, D, *S) [voxel]
+    forward, inverse : Array, shape (1, D, *S) [voxel]
         u and v on one grid.
-    weight : Tensor, shape (1, 1, *S), optional
+    weight : Array, shape (1, 1, *S), optional
         Weight of each voxel, for example a mask of the body.
     """
     shape, identity = forward.shape[2:], sampling.identity_map(forward.shape[1])
-    length = squared_length(sampling.compose(forward, inverse)).sqrt()
-    counts = sampling.inside(shape, inverse, identity, shape, forward).to(length.dtype)
+    xp = namespace(forward)
+    length = xp.sqrt(squared_length(sampling.compose(forward, inverse)))
+    counts = xp.astype(sampling.inside(shape, inverse, identity, shape, forward), length.dtype)
     if weight is not None:
         counts = counts * weight
-    return float((length * counts).sum(dtype=torch.float64) / counts.sum(dtype=torch.float64).clamp_min(1e-9))
+    total, count = (float(xp.sum(values, dtype=xp.float64)) for values in (length * counts, counts))
+    return total / max(count, 1e-9)

@@ -5,11 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-import torch
-from torch import Tensor
-
 from learngn import kernels
+from learngn.arrays import Array, namespace
 from learngn.geometry import sampling
+
+
+def halves(u: Array) -> tuple[Array, Array]:
+    """Return the displacements into the moving and into the fixed image, from both of them, (2N, D, *S)."""
+    n = u.shape[0] // 2
+    return u[:n], u[n:]
 
 
 class Update(Protocol):
@@ -23,13 +27,13 @@ class Update(Protocol):
     def shares(self) -> tuple[float, ...] | None:
         """Factors of the step that is composed with each displacement; None for other kinds of updates."""
 
-    def __call__(self, u: Tensor, step: Tensor) -> Tensor:
+    def __call__(self, u: Array, step: Array) -> Array:
         """Return the new displacement."""
 
-    def pull_back(self, u: Tensor, gradient: Tensor) -> Tensor:
+    def pull_back(self, u: Array, gradient: Array) -> Array:
         """Convert an energy's gradient by the displacement between the images to that by the step, (N, D, *S)."""
 
-    def whole(self, u: Tensor) -> Tensor:
+    def whole(self, u: Array) -> Array:
         """Return the displacement between the images, (N, D, *S), which is regularised."""
 
 
@@ -46,7 +50,7 @@ class _OneSided:
         """See :attr:`Update.shares`."""
         return None
 
-    def whole(self, u: Tensor) -> Tensor:
+    def whole(self, u: Array) -> Array:
         """See :meth:`Update.whole`."""
         return u
 
@@ -55,11 +59,11 @@ class _OneSided:
 class Additive(_OneSided):
     """Additive update ``u + δ``."""
 
-    def __call__(self, u: Tensor, step: Tensor) -> Tensor:
+    def __call__(self, u: Array, step: Array) -> Array:
         """See :class:`Update`."""
         return u + step
 
-    def pull_back(self, u: Tensor, gradient: Tensor) -> Tensor:
+    def pull_back(self, u: Array, gradient: Array) -> Array:
         """See :class:`Update`."""
         return gradient
 
@@ -73,11 +77,11 @@ class Compositional(_OneSided):
         """See :attr:`Update.shares`."""
         return (1.0,)
 
-    def __call__(self, u: Tensor, step: Tensor) -> Tensor:
+    def __call__(self, u: Array, step: Array) -> Array:
         """See :class:`Update`."""
         return sampling.compose(u, step)
 
-    def pull_back(self, u: Tensor, gradient: Tensor) -> Tensor:
+    def pull_back(self, u: Array, gradient: Array) -> Array:
         """Return ``(I + ∇u)ᵀ`` times the gradient, as the composition adds ``(I + ∇u) δ`` to u, to first order."""
         return kernels.pull_back(u, gradient)
 
@@ -104,7 +108,7 @@ class Exponential(Compositional):
         """See :attr:`Update.shares`."""
         return None
 
-    def __call__(self, u: Tensor, step: Tensor) -> Tensor:
+    def __call__(self, u: Array, step: Array) -> Array:
         """See :class:`Update`."""
         flow = step / 2**self.squarings
         for _ in range(self.squarings):
@@ -142,16 +146,16 @@ class Symmetric:
         """See :attr:`Update.shares`."""
         return None if self.half.shares is None else tuple(s * share for s in (0.5, -0.5) for share in self.half.shares)
 
-    def __call__(self, u: Tensor, step: Tensor) -> Tensor:
+    def __call__(self, u: Array, step: Array) -> Array:
         """See :class:`Update`."""
-        return self.half(u, torch.cat([step / 2, -step / 2]))
+        return self.half(u, namespace(step).concat([step / 2, -step / 2]))
 
-    def pull_back(self, u: Tensor, gradient: Tensor) -> Tensor:
+    def pull_back(self, u: Array, gradient: Array) -> Array:
         """See :meth:`Update.pull_back`; by the mean of both displacements, as each gets half of the step."""
-        into_moving, into_fixed = u.chunk(2)
+        into_moving, into_fixed = halves(u)
         return self.half.pull_back((into_moving + into_fixed) / 2, gradient)
 
-    def whole(self, u: Tensor) -> Tensor:
+    def whole(self, u: Array) -> Array:
         """See :meth:`Update.whole`."""
-        into_moving, into_fixed = u.chunk(2)
+        into_moving, into_fixed = halves(u)
         return into_moving - into_fixed

@@ -6,7 +6,8 @@ import torch
 
 from learngn.features import FeatureImage
 from learngn.geometry.grid import Grid
-from learngn.linearise import LearnedLinearisation
+from learngn.learning.unrolled import unrolled
+from learngn.linearise import Analytic, LearnedLinearisation
 from learngn.optimise import Additive, Compositional, GaussNewton, StepControl
 from learngn.settings import Level
 from learngn.solve import BlockJacobi, NormalSolver
@@ -31,16 +32,21 @@ def pair(shape, channels=2, seed=0):
 
 
 def method(update, lineariser=None, solver=EXACT, control=FREE, momentum=0.0):
-    levels = [Level(2, 1, 0.5), Level(1, 2, 0.2)]
     return GaussNewton(
-        levels, lineariser=lineariser, update=update, solver=solver, control=control, momentum=momentum
-    ).double()
+        [Level(2, 1, 0.5), Level(1, 2, 0.2)],
+        lineariser=lineariser or Analytic(),
+        update=update,
+        solver=solver,
+        control=control,
+        momentum=momentum,
+        log_lam=torch.zeros(2, dtype=torch.float64),
+    )
 
 
 def learned(shape, channels=2):
     """A learned linearisation that is no longer the analytic one."""
     torch.manual_seed(0)
-    lineariser = LearnedLinearisation(channels, len(shape), hidden=3)
+    lineariser = LearnedLinearisation(channels, len(shape), hidden=3).double()
     with torch.no_grad():
         lineariser.last.weight.normal_(0, 0.05)
     return lineariser
@@ -78,7 +84,7 @@ def test_same_as_a_registration_that_rejects_nothing(shape, update, momentum):
     identity = np.eye(len(shape) + 1)
     expected = gauss_newton(fixed, moving, identity)
     assert [step.iteration for step in expected.history] == [0, 0, 1]
-    ends = gauss_newton.unroll(fixed, moving, identity)
+    ends = unrolled(gauss_newton, fixed, moving, identity)
     assert [grid for _, grid in ends] == [
         gauss_newton(fixed, moving, identity).grid.resized(u.shape[2:]) for u, _ in ends
     ]
@@ -89,9 +95,9 @@ def test_same_as_a_registration_that_rejects_nothing(shape, update, momentum):
 def test_same_without_gradients():
     fixed, moving = pair((10, 8))
     gauss_newton = method(Compositional(), learned((10, 8)))
-    with_gradients = gauss_newton.unroll(fixed, moving, np.eye(3))[-1][0]
+    with_gradients = unrolled(gauss_newton, fixed, moving, np.eye(3))[-1][0]
     with torch.no_grad():
-        without = gauss_newton.unroll(fixed, moving, np.eye(3))[-1][0]
+        without = unrolled(gauss_newton, fixed, moving, np.eye(3))[-1][0]
     assert with_gradients.requires_grad
     gauss_newton.log_lam.requires_grad_()  # a registration of a model may be differentiated, too, without a warning
     assert gauss_newton(fixed, moving, np.eye(3)).field.requires_grad
@@ -102,10 +108,10 @@ def test_numbers_of_iterations():
     """Other counts than the schedule's; a level without steps hands its displacement on."""
     fixed, moving = pair((10, 8))
     gauss_newton = method(Compositional())
-    ends = gauss_newton.unroll(fixed, moving, np.eye(3), iterations=(3, 0))
+    ends = unrolled(gauss_newton, fixed, moving, np.eye(3), iterations=(3, 0))
     (coarse, _), (fine, grid) = ends
     assert grid == fixed.grid
-    expected = gauss_newton.unroll(fixed, moving, np.eye(3), iterations=(3, 1))[0][0]
+    expected = unrolled(gauss_newton, fixed, moving, np.eye(3), iterations=(3, 1))[0][0]
     assert torch.equal(coarse, expected)
     assert fine.shape[2:] == (10, 8)
     assert float(fine.norm(dim=1).mean()) == pytest.approx(2 * float(coarse.norm(dim=1).mean()), rel=0.2)
@@ -115,7 +121,7 @@ def test_starts_from_a_displacement():
     fixed, moving = pair((10, 8))
     gauss_newton = method(Additive())
     start = 0.3 * torch.ones(1, 2, 10, 8, dtype=torch.float64)
-    ends = gauss_newton.unroll(fixed, moving, np.eye(3), start, iterations=(0, 0))
+    ends = unrolled(gauss_newton, fixed, moving, np.eye(3), start, iterations=(0, 0))
     torch.testing.assert_close(ends[-1][0], start)
 
 
@@ -129,7 +135,7 @@ def test_derivative_by_features_lambda_and_weights(shape, update, trained):
     lineariser = learned(shape) if trained else None
     gauss_newton = method(update, lineariser)
     assert_derivative(
-        lambda: weighted_sum(gauss_newton.unroll(fixed, moving, np.eye(len(shape) + 1))),
+        lambda: weighted_sum(unrolled(gauss_newton, fixed, moving, np.eye(len(shape) + 1))),
         fixed.data.requires_grad_(),
         moving.data.requires_grad_(),
         gauss_newton.log_lam.requires_grad_(),
@@ -142,7 +148,7 @@ def test_derivative_with_the_cap_and_momentum():
     short = StepControl(longest=0.1, min_jacobian=-float("inf"), memory=0, update_tolerance=0.0)
     gauss_newton = method(Compositional(), control=short, momentum=0.5)
     moving.data.requires_grad_()
-    assert_derivative(lambda: weighted_sum(gauss_newton.unroll(fixed, moving, np.eye(3))), moving.data)
+    assert_derivative(lambda: weighted_sum(unrolled(gauss_newton, fixed, moving, np.eye(3))), moving.data)
 
 
 @pytest.mark.slow
@@ -155,16 +161,16 @@ def test_last_steps_alone():
     def gradient(field):
         return torch.autograd.grad(field.square().sum(), data)[0]
 
-    whole = gauss_newton.unroll(fixed, moving, identity, iterations=(2, 3))
+    whole = unrolled(gauss_newton, fixed, moving, identity, iterations=(2, 3))
     for last in (1, 2):
-        ends = gauss_newton.unroll(fixed, moving, identity, iterations=(2, 3), last=last)
+        ends = unrolled(gauss_newton, fixed, moving, identity, iterations=(2, 3), last=last)
         assert all(torch.equal(u, v) for (u, _), (v, _) in zip(ends, whole, strict=True))
         with torch.no_grad():
-            start = gauss_newton.unroll(fixed, moving, identity, iterations=(2, 3 - last))[-1][0]
-        fine = GaussNewton(gauss_newton.levels[1:], update=Compositional(), solver=EXACT, control=FREE).double()
-        alone = fine.unroll(fixed, moving, identity, start, iterations=(last,))[-1][0]
+            start = unrolled(gauss_newton, fixed, moving, identity, iterations=(2, 3 - last))[-1][0]
+        fine = GaussNewton(gauss_newton.levels[1:], update=Compositional(), solver=EXACT, control=FREE)
+        alone = unrolled(fine, fixed, moving, identity, start, iterations=(last,))[-1][0]
         torch.testing.assert_close(gradient(ends[-1][0]), gradient(alone), rtol=1e-6, atol=1e-9)
-    part, full = gradient(gauss_newton.unroll(fixed, moving, identity, last=1)[-1][0]), gradient(whole[-1][0])
+    part, full = gradient(unrolled(gauss_newton, fixed, moving, identity, last=1)[-1][0]), gradient(whole[-1][0])
     assert 0.05 < float((part - full).norm() / full.norm()) < 1  # an approximation, of the right direction
 
 
@@ -177,7 +183,7 @@ def saved_bytes(gauss_newton, fixed, moving, iterations):
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-        ends = gauss_newton.unroll(fixed, moving, np.eye(len(fixed.grid.shape) + 1), iterations=iterations)
+        ends = unrolled(gauss_newton, fixed, moving, np.eye(len(fixed.grid.shape) + 1), iterations=iterations)
     assert ends[-1][0].requires_grad
     return sum(storage.nbytes() for storage in storages.values())
 
