@@ -159,7 +159,7 @@ def test_ctrl_c_while_a_transform_is_written(suffix, chain, grid, tmp_path, monk
         raise KeyboardInterrupt
 
     monkeypatch.setattr(sitk, "WriteImage", interrupt)
-    monkeypatch.setattr("learngn.io.nifti_writer._write_block", interrupt)
+    monkeypatch.setattr("learngn.io.nifti_writer.fastest_first", interrupt)
     monkeypatch.setattr(sitk, "WriteTransform", interrupt)
     monkeypatch.setattr(np, "savez", interrupt)
     with pytest.raises(KeyboardInterrupt):

@@ -37,10 +37,11 @@ def test_round_trip(suffix, chain, grid, moving_grid, points, tmp_path):
     path = tmp_path / f"disp_0001_0002{suffix}"
     write_learn2reg(chain, path, grid, moving_grid)
     back = read_learn2reg(path, grid, moving_grid)
+    atol = 0.005 if suffix == ".nii.gz" else 1e-4  # compressed fields are rounded
     torch.testing.assert_close(
-        back.on(grid).displacement(moving_grid), chain.on(grid).displacement(moving_grid), rtol=1e-5, atol=1e-4
+        back.on(grid).displacement(moving_grid), chain.on(grid).displacement(moving_grid), rtol=1e-5, atol=atol
     )
-    np.testing.assert_allclose(back.map_points(points), chain.map_points(points), atol=1e-3)
+    np.testing.assert_allclose(back.map_points(points), chain.map_points(points), atol=max(1e-3, 2 * atol))
 
 
 def test_on_equal_grids_it_is_the_field_itself(field, grid, tmp_path):

@@ -192,7 +192,7 @@ def test_itk_reads_the_field_of_every_grid_under_its_suffix(kind, tmp_path, rng)
     flip = np.array([-1, -1, 1])[: grid.ndim]
     point = grid.index_to_world([n // 2 for n in grid.shape])
     moved = np.array(theirs.TransformPoint((point * flip).tolist())) * flip
-    np.testing.assert_allclose(moved, field.map_points(point[None])[0], atol=1e-4)
+    np.testing.assert_allclose(moved, field.map_points(point[None])[0], atol=0.005)
 
 
 def test_a_volume_that_is_sheared_is_warped_where_nibabel_has_it(tmp_path):

@@ -98,7 +98,7 @@ def write_colour(channels: Iterable[Image], path: str | Path) -> None:
     for name, part in zip("RGBA", parts, strict=False):
         packed[name] = part
     with atomic_path(path) as temporary:
-        write_nifti(temporary, grid.shape, packed.dtype, grid, [packed])
+        write_nifti(temporary, grid.shape, packed.dtype, grid, [packed.__getitem__])
 
 
 def _is_colour(header: Header) -> bool:

@@ -25,7 +25,7 @@ from learngn.io.files import (
 )
 from learngn.io.itk import to_sitk
 from learngn.io.nifti_writer import write_nifti
-from learngn.io.source import values_to_write
+from learngn.io.source import part_to_write
 
 
 def read_image(path: str | Path, *, labels: bool = False) -> Image:
@@ -106,9 +106,9 @@ def write_image(image: Image, path: str | Path) -> None:
     path = Path(path)
     check_output(path)
     if suffix_of(path) in NIFTI_SUFFIXES:
-        values = values_to_write(image)
+        dtype, part = part_to_write(image)
         with atomic_path(path) as temporary:
-            write_nifti(temporary, image.grid.shape, values.dtype, image.grid, [values])
+            write_nifti(temporary, image.grid.shape, dtype, image.grid, [part])
         return
     result = to_sitk(image, stored=True)
     write_file(_rounded(result) if suffix_of(path) == ".png" else result, path)

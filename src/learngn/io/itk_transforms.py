@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +12,13 @@ from numpy.typing import DTypeLike, NDArray
 
 from learngn.errors import LearnGNError, OutputError, TransformError
 from learngn.geometry.grid import FloatArray, Grid
+from learngn.geometry.grid_map import GridMap
 from learngn.geometry.transform import Affine, Composite, DisplacementField, Transform, as_homogeneous
 from learngn.io.atomic import atomic_path
+from learngn.io.field_parts import components
 from learngn.io.files import check_exists, check_name, named, suffix_of
 from learngn.io.itk import ITK_FAILURES, lps, place_of, put_on_grid, quietly, reason, source_of
+from learngn.io.tiles import fastest_first, slabs, tiles
 
 ITK_SUFFIXES = (".h5", ".hdf5", ".tfm", ".txt", ".mat")
 _HDF5 = (".h5", ".hdf5")
@@ -106,34 +108,32 @@ def to_itk(transform: Transform) -> Any:
 
 def field_from_vectors(vectors: NDArray[Any], grid: Grid, *, ras: bool = False) -> DisplacementField:
     """Convert vectors, shape (*S, D) [LPS or RAS mm], to a displacement field [voxel]."""
-    matrix = grid.affine[:-1, :-1] if ras else _voxel_to_lps(grid)
-    flat = np.moveaxis(vectors, -1, 0).reshape(grid.ndim, -1)
+    matrix = grid.affine[:-1, :-1] if ras else voxel_to_lps(grid)
+    inverse = np.linalg.inv(matrix).astype(vectors.dtype if vectors.dtype.kind == "f" else np.float64)
+    voxels = np.empty((1, grid.ndim, *grid.shape), np.float32)
     with np.errstate(over="ignore", invalid="ignore"):  # DisplacementField checks that the values are finite
-        voxels = np.linalg.inv(matrix).astype(flat.dtype if flat.dtype.kind == "f" else np.float64) @ flat
-    return DisplacementField(torch.tensor(voxels.reshape(1, grid.ndim, *grid.shape), dtype=torch.float32), grid)
+        for slab in slabs(grid.shape, voxels.itemsize):
+            for box in tiles(grid.shape, slab, voxels.itemsize):
+                for component, row in enumerate(inverse):
+                    used = np.flatnonzero(row)  # one where the axes of the grid are those of the world
+                    voxels[0, component][box] = sum(vectors[..., index][box] * row[index] for index in used)
+    return DisplacementField(torch.from_numpy(voxels), grid)
 
 
-def field_to_vectors(field: DisplacementField) -> Iterator[NDArray[np.float32]]:
-    """Convert a displacement field [voxel] to its components [LPS mm], one after another, shape (*S) each, float32."""
-    voxels = field.data[0].detach().cpu().numpy().astype(np.float32, copy=False)
-    for row in _voxel_to_lps(field.grid).astype(np.float32):
-        yield np.tensordot(row, voxels, axes=1)
-
-
-def field_to_sitk(field: DisplacementField, dtype: DTypeLike = np.float32) -> Any:
-    """Convert a displacement field [voxel] to a SimpleITK vector image [LPS mm] of 32 or 64 bits."""
-    voxels = field.data[0].detach().cpu().numpy().astype(dtype, copy=False)
-    matrix, turned = _voxel_to_lps(field.grid).astype(dtype), np.empty((*field.grid.shape[::-1], field.ndim), dtype)
-    for index, plane in enumerate(np.moveaxis(voxels, 1, 0)):  # plane by plane, to need no second field in memory
-        turned[..., index, :] = (matrix @ plane.reshape(field.ndim, -1)).reshape(plane.shape).T
-    grid = field.grid
-    del field, voxels, plane  # free memory before the next copy
+def vectors_to_sitk(on_grid: GridMap, dtype: DTypeLike = np.float32) -> Any:
+    """Convert a transform on a grid to a SimpleITK image of displacements [LPS mm], of 32 or 64 bits."""
+    grid = on_grid.grid
+    turned = np.empty((*grid.shape[::-1], grid.ndim), dtype)
+    for component, part in enumerate(components(on_grid, basis=voxel_to_lps(grid), dtype=dtype)):
+        for slab in slabs(grid.shape, turned.itemsize):
+            turned[slab, ..., component] = fastest_first(part, grid.shape, slab, dtype)
     image = sitk.GetImageFromArray(turned, isVector=True)
     put_on_grid(image, grid)
     return image
 
 
-def _voxel_to_lps(grid: Grid) -> FloatArray:
+def voxel_to_lps(grid: Grid) -> FloatArray:
+    """Return the matrix from vectors in voxels to LPS mm, shape (D, D)."""
     return lps(grid.ndim) @ grid.affine[:-1, :-1]
 
 
@@ -184,4 +184,4 @@ def _affine_to_itk(affine: Affine) -> Any:
 
 
 def _field_to_itk(field: DisplacementField) -> Any:
-    return sitk.DisplacementFieldTransform(field_to_sitk(field, np.float64))
+    return sitk.DisplacementFieldTransform(vectors_to_sitk(field.on(field.grid), np.float64))

@@ -5,6 +5,7 @@ Index in the fixed image + displacement = index in the moving image. Reading and
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +13,18 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from learngn.arrays import as_numpy
 from learngn.errors import OutputError, TransformError
 from learngn.geometry.grid import Grid
 from learngn.geometry.transform import Affine, Composite, DisplacementField, Transform
 from learngn.io.atomic import atomic_path
 from learngn.io.documents import read_archive
-from learngn.io.files import check_exists, read_file, suffix_of
+from learngn.io.field_parts import components, rounding
+from learngn.io.files import NIFTI_SUFFIXES, check_exists, read_file, suffix_of
 from learngn.io.nifti_writer import write_nifti
+from learngn.io.tiles import Part
 
-_SUFFIXES = (".nii.gz", ".nii", ".npz")
+_SUFFIXES = (*NIFTI_SUFFIXES, ".npz")
 _NOTES = "Learn2Reg: voxels, index in moving minus index in fixed image"
 
 
@@ -86,7 +90,8 @@ def write_learn2reg(transform: Transform, path: str | Path, fixed: Grid, moving:
     transform : Transform
         Transform from the fixed to the moving world.
     path : Path
-        ``disp_FFFF_MMMM.nii.gz``, ``.nii`` or ``.npz``; see :attr:`learngn.io.Pair.field_name`.
+        ``disp_FFFF_MMMM.nii.gz``, ``.nii`` or ``.npz``; see :attr:`learngn.io.Pair.field_name`. Compressed
+        (``.nii.gz``), displacements are rounded to 1/128 mm, and to at most 1/64 of a voxel.
     fixed, moving : Grid
         Grids of the two images.
 
@@ -95,8 +100,13 @@ def write_learn2reg(transform: Transform, path: str | Path, fixed: Grid, moving:
     OutputError
         If the file cannot be written, or the suffix is another.
     """
-    values = transform.on(fixed).displacement(moving)[0].detach().cpu().to(torch.float32).movedim(0, -1).numpy()
-    write_voxels(values, path, fixed)
+    path = Path(path)
+    on_grid, suffix = transform.on(fixed), suffix_of(path)
+    if suffix not in NIFTI_SUFFIXES:
+        write_voxels(np.moveaxis(as_numpy(on_grid.displacement(moving))[0], 0, -1).astype(np.float32), path, fixed)
+        return
+    steps = [rounding(size, unit=size) for size in moving.spacing.tolist()] if suffix == ".nii.gz" else None
+    _write_nifti(components(on_grid, moving=moving, steps=steps), path, fixed)
 
 
 def write_voxels(values: NDArray[Any], path: str | Path, fixed: Grid) -> None:
@@ -125,10 +135,13 @@ def write_voxels(values: NDArray[Any], path: str | Path, fixed: Grid) -> None:
         with atomic_path(path) as temporary:
             np.savez(temporary, np.ascontiguousarray(values))
         return
-    values = np.asarray(values, dtype=np.float32)
+    _write_nifti([values[..., component].__getitem__ for component in range(fixed.ndim)], path, fixed)
+
+
+def _write_nifti(parts: Sequence[Part], path: Path, fixed: Grid) -> None:
     # The components are a further axis, as in the challenge; only viewers use the position in the header.
     with atomic_path(path) as temporary:
-        write_nifti(temporary, values.shape, np.float32, fixed, np.moveaxis(values, -1, 0), notes=_NOTES)
+        write_nifti(temporary, (*fixed.shape, len(parts)), np.float32, fixed, parts, notes=_NOTES)
 
 
 def _read_nifti(path: Path) -> NDArray[Any]:

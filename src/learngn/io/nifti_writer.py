@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from functools import partial
 from importlib import import_module
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from isal import igzip
 from numpy.typing import DTypeLike, NDArray
 
 from learngn.geometry.grid import Grid
 from learngn.io.geometry import is_sheared, volume_affine
-from learngn.io.gzip_stream import BLOCK
+from learngn.io.gzip_writer import Piece, write_pieces
+from learngn.io.tiles import Part, fastest_first, slabs
 
 LARGEST = 2**15 - 1  # voxels along an axis of NIfTI-1
 _SCANNER = 1
@@ -26,7 +26,7 @@ def write_nifti(
     shape: Sequence[int],
     dtype: DTypeLike,
     grid: Grid,
-    blocks: Iterable[NDArray[Any]],
+    volumes: Iterable[Part],
     *,
     intent: int = 0,
     notes: str = "",
@@ -42,8 +42,9 @@ def write_nifti(
     dtype : dtype
     grid : Grid
         Grid of the first two or three axes.
-    blocks : iterable of array
-        Values in index order, as a whole or frame by frame.
+    volumes : iterable of callable
+        Volumes on the grid, one for each index of the other axes; each returns its values in a part of the grid,
+        `array.__getitem__` of an array in memory.
     intent : int
         NIfTI's code.
     notes : str
@@ -54,43 +55,36 @@ def write_nifti(
     OSError
         If the disk is full.
     """
-    with _writing(path) as file:
-        _write_header(file, shape, dtype, grid, intent=intent, notes=notes)
-        for block in blocks:
-            _write_block(file, block, dtype)
+    head = _header(shape, dtype, grid, intent=intent, notes=notes)
+    write_pieces(path, lambda: head, _pieces(volumes, grid, dtype))
 
 
 def write_series(path: Path, grid: Grid, dtype: DTypeLike, frames: Iterable[NDArray[Any]], step: float | None) -> int:
     """Write frames one after another, then their number into the header; return it. See :func:`write_nifti`."""
-    plain = path.with_suffix("") if path.suffix == ".gz" else path
     count = 0
-    with plain.open("wb") as file:
-        _write_header(file, (*grid.shape, 1), dtype, grid)
+
+    def counted() -> Iterator[Part]:
+        nonlocal count
         for frame in frames:
-            _write_block(file, frame, dtype)
             count += 1
-        file.seek(0)
-        _write_header(file, (*grid.shape, max(1, count)), dtype, grid, step=step)
-    if plain != path:
-        with plain.open("rb") as source, _writing(path) as target:
-            shutil.copyfileobj(source, target, BLOCK)
-        plain.unlink()
+            yield frame.__getitem__
+
+    def head() -> bytes:
+        return _header((*grid.shape, max(1, count)), dtype, grid, step=step)
+
+    write_pieces(path, head, _pieces(counted(), grid, dtype))
     return count
 
 
-@contextmanager
-def _writing(path: Path) -> Iterator[Any]:
-    with path.open("wb") as raw:
-        if path.suffix.lower() != ".gz":
-            yield raw
-            return
-        # No name and no time in the gzip header, so that the same image gives the same bytes.
-        with igzip.IGzipFile(filename="", mode="wb", compresslevel=1, fileobj=raw, mtime=0) as packed:  # type: ignore[no-untyped-call]
-            yield packed
+def _pieces(volumes: Iterable[Part], grid: Grid, dtype: DTypeLike) -> Iterator[Piece]:
+    """Divide volumes into pieces with the first axis fastest."""
+    kind = np.dtype(dtype)
+    for part in volumes:
+        for slab in slabs(grid.shape, kind.itemsize):
+            yield partial(fastest_first, part, grid.shape, slab, kind)
 
 
-def _write_header(
-    file: Any,
+def _header(
     shape: Sequence[int],
     dtype: DTypeLike,
     grid: Grid,
@@ -98,7 +92,8 @@ def _write_header(
     intent: int = 0,
     notes: str = "",
     step: float | None = None,
-) -> None:
+) -> bytes:
+    """Return the header of a single file, up to its first value."""
     nibabel: Any = import_module("nibabel")
     kind = nibabel.Nifti1Header if max(shape) <= LARGEST else nibabel.Nifti2Header
     header = kind()
@@ -115,13 +110,6 @@ def _write_header(
     header.structarr["intent_code"] = intent
     header.structarr["descrip"] = notes.encode()
     header.structarr["vox_offset"] = kind.single_vox_offset
+    file = BytesIO()
     header.write_to(file)
-
-
-def _write_block(file: Any, block: NDArray[Any], dtype: DTypeLike) -> None:
-    """Write values with the first axis fastest, plane by plane along the last axis, to need no second array."""
-    if block.ndim > 2 or block.nbytes > BLOCK:
-        for plane in np.moveaxis(block, -1, 0):
-            _write_block(file, plane, dtype)
-        return
-    file.write(np.ascontiguousarray(block.T, dtype=np.dtype(dtype)).data)
+    return file.getvalue().ljust(kind.single_vox_offset, b"\0")

@@ -11,10 +11,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from learngn.arrays import as_numpy
 from learngn.errors import HeaderWarning, ImageError, LabelError, ShapeError
 from learngn.geometry.grid import FloatArray, Grid
 from learngn.geometry.image import Image
 from learngn.io.geometry import flat_affine, placed
+from learngn.io.tiles import Part, fastest_last
 
 AnyArray = NDArray[Any]
 _LUMINANCE = (0.299, 0.587, 0.114)  # weights of red, green and blue, ITU-R BT.601
@@ -140,7 +142,7 @@ def image_of(values: AnyArray, header: Header, labels: bool, what: str = "image"
     if np.iscomplexobj(values):
         raise ImageError("image", "complex values", "real ones", "take the magnitude first")
     # Copied once: the memory may belong to a SimpleITK image, which the caller may change.
-    data = torch.tensor(label_values(values)) if labels else torch.from_numpy(np.array(values, np.float32, order="C"))
+    data = torch.tensor(label_values(values)) if labels else torch.from_numpy(fastest_last(values, np.float32))
     return Image(data[None, None], header.grid, labels, stored=None if labels else _stored(values.dtype))
 
 
@@ -154,6 +156,15 @@ def values_to_write(image: Image) -> AnyArray:
     LabelError
         If a label map holds other values than whole numbers.
     """
+    dtype, part = part_to_write(image)
+    return np.asarray(part((slice(None),) * image.grid.ndim), dtype)
+
+
+def part_to_write(image: Image) -> tuple[np.dtype[Any], Part]:
+    """Return the type of an image in a file, and its values as a function of a part of its grid.
+
+    Raises as :func:`values_to_write` does.
+    """
     if tuple(image.data.shape[:2]) != (1, 1):
         raise ShapeError(
             "image to write",
@@ -161,11 +172,14 @@ def values_to_write(image: Image) -> AnyArray:
             "one of each",
             "write each channel to its own file",
         )
-    values = image.data[0, 0].detach().cpu()
+    values = as_numpy(image.data)[0, 0]
     if image.labels:
-        return label_values(values.numpy())
-    scan = values.to(torch.float32).numpy()
-    return scan if image.stored is None else _rounded(scan, image.stored)
+        values = label_values(values)
+        return values.dtype, values.__getitem__
+    if image.stored is None:
+        return np.dtype(np.float32), values.__getitem__
+    dtype = np.dtype(image.stored)
+    return dtype, lambda box: _rounded(values[box], dtype)
 
 
 def label_values(values: AnyArray) -> AnyArray:
@@ -221,8 +235,10 @@ def _stored(dtype: np.dtype[Any]) -> str | None:
     return dtype.newbyteorder("=").name.replace("64", "32") if dtype.kind in "iu" else None
 
 
-def _rounded(values: AnyArray, dtype: str) -> AnyArray:
+def _rounded(values: AnyArray, dtype: np.dtype[Any]) -> AnyArray:
     """Round values to whole numbers of a type, clipped to its range."""
+    if values.dtype == dtype:
+        return values
     limits = np.iinfo(dtype)
     # Float32 holds every value of 16 bits, but would round the largest ones of 32 bits up, out of the type's range.
     whole = values.astype(np.float32 if limits.bits <= 16 else np.float64)

@@ -10,15 +10,16 @@ from learngn.errors import LearnGNError, OutputError, TransformError
 from learngn.geometry.grid import Grid
 from learngn.geometry.transform import DisplacementField, Transform
 from learngn.io.atomic import atomic_path
+from learngn.io.field_parts import components, rounding
 from learngn.io.files import NIFTI_SUFFIXES, check_output, named, read_file, suffix_of, write_file
 from learngn.io.geometry import is_sheared
 from learngn.io.itk_transforms import (
     ITK_SUFFIXES,
     field_from_vectors,
-    field_to_sitk,
-    field_to_vectors,
     parts_of,
     read_itk,
+    vectors_to_sitk,
+    voxel_to_lps,
     write_itk,
 )
 from learngn.io.learn2reg import read_learn2reg, write_learn2reg
@@ -92,7 +93,8 @@ def write_transform(
     transform : Transform
     path : Path
         - ``.nii.gz``, ``.nii``, ``.mha``, ``.mhd``, ``.nrrd``: the whole transform, affine parts included, as one
-          displacement on `reference`: vectors in LPS mm, float32 (NIfTI: intent 1007).
+          displacement on `reference`: vectors in LPS mm, float32 (NIfTI: intent 1007). Compressed (``.nii.gz``), they
+          are rounded to 1/128 mm, and to at most 1/64 of the smallest voxel size; all other formats are exact.
         - ``.h5``: ITK, part by part, a chain as a chain.
         - ``.tfm``, ``.txt``, ``.mat``: ITK, affine maps only; a chain of them as their product.
         - ``.npz``: displacement of Learn2Reg.
@@ -121,13 +123,15 @@ def write_transform(
     elif suffix in FIELD_SUFFIXES:
         grid = reference or _own_grid(transform, path)
         check_output(path)
-        field = DisplacementField(transform.on(grid).displacement(), grid)
+        on_grid = transform.on(grid)
         if suffix in NIFTI_SUFFIXES:
             shape = (*grid.shape, *[1] * (4 - grid.ndim), grid.ndim)
+            steps = [rounding(float(grid.spacing.min()))] * grid.ndim if suffix == ".nii.gz" else None
+            parts = components(on_grid, basis=voxel_to_lps(grid), steps=steps)
             with atomic_path(path) as temporary:
-                write_nifti(temporary, shape, np.float32, grid, field_to_vectors(field), intent=VECTOR, notes=_NOTES)
+                write_nifti(temporary, shape, np.float32, grid, parts, intent=VECTOR, notes=_NOTES)
         else:
-            write_file(field_to_sitk(field), path)
+            write_file(vectors_to_sitk(on_grid), path)
     elif suffix == ".npz":
         grid = reference or _own_grid(transform, path)
         write_learn2reg(transform, path, grid, moving or grid)
