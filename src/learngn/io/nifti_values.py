@@ -61,9 +61,9 @@ def read_blocks(stored: Stored, counts: Iterable[int], name: str, error: type[Le
             for count in counts:
                 raw = np.empty(count * stored.dtype.itemsize, np.uint8)
                 view, filled = raw.data, 0
-                while filled < len(raw) and (block := file.read(min(BLOCK, len(raw) - filled))):
-                    view[filled : filled + len(block)] = block
-                    filled, place = filled + len(block), place + len(block)
+                # Decompressed to where the values stay; in blocks, as a message names the place of a damage.
+                while filled < len(raw) and (got := file.readinto(view[filled : filled + BLOCK])):
+                    filled, place = filled + got, place + got
                 if filled < len(raw):
                     raise _incomplete(stored, place, "", name, error)
                 left -= count
