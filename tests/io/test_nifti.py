@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
+from learngn import Affine
 from learngn.errors import HeaderWarning, ImageError, TransformError
 from learngn.io import frame_count, read_frames, read_grid, read_image, read_transform, write_image
 from learngn.io.files import read_file
@@ -135,6 +136,28 @@ def test_damaged_freesurfer_headers(offset, value, tmp_path):
     for name in ("a.mgh", "a.mgz"):
         with pytest.raises(ImageError, match=name):
             read_image(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    ("kind", "slope", "inter", "stored"),
+    [
+        (np.uint16, 1, -1024, "int32"), (np.int16, 1, -1024, "int32"), (np.uint8, 1, -10, "int16"),
+        (np.uint8, 2, 0, "uint16"), (np.int16, 0.5, 0, None), (np.int16, 1, 0.5, None), (np.int32, 1, -1024, None),
+    ],
+)  # fmt: skip
+def test_whole_numbers_stay_whole(kind, slope, inter, stored, tmp_path):
+    values = np.arange(60).reshape(3, 4, 5).astype(kind)
+    nib.Nifti1Image(values, np.eye(4)).to_filename(tmp_path / "a.nii")
+    content = bytearray((tmp_path / "a.nii").read_bytes())
+    content[112:120] = np.array([slope, inter], "<f4").tobytes()
+    (tmp_path / "a.nii").write_bytes(content)
+    scan = read_image(tmp_path / "a.nii")
+    assert scan.stored == stored
+    np.testing.assert_array_equal(scan.data[0, 0], values.astype(np.float64) * slope + inter)
+    write_image(Affine.identity(3).warp(scan, scan.grid), tmp_path / "b.nii.gz")
+    written = nib.load(tmp_path / "b.nii.gz")
+    assert written.get_data_dtype() == (stored or np.float32)
+    np.testing.assert_array_equal(np.asarray(written.dataobj), values.astype(np.float64) * slope + inter)
 
 
 @pytest.mark.parametrize("kind", [np.uint8, np.int16, np.uint16, np.int32, np.float32])

@@ -236,10 +236,18 @@ def _scaling(header: Any) -> tuple[float, float]:
 
 
 def _scaled_type(dtype: np.dtype[Any], slope: float, inter: float) -> np.dtype[Any]:
-    """Return the type of the true values: the stored type, or, if they are scaled, float32 where it suffices."""
+    """Return the type of the true values: the stored type, or, if they are scaled, float32 where it suffices.
+
+    Integers of at most 16 bits that are scaled to whole numbers, as in CT stored without negative values, stay so.
+    """
     native = dtype.newbyteorder("=")
     if (slope, inter) == (1.0, 0.0) or dtype.kind == "c":
         return native
+    if dtype.kind in "iu" and dtype.itemsize <= 2 and slope.is_integer() and inter.is_integer():
+        ends = [int(slope) * int(end) + int(inter) for end in (np.iinfo(dtype).min, np.iinfo(dtype).max)]
+        whole = np.result_type(*(np.min_scalar_type(end) for end in ends))
+        if whole.kind in "iu" and max(map(abs, ends)) < 2**31:
+            return whole
     return np.dtype(np.float32 if dtype.itemsize <= 2 or dtype == np.float32 else np.float64)
 
 
