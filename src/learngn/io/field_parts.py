@@ -88,16 +88,18 @@ class _Component:
 
     def part(self, box: Box) -> NDArray[Any]:
         """Return the values in a part of the grid."""
-        values = self._of_field(box)
-        values += self._along(box, 0) + self._affine[-1].astype(self._dtype)
-        for axis in range(1, len(box)):
-            if self._affine[axis]:
-                values += self._along(box, axis)
+        # In the order of a file, where sums with a function of one axis run over the long first axis.
+        values = np.ascontiguousarray(self._of_field(box).T)
+        if self._affine.any():
+            along = [factor * np.arange(part.start, part.stop) for factor, part in zip(self._affine, box, strict=False)]
+            others = np.add.outer(along[2], along[1]) if len(along) > 2 else along[1]
+            values += along[0].astype(self._dtype)
+            values += (others[..., None] + self._affine[-1]).astype(self._dtype)
         if self._step is not None:
             np.rint(values, out=values)
             values *= self._dtype.type(self._step)
             values += 0  # no negative zeros, which would interrupt runs of zeros
-        return values
+        return values.T
 
     def _of_field(self, box: Box) -> NDArray[Any]:
         used = np.flatnonzero(self._linear)  # one component where the axes of the grid are those of the world
@@ -110,8 +112,3 @@ class _Component:
 
     def _scaled(self, field: NDArray[Any], index: int, box: Box) -> NDArray[Any]:
         return np.asarray(np.multiply(field[index][box], self._dtype.type(self._linear[index]), dtype=self._dtype))
-
-    def _along(self, box: Box, axis: int) -> NDArray[Any]:
-        """Return what the affine function adds along an axis, with the number of axes of the grid."""
-        index = np.arange(box[axis].start, box[axis].stop).reshape([-1 if a == axis else 1 for a in range(len(box))])
-        return np.asarray(self._affine[axis] * index, self._dtype)

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 Piece = Callable[[], NDArray[Any]]  # makes an array in a thread of the writer
 
-_LEVEL = 1  # of ISA-L: three to four times as fast as its level 3, for files that are as small
+_LEVEL = 2  # of ISA-L: about as fast as level 1, for files smaller by 5 %; level 3 gains hardly more
 _MOST = 8  # threads: more of them wait for the disk, and each has a piece in memory
 # No name and no time, so that the same values give the same bytes.
 _MAGIC = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x04\xff"
