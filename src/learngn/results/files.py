@@ -10,6 +10,8 @@ from learngn.geometry.image import Image
 from learngn.io import field_suffix, write_image, write_transform
 from learngn.registration import Registration
 
+_BLOCK = 1 << 20  # bytes read at a time
+
 
 def write_files(registration: Registration, directory: Path, moving_labels: Image | None = None) -> dict[str, float]:
     """Write images and transforms of a result.
@@ -53,5 +55,7 @@ def sha256(path: Path) -> str:
     digest = hashlib.sha256()
     for file in sorted(path.iterdir()) if path.is_dir() else [path]:
         if file.is_file():
-            digest.update(file.read_bytes())
+            with file.open("rb") as content:
+                while block := content.read(_BLOCK):
+                    digest.update(block)
     return digest.hexdigest()
