@@ -41,7 +41,7 @@ from learngn.arrays.operations import (
     single,
     zeros,
 )
-from learngn.arrays.threads import by_parts, threads
+from learngn.arrays.threads import by_parts, limit_threads, threads
 
 __all__ = [
     "Array",
@@ -63,6 +63,7 @@ __all__ = [
     "largest_of_neighbours",
     "lattice",
     "like",
+    "limit_threads",
     "moved_to",
     "namespace",
     "narrow",

@@ -14,20 +14,30 @@ import numpy as np
 
 from learngn.arrays.array import Array, is_tensor
 
-__all__ = ["by_parts", "threads"]
-
+_OPENMP = "OMP_NUM_THREADS"
 _VALUES = 2**16  # values of a part, about as many as stay in the cache of a core with a few results beside them
 
 
 def threads() -> int:
-    """Return the number of threads to use: PyTorch's setting if it is imported, else ``OMP_NUM_THREADS`` or all."""
+    """Return on how many threads of the CPU to compute: PyTorch's number where it is loaded.
+
+    Otherwise ``OMP_NUM_THREADS``, which PyTorch obeys as well, or one for every core that the process may use.
+    """
     torch = sys.modules.get("torch")
     if torch is not None and hasattr(torch, "get_num_threads"):
         return int(torch.get_num_threads())
-    given = os.environ.get("OMP_NUM_THREADS", "")
-    if given.isdigit() and int(given) > 0:
-        return int(given)
+    wanted = os.environ.get(_OPENMP, "").partition(",")[0].strip()
+    if wanted.isdecimal() and int(wanted) > 0:
+        return int(wanted)
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def limit_threads(count: int) -> None:
+    """Limit the number of threads of the CPU, also of PyTorch if it is loaded later, and of child processes."""
+    os.environ[_OPENMP] = str(count)
+    torch = sys.modules.get("torch")
+    if torch is not None:
+        torch.set_num_threads(count)
 
 
 def by_parts(function: Callable[..., Array], *arrays: Array) -> Array:

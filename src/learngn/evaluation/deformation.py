@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from learngn import kernels
+from learngn.arrays import Array, as_numpy
 from learngn.errors import ShapeError
 
 _MARGIN = 2
@@ -16,7 +17,7 @@ _SMALLEST = 1e-9
 _LARGEST = 1e9
 
 
-def sdlogj(displacement: Tensor, mask: NDArray[np.generic] | None = None) -> float:
+def sdlogj(displacement: Array, mask: NDArray[np.generic] | None = None) -> float:
     """Compute Learn2Reg's SDlogJ: the standard deviation of ``log(clip(det(I + ∇u) + 3, 1e-9, 1e9))``.
 
     It uses central differences in voxels, without the two outermost voxels on every side. The shift of 3 makes the
@@ -25,7 +26,7 @@ def sdlogj(displacement: Tensor, mask: NDArray[np.generic] | None = None) -> flo
 
     Parameters
     ----------
-    displacement : Tensor, shape (1, D, *S) [voxel, components in array order]
+    displacement : Array, shape (1, D, *S) [voxel, components in array order]
         The whole displacement, affine included.
     mask : array, shape S, optional
         Voxels to include, those of value 1.
@@ -43,31 +44,32 @@ def sdlogj(displacement: Tensor, mask: NDArray[np.generic] | None = None) -> flo
     shape = tuple(displacement.shape[2:])
     inner = (slice(_MARGIN, -_MARGIN),) * len(shape)
     # Away from the border, the differences do not depend on the values that an implementation assumes outside.
-    determinant = kernels.determinant(displacement)[0][inner]
+    determinant = as_numpy(kernels.determinant(displacement))[0][inner]
     if mask is not None:
         if mask.shape != shape:
             raise ShapeError("SDlogJ", f"a mask of shape {mask.shape}", f"the field's {shape}", "mask the fixed grid")
-        determinant = determinant[torch.as_tensor(mask[inner] == 1, device=determinant.device)]
-    return _spread((determinant + _CHALLENGE_SHIFT).clamp_(_SMALLEST, _LARGEST).log_())
+        determinant = determinant[mask[inner] == 1]
+    return _spread_of_log(determinant + determinant.dtype.type(_CHALLENGE_SHIFT))
 
 
-def folds_percent(determinant: Tensor) -> float:
+def folds_percent(determinant: Array) -> float:
     """Compute the percentage of voxels with folding (det J ≤ 0).
 
     Parameters
     ----------
-    determinant : Tensor, shape (1, *S)
+    determinant : Array, shape (1, *S)
         :meth:`learngn.geometry.grid_map.GridMap.jacobian_determinant`.
     """
-    return float(100 * (determinant <= 0).double().mean())
+    values = as_numpy(determinant)
+    return 100 * int(np.count_nonzero(values <= 0)) / values.size
 
 
-def std_log_jacobian(determinant: Tensor) -> float:
+def std_log_jacobian(determinant: Array) -> float:
     """Compute the standard deviation of the log Jacobian determinant over the voxels without folding.
 
     Parameters
     ----------
-    determinant : Tensor, shape (1, *S)
+    determinant : Array, shape (1, *S)
         :meth:`learngn.geometry.grid_map.GridMap.jacobian_determinant`.
 
     Returns
@@ -75,10 +77,14 @@ def std_log_jacobian(determinant: Tensor) -> float:
     float
         NaN if every voxel has folding.
     """
-    unfolded = determinant > 0
-    positive = determinant.reshape(-1) if bool(unfolded.all()) else determinant[unfolded]
-    return _spread(positive.clamp(_SMALLEST, _LARGEST).log_())
+    values = as_numpy(determinant)
+    unfolded = values > 0
+    return _spread_of_log(values.copy() if unfolded.all() else values[unfolded])
 
 
-def _spread(values: Tensor) -> float:
-    return float(values.double().std(correction=0)) if values.numel() else float("nan")
+def _spread_of_log(values: NDArray[Any]) -> float:
+    """Compute the standard deviation of the logarithm of clipped values, which are overwritten."""
+    if not values.size:
+        return float("nan")
+    np.log(values.clip(_SMALLEST, _LARGEST, out=values), out=values)
+    return float(values.std(dtype=np.float64))

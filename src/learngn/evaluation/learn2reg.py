@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from torch import Tensor
 
+from learngn.arrays import Array, as_numpy
 from learngn.errors import LabelError
 from learngn.evaluation.deformation import folds_percent, sdlogj, std_log_jacobian
 from learngn.evaluation.landmarks import distances, tre
@@ -63,7 +63,7 @@ def score(
     """
     on_grid = transform.on(fixed)
     displacement = on_grid.displacement(moving)
-    array = displacement[0].cpu().numpy()
+    array = as_numpy(displacement)[0]
     scores: dict[str, Any] = {
         "sdlogj": sdlogj(displacement, None if mask is None else _values(mask, fixed, "mask")),
         **_folding(on_grid.jacobian_determinant()),
@@ -112,7 +112,7 @@ def warp_labels(moving: LabelArray, displacement: NDArray[np.floating]) -> Label
     return warped
 
 
-def _folding(determinant: Tensor) -> dict[str, float]:
+def _folding(determinant: Array) -> dict[str, float]:
     return {"folds_percent": folds_percent(determinant), "std_log_jacobian": std_log_jacobian(determinant)}
 
 
@@ -134,10 +134,10 @@ def _before(fixed: Grid, moving: Grid) -> NDArray[np.floating] | None:
     """Return the displacement before registration, (D, *S) [voxel]; None if the grids of the scans are the same."""
     if fixed.shape == moving.shape and not np.round(fixed.index_map(moving) - np.eye(fixed.ndim + 1), 10).any():
         return None
-    return Affine.identity(fixed.ndim).on(fixed).displacement(moving)[0].numpy()
+    return Affine.identity(fixed.ndim).on(fixed).displacement(moving)[0]
 
 
 def _values(image: Image, grid: Grid, what: str) -> LabelArray:
     if not image.grid.same_space(grid):
         raise LabelError(what, f"a grid of {image.grid}", f"the scan's, {grid}", "resample the labels to their scan")
-    return np.asarray(image.data[0, 0].cpu().numpy())
+    return as_numpy(image.data)[0, 0]

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from learngn.arrays import as_numpy
 from learngn.evaluation.deformation import folds_percent
 from learngn.evaluation.overlap import dice, labels_in_both, mean_over_labels
 from learngn.geometry.grid import FloatArray, Grid
@@ -52,8 +53,8 @@ def quick_scores(
     on_grid = transform.on(fixed)
     overlap = distance = float("nan")
     if labels is not None:
-        fixed_labels, moving_labels = (image.data[0, 0].cpu().numpy() for image in labels)
-        warped = on_grid.warp(labels[1]).data[0, 0].cpu().numpy()
+        fixed_labels, moving_labels = (as_numpy(image.data)[0, 0] for image in labels)
+        warped = as_numpy(on_grid.warp(labels[1]).data)[0, 0]
         overlap = mean_over_labels(dice(fixed_labels, warped, labels_in_both(fixed_labels, moving_labels)))
     if landmarks is not None:
         distance = float(np.linalg.norm(transform.map_points(landmarks[0]) - landmarks[1], axis=1).mean())

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Sequence
 import edt
 import numpy as np
 import scipy  # SciPy imports its subpackages when they are used
-import torch
 from numpy.typing import NDArray
 
+from learngn.arrays import threads
 from learngn.errors import ShapeError
 from learngn.evaluation.overlap import LabelArray, check_same_shape
 from learngn.geometry.grid import FloatArray, bounding_box
@@ -110,7 +110,7 @@ def _to_nearest(points: NDArray[np.int64], others: NDArray[np.int64], steps: Flo
     start = np.minimum(points.min(axis=0), others.min(axis=0))
     lattice = np.ones(np.maximum(points.max(axis=0), others.max(axis=0)) - start + 1, dtype=np.uint8)
     lattice[tuple((others - start).T)] = 0
-    squared = edt.edtsq(lattice, black_border=False, parallel=torch.get_num_threads())
+    squared = edt.edtsq(lattice, black_border=False, parallel=threads())
     return np.asarray(np.sqrt(squared[tuple((points - start).T)].astype(np.float64)))
 
 

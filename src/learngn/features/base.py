@@ -8,7 +8,6 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import ClassVar, Protocol
 
-
 from learngn.arrays import Array, channels_last, empty_channels_last, single
 from learngn.features.scale import CommonScale
 from learngn.geometry import sampling

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from functools import reduce
 from operator import mul, or_
 
-
 from learngn.arrays import Array, empty_channels_last, narrow
 from learngn.errors import FeatureError
 from learngn.features.base import Feature, FeatureImage, Traits

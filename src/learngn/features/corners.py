@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-
 from learngn.arrays import Array, by_parts, channels_last, clamped, namespace, narrow
 from learngn.features.base import FeatureImage, OneByOne, working_image
 from learngn.features.filters import gaussian, gradient, outer, spread, tiny, unit_range

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-
 from learngn.arrays import Array, by_parts, clamped, namespace, quantile
 from learngn.features.base import FeatureImage, OneByOne, Traits, working_image
 from learngn.geometry.grid import Grid

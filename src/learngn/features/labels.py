@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-
 from learngn import kernels
 from learngn.arrays import Array, empty_channels_last, single
 from learngn.features.base import FeatureImage, OneByOne, Traits

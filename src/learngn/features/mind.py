@@ -9,7 +9,6 @@ from typing import ClassVar
 
 import numpy as np
 
-
 from learngn import kernels
 from learngn.arrays import Array, empty_channels_last, narrow
 from learngn.features.base import FeatureImage, OneByOne, Traits, working_image

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-
 from learngn.arrays import channels_last, device_of, namespace
 from learngn.features.base import FeatureImage, OneByOne
 from learngn.geometry.grid import Grid

@@ -9,7 +9,6 @@ from typing import ClassVar
 
 import numpy as np
 
-
 from learngn.arrays import (
     Array,
     as_numpy,

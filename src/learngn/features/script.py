@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-
 from learngn.arrays import Array, finite, is_tensor, narrow, require_torch
 from learngn.errors import FeatureError
 from learngn.features.base import Feature, FeatureImage, Traits

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import reduce
 
-
 from learngn.arrays import Array, by_parts, channels_last, clamped, namespace, narrow, quantile
 from learngn.features.base import FeatureImage, OneByOne, working_image
 from learngn.features.filters import eigenvalues, gaussian, hessian, spread, tiny

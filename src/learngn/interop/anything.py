@@ -26,7 +26,7 @@ def as_image(source: ImageLike, *, labels: bool = False) -> Image:
     ----------
     source : ImageLike
         A path, an :class:`Image`, an image of SimpleITK, nibabel, TorchIO or MONAI, or ``(array, affine)`` with an
-        array of NumPy or torch of the grid's shape and its affine to RAS mm.
+        array of NumPy or PyTorch of the grid's shape and its affine to RAS mm.
     labels : bool
         Whether the source is a label map; ignored for an Image or a TorchIO image, whose type says so.
 

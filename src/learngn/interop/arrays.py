@@ -8,23 +8,22 @@ from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import ArrayLike
-from torch import Tensor
 
+from learngn.arrays import Array, as_numpy, detached, in_order, is_tensor, namespace, shared
 from learngn.errors import HeaderWarning, ImageError, ShapeError
 from learngn.geometry.image import Image
 from learngn.io.geometry import flat_affine, placed
 from learngn.io.source import label_values
 
 
-def from_array(array: ArrayLike | Tensor, affine: ArrayLike, *, labels: bool = False) -> Image:
-    """Convert an array of NumPy or torch and its affine to an image.
+def from_array(array: ArrayLike | Array, affine: ArrayLike, *, labels: bool = False) -> Image:
+    """Convert an array of NumPy or PyTorch and its affine to an image.
 
     Parameters
     ----------
-    array : array or Tensor, shape S
-        Values in the order of the affine's axes, 2D or 3D. A tensor stays on its device.
+    array : array, shape S
+        Values in the order of the affine's axes, 2D or 3D. A tensor of PyTorch stays one, on its device.
     affine : array, shape (D+1, D+1)
         Affine from index to RAS mm. For a 2D array it may be the affine of a volume, (4, 4), with an axial slice.
     labels : bool
@@ -44,21 +43,26 @@ def from_array(array: ArrayLike | Tensor, affine: ArrayLike, *, labels: bool = F
     GeometryError
         If the affine has implausible voxel sizes or positions.
     """
-    values = array.detach() if isinstance(array, Tensor) else torch.tensor(_native(np.asarray(array)))
-    if values.ndim not in (2, 3) or values.is_complex():
-        what = "complex values" if values.is_complex() else f"shape {tuple(values.shape)}"
+    values = detached(array) if is_tensor(array) else np.asarray(array)
+    xp = namespace(values)
+    is_complex = xp.isdtype(values.dtype, "complex floating")
+    if values.ndim not in (2, 3) or is_complex:
+        what = "complex values" if is_complex else f"shape {tuple(values.shape)}"
         raise ImageError("array", what, "a 2D or 3D scan", "take one channel and sample, or the magnitude")
-    integers = torch.as_tensor(label_values(values.cpu().numpy())) if labels else None
-    data = values.to(torch.float32) if integers is None else integers.to(values.device)
-    matrix = np.asarray(affine.cpu() if isinstance(affine, Tensor) else affine, dtype=np.float64)
-    data = data.clone() if isinstance(array, Tensor) and data.data_ptr() == array.data_ptr() else data
+    if labels:
+        data = shared(np.array(label_values(as_numpy(values)), order="C"), values)
+    elif is_tensor(values):
+        data = in_order(xp.astype(values, xp.float32, copy=True))
+    else:
+        data = np.array(values, dtype=np.float32, order="C")
+    matrix = np.asarray(as_numpy(affine), dtype=np.float64)
     grid, note = placed(values.shape, flat_affine(matrix, values.ndim))
     if note:
         warnings.warn(HeaderWarning("image", note), stacklevel=2)
-    return Image(data.contiguous()[None, None], grid, labels)
+    return Image(data[None, None], grid, labels)
 
 
-def one_channel(image: Image) -> Tensor:
+def one_channel(image: Image) -> Array:
     """Return the values of an image without the axes of samples and channels, shape S.
 
     Raises
@@ -73,7 +77,7 @@ def one_channel(image: Image) -> Tensor:
             "one of each",
             "convert each channel on its own",
         )
-    return image.data[0, 0].detach()
+    return detached(image.data)[0, 0]
 
 
 def library(name: str) -> Any:
@@ -90,11 +94,3 @@ def library(name: str) -> Any:
             f"images of {package}", "no such package", "the package installed", f"run: pip install {package}"
         )
     return import_module(name)
-
-
-def _native(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """Convert an array for torch: native byte order, no unsigned type that torch lacks, no negative strides."""
-    array = array.astype(array.dtype.newbyteorder("="), copy=False)
-    if array.dtype in (np.uint16, np.uint32, np.uint64):
-        array = array.astype(np.int64)
-    return np.ascontiguousarray(array)

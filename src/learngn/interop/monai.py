@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor
 
+from learngn.arrays import Array, detached, is_tensor, namespace, require_torch
 from learngn.errors import ImageError, TransformError
 from learngn.geometry.grid import Grid
 from learngn.geometry.image import Image
@@ -55,7 +54,7 @@ def to_monai(image: Image) -> Any:
     ShapeError
         If it has more than one sample or channel.
     """
-    return _meta_tensor(one_channel(image)[None].clone(), image.grid)
+    return _meta_tensor(one_channel(image)[None], image.grid)
 
 
 def field_to_monai(transform: Transform, fixed: Grid, moving: Grid) -> Any:
@@ -90,15 +89,15 @@ def field_to_monai(transform: Transform, fixed: Grid, moving: Grid) -> Any:
 
 def displacement_to_monai(transform: Transform, fixed: Grid, moving: Grid) -> Any:
     """Return the displacement of :func:`field_to_monai` for images of any shapes."""
-    return _meta_tensor(transform.on(fixed).displacement(moving)[0].detach(), fixed)
+    return _meta_tensor(detached(transform.on(fixed).displacement(moving))[0], fixed)
 
 
-def field_from_monai(field: Tensor, fixed: Grid, moving: Grid) -> Transform:
+def field_from_monai(field: Array, fixed: Grid, moving: Grid) -> Transform:
     """Convert a displacement of MONAI, as its registration networks return it, to a transform.
 
     Parameters
     ----------
-    field : Tensor, shape (D, *S) or (1, D, *S) [voxel, components in array order]
+    field : Array, shape (D, *S) or (1, D, *S) [voxel, components in array order]
         Index in the moving image minus index in the fixed one.
     fixed, moving : Grid
         Grids of the two images.
@@ -108,17 +107,21 @@ def field_from_monai(field: Tensor, fixed: Grid, moving: Grid) -> Transform:
     TransformError
         If the field does not have the fixed grid's shape, or is not finite.
     """
-    data = torch.as_tensor(field).detach()
+    data = detached(field) if is_tensor(field) else np.asarray(field)
     data = data.as_tensor() if hasattr(data, "as_tensor") else data
     data = data[None] if data.ndim == fixed.ndim + 1 else data
-    inner = DisplacementField(data.to(torch.float32), fixed)
+    xp = namespace(data)
+    inner = DisplacementField(xp.astype(data, xp.float32, copy=False), fixed)
     if fixed.same_space(moving):
         return inner
     return Composite((inner, Affine(moving.affine @ np.linalg.inv(fixed.affine))))
 
 
-def _meta_tensor(data: Tensor, grid: Grid) -> Any:
-    monai_data = library("monai.data")
+def _meta_tensor(data: Array, grid: Grid) -> Any:
+    """Return a copy of an array as a MetaTensor."""
+    torch, monai_data = require_torch("images of MONAI"), library("monai.data")
     # Also for 2D the affine of a volume, as LoadImage returns it.
     affine = torch.as_tensor(volume_affine(grid))
-    return monai_data.MetaTensor(data, affine=affine, meta={"space": "RAS", "original_channel_dim": 0})
+    return monai_data.MetaTensor(
+        torch.as_tensor(data).clone(), affine=affine, meta={"space": "RAS", "original_channel_dim": 0}
+    )

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from learngn.arrays import as_numpy
 from learngn.errors import HeaderWarning, ImageError
 from learngn.geometry.image import Image
 from learngn.interop.arrays import from_array, library, one_channel
@@ -62,7 +63,7 @@ def to_nibabel(image: Image) -> Any:
         If it has more than one sample or channel.
     """
     nibabel = library("nibabel")
-    values = one_channel(image).cpu().numpy()
+    values = as_numpy(one_channel(image))
     array = label_values(values) if image.labels else values.astype(np.float32)
     affine = volume_affine(image.grid)
     made = nibabel.Nifti1Image(np.array(array), affine)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from learngn.arrays import require_torch
 from learngn.errors import ImageError
 from learngn.geometry.image import Image
 from learngn.interop.arrays import from_array, library, one_channel
@@ -43,8 +44,8 @@ def to_torchio(image: Image) -> Any:
     ShapeError
         If it has more than one sample or channel.
     """
-    torchio = library("torchio")
-    values = one_channel(image).cpu()
+    torch, torchio = require_torch("images of TorchIO"), library("torchio")
+    values = torch.as_tensor(one_channel(image)).cpu()
     values = values[..., None] if image.grid.ndim == 2 else values
     kind = torchio.LabelMap if image.labels else torchio.ScalarImage
     return kind(tensor=values[None].clone(), affine=volume_affine(image.grid))

@@ -1,4 +1,4 @@
-"""Conversion from ITK's LPS mm and arrays (k, j, i) to RAS mm and tensors (i, j, k), and back."""
+"""Conversion from ITK's LPS mm and arrays (k, j, i) to RAS mm and arrays (i, j, k), and back."""
 
 from __future__ import annotations
 

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import SimpleITK as sitk
-import torch
 from numpy.typing import DTypeLike, NDArray
 
 from learngn.errors import LearnGNError, OutputError, TransformError
@@ -117,7 +116,7 @@ def field_from_vectors(vectors: NDArray[Any], grid: Grid, *, ras: bool = False) 
                 for component, row in enumerate(inverse):
                     used = np.flatnonzero(row)  # one where the axes of the grid are those of the world
                     voxels[0, component][box] = sum(vectors[..., index][box] * row[index] for index in used)
-    return DisplacementField(torch.from_numpy(voxels), grid)
+    return DisplacementField(voxels, grid)
 
 
 def vectors_to_sitk(on_grid: GridMap, dtype: DTypeLike = np.float32) -> Any:

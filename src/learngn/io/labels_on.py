@@ -7,9 +7,8 @@ from dataclasses import dataclass, replace
 from itertools import product
 
 import numpy as np
-import torch
-from torch import Tensor
 
+from learngn.arrays import Array, namespace, zeros
 from learngn.errors import HeaderWarning, LabelError
 from learngn.geometry.grid import FloatArray, Grid, apply_affine
 from learngn.geometry.image import Image
@@ -73,16 +72,17 @@ def labels_on(image: Image, grid: Grid, what: str) -> Image:
             f"voxels of the scan, {grid}",
             f"if they belong to it, bring them onto its grid: {_COMMAND}",
         )
-    turned = image.data.permute(0, 1, *(2 + axis for axis in lattice.axes))
-    turned = turned.flip([2 + axis for axis in lattice.flipped])
-    data = torch.zeros((*image.data.shape[:2], *grid.shape), dtype=image.data.dtype, device=image.data.device)
+    xp = namespace(image.data)
+    turned = xp.permute_dims(image.data, (0, 1, *(2 + axis for axis in lattice.axes)))
+    turned = xp.flip(turned, axis=tuple(2 + axis for axis in lattice.flipped))
+    data = zeros((*image.data.shape[:2], *grid.shape), image.data)
     source, target = [slice(None)] * 2, [slice(None)] * 2
     for start, length, size in zip(lattice.start, turned.shape[2:], grid.shape, strict=True):
         low, high = max(0, start), max(0, min(size, start + length))
         source.append(slice(max(0, low - start), max(0, high - start)))
         target.append(slice(low, max(low, high)))
     part = turned[tuple(source)]
-    if part.numel():
+    if 0 not in part.shape:
         data[tuple(target)] = part
     _check_labels_kept(image, data, grid, what)
     return replace(image, data=data, grid=grid)
@@ -106,9 +106,9 @@ def _lattice(labels: Grid, scan: Grid) -> _Lattice | None:
     return _Lattice(axes, tuple(int(axis) for axis in np.flatnonzero(whole.sum(axis=1) < 0)), start)
 
 
-def _check_labels_kept(image: Image, data: Tensor, grid: Grid, what: str) -> None:
+def _check_labels_kept(image: Image, data: Array, grid: Grid, what: str) -> None:
     """Warn if labels are lost; raise :class:`LabelError` if the label map cannot belong to the scan."""
-    before, after = int(image.data.count_nonzero()), int(data.count_nonzero())
+    before, after = (int(namespace(x).count_nonzero(x)) for x in (image.data, data))
     if before == after:
         return
     if not after or sorted(image.grid.shape) == sorted(grid.shape):

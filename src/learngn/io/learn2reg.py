@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from learngn.arrays import as_numpy
@@ -53,7 +52,7 @@ def read_learn2reg(path: str | Path, fixed: Grid, moving: Grid) -> Transform:
     ----------
     github.com/MDL-UzL/L2R, ``evaluation/evaluation.py``.
     """
-    field = DisplacementField(torch.tensor(np.moveaxis(read_voxels(path, fixed), -1, 0)[None].copy()), fixed)
+    field = DisplacementField(np.array(np.moveaxis(read_voxels(path, fixed), -1, 0)[None], order="C"), fixed)
     # A_M (x + d) = W A_F (x + d): the displacement unchanged, followed by the map W between the worlds.
     world = moving.affine @ np.linalg.inv(fixed.affine)
     return field if np.array_equal(fixed.affine, moving.affine) else Composite((field, Affine(world)))

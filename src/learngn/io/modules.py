@@ -6,13 +6,12 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-import torch
-
+from learngn.arrays import require_torch
 from learngn.errors import FeatureError
 from learngn.io.files import check_exists
 
 
-def read_module(path: str | Path, device: torch.device | str = "cpu") -> Any:
+def read_module(path: str | Path, device: Any = "cpu") -> Any:
     """Load a network that was saved by ``torch.jit.save``, in evaluation mode.
 
     A TorchScript file holds a program as well as weights, and calling the network runs that program: only load files
@@ -21,7 +20,7 @@ def read_module(path: str | Path, device: torch.device | str = "cpu") -> Any:
     Parameters
     ----------
     path : Path
-    device : torch.device
+    device : torch.device or str
         Device of the weights.
 
     Returns
@@ -32,13 +31,15 @@ def read_module(path: str | Path, device: torch.device | str = "cpu") -> Any:
     ------
     FeatureError
         If the file does not exist, or is not TorchScript.
+    MissingPackageError
+        If PyTorch is not installed.
     """
-    path = Path(path)
+    torch, path = require_torch("a network"), Path(path)
     check_exists(path, "network", FeatureError)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)  # that of TorchScript, which the user has chosen
-            return torch.jit.load(str(path), map_location=device).eval()  # type: ignore[no-untyped-call]
+            return torch.jit.load(str(path), map_location=device).eval()
     except (RuntimeError, ValueError, OSError) as failure:
         raise FeatureError(
             f"network {path}",

@@ -13,9 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from learngn.errors import FeatureError, ImageError, LearnGNError
 from learngn.geometry.grid import Grid
@@ -44,7 +42,7 @@ class Scores:
 
     names: tuple[str, ...]
     grid: Grid
-    channel: Callable[[int], Tensor]
+    channel: Callable[[int], NDArray[np.float32]]
 
 
 def find_scores(folder: Path, image: Image) -> Path:
@@ -119,14 +117,14 @@ def read_scores(path: Path, grid: Grid) -> Scores:
         return _nnunet(path, grid)
     if _is_stack(path, grid):
         stack = read_channels(path, grid)
-        stacked = torch.cat([stack.channel(c) for c in range(len(stack.names))])[:, 0].numpy()
+        stacked = np.concatenate([stack.channel(c) for c in range(len(stack.names))])[:, 0]
         return _probabilities(stacked, path, grid, stack.names)
     image = read_image(path, labels=True)
     _check_grid(image.grid, grid, path)
     values = image.label_values
     if not values:
         raise FeatureError(f"scores {path}", "no label", "at least one", "check the segmentation")
-    return Scores(tuple(map(str, values)), grid, lambda c: (image.data == values[c]).to(torch.float32))
+    return Scores(tuple(map(str, values)), grid, lambda c: np.asarray(image.data == values[c], np.float32))
 
 
 def read_channels(path: Path, grid: Grid) -> Scores:
@@ -145,8 +143,8 @@ def read_channels(path: Path, grid: Grid) -> Scores:
     return Scores(tuple(map(str, range(len(values)))), grid, lambda c: _channel(values, c))
 
 
-def _channel(values: NDArray[Any], index: int) -> Tensor:
-    return torch.from_numpy(np.ascontiguousarray(values[index], dtype=np.float32))[None, None]
+def _channel(values: NDArray[Any], index: int) -> NDArray[np.float32]:
+    return np.ascontiguousarray(values[index], dtype=np.float32)[None, None]
 
 
 def _is_stack(path: Path, grid: Grid) -> bool:
@@ -170,10 +168,10 @@ def _stacked(source: Source, ndim: int, path: Path) -> tuple[NDArray[Any], Grid]
 def _masks(files: Sequence[Path], folder: Path, grid: Grid) -> Scores:
     names = tuple(path.name[: len(path.name) - len(suffix_of(path))] for path in files)
 
-    def mask(c: int) -> Tensor:
+    def mask(c: int) -> NDArray[np.float32]:
         image = read_image(files[c], labels=True)
         _check_grid(image.grid, grid, folder / files[c].name)
-        return (image.data != 0).to(torch.float32)
+        return np.asarray(image.data != 0, dtype=np.float32)
 
     return Scores(names, grid, mask)
 
@@ -211,7 +209,7 @@ def _probabilities(values: NDArray[Any], path: Path, grid: Grid, names: Sequence
 def _check_against(segmentation: Image, values: NDArray[Any], path: Path, grid: Grid) -> None:
     """Raise :class:`FeatureError` if probabilities do not coincide with the segmentation written with them."""
     _check_grid(segmentation.grid, grid, path)
-    foreground = np.flatnonzero(segmentation.data[0, 0].numpy())
+    foreground = np.flatnonzero(segmentation.data[0, 0])
     if not len(foreground):
         return
     probe = foreground[:: max(1, len(foreground) // _PROBE)]

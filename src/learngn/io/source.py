@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from learngn.arrays import as_numpy
@@ -142,7 +141,7 @@ def image_of(values: AnyArray, header: Header, labels: bool, what: str = "image"
     if np.iscomplexobj(values):
         raise ImageError("image", "complex values", "real ones", "take the magnitude first")
     # Copied once: the memory may belong to a SimpleITK image, which the caller may change.
-    data = torch.tensor(label_values(values)) if labels else torch.from_numpy(fastest_last(values, np.float32))
+    data = np.array(label_values(values), order="C") if labels else fastest_last(values, np.float32)
     return Image(data[None, None], header.grid, labels, stored=None if labels else _stored(values.dtype))
 
 

@@ -10,7 +10,7 @@ from numba.core import types
 from numba.extending import intrinsic
 
 from learngn.kernels._cpu_threads import inlined, loop, part
-from learngn.kernels._cpu_vectors import LANES, VECTOR, fma, lane, larger, load, splat, store, total
+from learngn.kernels._cpu_vectors import LANES, VECTOR, fma, larger, load, splat, store, total
 
 _primitive: Any = intrinsic
 _ZERO, _ONE = np.float32(0), np.float32(1)

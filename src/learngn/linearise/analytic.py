@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-
 from learngn import kernels
 from learngn.arrays import Array, namespace
 from learngn.kernels.reference import difference

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-
 from learngn.arrays import Array, namespace
 from learngn.kernels.reference import block_index
 

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from math import prod
 from typing import Protocol
 
-
 from learngn.arrays import Array, clamped, detached, namespace
 from learngn.linearise.linearisation import Lineariser, NormalEquations
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-
 from learngn import arrays
 from learngn.arrays import Array
 from learngn.errors import SettingsError

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 from learngn import arrays
 from learngn.arrays import Array
 from learngn.geometry.grid import Grid

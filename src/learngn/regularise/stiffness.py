@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-
 from learngn import arrays, kernels
 from learngn.arrays import Array, namespace
 from learngn.geometry.grid import Grid

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
+from learngn.arrays import as_numpy
 from learngn.errors import DatasetError, FeatureError, LearnGNError
 from learngn.features import parse_features
 from learngn.geometry.grid import Grid
@@ -85,7 +86,7 @@ def material_of(directory: Path, registration: Registration | None = None) -> Ma
     transform: Transform | None
     if registration is not None:
         fixed, moving, warped = (
-            replace(image, data=image.data.cpu())
+            replace(image, data=as_numpy(image.data))
             for image in (registration.fixed, registration.moving, registration.warped)
         )
         transform = registration.transform

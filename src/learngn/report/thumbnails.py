@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from learngn.arrays import narrow
 from learngn.geometry.grid import Grid
 from learngn.geometry.image import Image
 from learngn.io import Pair, read_image, read_learn2reg
@@ -68,7 +69,7 @@ def thumbnail(
         transform=None,
         grid=grid,
         # Windows of the whole scan, which do not depend on the content of the slice.
-        windows={role: volumes.window_of(image.data[0, 0].numpy()) for role, image in scans if not label_maps},
+        windows={role: volumes.window_of(image.data[0, 0]) for role, image in scans if not label_maps},
     )
     return viewer_data(material, BUDGET, view)
 
@@ -83,7 +84,7 @@ def _slice(grid: Grid, guide: Image | None) -> tuple[View | None, int | None, in
     axis = turn.order[2 - view.through]
     if guide is None:
         return view, axis, grid.shape[axis] // 2
-    array = guide.data[0, 0].numpy()
+    array = guide.data[0, 0]
     return view, axis, volumes.fullest(volumes.codes_of(array, volumes.label_values(array)))[axis]
 
 
@@ -94,4 +95,4 @@ def _cut_grid(grid: Grid, axis: int, index: int) -> Grid:
 
 
 def _cut(image: Image, grid: Grid, axis: int | None, index: int) -> Image:
-    return image if axis is None else replace(image, data=image.data.narrow(2 + axis, index, 1), grid=grid)
+    return image if axis is None else replace(image, data=narrow(image.data, 2 + axis, index, 1), grid=grid)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from learngn.arrays import as_numpy
 from learngn.geometry.grid import Grid
 from learngn.geometry.image import Image
 from learngn.geometry.transform import Affine, Transform
@@ -92,7 +93,7 @@ def _images(
             continue
         # The moving scan has the same window before and after registration, so that greys can be compared.
         given = material.windows.get("fixed" if role == "fixed" else "moving") or windows.get("before")
-        windows[name] = given or volumes.window_of(image.data[0, 0].numpy())
+        windows[name] = given or volumes.window_of(image.data[0, 0])
         scans[name] = turn.volume(volumes.grey(_shown(image, display), windows[name]))
     return exact, scans, windows
 
@@ -100,10 +101,10 @@ def _images(
 def _shown(image: Image, display: Grid) -> NDArray[Any]:
     """Resample an image onto the display grid by its world coordinates."""
     if image.grid.resized(display.shape).same_space(display):
-        array = image.data[0, 0].numpy()
+        array = image.data[0, 0]
         return volumes.picked(array, display.shape) if image.labels else volumes.pooled(array, display.shape)
     moved = Affine.identity(display.ndim).warp(image, display)
-    shown: NDArray[Any] = moved.data[0, 0].numpy()
+    shown: NDArray[Any] = moved.data[0, 0]
     return shown
 
 
@@ -125,7 +126,7 @@ def _deformation(transform: Transform | None, grid: Grid, turn: Orientation, bud
     if transform is None:
         return {}
     coarse = volumes.display_grid(grid, int(_FIELD_SHARE * budget))
-    field = turn.vectors(transform.on(coarse).displacement()[0].cpu().numpy())
+    field = turn.vectors(as_numpy(transform.on(coarse).displacement())[0])
     spacing = np.array(turn.spacing(coarse))[: grid.ndim].reshape(-1, 1, 1, 1)
     field = field * spacing
     magnitude = np.sqrt(np.square(field).sum(axis=0))
@@ -134,7 +135,7 @@ def _deformation(transform: Transform | None, grid: Grid, turn: Orientation, bud
     displacement.spec.update(components=grid.ndim, step=step)
     displacement.spec["top"] = max(volumes.rounded_up(float(np.percentile(magnitude, 99.5))), 0.1)
 
-    determinant = transform.on(grid).jacobian_determinant()[0].cpu().numpy()
+    determinant = as_numpy(transform.on(grid).jacobian_determinant())[0]
     medium = volumes.display_grid(grid, int(_JACOBIAN_SHARE * budget))
     logarithm = np.log(np.maximum(volumes.pooled(determinant, medium.shape), 1e-6))
     top = max(volumes.rounded_up(float(np.percentile(np.abs(logarithm), 99))), 0.1)
@@ -146,7 +147,7 @@ def _deformation(transform: Transform | None, grid: Grid, turn: Orientation, bud
 
 def _label_values(material: Material) -> list[int]:
     """Return the labels of all label maps in ascending order."""
-    labels = {value for image in _label_images(material) for value in volumes.label_values(image.data[0, 0].numpy())}
+    labels = {value for image in _label_images(material) for value in volumes.label_values(image.data[0, 0])}
     return sorted(labels)
 
 

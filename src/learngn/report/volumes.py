@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 from isal import igzip
 from numpy.typing import NDArray
 from PIL import Image as Picture
@@ -80,9 +79,7 @@ def pooled(values: Volume, shape: tuple[int, ...]) -> Volume:
     """Average values over the voxels of a coarser grid."""
     if values.shape == shape:
         return values
-    return sampling.pool(torch.as_tensor(np.ascontiguousarray(values, dtype=np.float32))[None, None], shape)[
-        0, 0
-    ].numpy()
+    return np.asarray(sampling.pool(np.ascontiguousarray(values, dtype=np.float32)[None, None], shape)[0, 0])
 
 
 def picked(labels: Volume, shape: tuple[int, ...]) -> Volume:
