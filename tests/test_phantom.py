@@ -8,7 +8,7 @@ from learngn.errors import SettingsError
 
 
 def array(image):
-    return image.data[0, 0].numpy()
+    return image.data[0, 0]
 
 
 def dice(one, two, label):

@@ -4,7 +4,6 @@ import json
 
 import numpy as np
 import pytest
-import torch
 from scipy.ndimage import correlate1d, gaussian_filter, map_coordinates
 
 from learngn.evaluation.learn2reg import score
@@ -26,7 +25,7 @@ def test_real_labels_against_the_challenge_step_by_step(data_root):
     displacement = np.stack([gaussian_filter(rng.normal(size=fixed.shape), 4) for _ in range(3)]).astype(np.float32)
     displacement *= 3 / displacement.std()
     found = score(
-        DisplacementField(torch.from_numpy(displacement)[None], grids[0]),
+        DisplacementField(displacement[None], grids[0]),
         *grids,
         labels=tuple(Image.from_array(v, g, labels=True) for v, g in zip((fixed, moving), grids, strict=True)),
     )

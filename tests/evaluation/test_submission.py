@@ -6,7 +6,6 @@ from io import BytesIO
 import nibabel
 import numpy as np
 import pytest
-import torch
 
 from learngn import DisplacementField
 from learngn.errors import DatasetError, SettingsError, TransformError
@@ -26,7 +25,7 @@ def fields(pairs, tmp_path):
     folder.mkdir()
     for number, pair in enumerate(pairs):
         grid = read_grid(pair.fixed.image)
-        data = torch.rand((1, 2, *grid.shape), generator=torch.Generator().manual_seed(number)) * 9 - 4
+        data = np.random.default_rng(number).random((1, 2, *grid.shape), dtype=np.float32) * 9 - 4
         write_learn2reg(DisplacementField(data, grid), folder / pair.field_name, grid, read_grid(pair.moving.image))
     return folder
 

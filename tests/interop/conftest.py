@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-import torch
 
 from learngn import Affine, Composite, DisplacementField, Grid, Image
 
@@ -40,14 +39,14 @@ def plane() -> Image:
 
 @pytest.fixture
 def labels(moving) -> Image:
-    return Image((moving.data > 110).to(torch.uint8) + (moving.data > 140).to(torch.uint8), moving.grid, labels=True)
+    return Image((moving.data > 110).astype(np.uint8) + (moving.data > 140), moving.grid, labels=True)
 
 
 @pytest.fixture
 def transform(fixed) -> Composite:
     """Up to two voxels, another wave in every component, then an affine about the centre."""
-    index = torch.stack(torch.meshgrid(*[torch.arange(n, dtype=torch.float32) for n in (20, 18, 14)], indexing="ij"))
-    field = 1.2 * torch.sin(index.roll(1, 0) / 3 + torch.tensor([0.0, 1, 2]).reshape(3, 1, 1, 1))
+    index = np.indices((20, 18, 14), dtype=np.float32)
+    field = 1.2 * np.sin(np.roll(index, 1, 0) / 3 + np.array([0, 1, 2], np.float32).reshape(3, 1, 1, 1))
     linear = turned(0.05, -0.04) @ np.diag([0.95, 1.02, 0.97])
     matrix = np.eye(4)
     matrix[:3, :3] = linear

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 import SimpleITK as sitk
-import torch
 
 from learngn import Affine, Grid
 from learngn.errors import TransformError
@@ -19,7 +18,7 @@ def close(theirs, ours, inside, tolerance):
 
 def interior(transform, fixed, moving, margin=0.01):
     """Voxels whose place in the moving image lies between its voxels' centres."""
-    index = np.indices(fixed.grid.shape) + transform.on(fixed.grid).displacement(moving.grid)[0].numpy()
+    index = np.indices(fixed.grid.shape) + transform.on(fixed.grid).displacement(moving.grid)[0]
     last = np.array(moving.grid.shape).reshape(3, 1, 1, 1) - 1
     return ((index > margin) & (index < last - margin)).all(axis=0)
 
@@ -28,7 +27,7 @@ def test_simpleitk(fixed, moving, transform):
     field = field_to_simpleitk(transform, fixed.grid)
     assert isinstance(field, sitk.DisplacementFieldTransform)
     theirs = sitk.Resample(to_simpleitk(moving), to_simpleitk(fixed), field, sitk.sitkLinear, 0.0)
-    ours = transform.warp(moving, fixed.grid).data[0, 0].numpy()
+    ours = transform.warp(moving, fixed.grid).data[0, 0]
     close(sitk.GetArrayFromImage(theirs).T, ours, interior(transform, fixed, moving, -0.49), 1e-3)
 
 
@@ -39,13 +38,13 @@ def test_warp_of_monai(fixed, moving, transform):
         warp = blocks.Warp(mode="bilinear", padding_mode="border")
     theirs = warp(to_monai(moving)[None], field[None]).as_tensor()
     ours = transform.warp(moving, fixed.grid, background="border")
-    torch.testing.assert_close(theirs, ours.data, atol=5e-3, rtol=0)
+    np.testing.assert_allclose(theirs, ours.data, atol=5e-3, rtol=0)
     np.testing.assert_allclose(field.affine, fixed.grid.affine)
 
     back = field_from_monai(field, fixed.grid, moving.grid)
     points = fixed.grid.index_to_world(np.random.default_rng(0).uniform(2, 12, (50, 3)))
     np.testing.assert_allclose(back.map_points(points), transform.map_points(points), atol=1e-3)
-    torch.testing.assert_close(back.warp(moving, fixed.grid, background="border").data, ours.data, atol=5e-3, rtol=0)
+    np.testing.assert_allclose(back.warp(moving, fixed.grid, background="border").data, ours.data, atol=5e-3, rtol=0)
 
 
 def test_warp_of_monai_knows_one_shape_alone(fixed, transform):
@@ -72,7 +71,7 @@ def test_ants_reads_what_we_write(written, fixed, moving, transform):
         [written["displacement"]],
         interpolator="linear",
     )
-    ours = transform.warp(moving, fixed.grid).data[0, 0].numpy()
+    ours = transform.warp(moving, fixed.grid).data[0, 0]
     close(theirs.numpy(), ours, interior(transform, fixed, moving, -0.49), 1e-3)
 
 
@@ -84,7 +83,7 @@ def test_nitransforms_reads_what_we_write(written, fixed, moving, transform):
 
     field = nonlinear.DenseFieldTransform.from_filename(written["displacement"], fmt="itk")
     theirs = resampling.apply(field, nibabel.load(written["moving"]), reference=written["fixed"], order=1)
-    ours = transform.warp(moving, fixed.grid).data[0, 0].numpy()
+    ours = transform.warp(moving, fixed.grid).data[0, 0]
     close(theirs.get_fdata(), ours, interior(transform, fixed, moving), 1e-2)
 
 
@@ -96,4 +95,4 @@ def test_the_test_itself_sees_a_wrong_convention(fixed, moving, transform):
         matrix = np.eye(4)
         matrix[:3, :3] = flip
         turned = Affine(matrix).inverse().then(transform).then(Affine(matrix))
-        assert float((turned.warp(moving, fixed.grid).data - ours).abs().max()) > 10
+        assert np.abs(turned.warp(moving, fixed.grid).data - ours).max() > 10

@@ -38,15 +38,15 @@ def test_a_pipeline_from_files(files, moving, labels):
     fixed = registration.fixed
     assert result["moving_warped"].shape == (1, 24, 24, 24)
     warped = result["registration"].warped
-    torch.testing.assert_close(warped.data, registration.warped.data, atol=1e-2, rtol=0)
+    np.testing.assert_allclose(warped.data, registration.warped.data, atol=1e-2, rtol=0)
     inner = [slice((24 - n) // 2, (24 - n) // 2 + n) for n in fixed.grid.shape]
-    torch.testing.assert_close(result["moving_warped"].as_tensor()[(0, *inner)], warped.data[0, 0])
+    np.testing.assert_allclose(result["moving_warped"].as_tensor()[(0, *inner)], warped.data[0, 0])
     organs = result["organs_warped"].as_tensor()[(0, *inner)]
     expected = ours.warp(labels, fixed.grid).data[0, 0]
-    assert (organs == expected).float().mean() > 0.999
+    assert (np.asarray(organs) == np.asarray(expected)).mean() > 0.999
     np.testing.assert_allclose(result["ddf"].affine, fixed.grid.affine, atol=1e-5)
     field = ours.on(fixed.grid).displacement(moving.grid)[0]
-    torch.testing.assert_close(result["ddf"].as_tensor(), field, atol=1e-3, rtol=0)
+    np.testing.assert_allclose(result["ddf"].as_tensor(), field, atol=1e-3, rtol=0)
     assert from_monai(result["moving_warped"]).grid.spacing == pytest.approx(fixed.grid.spacing, rel=1e-5)
 
 

@@ -4,7 +4,6 @@ import locale
 
 import numpy as np
 import pytest
-import torch
 
 from learngn import Affine, Composite, DisplacementField, Grid, Image
 
@@ -72,9 +71,9 @@ def moving_scan(moving_grid) -> Image:
 @pytest.fixture
 def field(grid, rng) -> DisplacementField:
     """Smooth, up to about two voxels, another in every component."""
-    index = torch.stack(torch.meshgrid(*[torch.arange(n, dtype=torch.float32) for n in grid.shape], indexing="ij"))
-    phase = torch.arange(grid.ndim, dtype=torch.float32).reshape(-1, *[1] * grid.ndim)
-    data = 1.5 * torch.sin(index.roll(1, 0) / 3 + phase) + 0.3 * phase
+    index = np.indices(grid.shape, dtype=np.float32)
+    phase = np.arange(grid.ndim, dtype=np.float32).reshape(-1, *[1] * grid.ndim)
+    data = 1.5 * np.sin(np.roll(index, 1, 0) / 3 + phase) + 0.3 * phase
     return DisplacementField(data[None], grid)
 
 

@@ -12,7 +12,6 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 import SimpleITK as sitk
-import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -113,7 +112,7 @@ def test_a_bit_of_a_compressed_file_is_never_read_as_another_voxel(place, bit, g
     path = tmp_path / "scan.nii.gz"
     path.write_bytes(content)
     # The last byte of the compressed values has bits that mean nothing.
-    assert not read_or_refuse(read_image, path) or torch.equal(
+    assert not read_or_refuse(read_image, path) or np.array_equal(
         read_image(path).data, read_image(good / "scan.nii.gz").data
     )
 
@@ -214,7 +213,7 @@ def test_a_gzip_bomb_takes_neither_time_nor_memory(good, tmp_path):
     struct.pack_into("<3h", head, 42, 1290, 1290, 1290)
     (tmp_path / "huge.nii.gz").write_bytes(gzip.compress(head) + gzip.compress(bytes(1 << 22)))
     tracemalloc.start()
-    assert read_image(tmp_path / "small.nii.gz").data.abs().max() == 0
+    assert read_image(tmp_path / "small.nii.gz").data.any() == np.False_
     with pytest.raises(ImageError, match=r"1290x1290x1290 voxels.* holds"):
         read_image(tmp_path / "huge.nii.gz")
     assert tracemalloc.get_traced_memory()[1] < 2**24

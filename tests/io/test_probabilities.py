@@ -31,7 +31,7 @@ def scan(folder, name="case_0000.nii.gz", affine=None, shape=SHAPE):
 
 
 def stack(scores):
-    return np.concatenate([scores.channel(c).numpy() for c in range(len(scores.names))], axis=1)[0]
+    return np.concatenate([scores.channel(c) for c in range(len(scores.names))], axis=1)[0]
 
 
 def nnunet(folder, image, probabilities, segmentation=True, **plans):

@@ -35,10 +35,10 @@ def test_itk_warps_as_we_do(suffix, chain, grid, moving_scan, scan, tmp_path):
     write_transform(chain, path, reference=grid)
     ours = chain.warp(moving_scan, grid, background=0.0).data
     theirs = from_sitk(sitk.Resample(to_sitk(moving_scan), to_sitk(scan), in_itk(path), sitk.sitkLinear, 0.0)).data
-    assert (ours != 0).float().mean() > 0.5
+    assert (ours != 0).mean() > 0.5
     value_range = float(moving_scan.data.max() - moving_scan.data.min())
-    assert float((ours - theirs).abs().mean()) < 1e-3 * value_range
-    assert float((ours - theirs).abs().quantile(0.99)) < 1e-3 * value_range
+    assert np.abs(ours - theirs).mean() < 1e-3 * value_range
+    assert np.quantile(np.abs(ours - theirs), 0.99) < 1e-3 * value_range
 
 
 @pytest.mark.parametrize("suffix", [".nii.gz", ".nrrd"])

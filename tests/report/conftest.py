@@ -6,7 +6,6 @@ import shutil
 
 import numpy as np
 import pytest
-import torch
 
 from learngn.geometry.grid import Grid
 from learngn.geometry.image import Image
@@ -44,7 +43,7 @@ def smooth_field(grid):
     x = np.stack(np.meshgrid(*axes, indexing="ij"), axis=0)
     bump = np.exp(-((x - 0.5) ** 2).sum(axis=0) / 0.06)
     u = np.stack([(2 + 0.06 * n) * bump * (-1) ** a for a, n in enumerate(grid.shape)])
-    return DisplacementField(torch.as_tensor(u[None], dtype=torch.float32), grid)
+    return DisplacementField(np.asarray(u[None], dtype=np.float32), grid)
 
 
 @pytest.fixture

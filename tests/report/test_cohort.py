@@ -6,7 +6,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image as Picture
 
 from learngn.cohort import run_cohort
@@ -169,7 +168,7 @@ def test_a_thumbnail_cuts_the_largest_view_where_the_labels_are(tmp_path, codes)
         Image.from_array(moved[1], grid, labels=True).save(paths[1])
         subjects.append(Subject(paths[0], paths[1], None, None))
     pair = Pair(*subjects)
-    field = DisplacementField(torch.full((1, 3, *shape), 3.0), grid)
+    field = DisplacementField(np.full((1, 3, *shape), 3.0, np.float32), grid)
     write_learn2reg(field, tmp_path / pair.field_name, grid, grid)
     description, parts = thumbnail(pair, tmp_path, "mind", {3: "heart"})
     assert description["views"][0]["name"] == "coronal"

@@ -1,8 +1,8 @@
 import json
 from html.parser import HTMLParser
 
+import numpy as np
 import pytest
-import torch
 
 from learngn.errors import DatasetError
 from learngn.geometry.grid import Grid
@@ -148,8 +148,8 @@ def test_warnings_are_shown(make_result):
 
 def test_folds_are_marked(make_result):
     grid = Grid.from_spacing((24, 20))
-    field = torch.zeros(1, 2, *grid.shape)
-    field[0, 0, 12:14] = torch.tensor([3.0, -3.0])[:, None]
+    field = np.zeros((1, 2, *grid.shape), np.float32)
+    field[0, 0, 12:14] = np.array([3.0, -3.0])[:, None]
     result, _ = make_result(grid, field=DisplacementField(field, grid))
     assert "folds" in read(result)[0].volumes
 

@@ -5,7 +5,6 @@ import io
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image as Picture
 
 from learngn.geometry.grid import Grid
@@ -145,8 +144,8 @@ def test_a_view_is_enlarged(opened):
 
 def test_folds_are_counted_and_visited(opened):
     grid = Grid.from_spacing((24, 20, 16))
-    field = torch.zeros(1, 3, *grid.shape)
-    field[0, 0, 12:14, 5, 6] = torch.tensor([3.0, -3.0])
+    field = np.zeros((1, 3, *grid.shape), np.float32)
+    field[0, 0, 12:14, 5, 6] = np.array([3.0, -3.0])
     page = opened(grid, field=DisplacementField(field, grid))
     page.locator("#next-fold").click()
     frame(page)
