@@ -20,7 +20,10 @@ def test_scan_round_trip(scan, suffix, tmp_path):
     write_image(scan, path)
     back = read_image(path)
     assert back.path == path
+    assert isinstance(back.data, np.ndarray)
     assert back.data.dtype == np.float32
+    assert back.data.flags.c_contiguous
+    assert back.data.flags.writeable
     assert np.array_equal(back.data, scan.data)
     assert back.grid.same_space(scan.grid, tolerance=1e-4)
     assert read_grid(path) == back.grid

@@ -4,6 +4,7 @@ import itertools
 
 import numpy as np
 import pytest
+import torch
 
 from learngn import Grid, Image
 from learngn.errors import HeaderWarning, LabelError
@@ -66,6 +67,12 @@ def test_rounded_headers_are_taken_on_the_grid_of_the_scan():
     assert found.grid == GRID
     assert np.array_equal(found.data, VALUES)
     assert labels_on(found, GRID, "labels") is found
+
+
+def test_tensors_stay_tensors():
+    image = seen_from((2, 0, 1), (True, False, True))
+    found = labels_on(Image(torch.as_tensor(image.data), image.grid, labels=True), GRID, "labels")
+    assert torch.equal(found.data, torch.as_tensor(VALUES))
 
 
 def test_planes():
