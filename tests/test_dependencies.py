@@ -16,7 +16,7 @@ else:
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-TESTED_WITH_THE_OLDEST = ("cohort", "plot", "train", "test")
+TESTED_WITH_THE_OLDEST = ("torch", "cohort", "plot", "train", "test")
 
 
 def requirements(*extras: str) -> dict[str, Requirement]:
@@ -59,6 +59,13 @@ def test_the_tested_versions_are_allowed_and_complete():
     other_python = {name for name, requirement in needed.items() if requirement.marker and "tomli" in name}
     assert not set(needed) - other_python - set(versions), "name them in constraints.txt"
     assert not [name for name in needed if name in versions and versions[name] < oldest(needed[name])]
+
+
+def test_the_base_needs_neither_pytorch_nor_what_is_built_on_it():
+    of_torch = {"torch", "safetensors", "triton", "lightning-fabric", "monai", "torchio"}
+    assert not of_torch & set(requirements())
+    assert {"torch", "safetensors"} == set(requirements("torch")) - set(requirements())
+    assert "learngn[torch]" in PROJECT["optional-dependencies"]["train"]
 
 
 def test_the_oldest_python_is_the_same_everywhere():
