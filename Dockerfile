@@ -11,7 +11,7 @@ RUN python -m venv /opt/learngn \
     && /opt/learngn/bin/pip install --no-cache-dir --index-url https://download.pytorch.org/whl/cpu \
         --extra-index-url https://pypi.org/simple -c constraints.txt "$torch+cpu" \
     && /opt/learngn/bin/pip install --no-cache-dir --extra-index-url https://download.pytorch.org/whl/cpu \
-        -c constraints.txt .
+        -c constraints.txt ".[torch]"
 
 FROM python:3.11-slim
 

@@ -1,15 +1,17 @@
-"""Registration as a dictionary transform of MONAI. Requires the package monai."""
+"""Registration as a dictionary transform of MONAI. Requires the packages monai and torch."""
 
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
-from monai.transforms.transform import MapTransform
-
+from learngn.errors import require_packages
 from learngn.interop import as_image, to_monai
 from learngn.interop.monai import displacement_to_monai
 from learngn.registration import register
+
+require_packages("the transform for MONAI", "train", "torch", "monai")
+from monai.transforms.transform import MapTransform  # noqa: E402
 
 
 class RegisterD(MapTransform):
