@@ -134,10 +134,10 @@ def _before(fixed: Grid, moving: Grid) -> NDArray[np.floating] | None:
     """Return the displacement before registration, (D, *S) [voxel]; None if the grids of the scans are the same."""
     if fixed.shape == moving.shape and not np.round(fixed.index_map(moving) - np.eye(fixed.ndim + 1), 10).any():
         return None
-    return Affine.identity(fixed.ndim).on(fixed).displacement(moving)[0]
+    return np.asarray(as_numpy(Affine.identity(fixed.ndim).on(fixed).displacement(moving))[0])
 
 
 def _values(image: Image, grid: Grid, what: str) -> LabelArray:
     if not image.grid.same_space(grid):
         raise LabelError(what, f"a grid of {image.grid}", f"the scan's, {grid}", "resample the labels to their scan")
-    return as_numpy(image.data)[0, 0]
+    return np.asarray(as_numpy(image.data)[0, 0])

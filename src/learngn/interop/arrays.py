@@ -49,6 +49,7 @@ def from_array(array: ArrayLike | Array, affine: ArrayLike, *, labels: bool = Fa
     if values.ndim not in (2, 3) or is_complex:
         what = "complex values" if is_complex else f"shape {tuple(values.shape)}"
         raise ImageError("array", what, "a 2D or 3D scan", "take one channel and sample, or the magnitude")
+    data: Array
     if labels:
         data = shared(np.array(label_values(as_numpy(values)), order="C"), values)
     elif is_tensor(values):
