@@ -205,7 +205,10 @@ def test_tune(learngn, folder):
 
 
 def test_info(learngn):
-    assert "torch" not in learngn("info") or "not installed" in learngn("info")
+    found = json.loads(learngn("info", "--json"))
+    assert found["torch"] == "not installed"
+    assert found["devices"] == ["cpu"]
+    assert found["kernels"].startswith("CPU: numba")
 
 
 @pytest.mark.parametrize(
@@ -214,6 +217,7 @@ def test_info(learngn):
         ("train", "Toy_dataset.json", "-o", "model", "--features", "mind"),
         ("register", "fixed.nii.gz", "moving.nii.gz", "-o", "refused", "--model", "trained"),
         ("register", "fixed.nii.gz", "moving.nii.gz", "-o", "refused", "-f", "network=net.pt"),
+        ("register", "fixed.nii.gz", "moving.nii.gz", "-o", "refused", "--device", "cuda"),
         ("cohort", "Toy_dataset.json", "-o", "refused", "--device", "cuda"),
         ("cohort", "Toy_dataset.json", "-o", "refused", "--model", "trained"),
         ("info", "trained"),

@@ -41,7 +41,7 @@ from learngn.arrays.operations import (
     single,
     zeros,
 )
-from learngn.arrays.threads import by_parts, limit_threads, threads
+from learngn.arrays.parts import by_parts
 
 __all__ = [
     "Array",
@@ -63,7 +63,6 @@ __all__ = [
     "largest_of_neighbours",
     "lattice",
     "like",
-    "limit_threads",
     "moved_to",
     "namespace",
     "narrow",
@@ -72,7 +71,6 @@ __all__ = [
     "require_torch",
     "shared",
     "single",
-    "threads",
     "without_gradient",
     "zeros",
 ]

@@ -9,10 +9,10 @@ import numpy as np
 import scipy  # SciPy imports its subpackages when they are used
 from numpy.typing import NDArray
 
-from learngn.arrays import threads
 from learngn.errors import ShapeError
 from learngn.evaluation.overlap import LabelArray, check_same_shape
 from learngn.geometry.grid import FloatArray, bounding_box
+from learngn.threads import thread_count
 
 _PERCENTILE = 0.95
 
@@ -110,7 +110,7 @@ def _to_nearest(points: NDArray[np.int64], others: NDArray[np.int64], steps: Flo
     start = np.minimum(points.min(axis=0), others.min(axis=0))
     lattice = np.ones(np.maximum(points.max(axis=0), others.max(axis=0)) - start + 1, dtype=np.uint8)
     lattice[tuple((others - start).T)] = 0
-    squared = edt.edtsq(lattice, black_border=False, parallel=threads())
+    squared = edt.edtsq(lattice, black_border=False, parallel=thread_count())
     return np.asarray(np.sqrt(squared[tuple((points - start).T)].astype(np.float64)))
 
 

@@ -1,9 +1,8 @@
-"""Number of threads that computation on arrays of NumPy may use, and work on parts of arrays by several threads."""
+"""Work on parts of arrays of NumPy by several threads."""
 
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
@@ -13,31 +12,9 @@ from typing import Any
 import numpy as np
 
 from learngn.arrays.array import Array, is_tensor
+from learngn.threads import thread_count
 
-_OPENMP = "OMP_NUM_THREADS"
 _VALUES = 2**16  # values of a part, about as many as stay in the cache of a core with a few results beside them
-
-
-def threads() -> int:
-    """Return on how many threads of the CPU to compute: PyTorch's number where it is loaded.
-
-    Otherwise ``OMP_NUM_THREADS``, which PyTorch obeys as well, or one for every core that the process may use.
-    """
-    torch = sys.modules.get("torch")
-    if torch is not None and hasattr(torch, "get_num_threads"):
-        return int(torch.get_num_threads())
-    wanted = os.environ.get(_OPENMP, "").partition(",")[0].strip()
-    if wanted.isdecimal() and int(wanted) > 0:
-        return int(wanted)
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def limit_threads(count: int) -> None:
-    """Limit the number of threads of the CPU, also of PyTorch if it is loaded later, and of child processes."""
-    os.environ[_OPENMP] = str(count)
-    torch = sys.modules.get("torch")
-    if torch is not None:
-        torch.set_num_threads(count)
 
 
 def by_parts(function: Callable[..., Array], *arrays: Array) -> Array:
@@ -78,7 +55,7 @@ def by_parts(function: Callable[..., Array], *arrays: Array) -> Array:
 
 def in_threads(work: Callable[[], Any]) -> None:
     """Run a function in all threads, one of them the caller's."""
-    count = threads()
+    count = thread_count()
     others = [] if count == 1 else [_pool(os.getpid(), count).submit(work) for _ in range(count - 1)]
     work()
     for other in others:
