@@ -26,8 +26,10 @@ from learngn.arrays.array import (
     namespace,
     require_torch,
     shared,
+    undifferentiated,
     without_gradient,
 )
+from learngn.arrays.devices import check_device_name, chosen_device, cuda_devices
 from learngn.arrays.operations import (
     add_at,
     clamped,
@@ -50,7 +52,10 @@ __all__ = [
     "by_parts",
     "bytes_of",
     "channels_last",
+    "check_device_name",
+    "chosen_device",
     "clamped",
+    "cuda_devices",
     "detached",
     "device_of",
     "differentiable",
@@ -71,6 +76,7 @@ __all__ = [
     "require_torch",
     "shared",
     "single",
+    "undifferentiated",
     "without_gradient",
     "zeros",
 ]

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from functools import wraps
 from importlib import import_module
-from typing import Any, TypeAlias
+from typing import Any, ParamSpec, TypeAlias, TypeVar
 
 import numpy as np
 from array_api_compat import array_namespace, device, to_device
@@ -32,11 +33,14 @@ __all__ = [
     "namespace",
     "require_torch",
     "shared",
+    "undifferentiated",
     "without_gradient",
 ]
 
 # Array of NumPy or tensor of PyTorch. No common type has their operators, so that type checkers treat it as anything.
 Array: TypeAlias = Any
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 def namespace(*arrays: Array | None) -> Any:
@@ -70,6 +74,17 @@ def without_gradient() -> AbstractContextManager[Any]:
     """Return a context in which no operation is recorded to be differentiated."""
     torch = sys.modules.get("torch")
     return nullcontext() if torch is None else torch.no_grad()
+
+
+def undifferentiated(function: Callable[P, R]) -> Callable[P, R]:
+    """Decorate a function so that none of its operations is recorded to be differentiated."""
+
+    @wraps(function)
+    def called(*arguments: P.args, **named: P.kwargs) -> R:
+        with without_gradient():  # asked at each call: PyTorch may be imported later than the function
+            return function(*arguments, **named)
+
+    return called
 
 
 def detached(array: Array) -> Array:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from itertools import combinations_with_replacement
 
-import torch
-from torch import Tensor
+import numpy as np
 
+from learngn.arrays import Array, as_numpy, clamped, like, namespace
 from learngn.errors import ShapeError
 from learngn.features.filters import gaussian
 from learngn.features.local import normalised
@@ -28,7 +28,8 @@ def majority(target: Image, scans: Sequence[Image], labels: Sequence[Image]) -> 
         Their label maps, on the same grid.
     """
     stack = _stacked(target, labels)
-    return _elected(stack, torch.ones_like(stack, dtype=torch.float32), target)
+    xp = namespace(stack)
+    return _elected(stack, xp.ones_like(stack, dtype=xp.float32), target)
 
 
 def joint(
@@ -77,37 +78,40 @@ def joint(
     stack, grid = _stacked(target, labels), target.grid
     _stacked(target, scans)
     width = sigma * float(grid.spacing.min())
-    looks = [normalised(image.data.to(torch.float32), grid, width, _FLOOR) for image in (target, *scans)]
-    errors = [(look - looks[0]).abs() for look in looks[1:]]
-    weights = torch.ones_like(stack, dtype=torch.float32)
-    where = (stack != stack[:1]).any(0, keepdim=True).flatten(1)[0]
-    if len(scans) > 1 and bool(where.any()):
-        matrix = torch.zeros((int(where.sum()), len(scans), len(scans)), dtype=torch.float64)
+    xp, single = namespace(stack), namespace(stack).float32
+    looks = [normalised(xp.astype(image.data, single), grid, width, _FLOOR) for image in (target, *scans)]
+    errors = [xp.abs(look - looks[0]) for look in looks[1:]]
+    weights = xp.ones_like(stack, dtype=single)
+    where = xp.any(stack != stack[:1], axis=0)
+    if len(scans) > 1 and bool(xp.any(where)):
+        matrix = np.zeros((np.count_nonzero(as_numpy(where)), len(scans), len(scans)))
         for i, j in combinations_with_replacement(range(len(scans)), 2):
-            alike = gaussian(errors[i] * errors[j], grid, width).flatten()[where].clamp_min(0) ** beta
-            matrix[:, i, j] = matrix[:, j, i] = alike.double()
-        matrix += alpha * torch.eye(len(scans), dtype=torch.float64)
-        solved = torch.linalg.solve(matrix, torch.ones_like(matrix[:, :, :1]))[:, :, 0]
-        weights.flatten(1)[:, where] = (solved / solved.sum(1, keepdim=True)).T.float()
+            alike = as_numpy(clamped(gaussian(errors[i] * errors[j], grid, width)[0, 0][where], 0))
+            matrix[:, i, j] = matrix[:, j, i] = alike**beta
+        matrix += alpha * np.eye(len(scans))
+        solved = np.linalg.solve(matrix, np.ones_like(matrix[:, :, :1]))[:, :, 0]
+        weights[:, where] = like((solved / solved.sum(1, keepdims=True)).T, weights)
     return _elected(stack, weights, target)
 
 
 VOTING: dict[str, Callable[[Image, Sequence[Image], Sequence[Image]], Image]] = {"majority": majority, "joint": joint}
 
 
-def _stacked(target: Image, images: Sequence[Image]) -> Tensor:
+def _stacked(target: Image, images: Sequence[Image]) -> Array:
     """Stack the values of all images, shape (A, *S)."""
     if not images or any(not image.grid.same_space(target.grid) for image in images):
         raise ShapeError("atlases", "none, or another grid", "the target's grid", "warp them onto the target")
-    return torch.cat([image.data[0] for image in images])
+    arrays = [image.data[0] for image in images]
+    return namespace(*arrays).concat(arrays)
 
 
-def _elected(labels: Tensor, weights: Tensor, target: Image) -> Image:
+def _elected(labels: Array, weights: Array, target: Image) -> Image:
     """Choose the label with the largest sum of weights; labels and weights have the shape (A, *S)."""
-    best = torch.full_like(weights[0], -torch.inf)
-    chosen = torch.zeros_like(labels[0])
-    for value in torch.unique(labels):  # in ascending order, so that the smallest of equal ones is kept
-        votes = (weights * (labels == value)).sum(0)
-        chosen = torch.where(votes > best, value, chosen)
-        best = torch.maximum(best, votes)
+    xp = namespace(labels)
+    best = xp.full_like(weights[0], -xp.inf)
+    chosen = xp.zeros_like(labels[0])
+    for value in xp.unique_values(labels):  # in ascending order, so that the smallest of equal ones is kept
+        votes = xp.sum(weights * xp.astype(labels == value, weights.dtype), axis=0)
+        chosen = xp.where(votes > best, value, chosen)
+        best = xp.maximum(best, votes)
     return Image(chosen[None, None], target.grid, labels=True)

@@ -6,16 +6,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from learngn.arrays import as_numpy
 from learngn.atlas.fusion import VOTING
 from learngn.cohort import CohortEvents, Failure, Pool, Serial, run_cohort
 from learngn.errors import DatasetError, LabelError, SettingsError
 from learngn.evaluation import dice, labels_in_both, mean_over_labels
 from learngn.evaluation.pair_scores import json_number
 from learngn.io import Pair, Subject, check_writable, read_image, read_learn2reg, write_image, write_json
-from learngn.model import Model
 from learngn.registration import Request
+
+if TYPE_CHECKING:
+    from learngn.model import Model
 
 PROPAGATION_NAME = "propagation.json"
 _FIELDS = "fields"
@@ -109,8 +112,8 @@ class _Fusion:
         write_image(fused, self.directory / target.image.name)
         result: dict[str, Any] = {"atlases": len(atlases)}
         if target.labels is not None:
-            true_labels = read_image(target.labels, labels=True).data[0, 0].numpy()
-            fused_labels = fused.data[0, 0].numpy()
+            true_labels = as_numpy(read_image(target.labels, labels=True).data[0, 0])
+            fused_labels = as_numpy(fused.data[0, 0])
             known = {value for image in labels for value in image.label_values}
             scores = dice(true_labels, fused_labels, sorted(known & set(labels_in_both(true_labels, true_labels))))
             result["dice"] = {str(label): json_number(value) for label, value in scores.items()}

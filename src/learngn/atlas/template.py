@@ -9,12 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor
 
+from learngn.arrays import Array, like, namespace, quantile, zeros
 from learngn.cohort import CohortEvents, Pool, run_cohort
 from learngn.errors import DatasetError, FeatureError, SettingsError
-from learngn.features.filters import quantile_of
 from learngn.geometry import sampling
 from learngn.geometry.grid import Grid
 from learngn.geometry.grid_map import GridMap
@@ -114,7 +112,7 @@ def build_template(
                 "template", f"no subject registered ({records[0]['error']})", "one at least", "see above"
             )
         new, moved, spread = average_in_mean_shape(scans, transforms, template.grid)
-        changed = float((new.data - template.data).square().mean().sqrt() / new.data.std())
+        changed = _change(template.data, new.data)
         template = new
         history.append(Round(len(scans), moved, spread, changed))
         write_image(template, directory / TEMPLATE_NAME)
@@ -148,27 +146,34 @@ def average_in_mean_shape(
         See :class:`Round`.
     """
     fields = [transform.on(grid).displacement() for transform in transforms]
-    mean = torch.stack(fields).mean(0)
+    mean = sum(fields[1:], start=fields[0]) / len(fields)
     back = invert(DisplacementField(mean, grid)).field.data
-    total, squares, scales = torch.zeros((1, 1, *grid.shape)), 0.0, _scales(scans)
+    total, squares, scales = zeros((1, 1, *grid.shape), mean), 0.0, _scales(scans)
     for scan, field, scale in zip(scans, fields, scales, strict=True):
         composed = back + sampling.warp(field, back, sampling.identity_map(grid.ndim), grid.shape)
         warped = GridMap(grid, composed, np.eye(grid.ndim + 1)).warp(scan, background="border")
-        total += scale * warped.data / len(scans)
+        total += scale / len(scans) * warped.data
         squares += _magnitude(composed, grid) ** 2 / len(scans)
     return Image(total, grid), _magnitude(mean, grid), squares**0.5
 
 
-def _magnitude(field: Tensor, grid: Grid) -> float:
+def _change(old: Array, new: Array) -> float:
+    """Compute the root mean square change of values, divided by the standard deviation of the new ones."""
+    xp = namespace(old, new)
+    return float(xp.sqrt(xp.mean((new - old) ** 2) / xp.var(new, correction=1)))
+
+
+def _magnitude(field: Array, grid: Grid) -> float:
     """Compute the root mean square magnitude [mm] of displacements that are given in voxels."""
-    linear = torch.tensor(grid.affine[:-1, :-1], dtype=field.dtype)
-    return float((linear @ field.flatten(2)).square().sum(1).mean().sqrt())
+    xp, linear = namespace(field), like(grid.affine[:-1, :-1], field)
+    moved = linear @ xp.reshape(field, (*field.shape[:2], -1))
+    return float(xp.sqrt(xp.mean(xp.sum(moved**2, axis=1))))
 
 
 def _scales(scans: Sequence[Image]) -> list[float]:
     if any(float(scan.data.min()) < 0 for scan in scans):  # Hounsfield units, for example
         return [1.0] * len(scans)
-    bright = [float(quantile_of(scan.data[scan.data > 0], _BRIGHT)) for scan in scans]
+    bright = [quantile(scan.data[scan.data > 0], _BRIGHT) for scan in scans]
     return [bright[0] / value for value in bright]
 
 

@@ -323,14 +323,11 @@ Threads = Annotated[int | None, typer.Option(min=1, help="CPU threads; by defaul
 
 
 def limit_threads(threads: int | None) -> None:
-    """Limit the number of threads of all libraries."""
-    if threads is None:
-        return
-    import SimpleITK as sitk
-    import torch
+    """Limit the number of threads of the kernels and of all libraries, before these are imported."""
+    if threads is not None:
+        from learngn.threads import set_threads
 
-    torch.set_num_threads(threads)
-    sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(threads)
+        set_threads(threads)
 
 
 def _numbers(option: str, text: str | None, kind: Callable[[str], _T]) -> tuple[_T, ...] | None:

@@ -14,18 +14,13 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
 
+from learngn.arrays import cuda_devices
 from learngn.cohort.pool import Failure, Pool, Serial, Task, run_with_retries
 from learngn.errors import ClusterError, require_packages
+from learngn.threads import VARIABLES, processors
 
 _TIMEOUT = 15  # time to wait for a scheduler [s]
 _MEMORY = "8GB"  # memory of a job, unless jobqueue.yaml says otherwise
-_THREAD_VARIABLES = (
-    "OMP_NUM_THREADS",
-    "MKL_NUM_THREADS",
-    "OPENBLAS_NUM_THREADS",
-    "NUMBA_NUM_THREADS",
-    "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS",
-)
 
 
 @dataclass(frozen=True, eq=False)
@@ -157,12 +152,10 @@ def open_pool(
 def _local(workers: int, threads: int | None) -> Any:
     """Start processes on this machine, each with its share of the cores and, if there are GPUs, one GPU."""
     import dask
-    import torch
     from distributed import Nanny, Scheduler, SpecCluster
 
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    limits = dict.fromkeys(_THREAD_VARIABLES, str(threads or max(1, cores // workers)))
-    gpus = _gpus(torch.cuda.device_count())
+    limits = dict.fromkeys(VARIABLES, str(threads or max(1, processors() // workers)))
+    gpus = _gpus(len(cuda_devices()))
     nannies = {}
     for number in range(workers):
         device = {"CUDA_VISIBLE_DEVICES": gpus[number % len(gpus)]} if gpus else {}
@@ -202,7 +195,7 @@ def _slurm(cluster: str, workers: int, threads: int | None) -> Any:
     with _interruptible():
         from dask_jobqueue import SLURMCluster
     cores = threads or dask.config.get("jobqueue.slurm.cores", None) or 1
-    prologue = [f"export {name}={cores}" for name in _THREAD_VARIABLES]
+    prologue = [f"export {name}={cores}" for name in VARIABLES]
     slurm = SLURMCluster(
         cores=1,  # one task at a time, for any number of threads
         job_cpu=cores,

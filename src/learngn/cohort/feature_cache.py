@@ -5,16 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, BinaryIO
 
-import torch
+import numpy as np
+from numpy.typing import NDArray
 
+from learngn.arrays import as_numpy
 from learngn.cohort.locks import locked
 from learngn.errors import OutputError
 from learngn.features import FeatureImage
 from learngn.geometry.grid import Grid
 from learngn.io import atomic_path
 
-_SUFFIX = ".pt"
+_SUFFIX = ".features"
 
 
 @dataclass(frozen=True)
@@ -29,7 +32,8 @@ class FolderStore:
     Notes
     -----
     A process that needs features which another one is computing waits for them. When the disk is full, no more features
-    are stored, and registration goes on. Features are read back with the same bits and the same memory order.
+    are stored, and registration goes on. Features are read back as arrays of NumPy, with the same bits and the same
+    memory order.
     """
 
     folder: Path
@@ -56,19 +60,28 @@ class FolderStore:
 
 
 def _write(features: FeatureImage, path: Path) -> None:
-    # torch's format keeps the strides; with weights_only below, loading cannot run code.
-    content = {
-        "data": features.data,
-        "weight": features.weight,
-        "names": list(features.names),
-        "shape": list(features.grid.shape),
-        "affine": torch.tensor(features.grid.affine),
-    }
-    with atomic_path(path) as temporary:
-        torch.save(content, temporary)
+    grid = features.grid
+    weight = np.empty(0) if features.weight is None else as_numpy(features.weight)
+    with atomic_path(path) as temporary, open(temporary, "wb") as file:
+        for array in (as_numpy(features.data), weight, np.array(features.names, dtype=str), grid.shape, grid.affine):
+            _save(np.asarray(array), file)
 
 
 def _read(path: Path) -> FeatureImage:
-    content = torch.load(path, weights_only=True)
-    grid = Grid(tuple(content["shape"]), content["affine"].numpy())
-    return FeatureImage(content["data"], grid, content["weight"], tuple(content["names"]))
+    with path.open("rb") as file:
+        data, weight, names, shape, affine = (_load(file) for _ in range(5))
+    grid = Grid(tuple(int(n) for n in shape), affine)
+    return FeatureImage(data, grid, weight if weight.size else None, tuple(str(name) for name in names))
+
+
+def _save(array: NDArray[Any], file: BinaryIO) -> None:
+    """Write an array in the order of its memory, and the order of its axes before it."""
+    order = np.argsort([-step for step in array.strides], kind="stable")
+    np.save(file, order, allow_pickle=False)
+    np.save(file, array.transpose(order), allow_pickle=False)
+
+
+def _load(file: BinaryIO) -> NDArray[Any]:
+    order = np.load(file, allow_pickle=False)
+    stored: NDArray[Any] = np.load(file, allow_pickle=False)
+    return stored.transpose(np.argsort(order))

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from time import perf_counter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from learngn._version import __version__
 from learngn.clock import Clock
@@ -16,13 +16,14 @@ from learngn.cohort.locks import locked
 from learngn.cohort.records import Record, differences, save_record, saved_record
 from learngn.errors import ClusterError
 from learngn.evaluation import score_pair
-from learngn.geometry.transform import Composite
 from learngn.io import Pair, write_learn2reg
-from learngn.model import Model, read_model
 from learngn.optimise import Iteration
-from learngn.registration import Guidance, Request, read_pair, register_pair
+from learngn.registration import Guidance, Request, model_of, read_pair, register_pair
 from learngn.results import outcome
 from learngn.settings import Settings
+
+if TYPE_CHECKING:
+    from learngn.model import Model
 
 
 @dataclass(frozen=True)
@@ -36,13 +37,11 @@ class PairWork:
     saved : Path
         Folder for the records; see :func:`learngn.cohort.records.save_record`.
     request : Request
-        Requested features, preset and settings.
+        Requested features, preset, settings and device.
     guidance : Guidance
     model : Path or Model, optional
     context : dict
-        Inputs beside the request that decide a result, for the record: model, guidance and device.
-    device : str, optional
-        Device of torch, ``"cuda"`` for example; by default the device of the images.
+        Inputs beside the request that decide a result, for the record: model and guidance.
     begins, step : callable, optional
         See :class:`learngn.cohort.CohortEvents`; only without worker processes.
     version : str
@@ -55,7 +54,6 @@ class PairWork:
     guidance: Guidance
     model: Path | Model | None = None
     context: Mapping[str, Any] = field(default_factory=dict)
-    device: str | None = None
     begins: Callable[[Pair, Settings], None] | None = None
     step: Callable[[Iteration], None] | None = None
     version: str = __version__
@@ -91,12 +89,12 @@ class PairWork:
         return record
 
     def _register(self, files: Pair, features: Path | None) -> Record:
-        clock, model = Clock(), self._placed_model()
+        clock, model = Clock(), model_of(self.model)
         self.guidance.check(files)
         with clock.stage("read"):
             pair = read_pair(files, label_maps=self.request.label_maps(model), guidance=self.guidance)
         result = register_pair(
-            pair if self.device is None else pair.to(self.device),
+            pair,
             self.request,
             model=model,
             begins=None if self.begins is None else partial(self.begins, files),
@@ -104,12 +102,10 @@ class PairWork:
             store=None if features is None else FolderStore(features),
             clock=clock,
         )
-        # Scores are computed on the CPU, where the label maps are.
-        transform = Composite((replace(result.displacement, data=result.displacement.data.cpu()), result.affine))
         start = perf_counter()
-        write_learn2reg(transform, self.directory / files.field_name, pair.fixed.grid, pair.moving.grid)
+        write_learn2reg(result.transform, self.directory / files.field_name, pair.fixed.grid, pair.moving.grid)
         seconds = result.seconds | {"write": perf_counter() - start}
-        scores = score_pair(transform, pair).to_json()
+        scores = score_pair(result.transform, pair).to_json()
         preset = result.resolved.recognised
         return {
             **identity(files),
@@ -121,10 +117,6 @@ class PairWork:
             **({} if preset is None else {"preset": preset.to_json()}),
             "version": __version__,
         }
-
-    def _placed_model(self) -> Model | None:
-        model = read_model(self.model) if isinstance(self.model, Path) else self.model
-        return model if model is None or self.device is None else model.to(self.device)
 
 
 def identity(pair: Pair) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from learngn.cohort.feature_cache import FolderStore
 from learngn.cohort.locks import exclusive_folder
@@ -19,11 +19,13 @@ from learngn.cohort.pool import Failure, Pool, Serial
 from learngn.cohort.records import Ledger, Record, check_same_request
 from learngn.errors import DatasetError
 from learngn.io import Pair, Subject, check_writable
-from learngn.model import Model, write_model
 from learngn.optimise import Iteration
 from learngn.registration import Guidance, Request
 from learngn.registration.resolve import check_model
 from learngn.settings import Settings
+
+if TYPE_CHECKING:
+    from learngn.model import Model
 
 _LOCK, _WORK, _TEMPORARY = ".learngn-cohort.lock", ".learngn-cohort", ".learngn-*"
 
@@ -92,7 +94,7 @@ def run_cohort(
     scratch : path, optional
         Folder for the feature cache during the run, visible to all workers; by default `directory`.
     device : str, optional
-        Device of torch, ``"cuda"`` for example; by default the CPU.
+        Device of the registrations, see :func:`learngn.register`; by default that of the request.
 
     Returns
     -------
@@ -114,18 +116,19 @@ def run_cohort(
     """
     directory, events = Path(directory).resolve(), events or CohortEvents()
     pool, guidance, request = pool or Serial(), guidance or Guidance(), request or Request()
+    request = request if device is None else replace(request, device=device)
     if model is not None:
         check_model(request, model)
     _check_different(pairs)
     check_writable(directory)
-    context = _context(model, guidance, device)
+    context = _context(model, guidance)
     with _work_folders(directory, scratch) as folders:
         ledger = Ledger(directory, folders.records)
         done, missing = _done_and_missing(pairs, ledger.records, directory)
         for pair in done:
             check_same_request(ledger.records[pair.id], request_as_json(request, context), directory)
         trained = folders.portable(model) if pool.remote else model
-        work = PairWork(directory, folders.records, request, guidance, trained, context, device)
+        work = PairWork(directory, folders.records, request, guidance, trained, context)
         if not pool.remote:
             work = replace(work, begins=events.begins, step=events.step)
         try:
@@ -176,10 +179,10 @@ def _failed(pair: Pair, failure: Failure) -> Record:
     return {**identity(pair), "error": failure.error, **trace}
 
 
-def _context(model: Model | None, guidance: Guidance, device: str | None) -> dict[str, Any]:
+def _context(model: Model | None, guidance: Guidance) -> dict[str, Any]:
     """Return the inputs beside the request that decide a result, for the records."""
     guided = guidance.as_dict()
-    named = {"model": model.digest if model else None, "guidance": guided or None, "device": device}
+    named = {"model": model.digest if model else None, "guidance": guided or None}
     return {key: value for key, value in named.items() if value is not None}
 
 
@@ -213,6 +216,8 @@ class _WorkFolders:
         """Write the model to a folder, for other processes."""
         if model is None:
             return None
+        from learngn.model import write_model
+
         write_model(model, self.model)
         return self.model
 

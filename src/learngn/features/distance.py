@@ -10,7 +10,7 @@ import edt
 import numpy as np
 from numpy.typing import NDArray
 
-from learngn.arrays import as_numpy, channels_last, empty_channels_last, shared, threads, zeros
+from learngn.arrays import as_numpy, channels_last, empty_channels_last, shared, zeros
 from learngn.errors import LabelError
 from learngn.features.base import FeatureImage, OneByOne, Traits
 from learngn.geometry import sampling
@@ -57,7 +57,7 @@ def _around(mask: NDArray[np.bool_], reach: NDArray[np.float64]) -> tuple[slice,
 def _to_boundary(labels: NDArray[Any], spacing: NDArray[np.float64]) -> NDArray[np.float32]:
     """Compute the distance to the nearest voxel of another label [mm]; zero in the background."""
     anisotropy = tuple(float(s) for s in spacing)
-    distance = edt.edt(labels, anisotropy=anisotropy, black_border=False, parallel=threads())
+    distance = edt.edt(labels, anisotropy=anisotropy, black_border=False, parallel=thread_count())
     return np.asarray(distance, dtype=np.float32)
 
 

@@ -12,10 +12,10 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from typing import Any
 
-import torch
 from numba import njit
 
 from learngn.kernels._cpu_cache import kept
+from learngn.threads import thread_count
 
 _ENOUGH = 2**17  # least number of values per thread
 _SHARES = 2  # shares of a loop per thread
@@ -40,8 +40,8 @@ inlined = _compile(_nrt=False, forceinline=True)
 class Loop:
     """Compiled function ``f(start, stop, *arguments)`` that processes the items from `start` to `stop`.
 
-    It is called with the number of items and the arguments, and runs on at most as many threads as PyTorch may use,
-    depending on the size of its first and last arguments, one of which is the largest array. Items must not write to
+    It is called with the number of items and the arguments, and runs on at most :func:`thread_count` threads, depending
+    on the size of its first and last arguments, one of which is the largest array. Items must not write to
     the same memory. The function allocates its work arrays once, and calls parts for the items.
     """
 
@@ -51,7 +51,7 @@ class Loop:
 
     def __call__(self, items: int, *arguments: Any) -> None:
         size = max(arguments[0].size, arguments[-1].size)
-        allowed = torch.get_num_threads()
+        allowed = thread_count()
         threads = max(1, min(allowed, items, size // _ENOUGH))
         if threads == 1:
             self.compiled(0, items, *arguments)

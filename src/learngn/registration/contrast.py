@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 import scipy  # its submodules are imported when they are used
-import torch
 
+from learngn.arrays import as_numpy, namespace, undifferentiated
 from learngn.features import Feature, Intensity
 from learngn.geometry import sampling
 from learngn.geometry.grid import FloatArray
@@ -24,7 +24,7 @@ _EXPONENTS = 0.25, 4.0  # smallest and largest exponent
 _THE_SAME = 0.05  # logarithm of an exponent below which intensities are kept
 
 
-@torch.no_grad()
+@undifferentiated
 def comparable(fixed: Image, moving: Image, feature: Feature, spacing: float) -> Image:
     """Return the moving scan with the contrast of the fixed scan, for features that are intensities.
 
@@ -50,8 +50,9 @@ def comparable(fixed: Image, moving: Image, feature: Feature, spacing: float) ->
     """
     if not feature.traits.reads_intensities or fixed.labels or moving.labels or _both_ct(fixed, moving):
         return moving
-    data = moving.data.to(torch.float32)
-    negative = replace(moving, data=data.amax() + data.amin() - data)
+    xp = namespace(moving.data)
+    data = xp.astype(moving.data, xp.float32, copy=False)
+    negative = replace(moving, data=xp.max(data) + xp.min(data) - data)
     alignment, inverted = (_aligned(fixed, image) for image in (moving, negative))
     is_negative = inverted.energy < _CLEARLY * alignment.energy
     chosen, result = (negative, inverted) if is_negative else (moving, alignment)
@@ -79,7 +80,7 @@ def _exponent(fixed: Image, moving: Image, matrix: FloatArray, spacing: float) -
     warped = sampling.warp(moving_features.data, None, to_moving, shape)
     covered = sampling.inside(moving_features.data.shape[2:], None, to_moving, shape, warped)
     counts = covered & (fixed_features.data > _BLACK) & (warped > _BLACK)
-    x, y = (side[counts].double().cpu().numpy() for side in (fixed_features.data, warped))
+    x, y = (as_numpy(side[counts]).astype(np.float64) for side in (fixed_features.data, warped))
     if len(x) < _FEWEST:
         return 1.0
     every = max(1, len(x) // _MOST)

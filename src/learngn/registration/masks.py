@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import torch
-
+from learngn.arrays import like, namespace
 from learngn.errors import ImageError
 from learngn.features import FeatureImage
 from learngn.features.base import working_image
@@ -28,7 +27,8 @@ def masked(features: FeatureImage, mask: Image | None) -> FeatureImage:
         return features
     # Averaged like the features: sampling could miss a small mask between the voxels of a coarse grid.
     coarse = working_image(mask, mask.grid.coarsened(float(features.grid.spacing.min())))
-    weight = Affine.identity(mask.grid.ndim).warp(coarse, features.grid, background=0.0).data.to(features.data)
+    warped = Affine.identity(mask.grid.ndim).warp(coarse, features.grid, background=0.0)
+    weight = like(warped.data, features.data)
     return replace(features, weight=weight if features.weight is None else weight * features.weight)
 
 
@@ -52,7 +52,8 @@ def read_mask(source: ImageLike | None, grid: Grid, what: str) -> Image | None:
     if source is None:
         return None
     mask = as_image(source)
-    data = (mask.data != 0 if mask.labels else mask.data).to(torch.float32)
+    xp = namespace(mask.data)
+    data = xp.astype(mask.data != 0 if mask.labels else mask.data, xp.float32, copy=False)
     if mask.grid.ndim != grid.ndim or not mask.grid.overlap(grid):
         raise ImageError(what, f"{mask.name}, {mask.grid}", "a mask of the image", "check the file")
     if float(data.min()) < 0 or float(data.max()) > 1 or not float(data.max()) > 0:

@@ -115,9 +115,19 @@ class RegistrationPair:
             )
 
     def to(self, device: str) -> RegistrationPair:
-        """Return the pair with its scans on another device; labels and masks are moved only when they are used."""
+        """Return the pair with its scans as tensors on a device; masks are moved only when they are used.
+
+        Raises
+        ------
+        MissingPackageError
+            If PyTorch is not installed.
+        """
         fixed, moving = (replace(side, image=side.scan.to(device)) for side in (self.fixed, self.moving))
         return replace(self, fixed=fixed, moving=moving)
+
+    def of_one_library(self) -> RegistrationPair:
+        """Return the pair with the moving scan in the library and on the device of the fixed one."""
+        return replace(self, moving=replace(self.moving, image=self.moving.scan.like(self.fixed.scan.data)))
 
     def recognised(self) -> RegistrationPair:
         """Return the pair as label maps if both scans have values of label maps; otherwise unchanged."""

@@ -6,13 +6,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from learngn.arrays import require_torch
 from learngn.clock import Clock
 from learngn.features import Feature, FeatureStore
 from learngn.geometry.grid_map import Resampling
 from learngn.interop import ImageLike, as_image
-from learngn.model import Model, read_model
 from learngn.optimise import Iteration, LandmarkPairs
 from learngn.registration.pair import RegistrationPair, Side
+from learngn.registration.placing import placed
 from learngn.registration.prepare import prepare
 from learngn.registration.reading import read_tissue
 from learngn.registration.resolve import Request, resolve
@@ -22,6 +23,7 @@ from learngn.settings import Settings
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
+    from learngn.model import Model
     from learngn.settings.settings import Changes
 
 
@@ -38,6 +40,7 @@ def register(
     landmarks: LandmarkPairs | None = None,
     tissue: ImageLike | None = None,
     callback: Callable[[Iteration], None] | None = None,
+    device: str = "auto",
     **changes: Unpack[Changes],
 ) -> Registration:
     """Find the transform that aligns a moving image with a fixed one.
@@ -68,6 +71,10 @@ def register(
         for organs that slide.
     callback : callable, optional
         Called with every :class:`learngn.optimise.Iteration`, to show progress.
+    device : {"auto", "cpu", "cuda", "cuda:N"}
+        Device for the computation. ``"auto"``: tensors stay where they are; otherwise a GPU if PyTorch is installed and
+        finds one, unless `features` is an object of your own; else the CPU, which needs NumPy alone. The result is
+        returned in the library and on the device of `fixed`; a model is moved to the device and stays there.
     **changes
         Single values of :class:`learngn.Settings` that replace those above: ``affine="rigid"``, ``symmetric=True``,
         ``strides=(8, 4)``, ``memory="4GB"``, ...
@@ -79,12 +86,12 @@ def register(
     Raises
     ------
     LearnGNError
-        If an image cannot be read or registered, the images do not fit together, a feature is unknown, or the model
-        does not fit the images or the features.
+        If an image cannot be read or registered, the images do not fit together, a feature is unknown, the model does
+        not fit the images or the features, or this machine lacks the device.
     """
     clock = Clock()
-    request = Request(features, preset, settings, changes)
-    trained = read_model(model) if isinstance(model, str | Path) else model
+    request = Request(features, preset, settings, changes, device)
+    trained = model_of(model)
     with clock.stage("read"):
         label_maps = request.label_maps(trained)
         fixed_image, moving_image = (as_image(image, labels=bool(label_maps)) for image in (fixed, moving))
@@ -139,5 +146,24 @@ def register_pair(
     resolved = resolve(request, pair, model)
     if begins is not None:
         begins(resolved.settings)
-    prepared = prepare(pair, resolved, store=store, clock=clock)
-    return prepared.register(model=model, callback=callback, resampling=resampling)
+    there, model = placed(pair, request, model)
+    prepared = prepare(there, resolved, store=store, clock=clock)
+    return prepared.register(model=model, callback=callback, resampling=resampling).of_pair(pair)
+
+
+def model_of(source: str | Path | Model | None) -> Model | None:
+    """Return a model, read from its folder if need be.
+
+    Raises
+    ------
+    ModelError
+        If it cannot be read.
+    MissingPackageError
+        If PyTorch is not installed.
+    """
+    if source is None:
+        return None
+    require_torch("a model")
+    from learngn.model import read_model
+
+    return read_model(source) if isinstance(source, str | Path) else source

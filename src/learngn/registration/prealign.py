@@ -7,8 +7,8 @@ from itertools import permutations, product
 
 import numpy as np
 import scipy  # its submodules are imported when they are used
-import torch
 
+from learngn.arrays import namespace
 from learngn.errors import GeometryError
 from learngn.features import CommonScale, Feature, FeatureImage, Mind, cut_alike
 from learngn.geometry import sampling
@@ -165,12 +165,13 @@ def _covered(features: FeatureImage, image: Grid) -> FeatureImage:
     """Return features with the weight zero outside an image."""
     shape = features.grid.shape
     inside = sampling.inside(image.shape, None, features.grid.index_map(image), shape, features.data)
-    weight = inside.to(features.data.dtype)
+    weight = namespace(inside).astype(inside, features.data.dtype)
     return replace(features, weight=weight if features.weight is None else weight * features.weight)
 
 
 def _mass(image: Image) -> FloatArray:
     """Return the centre of mass of the labels, or of the intensities minus the lowest."""
+    xp = namespace(image.data)
     if image.labels:
-        return centre_of_mass((image.data != 0).to(torch.float32), image.grid)
-    return centre_of_mass(image.data - image.data.min(), image.grid)
+        return centre_of_mass(xp.astype(image.data != 0, xp.float32), image.grid)
+    return centre_of_mass(image.data - xp.min(image.data), image.grid)

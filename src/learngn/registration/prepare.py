@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 
+from learngn.arrays import Array, in_order, like, undifferentiated
 from learngn.clock import Clock
 from learngn.errors import GeometryError
 from learngn.features import FeatureImage, FeatureStore, kept
 from learngn.geometry.grid_map import Resampling
 from learngn.geometry.transform import Affine, Composite, DisplacementField
-from learngn.model import Model
 from learngn.optimise import FAMILIES, DiscreteStart, Iteration, at_full_resolution, build
 from learngn.registration.contrast import comparable
 from learngn.registration.pair import RegistrationPair
@@ -21,6 +21,9 @@ from learngn.registration.prealign import Prealigned, prealign
 from learngn.registration.resolve import Resolved
 from learngn.registration.result import Registration
 from learngn.settings import Settings
+
+if TYPE_CHECKING:
+    from learngn.model import Model
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,7 +48,7 @@ class Prepared:
     features: tuple[FeatureImage, FeatureImage]
     seconds: dict[str, float]
 
-    @torch.no_grad()
+    @undifferentiated
     def register(
         self,
         settings: Settings | None = None,
@@ -110,7 +113,7 @@ class Prepared:
         )
 
 
-@torch.no_grad()
+@undifferentiated
 def prepare(
     pair: RegistrationPair, resolved: Resolved, *, store: FeatureStore | None = None, clock: Clock | None = None
 ) -> Prepared:
@@ -134,7 +137,7 @@ def prepare(
     """
     clock = clock or Clock()
     fixed, moving, masks = pair.fixed.scan, pair.moving.scan, (pair.fixed.mask, pair.moving.mask)
-    feature = resolved.feature if store is None else kept(resolved.feature, store)
+    feature = resolved.feature if store is None else kept(resolved.feature, _like(store, fixed.data))
     with clock.stage("features"):
         matched = comparable(fixed, moving, resolved.feature, resolved.spacing)
     if resolved.settings.aligns:
@@ -147,8 +150,19 @@ def prepare(
         fixed_features, moving_features = aligned.features(feature, fixed, matched, resolved.spacing, masks)
         if not resolved.settings.symmetric:
             # The layout of the optimiser (see levels_of_pair), which would otherwise make a copy while this one exists.
-            fixed_features = replace(fixed_features, data=fixed_features.data.contiguous())
+            fixed_features = replace(fixed_features, data=in_order(fixed_features.data))
     return Prepared(pair, resolved, aligned, (fixed_features, moving_features), clock.seconds)
+
+
+def _like(store: FeatureStore, array: Array) -> FeatureStore:
+    """Return a cache that returns features in the library and on the device of an array."""
+
+    def stored(key: str, make: Callable[[], FeatureImage]) -> FeatureImage:
+        features = store(key, make)
+        weight = None if features.weight is None else like(features.weight, array)
+        return replace(features, data=like(features.data, array), weight=weight)
+
+    return stored
 
 
 def _check_overlap(pair: RegistrationPair) -> None:

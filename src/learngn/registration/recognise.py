@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-import torch
+import numpy as np
 
+from learngn.arrays import as_numpy, namespace
 from learngn.geometry.image import Image
 from learngn.settings import PRESETS, Preset
 
@@ -77,24 +78,27 @@ def looks_like_label_map(image: Image) -> bool:
     """
     if image.labels:
         return True
-    data = image.data
-    low, high = (float(value) for value in data.aminmax())
+    data = as_numpy(image.data)
+    low, high = float(data.min()), float(data.max())
     if not (low >= 0 and 0 < high < 2**16):  # NaN fails
         return False
-    whole = data.to(torch.int32)
-    if not torch.equal(whole.to(data.dtype), data):
+    whole = data.astype(np.int32, copy=False)
+    if not np.array_equal(whole, data):
         return False
-    values = len(whole.flatten().bincount().nonzero())
+    values = np.count_nonzero(np.bincount(whole.reshape(-1)))
     if values > _MOST_VALUES or high > max(_A_BYTE, _GAPS * values):
         return False
     inside = whole[:, :, 1:] != 0
     same = (whole[:, :, 1:] == whole[:, :, :-1]) & inside
-    return bool(inside.any()) and float(same.sum()) >= _FLAT * float(inside.sum())
+    return bool(inside.any()) and int(same.sum()) >= _FLAT * int(inside.sum())
 
 
 def as_label_map(image: Image) -> Image:
     """Return an image of integer values as a label map."""
-    return image if image.labels else replace(image, data=image.data.to(torch.int32), labels=True, stored=None)
+    if image.labels:
+        return image
+    xp = namespace(image.data)
+    return replace(image, data=xp.astype(image.data, xp.int32), labels=True, stored=None)
 
 
 def _is_ct(image: Image) -> bool:
@@ -103,6 +107,6 @@ def _is_ct(image: Image) -> bool:
 
 def _lung(image: Image) -> float:
     """Return the number of voxels of the density of lung, divided by that of denser voxels."""
-    data = image.data.to(torch.float32)
-    lung = ((data > _LUNG[0]) & (data < _LUNG[1])).sum()
-    return float(lung) / max(1.0, float((data >= _LUNG[1]).sum()))
+    data = as_numpy(image.data)
+    lung = np.count_nonzero((data > _LUNG[0]) & (data < _LUNG[1]))
+    return lung / max(1, np.count_nonzero(data >= _LUNG[1]))

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
-
+from learngn.arrays import check_device_name, undifferentiated
 from learngn.errors import LabelError, ModelError, SettingsError
 from learngn.features import Combined, Feature, common_grids, parse_features
 from learngn.geometry.image import Image, check_scan
 from learngn.memory import affordable, readable
-from learngn.model import Model
 from learngn.registration.pair import RegistrationPair, Side, check_labels
 from learngn.registration.recognise import Recognised, recognise
 from learngn.settings import BASELINES, Settings, default_settings, preset
 from learngn.settings.levels import fitted
+
+if TYPE_CHECKING:
+    from learngn.model import Model
 
 _FEW = 32  # voxels along an axis, sufficient to count channels
 _LEARNED = ("strides", "lam", "update")  # settings that a model has learned
@@ -40,19 +41,23 @@ class Request:
         Complete settings; their levels are not adapted to the grid.
     changes : dict
         Single values of :class:`Settings` that replace those above, by name.
+    device : str
+        Device for the computation, ``"auto"``, ``"cpu"`` or ``"cuda"``; see :func:`learngn.register`.
 
     Raises
     ------
     SettingsError
-        If both a preset and settings are given, or a change is not a field of :class:`Settings`.
+        If both a preset and settings are given, a change is not a field of :class:`Settings`, or the device is unknown.
     """
 
     features: str | Feature | None = None
     preset: str | None = None
     settings: Settings | None = None
     changes: Mapping[str, Any] = field(default_factory=dict)
+    device: str = "auto"
 
     def __post_init__(self) -> None:
+        check_device_name(self.device)
         if self.preset is not None and self.settings is not None:
             raise SettingsError(
                 "settings", f"settings and the preset {self.preset}", "one of them", "leave out the preset"
@@ -89,6 +94,8 @@ class Request:
             "preset": self.preset,
             **({} if self.settings is None else self.settings.as_dict()),
             **self.changes,
+            # Named only if it was chosen: results may differ by rounding, and a run may go on where there is no GPU.
+            "device": self.device if self.device.startswith("cuda") else None,
         }
         return {key: value for key, value in named.items() if value is not None}
 
@@ -253,7 +260,7 @@ def _within_memory(resolved: Resolved, pair: RegistrationPair) -> Resolved:
     return replace(resolved, settings=settings.with_levels(range(count)), left_out=settings.strides[count:])
 
 
-@torch.no_grad()
+@undifferentiated
 def _channels(feature: Feature, fixed: Image, moving: Image) -> int:
     """Return the number of channels of a feature, which may depend on the images."""
     coarse = max(float(image.grid.extent.max()) for image in (fixed, moving)) / _FEW

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+from learngn.arrays import Array, shared
 from learngn.geometry.image import Image
 from learngn.geometry.transform import Affine, Composite, DisplacementField
 from learngn.optimise import Iteration, StopReason
@@ -52,6 +53,17 @@ class Registration:
     inverse: Composite | None = None
     inverse_error: float | None = None
 
+    def of_pair(self, pair: RegistrationPair) -> Registration:
+        """Return the result for the same pair in another library or on another device, in which it is returned."""
+        array = pair.fixed.scan.data
+        return replace(
+            self,
+            transform=_like(self.transform, array),
+            warped=self.warped.like(array),
+            pair=pair,
+            inverse=None if self.inverse is None else _like(self.inverse, array),
+        )
+
     @property
     def fixed(self) -> Image:
         """The fixed image."""
@@ -82,3 +94,12 @@ class Registration:
         if not isinstance(part, Affine):
             raise TypeError("the second part of a registration's transform is its affine")
         return part
+
+
+def _like(transform: Composite, array: Array) -> Composite:
+    """Return a chain with its displacements in the library and on the device of an array."""
+    parts = (
+        replace(part, data=shared(part.data, array)) if isinstance(part, DisplacementField) else part
+        for part in transform.parts
+    )
+    return Composite(tuple(parts))

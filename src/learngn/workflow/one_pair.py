@@ -6,9 +6,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import torch
+from typing import TYPE_CHECKING, Any
 
 from learngn.clock import Clock
 from learngn.errors import header_warnings
@@ -17,11 +15,14 @@ from learngn.geometry.grid_map import Resampling
 from learngn.io import Pair, Subject, read_grid
 from learngn.kernels import warm
 from learngn.memory import give_back
-from learngn.model import Model, read_model
 from learngn.optimise import Iteration
-from learngn.registration import Guidance, Request, read_pair, register_pair
+from learngn.registration import Guidance, Request, model_of, read_pair, register_pair
 from learngn.results import check_inputs_kept, result_folder, write_files, write_metrics
 from learngn.settings import Settings
+from learngn.threads import thread_count
+
+if TYPE_CHECKING:
+    from learngn.model import Model
 
 
 def _ignore(*_: object) -> None:
@@ -107,7 +108,7 @@ def register_files(
     request, events, clock = request or Request(), events or PairEvents(), Clock()
     inputs = _inputs(files, tissue)
     check_inputs_kept(inputs, output)
-    trained = read_model(model) if isinstance(model, str | Path) else model
+    trained = model_of(model)
     with result_folder(output) as folder, ThreadPoolExecutor(1, "learngn-background") as background:
         if not files.fixed.image.is_dir():  # the dimension of a folder of slices is known only after reading it
             _load_kernels(read_grid(files.fixed.image).ndim, events, background)
@@ -133,7 +134,7 @@ def register_files(
         give_back()  # memory of the levels; writing needs as much again
         events.stage("writing and scoring")
         scoring = background.submit(score_pair, registration.transform, pair)
-        if torch.get_num_threads() == 1 or registration.settings.memory is not None:
+        if thread_count() == 1 or registration.settings.memory is not None:
             scoring.result()
             give_back()
         seconds = write_files(registration, folder, pair.moving.labels if files.moving.labels else None)
@@ -156,7 +157,7 @@ def _subject(source: str | Path | Subject) -> Subject:
 def _load_kernels(ndim: int, events: PairEvents, background: ThreadPoolExecutor) -> None:
     """Load compiled kernels in the background."""
     events.dimension(ndim)
-    if torch.get_num_threads() > 1:
+    if thread_count() > 1:
         background.submit(warm.load, ndim)
 
 
