@@ -20,7 +20,7 @@ _NAME = re.compile(r"auto|cpu|cuda(:\d+)?")
 def check_device_name(name: str) -> None:
     """Raise :class:`SettingsError` unless a device has the name ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"cuda:N"``."""
     if not _NAME.fullmatch(name):
-        raise SettingsError("device", repr(name), "auto, cpu or cuda", "choose one of them")
+        raise SettingsError("device", repr(name), "auto, cpu or cuda", "see learngn info")
 
 
 def chosen_device(name: str) -> str:

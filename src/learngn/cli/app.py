@@ -24,6 +24,7 @@ from learngn.cli.submission import submission
 from learngn.cli.template import template
 from learngn.cli.train import train
 from learngn.cli.tune import tune
+from learngn.cli.warm import warm
 from learngn.errors import LearnGNError, ModelError, SettingsError
 
 USER_ERROR, INTERRUPTED = 2, 130
@@ -97,6 +98,20 @@ def program(
     """
 
 
-for command in (demo, register, apply, convert, evaluate, submission, cohort, propagate, template, tune, train, info):
+for command in (
+    demo,
+    register,
+    apply,
+    convert,
+    evaluate,
+    submission,
+    cohort,
+    propagate,
+    template,
+    tune,
+    train,
+    warm,
+    info,
+):
     app.command(cls=Command)(command)
 app.add_typer(benchmark)

@@ -32,12 +32,12 @@ def paper(
 
     Example:  learngn benchmark paper AbdomenCT_dataset.json -o paper
     """
+    limit_threads(threads)
     check_installed()
     require_packages("learngn benchmark paper", "plot", "matplotlib")
     from learngn.io import read_dataset
     from learngn.paper import PaperEvents, run_paper
 
-    limit_threads(threads)
     description = read_dataset(dataset)
     with console.progress(quiet) as bars:
         task = bars.add_task("", total=None)

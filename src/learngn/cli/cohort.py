@@ -12,15 +12,16 @@ from learngn.cli import console
 from learngn.cli.evaluate import end_if_failed
 from learngn.cli.options import (
     INFINITE,
+    Device,
     KeypointScale,
     ModelOptions,
     SettingsOptions,
     Threads,
     WorkerOptions,
+    check_device,
     limit_threads,
     with_options,
 )
-from learngn.errors import SettingsError
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -56,9 +57,7 @@ def cohort(
         ),
     ] = "val",
     limit: Annotated[int | None, typer.Option(min=1, help="Register only the first N pairs.")] = None,
-    device: Annotated[
-        str | None, typer.Option(metavar="cpu|cuda", help="Device for features and registration.")
-    ] = None,
+    device: Device = "auto",
     scratch: Annotated[
         Path | None,
         typer.Option(
@@ -75,6 +74,7 @@ def cohort(
 
     Example:  learngn cohort AbdomenCT_dataset.json -o result --workers 4
     """
+    limit_threads(threads)
     import numpy as np
 
     from learngn.cohort import open_pool, run_cohort
@@ -83,14 +83,12 @@ def cohort(
     from learngn.io import choose_pairs, read_dataset
     from learngn.registration import Guidance
 
-    limit_threads(threads)
     check_device(device, elsewhere=bool(workers.scheduler or workers.cluster))
-    request, model = options.request(), trained.read()
+    request, model = options.request(device), trained.read()
     description = read_dataset(dataset)
     chosen = choose_pairs(description, pairs)[:limit]
     guidance = Guidance(masks, keypoint_weight, keypoint_scale)
-    with console.progress(quiet) as bars:
-        console.compile_kernels(description.ndim, bars)
+    console.compile_ahead(description.ndim, quiet)
     with open_pool(threads=threads, **workers.connection()) as pool:
         show_dashboard(pool, quiet)
         with console.progress(quiet) as bars:
@@ -105,7 +103,6 @@ def cohort(
                 pool=pool,
                 retries=workers.retries,
                 scratch=scratch,
-                device=device if device != "cpu" else None,
             )
     scores = [PairScores.from_json(record) for record in records]
     summary = summarise(scores, np.random.default_rng(_SEED), names=description.label_names)
@@ -135,14 +132,6 @@ def write_report(
     with console.progress(quiet) as bars:
         task = bars.add_task("report", total=None)
         write_cohort_report(output, pairs, records, summary, title=title, progress=lambda: bars.update(task, advance=1))
-
-
-def check_device(device: str | None, elsewhere: bool) -> None:
-    """Raise :class:`SettingsError` if the device is unknown, or, unless the work is done `elsewhere`, missing here."""
-    import torch
-
-    if device not in (None, "cpu", "cuda") or (device == "cuda" and not (elsewhere or torch.cuda.is_available())):
-        raise SettingsError("--device", repr(device), "cpu, or cuda on a machine that has one", "see learngn info")
 
 
 def show_dashboard(pool: Pool, quiet: bool) -> None:

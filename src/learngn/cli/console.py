@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
@@ -20,6 +21,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on 
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")]
 
 _FILE_WIDTH = 120  # characters
+_FORCING = "FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE"  # variables by which Rich takes a pipe for a terminal
 
 
 def stdout() -> Console:
@@ -39,6 +41,9 @@ def stderr() -> Console:
 @contextmanager
 def progress(quiet: bool) -> Iterator[Progress]:
     """Show progress bars on stderr if it is a terminal, and remove them at the end."""
+    if quiet or not (sys.stderr.isatty() or any(name in os.environ for name in _FORCING)):
+        yield cast("Progress", NoProgress())
+        return
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
     console = stderr()
@@ -49,18 +54,49 @@ def progress(quiet: bool) -> Iterator[Progress]:
         MofNCompleteColumn(),
         TimeElapsedColumn(),
     )
-    with Progress(*columns, console=console, transient=True, disable=quiet or not console.is_terminal) as bars:
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:
         yield bars
 
 
+class NoProgress:
+    """Progress bars that are not shown, for which Rich is not imported."""
+
+    def add_task(self, *_: Any, **__: Any) -> int:
+        """See ``rich.progress.Progress``."""
+        return 0
+
+    def update(self, *_: Any, **__: Any) -> None:
+        """See ``rich.progress.Progress``."""
+
+    def reset(self, *_: Any, **__: Any) -> None:
+        """See ``rich.progress.Progress``."""
+
+    def remove_task(self, *_: Any) -> None:
+        """See ``rich.progress.Progress``."""
+
+    @property
+    def console(self) -> Console:
+        """Console for further lines."""
+        return stderr()
+
+
 def compile_kernels(ndim: int, bars: Progress) -> None:
-    """Compile kernels that are not in the cache for this processor, and show this as a task."""
+    """Compile kernels that are not in the cache for this processor, and show this as a task.
+
+    A line on stderr says so, too, terminal or not: a log message.
+    """
     from learngn.kernels import warm
 
     if warm.is_cold(ndim):
         task = bars.add_task("compiling", total=None)
         warm.compile_all(ndim)
         bars.remove_task(task)
+
+
+def compile_ahead(ndim: int, quiet: bool) -> None:
+    """Do the same before anything else is shown."""
+    with progress(quiet) as bars:
+        compile_kernels(ndim, bars)
 
 
 def print_json(result: Any) -> None:

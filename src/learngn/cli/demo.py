@@ -27,11 +27,11 @@ def demo(
 
     Example:  learngn demo
     """
+    limit_threads(threads)
     from learngn.io import Subject, check_writable, write_image
     from learngn.phantom import ORGANS, abdomen
     from learngn.registration import Request
 
-    limit_threads(threads)
     inputs = output / "inputs"
     check_writable(inputs)
     subjects = []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,7 +12,7 @@ import typer
 from learngn._version import __version__
 from learngn.cli import console
 
-_PACKAGES = ("torch", "numba", "numpy", "SimpleITK")
+_PACKAGES = ("numpy", "numba", "SimpleITK", "torch")
 
 
 def info(
@@ -36,6 +36,9 @@ def info(
 
 def _model(model: Path) -> dict[str, Any]:
     """Describe a model and its training; its weights are read too, so that a damaged file is noticed."""
+    from learngn.arrays import require_torch
+
+    require_torch("a model")
     from learngn.model import read_description, read_model
 
     config, origin = read_description(model)
@@ -64,18 +67,24 @@ def _model(model: Path) -> dict[str, Any]:
 
 
 def _system() -> dict[str, Any]:
-    import torch
-
     from learngn import kernels
+    from learngn.arrays import cuda_devices
+    from learngn.threads import thread_count
 
-    devices = ["cpu", *(torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count()))]
     return {
         "learngn": __version__,
         "python": platform.python_version(),
-        **{name: version(name) for name in _PACKAGES},
+        **{name: _version_of(name) for name in _PACKAGES},
         "platform": platform.platform(),
-        "devices": devices,
-        "threads": torch.get_num_threads(),
+        "devices": ["cpu", *cuda_devices()],
+        "threads": thread_count(),
         "kernels": ", ".join(f"{kind}: {name}" for kind, name in kernels.in_use().items()),
         "cache": kernels.cache_folder(),
     }
+
+
+def _version_of(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed"

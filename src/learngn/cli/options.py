@@ -189,8 +189,13 @@ class SettingsOptions:
         ),
     ] = None
 
-    def request(self) -> Request:
+    def request(self, device: str = "cpu") -> Request:
         """Return the request for a registration.
+
+        Parameters
+        ----------
+        device : str
+            Device for the computation, checked by :func:`check_device`.
 
         Raises
         ------
@@ -219,7 +224,7 @@ class SettingsOptions:
         }
         settings = None if self.file is None else read_settings(self.file)
         changes = {name: value for name, value in values.items() if value is not None}
-        return Request(self.features, self.preset, settings, changes)
+        return Request(self.features, self.preset, settings, changes, device)
 
 
 def option_of(setting: str) -> str:
@@ -255,12 +260,14 @@ class ModelOptions:
         ------
         ModelError
             If it cannot be read.
+        MissingPackageError
+            If PyTorch is not installed.
         """
         if self.model is None:
             return None
-        from learngn.model import read_model
+        from learngn.registration import model_of
 
-        return read_model(self.model)
+        return model_of(self.model)
 
 
 @dataclass(frozen=True)
@@ -319,7 +326,39 @@ KeypointScale = Annotated[
         rich_help_panel=_PANEL,
     ),
 ]
+Device = Annotated[
+    str,
+    typer.Option(
+        "--device",
+        metavar="auto|cpu|cuda",
+        help="Device for features and registration; auto takes a GPU if PyTorch is installed and finds one.",
+        rich_help_panel=_PANEL,
+    ),
+]
 Threads = Annotated[int | None, typer.Option(min=1, help="CPU threads; by default all.", rich_help_panel=_PANEL)]
+
+
+def check_device(device: str, elsewhere: bool = False) -> None:
+    """Raise an error if a device is unknown, or, unless the work is done `elsewhere`, missing on this machine.
+
+    Raises
+    ------
+    SettingsError
+        If it is unknown or missing.
+    MissingPackageError
+        If it is a GPU and PyTorch is not installed.
+    """
+    if device in ("auto", "cpu"):  # at once, without loading a library
+        return
+    from learngn.arrays import check_device_name, chosen_device
+
+    try:
+        if elsewhere:
+            check_device_name(device)
+        else:
+            chosen_device(device)
+    except SettingsError as error:
+        raise SettingsError("--device", error.got, error.expected, error.remedy) from None
 
 
 def limit_threads(threads: int | None) -> None:

@@ -10,10 +10,12 @@ import typer
 from learngn.cli import console
 from learngn.cli.cohort import CohortProgress, show_dashboard
 from learngn.cli.options import (
+    Device,
     ModelOptions,
     SettingsOptions,
     Threads,
     WorkerOptions,
+    check_device,
     limit_threads,
     with_options,
 )
@@ -41,6 +43,7 @@ def propagate(
     ] = None,
     voting: Annotated[str, typer.Option(metavar="joint|majority", help="Method of label fusion.")] = "joint",
     atlases: Annotated[int | None, typer.Option(min=1, help="Use only the first N atlases.")] = None,
+    device: Device = "auto",
     threads: Threads = None,
     json: console.Json = False,
     quiet: console.Quiet = False,
@@ -49,12 +52,13 @@ def propagate(
 
     Example:  learngn propagate AbdomenCT_dataset.json -o labels --voting joint --workers 4
     """
+    limit_threads(threads)
     from learngn.atlas import propagate as propagate_labels
     from learngn.cohort import open_pool
     from learngn.io import find_subject, read_dataset, subjects
 
-    limit_threads(threads)
-    request, model = options.request(), trained.read()
+    check_device(device, elsewhere=bool(workers.scheduler or workers.cluster))
+    request, model = options.request(device), trained.read()
     description = read_dataset(dataset)
     atlas_subjects = description.training[:atlases]
     scans = [find_subject(str(Path(name).resolve()), description.root / "targets") for name in targets or []]
@@ -64,6 +68,7 @@ def propagate(
             f"data set {dataset}", f"{len(atlas_subjects)} atlases, {len(scans)} targets", "one at least of each",
             "fill in training, with labelsTr, and registration_val, or name targets",
         )  # fmt: skip
+    console.compile_ahead(description.ndim, quiet)
     with open_pool(threads=threads, **workers.connection()) as pool:
         show_dashboard(pool, quiet)
         with console.progress(quiet) as bars:

@@ -13,11 +13,13 @@ import typer
 from learngn.cli import console
 from learngn.cli.options import (
     INFINITE,
+    Device,
     KeypointScale,
     LabelNames,
     ModelOptions,
     SettingsOptions,
     Threads,
+    check_device,
     limit_threads,
     with_options,
 )
@@ -55,6 +57,7 @@ def register(
     keypoint_scale: KeypointScale = INFINITE,
     interpolation: InterpolationOption = None,
     background: BackgroundOption = None,
+    device: Device = "auto",
     threads: Threads = None,
     report: Annotated[bool, typer.Option("--report/--no-report", help="Write report.html.")] = True,
     json: console.Json = False,
@@ -64,13 +67,14 @@ def register(
 
     Example:  learngn register fixed.nii.gz moving.nii.gz -o result
     """
+    limit_threads(threads)
+    check_device(device)
     with importing():
-        request = options.request()
+        request = options.request(device)
         from learngn.geometry.grid_map import Resampling
         from learngn.io import Subject, read_label_names
         from learngn.registration import Guidance
 
-        limit_threads(threads)
     if (fixed_keypoints is None) != (moving_keypoints is None):
         raise SettingsError(
             "keypoints", "those of one scan", "those of both", "give --fixed-keypoints and --moving-keypoints"

@@ -10,9 +10,11 @@ import typer
 from learngn.cli import console
 from learngn.cli.cohort import CohortProgress, show_dashboard
 from learngn.cli.options import (
+    Device,
     SettingsOptions,
     Threads,
     WorkerOptions,
+    check_device,
     limit_threads,
     with_options,
 )
@@ -30,6 +32,7 @@ def template(
         int, typer.Option(min=1, help="Number of registrations of all subjects to the current average.")
     ] = 3,
     limit: Annotated[int | None, typer.Option(min=2, help="Use only the first N subjects.")] = None,
+    device: Device = "auto",
     threads: Threads = None,
     json: console.Json = False,
     quiet: console.Quiet = False,
@@ -38,14 +41,15 @@ def template(
 
     Example:  learngn template BrainMR_dataset.json -o template --rounds 3 --workers 4
     """
+    limit_threads(threads)
     from dataclasses import asdict
 
     from learngn.atlas import TEMPLATE_NAME, Round, build_template
     from learngn.cohort import open_pool
     from learngn.io import read_dataset, subjects
 
-    limit_threads(threads)
-    request = options.request()
+    check_device(device, elsewhere=bool(workers.scheduler or workers.cluster))
+    request = options.request(device)
     description = read_dataset(dataset)
     groups = {"train": description.training, "val": subjects(description.validation)}
     groups["all"] = groups["val"] + groups["train"]
@@ -60,6 +64,7 @@ def template(
                 f"subjects {entry.spread:.3g} mm from it, intensities changed by {entry.changed:.1%}"
             )
 
+    console.compile_ahead(description.ndim, quiet)
     with open_pool(threads=threads, **workers.connection()) as pool:
         show_dashboard(pool, quiet)
         with console.progress(quiet) as bars:

@@ -41,13 +41,13 @@ def train(
 
     Example:  learngn train AbdomenCT_dataset.json -o model --features distance
     """
+    limit_threads(threads)
     check_installed()
     from learngn.io import read_dataset
     from learngn.learning import train as train_model
     from learngn.learning.log import logged
     from learngn.learning.suited_config import config_for
 
-    limit_threads(threads)
     description = read_dataset(dataset)
     chosen = config_for(description, config, features=features, steps=steps, seed=seed)
     if show_config:

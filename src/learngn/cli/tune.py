@@ -33,15 +33,16 @@ def tune(
 
     Example:  learngn tune AbdomenCT_dataset.json -o settings.json --features mind,intensity:10
     """
+    limit_threads(threads)
     from learngn.io import check_writable, read_dataset
     from learngn.settings import write_settings
     from learngn.workflow.tune import best
     from learngn.workflow.tune import tune as search
 
-    limit_threads(threads)
     check_writable(output.parent)
     description = read_dataset(dataset)
     request = options.request()
+    console.compile_ahead(description.ndim, quiet)
 
     def tried(trial: Trial, is_best: bool) -> None:
         if not (quiet or json):

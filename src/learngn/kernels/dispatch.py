@@ -8,7 +8,7 @@ from functools import lru_cache, wraps
 from importlib.util import find_spec
 from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 
-from learngn.arrays import Array, differentiable, is_tensor, kind_of
+from learngn.arrays import Array, cuda_devices, differentiable, is_tensor, kind_of
 from learngn.errors import SettingsError
 from learngn.kernels.interface import Kernels
 from learngn.kernels.reference import ReferenceKernels
@@ -114,12 +114,11 @@ def in_use() -> dict[str, str]:
     """Return the name of the implementation used on each kind of device of this machine, for display."""
     reference = forced() == "reference"
     found = {"CPU": "reference" if reference else f"{_compiled().name} (array API where differentiated)"}
-    if find_spec("torch") is not None:
+    if cuda_devices():
         import torch
 
-        if torch.cuda.is_available():
-            name = backend(torch.zeros(1, device="cuda")).name
-            found["CUDA"] = name if name == "torch" else f"{name} (PyTorch where differentiated)"
+        name = backend(torch.zeros(1, device="cuda")).name
+        found["CUDA"] = name if name == "torch" else f"{name} (PyTorch where differentiated)"
     return found
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
-import scipy  # its submodules are imported when they are used
 
 from learngn.arrays import as_numpy, namespace, undifferentiated
 from learngn.features import Feature, Intensity
@@ -21,6 +21,7 @@ _CLEARLY = 0.5  # ratio of the residuals below which the negative is used
 _BLACK = 0.001  # fraction of the intensity range that counts as padding
 _FEWEST, _MOST = 100, 200_000  # number of voxels for fitting the exponent
 _EXPONENTS = 0.25, 4.0  # smallest and largest exponent
+_EXACTLY, _MOST_STEPS = 1e-5, 100  # change of the logarithm of an exponent that ends its search
 _THE_SAME = 0.05  # logarithm of an exponent below which intensities are kept
 
 
@@ -92,7 +93,28 @@ def _exponent(fixed: Image, moving: Image, matrix: FloatArray, spacing: float) -
     low, high = np.log(_EXPONENTS)
     if excess(low) <= 0 or excess(high) >= 0:
         return float(np.exp(low if excess(low) <= 0 else high))
-    return float(np.exp(scipy.optimize.brentq(excess, low, high, xtol=1e-3)))
+    return float(np.exp(_root(excess, float(low), float(high))))
+
+
+def _root(function: Callable[[float], float], low: float, high: float) -> float:
+    """Return the root of a decreasing or increasing function between two points where its signs differ.
+
+    By the secant through these points, of which one is replaced at a time; the value of one that stays twice is halved
+    (the Illinois method: Dowell and Jarratt, 1971). SciPy's functions take long to import.
+    """
+    at_low, at_high = function(low), function(high)
+    middle = high
+    for _ in range(_MOST_STEPS):
+        before, middle = middle, (low * at_high - high * at_low) / (at_high - at_low)
+        value = function(middle)
+        if value == 0 or abs(middle - before) < _EXACTLY:
+            break
+        if value * at_high < 0:
+            low, at_low = high, at_high
+        else:
+            at_low /= 2
+        high, at_high = middle, value
+    return middle
 
 
 def _brightened(moving: Image, exponent: float) -> Image:

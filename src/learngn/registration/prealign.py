@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 from itertools import permutations, product
 
 import numpy as np
-import scipy  # its submodules are imported when they are used
 
 from learngn.arrays import namespace
 from learngn.errors import GeometryError
@@ -131,8 +130,14 @@ def _divisible(feature: Feature) -> bool:
 def _pose(matrix: FloatArray) -> FloatArray:
     """Return the rotation of a linear map about the world's origin, (D+1, D+1)."""
     pose = np.eye(len(matrix))
-    pose[:-1, :-1] = scipy.linalg.polar(matrix[:-1, :-1])[0]
+    pose[:-1, :-1] = _nearest_rotation(matrix[:-1, :-1])
     return pose
+
+
+def _nearest_rotation(matrix: FloatArray) -> FloatArray:
+    """Return the orthogonal factor of a matrix's polar decomposition."""
+    left, _, right = np.linalg.svd(matrix)
+    return np.asarray(left @ right)
 
 
 def _tilt(fixed: Grid, moving: Grid) -> float:
@@ -142,9 +147,9 @@ def _tilt(fixed: Grid, moving: Grid) -> float:
     for order, signs in product(permutations(range(ndim)), product((-1, 1), repeat=ndim)):
         axes = np.eye(ndim)[:, list(order)] * signs
         turn = np.eye(3)
-        turn[:ndim, :ndim] = scipy.linalg.polar(between @ axes.T)[0]
+        turn[:ndim, :ndim] = _nearest_rotation(between @ axes.T)
         if np.linalg.det(turn) > 0:
-            angles.append(scipy.spatial.transform.Rotation.from_matrix(turn).magnitude())
+            angles.append(np.arccos(np.clip((np.trace(turn) - 1) / 2, -1, 1)))
     return float(np.rad2deg(min(angles, default=0.0)))
 
 
