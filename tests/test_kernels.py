@@ -11,8 +11,8 @@ from learngn.errors import SettingsError
 from learngn.kernels.compiled import COMPILED
 from learngn.kernels.fused import TorchKernels
 from learngn.kernels.reference import ReferenceKernels
-from learngn.kernels.tensors import OnTensors
 from learngn.kernels.taps import Taps, area_taps, box_taps
+from learngn.kernels.tensors import OnTensors
 from learngn.testing import KERNEL_RULES
 from learngn.testing.kernels import SHAPES, Case
 

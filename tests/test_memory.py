@@ -5,8 +5,8 @@ import subprocess
 import sys
 from dataclasses import replace
 
+import numpy as np
 import pytest
-import torch
 
 from learngn import Grid, Image, Settings, register
 from learngn.errors import LearnGNError, SettingsError
@@ -85,7 +85,10 @@ def test_levels_are_left_out_from_the_finest_on():
 def test_a_schedule_is_cut_not_squeezed():
     settings = default_settings("mind", labels=False)
     budget = predicted_bytes(grid(160), grid(160), 12, 4.0, scored_first=True)  # with the affine stage
-    sides = [Side.of(Image(torch.rand(1, 1, 160, 160, 160), grid(160)), name) for name in ("fixed", "moving")]
+    sides = [
+        Side.of(Image(np.random.default_rng(0).random((1, 1, 160, 160, 160), dtype=np.float32), grid(160)), name)
+        for name in ("fixed", "moving")
+    ]
     resolved = resolve(Request(settings=replace(settings, memory=budget)), RegistrationPair(*sides))
     cut = resolved.settings
     assert resolved.left_out == settings.strides[-1:]

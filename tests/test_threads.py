@@ -23,7 +23,6 @@ assert (thread_count(), torch.get_num_threads()) == (2, 2)
 
 @pytest.fixture
 def fresh(monkeypatch):
-    monkeypatch.setattr(threads, "_chosen", [])
     monkeypatch.delitem(sys.modules, "torch", raising=False)
     for name in threads.VARIABLES:
         monkeypatch.delenv(name, raising=False)

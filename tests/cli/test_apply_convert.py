@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 import SimpleITK as sitk
-import torch
 
 from learngn.geometry.grid import Grid
 from learngn.geometry.image import Image
@@ -17,7 +16,7 @@ def transform(scans, tmp_path):
     grid = read_image(scans["fixed"]).grid
     x = np.stack(np.meshgrid(*[(np.arange(n) + 0.5) / n for n in grid.shape], indexing="ij"))
     bump = np.exp(-((x - 0.5) ** 2).sum(axis=0) / 0.05)
-    field = DisplacementField(torch.as_tensor(np.stack([bump, -bump, 0.5 * bump])[None], dtype=torch.float32), grid)
+    field = DisplacementField(np.float32([bump, -bump, 0.5 * bump])[None], grid)
     matrix = np.eye(4)
     matrix[:3, :3] += [[0, 0.05, 0], [-0.05, 0, 0], [0, 0, 0.02]]
     matrix[:3, 3] = 1.0, -2.0, 0.5
@@ -37,7 +36,7 @@ def test_one_interpolation_of_a_chain(learngn, scans, transform, tmp_path):
     assert learngn("apply", scans["moving"], *parts, "-r", scans["fixed"], "-o", out).exit_code == 0
     fixed, moving = read_image(scans["fixed"]), read_image(scans["moving"])
     expected = chain_of(transform).warp(moving, fixed.grid)
-    torch.testing.assert_close(read_image(out).data, expected.data)
+    np.testing.assert_array_equal(read_image(out).data, expected.data)
 
 
 def test_labels_stay_labels(learngn, scans, transform, tmp_path):
@@ -54,13 +53,13 @@ def test_inverse_brings_the_image_back(learngn, scans, transform, tmp_path):
     assert (result.exit_code, result.stderr) == (0, "")
     got, expected = (read_image(path).data[0, 0, 6:-6, 5:-5, 4:-4] for path in (back, scans["fixed"]))
     still = read_image(there).data[0, 0, 6:-6, 5:-5, 4:-4]
-    assert (got - expected).abs().mean() < 0.5 * (still - expected).abs().mean()
+    assert np.abs(got - expected).mean() < 0.5 * np.abs(still - expected).mean()
 
 
 def test_folded_field_has_no_inverse(learngn, scans, tmp_path):
     grid = read_image(scans["fixed"]).grid
-    data = torch.zeros((1, 3, *grid.shape))
-    data[:, 0] = 6 * torch.sin(0.5 * torch.arange(24.0)).reshape(1, 24, 1, 1)
+    data = np.zeros((1, 3, *grid.shape), np.float32)
+    data[:, 0] = 6 * np.sin(0.5 * np.arange(24)).reshape(1, 24, 1, 1)
     write_transform(DisplacementField(data, grid), tmp_path / "folds.nii.gz")
     arguments = ("-t", tmp_path / "folds.nii.gz", "-r", scans["moving"], "-o", tmp_path / "out.nii.gz", "--inverse")
     result = learngn("apply", scans["fixed"], *arguments)
@@ -105,7 +104,7 @@ def test_convert_there_and_back(name, learngn, scans, transform, tmp_path):
     for source, target in ((transform[0], middle), (middle, back)):
         result = learngn("convert", source, target, *grids)
         assert (result.exit_code, result.stderr) == (0, "")
-    torch.testing.assert_close(read_transform(back).data, read_transform(transform[0]).data, atol=1e-4, rtol=1e-4)
+    np.testing.assert_allclose(read_transform(back).data, read_transform(transform[0]).data, atol=1e-4, rtol=1e-4)
 
 
 def test_learn2reg_by_option(learngn, scans, transform, tmp_path):
@@ -114,7 +113,7 @@ def test_learn2reg_by_option(learngn, scans, transform, tmp_path):
     assert learngn("convert", transform[0], voxels, "--to", "learn2reg", *grids).exit_code == 0
     assert learngn("convert", voxels, back, *grids).exit_code == 2
     assert learngn("convert", voxels, back, "--from", "learn2reg", *grids).exit_code == 0
-    torch.testing.assert_close(read_transform(back).data, read_transform(transform[0]).data, atol=1e-4, rtol=1e-4)
+    np.testing.assert_allclose(read_transform(back).data, read_transform(transform[0]).data, atol=1e-4, rtol=1e-4)
 
 
 @pytest.mark.parametrize("names", [("bump.nii.gz", "disp_0001_0002.nii.gz"), ("disp_0001_0002.nii.gz", "x.mha")])
@@ -131,7 +130,7 @@ def test_plane(learngn, tmp_path):
     paths = tmp_path / "plane.nii.gz", tmp_path / "same.nii.gz"
     result = learngn("apply", paths[0], "-t", tmp_path / "identity.tfm", "-r", paths[0], "-o", paths[1])
     assert result.exit_code == 0
-    torch.testing.assert_close(read_image(paths[0]).data, read_image(paths[1]).data)
+    np.testing.assert_allclose(read_image(paths[0]).data, read_image(paths[1]).data)
 
 
 @pytest.fixture

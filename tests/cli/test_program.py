@@ -18,7 +18,9 @@ COMMANDS = (
     "cohort",
     "propagate",
     "template",
+    "tune",
     "train",
+    "warm",
     "info",
 )
 

@@ -49,7 +49,7 @@ def test_itk_reproduces_the_warped_scan(learngn, scans, tmp_path, fast, files_in
     field = sitk.ReadImage(str(out / "displacement.nii.gz"), sitk.sitkVectorFloat64)
     warped = sitk.Resample(moving, fixed, sitk.DisplacementFieldTransform(field), sitk.sitkLinear, 0.0)
     expected = sitk.GetArrayFromImage(warped).T
-    got = read_image(out / "warped.nii.gz").data[0, 0].numpy()
+    got = read_image(out / "warped.nii.gz").data[0, 0]
     assert np.abs(got - expected).mean() < 1e-3 * np.ptp(expected)
 
 
@@ -212,7 +212,7 @@ def test_volume_of_one_slice(learngn, tmp_path, files_in):
     again = ("apply", tmp_path / "moving.nii.gz", "-t", out / "displacement.mha", "-r", tmp_path / "fixed.nii.gz")
     assert learngn(*again, "-o", tmp_path / "again.nii.gz").exit_code == 0
     ours, theirs = (read_image(path).data for path in (out / "warped.nii.gz", tmp_path / "again.nii.gz"))
-    assert float((ours - theirs).abs().max()) < 0.01
+    assert np.abs(ours - theirs).max() < 0.01
 
 
 @pytest.mark.parametrize(

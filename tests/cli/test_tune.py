@@ -2,8 +2,8 @@
 
 import json
 
+import numpy as np
 import pytest
-import torch
 
 from learngn.geometry.image import Image
 from learngn.io import read_image
@@ -47,7 +47,7 @@ def test_the_validation_pairs_are_not_looked_at(learngn, training, tmp_path):
     for folder in ("imagesTr", "labelsTr"):
         path = training.parent / folder / "Toy_0003_0000.nii.gz"
         image = read_image(path, labels=folder == "labelsTr")
-        Image(torch.zeros_like(image.data), image.grid).save(path)
+        Image(np.zeros_like(image.data), image.grid).save(path)
     assert learngn("tune", training, "-o", found[1], *options).exit_code == 0
     assert found[0].read_bytes() == found[1].read_bytes()
 

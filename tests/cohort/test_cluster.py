@@ -74,7 +74,7 @@ def test_two_workers_killed_in_the_middle(pool, pairs, settings, tmp_path, undis
 
 def test_one_thread_and_one_gpu_each(pool, monkeypatch):
     assert list(pool.client.run(os.getenv, "OMP_NUM_THREADS").values()) == ["1", "1"]
-    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    monkeypatch.setattr("learngn.cohort.cluster.cuda_devices", lambda: ["one", "another"])
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,7")
     with open_pool(3, threads=2) as workers:
         workers.client.wait_for_workers(3)

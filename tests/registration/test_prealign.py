@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-import torch
 from scipy.spatial.transform import Rotation
 
 from learngn import register
@@ -86,9 +85,9 @@ def test_masks_weigh_the_linear_maps(side):
     """A third of one scan shows something else; masked."""
     truth = turn(6, (8, -6, 4))
     pair = {"fixed_mask": scan(GRID, truth), "moving_mask": scan(GRID)}
-    spoilt = pair[side].data.clone()
+    spoilt = pair[side].data.copy()
     spoilt[..., :16, :, :] = spoilt.roll(12, 3)[..., :16, :, :]
-    mask = torch.ones(GRID.shape)
+    mask = np.ones(GRID.shape, np.float32)
     mask[:16] = 0
     pair[side] = Image(spoilt, GRID)
     settings = Settings("intensity", affine="rigid", strides=(8,), iterations=(0,), lam=(1.0, 1.0))

@@ -63,7 +63,7 @@ def organs(shape=(16, 14, 12), *, dtype=np.float32, labels=False, shift=0):
 
 def noisy(image):
     noise = np.random.default_rng(0).integers(0, 3, image.grid.shape)
-    return Image.from_array(image.data[0, 0].numpy() + noise.astype(np.float32), image.grid)
+    return Image.from_array(image.data[0, 0] + noise.astype(np.float32), image.grid)
 
 
 @pytest.mark.parametrize(
@@ -72,9 +72,9 @@ def noisy(image):
         (organs(), True),
         (organs(labels=True, dtype=np.uint8), True),
         (noisy(organs()), False),
-        (Image.from_array(organs().data[0, 0].numpy() + 0.5, organs().grid), False),
-        (Image.from_array(-organs().data[0, 0].numpy(), organs().grid), False),
-        (Image.from_array(0 * organs().data[0, 0].numpy(), organs().grid), False),
+        (Image.from_array(organs().data[0, 0] + 0.5, organs().grid), False),
+        (Image.from_array(-organs().data[0, 0], organs().grid), False),
+        (Image.from_array(0 * organs().data[0, 0], organs().grid), False),
         (scan(-1000, 40, lung=0.3), False),
     ],
 )

@@ -4,7 +4,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import torch
 
 from learngn.errors import FeatureError, GeometryError, ImageError, LabelError, SettingsError
 from learngn.features import Mind
@@ -38,7 +37,7 @@ def body(shift=0.0, shape=SHAPE, *, labels=False, origin=None):
 
 
 def mismatch(first, second):
-    return float((first.data.float() - second.data.float()).abs().mean())
+    return float(np.abs(np.float32(first.data) - np.float32(second.data)).mean())
 
 
 @pytest.mark.parametrize("shape", [(40, 36), SHAPE], ids=str)
@@ -59,7 +58,7 @@ def test_scans(shape):
     assert set(result.seconds) == {"read", "affine", "features", "optimise", "warp"}
     assert min(result.seconds.values()) >= 0
     again = result.transform.warp(moving, fixed.grid)
-    assert torch.equal(again.data, result.warped.data)
+    np.testing.assert_array_equal(again.data, result.warped.data)
 
 
 @pytest.mark.parametrize("features", [None, "distance", "labels"])
@@ -70,15 +69,13 @@ def test_label_maps(features):
     assert (result.affine_start, result.settings.affine) == ("none", "none")
     np.testing.assert_array_equal(result.affine.matrix, np.eye(4))
     assert result.warped.labels
-    assert set(torch.unique(result.warped.data).tolist()) <= {0, 1, 2}
-    assert float((result.warped.data != fixed.data).float().mean()) < 0.5 * float(
-        (moving.data != fixed.data).float().mean()
-    )
+    assert set(np.unique(result.warped.data)) <= {0, 1, 2}
+    assert (result.warped.data != fixed.data).mean() < 0.5 * (moving.data != fixed.data).mean()
 
 
 def test_a_scan_is_no_label_map():
-    values = torch.linspace(-1000, 1000, body().grid.size).reshape(1, 1, *body().grid.shape)
-    hounsfield = Image(values.to(torch.int16), body().grid, labels=True)
+    values = np.linspace(-1000, 1000, body().grid.size).reshape(1, 1, *body().grid.shape)
+    hounsfield = Image(values.astype(np.int16), body().grid, labels=True)
     with pytest.raises(LabelError, match="none below zero"):
         register(hounsfield, hounsfield, features="distance")
 
@@ -106,12 +103,12 @@ def test_files(tmp_path):
     from_files = register(str(paths[0]), paths[1], features="mind", settings=QUICK)
     assert from_files.fixed.name == "fixed.nii.gz"
     in_memory = register(body(), body(1), features="mind", settings=QUICK)
-    torch.testing.assert_close(from_files.displacement.data, in_memory.displacement.data, rtol=1e-3, atol=1e-3)
+    np.testing.assert_allclose(from_files.displacement.data, in_memory.displacement.data, rtol=1e-3, atol=1e-3)
 
 
 def test_same_bytes_twice():
     first, second = (register(body(), body(1), features="mind", settings=QUICK) for _ in range(2))
-    assert first.displacement.data.numpy().tobytes() == second.displacement.data.numpy().tobytes()
+    assert first.displacement.data.tobytes() == second.displacement.data.tobytes()
 
 
 def with_value(value, *, everywhere=False):
@@ -183,7 +180,7 @@ def test_tissues_slide(rng):
     for name, given in (("plain", {}), ("tissue", {"tissue": halves})):
         settings = Settings("intensity", affine=False, strides=(4, 2, 1), iterations=(8, 8, 8), lam=(0.5, 0.1))
         result = register(Image.from_array(fixed, grid), Image.from_array(moving, grid), settings=settings, **given)
-        found = result.displacement.data[0, 1].numpy()
+        found = result.displacement.data[0, 1]
         errors[name] = np.abs(found - truth)[20:28, 8:-8].mean()
     assert errors["tissue"] < 0.7 * errors["plain"]
 
@@ -194,8 +191,8 @@ def test_regularisers_by_name():
         name: register(fixed, moving, settings=replace(QUICK, regulariser=name)).displacement.data
         for name in ("diffusion", "curvature", "edges")
     }
-    assert not torch.equal(found["diffusion"], found["curvature"])
-    assert not torch.equal(found["diffusion"], found["edges"])
+    assert not np.array_equal(found["diffusion"], found["curvature"])
+    assert not np.array_equal(found["diffusion"], found["edges"])
     with pytest.raises(
         SettingsError, match="regulariser: got 'stiff', expected one of diffusion, curvature, edges or lungs"
     ):
@@ -212,5 +209,5 @@ def test_scan_with_itself(data_root):
     """Nothing moves; and the look at its negative, with which it cannot be aligned, does not end in overflow."""
     scan = data_root / "HippocampusMR" / "imagesTr" / "HippocampusMR_0001_0000.nii.gz"
     found = register(scan, scan)
-    assert float(found.displacement.data.abs().max()) == 0
+    assert not found.displacement.data.any()
     np.testing.assert_array_equal(found.affine.matrix, np.eye(4))

@@ -15,8 +15,8 @@ class Command(TyperCommand):
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
         """Write the help."""
-        # typer prints help texts as Rich's markup, which would take a unit in brackets for a style. Rich is imported for
-        # the help alone.
+        # typer prints help texts as Rich's markup, which would take a unit in brackets for a style. Rich is imported
+        # for the help alone.
         from rich.markup import escape
 
         owners: list[Any] = [] if self._escaped else [self, *self.params]

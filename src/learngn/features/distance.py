@@ -16,6 +16,7 @@ from learngn.features.base import FeatureImage, OneByOne, Traits
 from learngn.geometry import sampling
 from learngn.geometry.grid import Grid, bounding_box
 from learngn.geometry.image import Image
+from learngn.threads import thread_count
 
 
 def signed_root_distances(
