@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
+from learngn.arrays import as_numpy, is_tensor
 from learngn.atlas import joint, majority
 from learngn.errors import ShapeError
 from learngn.geometry.grid import Grid
@@ -71,6 +72,18 @@ def test_brightness_does_not_matter(rng):
     other = [scan_of(7 * scan.data[0, 0] + 50) for scan in scans]
     same = joint(target, scans, labels).data == joint(target, other, labels).data
     assert same.mean() > 0.999
+
+
+@pytest.mark.parametrize("vote", [majority, joint])
+def test_both_libraries_agree(vote, rng):
+    truth, wrong = ball((12, 10, 8)), ball((15, 10, 8))
+    target, maps = looks(truth, rng), [truth, wrong, wrong]
+    scans, labels = [looks(m, rng) for m in maps], [labels_of(m) for m in maps]
+    found = vote(target, scans, labels).data
+    tensors = vote(target.to("cpu"), [scan.to("cpu") for scan in scans], [image.to("cpu") for image in labels]).data
+    assert is_tensor(tensors)
+    assert found.dtype == np.uint8
+    assert (found == as_numpy(tensors)).mean() > 0.9999
 
 
 def test_weights_in_closed_form(monkeypatch):

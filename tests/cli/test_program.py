@@ -3,10 +3,12 @@
 import json
 import subprocess
 import sys
+from importlib.metadata import PackageNotFoundError
 
 import pytest
 
 import learngn as package
+from learngn.kernels import cache_folder
 
 COMMANDS = (
     "demo",
@@ -59,6 +61,49 @@ def test_info(learngn):
     shown = learngn("info").stdout
     assert "kernels    CPU: numba" in shown
     assert f"cache      {found['cache']}" in shown
+
+
+def test_info_of_packages_that_are_missing(learngn, monkeypatch):
+    def version(package):
+        if package == "torch":
+            raise PackageNotFoundError(package)
+        return "1.2"
+
+    monkeypatch.setattr("learngn.cli.info.version", version)
+    found = json.loads(learngn("info", "--json").stdout)
+    assert (found["torch"], found["numba"]) == ("not installed", "1.2")
+
+
+def test_warm(learngn, monkeypatch):
+    compiled = []
+    monkeypatch.setattr("learngn.kernels.warm.is_cold", lambda ndim: ndim not in compiled)
+    monkeypatch.setattr("learngn.kernels.warm.compile_all", compiled.append)
+    assert learngn("warm").stdout == f"compiled kernels: {cache_folder()}\n"
+    assert compiled == [2, 3]
+    assert learngn("warm", "--quiet").stdout == ""
+    assert compiled == [2, 3]
+
+
+def test_warm_without_a_folder(learngn, monkeypatch):
+    monkeypatch.setattr("learngn.kernels.warm.is_cold", lambda ndim: True)
+    monkeypatch.setattr("learngn.kernels.warm.compile_all", lambda ndim: None)
+    result = learngn("warm")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "NUMBA_CACHE_DIR" in result.stderr
+
+
+def test_compiling_is_said_without_a_terminal(tmp_path):
+    """By one line on stderr, unless only errors are wanted."""
+    program = (
+        "import sys\nfrom learngn.kernels import _cpu_cache, warm\n"
+        "warm.is_cold = lambda ndim: True\n"
+        "warm.compile_all = lambda ndim: _cpu_cache.announce()\n"
+        "from learngn.cli import main; main()"
+    )
+    for options, lines in (((), 1), (("--quiet",), 0)):
+        command = [sys.executable, "-c", program, "warm", *options]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+        assert done.stderr.count("compiling kernels for this machine") == lines
 
 
 def test_demo(learngn, tmp_path, monkeypatch, files_in):

@@ -143,10 +143,10 @@ def register_pair(
     LearnGNError
         See :func:`register`.
     """
-    resolved = resolve(request, pair, model)
+    there, model = placed(pair, request, model)
+    resolved = resolve(request, pair if model is None else there, model)
     if begins is not None:
         begins(resolved.settings)
-    there, model = placed(pair, request, model)
     prepared = prepare(there, resolved, store=store, clock=clock)
     return prepared.register(model=model, callback=callback, resampling=resampling).of_pair(pair)
 
