@@ -180,6 +180,6 @@ def _distances(
     channels = [sampling.pool(m[None, None], grid.shape) for m in maps]
     limit = float(np.sqrt(reach))
     data = empty_channels_last((1, len(channels), *grid.shape), channels[0])
-    for channel, values in enumerate(channels):
-        np.clip(values[:, 0], -limit, limit, out=data[:, channel])
+    for channel, distance in enumerate(channels):
+        np.clip(distance[:, 0], -limit, limit, out=data[:, channel])
     return FeatureImage(shared(data, image.data), grid)

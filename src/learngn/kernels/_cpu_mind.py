@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-from llvmlite import ir
-from numba.core import types
-from numba.extending import intrinsic
 
 from learngn.kernels._cpu_threads import inlined, loop, part
-from learngn.kernels._cpu_vectors import LANES, VECTOR, fma, larger, load, splat, store, total
+from learngn.kernels._cpu_vectors import (
+    LANES,
+    fma,
+    larger,
+    load,
+    power_of_two,
+    smaller,
+    splat,
+    store,
+    store_fours,
+    total,
+)
 
-_primitive: Any = intrinsic
 _ZERO, _ONE = np.float32(0), np.float32(1)
 # exp(x) = 2^n exp(r), n = round(x / ln 2). Adding 1.5 2^23 rounds to an integer, which the low bits then hold.
 _LOWEST, _PER_LN2, _ROUND = np.float32(-87.0), np.float32(1.44269504088896341), np.float32(12582912.0)
@@ -23,42 +28,6 @@ _C0, _C1, _C2, _C3, _C4, _C5 = (
 )
 
 
-@_primitive
-def _power_of_two(typing: Any, rounded: Any) -> Any:
-    """Return 2^n for ``n + 1.5 2^23``, -126 ≤ n ≤ 127."""
-
-    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        integers = ir.VectorType(ir.IntType(32), LANES)
-        shifted = builder.shl(builder.bitcast(args[0], integers), ir.Constant(integers, [23] * LANES))
-        return builder.bitcast(builder.add(shifted, ir.Constant(integers, [127 << 23] * LANES)), args[0].type)
-
-    return VECTOR(VECTOR), generate
-
-
-@_primitive
-def _store_fours(typing: Any, array: Any, index: Any, step: Any, a: Any, b: Any, c: Any, d: Any) -> Any:
-    """Store the same lane of four vectors side by side, those of the next lane `step` values further on."""
-
-    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        data = context.make_array(sig.args[0])(context, builder, value=args[0]).data
-        lanes = ir.VectorType(ir.IntType(32), 8)
-
-        def mixed(x: Any, y: Any, order: list[int]) -> Any:
-            return builder.shuffle_vector(x, y, ir.Constant(ir.VectorType(ir.IntType(32), len(order)), order))
-
-        at = args[1]
-        for half in (0, 4):
-            pairs = [half, half + 8, half + 1, half + 9, half + 2, half + 10, half + 3, half + 11]
-            ab, cd = mixed(args[3], args[4], pairs), mixed(args[5], args[6], pairs)
-            for k in range(4):
-                four = mixed(ab, cd, [2 * k, 2 * k + 1, 2 * k + 8, 2 * k + 9])
-                builder.store(four, builder.bitcast(builder.gep(data, [at]), four.type.as_pointer()), align=4)
-                at = builder.add(at, args[2])
-        del lanes
-
-    return types.void(array, types.intp, types.intp, VECTOR, VECTOR, VECTOR, VECTOR), generate
-
-
 @inlined
 def exponential(x):  # type: ignore[no-untyped-def]
     """Compute exp(x) for x ≤ 0, to 2e-7 of the value; below e^-87 that."""
@@ -67,7 +36,7 @@ def exponential(x):  # type: ignore[no-untyped-def]
     n = rounded - _ROUND
     r = fma(n, splat(_LN2_LOW), fma(n, splat(_LN2_HIGH), x))
     p = fma(fma(fma(fma(fma(splat(_C0), r, splat(_C1)), r, splat(_C2)), r, splat(_C3)), r, splat(_C4)), r, splat(_C5))
-    return fma(p, r * r, r + _ONE) * _power_of_two(rounded)
+    return fma(p, r * r, r + _ONE) * power_of_two(rounded)
 
 
 @part
@@ -117,14 +86,14 @@ def _patches(ring, line, pairs, y, ny, nz, size, radius, count, out):  # type: i
 def _compared(distances, variance, pairs, size, share, count):  # type: ignore[no-untyped-def]
     """Replace the distances D of a row by ``min D - D``; store the mean of their size, V."""
     for z in range(0, count, LANES):
-        least = splat(_ZERO) - load(distances, z)
+        least = load(distances, z)
         for pair in range(1, pairs):
-            least = larger(least, splat(_ZERO) - load(distances, pair * size + z))
+            least = smaller(least, load(distances, pair * size + z))
         s = splat(_ZERO)
         for pair in range(pairs):
-            d = load(distances, pair * size + z) + least
-            s = s + d
-            store(distances, pair * size + z, splat(_ZERO) - d)
+            d = least - load(distances, pair * size + z)
+            s = s - d
+            store(distances, pair * size + z, d)
         store(variance, z, share * s)
 
 
@@ -143,9 +112,7 @@ def _summed(variance, nz):  # type: ignore[no-untyped-def]
 def _similar(distances, variance, pairs, nz, size, low, high, count, out, at):  # type: ignore[no-untyped-def]
     """Compute the similarities of a row, and store them with channels last."""
     for z in range(0, count, LANES):
-        # The smaller of two values is the larger one of their negatives.
-        v = splat(_ZERO) - larger(splat(_ZERO) - larger(load(variance, z), splat(low)), splat(-high))
-        factor = splat(_ONE) / v
+        factor = _ONE / smaller(larger(load(variance, z), splat(low)), splat(high))
         for pair in range(pairs):
             store(distances, pair * size + z, exponential(load(distances, pair * size + z) * factor))
     fours, whole = pairs // 4 * 4, nz // LANES * LANES
@@ -154,7 +121,7 @@ def _similar(distances, variance, pairs, nz, size, low, high, count, out, at):  
         for z in range(0, whole, LANES):
             a, b = load(distances, first + z), load(distances, first + size + z)
             c, d = load(distances, first + 2 * size + z), load(distances, first + 3 * size + z)
-            _store_fours(out, at + z * pairs + pair, pairs, a, b, c, d)
+            store_fours(out, at + z * pairs + pair, pairs, a, b, c, d)
     for pair in range(pairs):
         for z in range(whole if pair < fours else 0, nz):
             out[at + z * pairs + pair] = distances[pair * size + z]

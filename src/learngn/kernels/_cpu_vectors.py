@@ -208,6 +208,49 @@ def larger(typing: Any, a: Any, b: Any) -> Any:
     return VECTOR(VECTOR, VECTOR), generate
 
 
+@_primitive
+def smaller(typing: Any, a: Any, b: Any) -> Any:
+    """Return the smaller value of each lane; b if one of them is NaN."""
+
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        return builder.select(builder.fcmp_ordered("<", *args), *args)
+
+    return VECTOR(VECTOR, VECTOR), generate
+
+
+@_primitive
+def power_of_two(typing: Any, rounded: Any) -> Any:
+    """Return 2^n for ``n + 1.5 2^23``, -126 ≤ n ≤ 127: the sum has n in its low bits."""
+
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        integers = ir.VectorType(_INT, LANES)
+        exponent = builder.shl(builder.bitcast(args[0], integers), ir.Constant(integers, [23] * LANES))
+        return builder.bitcast(builder.add(exponent, ir.Constant(integers, [127 << 23] * LANES)), _LLVM)
+
+    return VECTOR(VECTOR), generate
+
+
+@_primitive
+def store_fours(typing: Any, array: Any, index: Any, step: Any, a: Any, b: Any, c: Any, d: Any) -> Any:
+    """Store one lane of four vectors side by side, and those of the next lane `step` values further on."""
+
+    def mixed(builder: Any, x: Any, y: Any, order: list[int]) -> Any:
+        return builder.shuffle_vector(x, y, ir.Constant(ir.VectorType(_INT, len(order)), order))
+
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        data = context.make_array(sig.args[0])(context, builder, value=args[0]).data
+        at = args[1]
+        for half in (0, LANES // 2):
+            zipped = [half + lane // 2 + LANES * (lane % 2) for lane in range(LANES)]
+            low, high = mixed(builder, args[3], args[4], zipped), mixed(builder, args[5], args[6], zipped)
+            for two in range(0, LANES, 2):
+                four = mixed(builder, low, high, [two, two + 1, two + LANES, two + LANES + 1])
+                builder.store(four, builder.bitcast(builder.gep(data, [at]), four.type.as_pointer()), align=4)
+                at = builder.add(at, args[2])
+
+    return types.void(array, types.intp, types.intp, VECTOR, VECTOR, VECTOR, VECTOR), generate
+
+
 def _shuffle(order: list[int], two: bool = False) -> Any:
     """Return an intrinsic that permutes the lanes of one vector, or of two vectors one after the other."""
 

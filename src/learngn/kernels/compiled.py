@@ -23,6 +23,7 @@ from learngn.kernels import (
     _cpu_stencils,
 )
 from learngn.kernels._cpu_lines import pieces
+from learngn.kernels._cpu_vectors import LANES
 from learngn.kernels.interface import BoundOperator, BoundTransfer, Coarsening, Guarded, Kernels, Sums
 from learngn.kernels.reference import ReferenceOperator, diagonal, similarity_bounds
 from learngn.kernels.taps import Taps, area_taps, linear_taps
@@ -109,7 +110,7 @@ def _pixels(array: Values) -> NDArray[Any]:
 def _extended(rows: Values, margin: int) -> NDArray[np.float32]:
     """Return rows (R, Z) with border values before and behind them, flat; see :func:`_cpu_mind.self_similarity`."""
     size = rows.shape[1]
-    out = np.empty((len(rows), size + 2 * margin + _cpu_mind.LANES), dtype=np.float32)
+    out = np.empty((len(rows), size + 2 * margin + LANES), dtype=np.float32)
     out[:, :margin], out[:, margin : margin + size], out[:, margin + size :] = rows[:, :1], rows, rows[:, -1:]
     return out.reshape(-1)
 

@@ -87,9 +87,9 @@ def shape_and_type(update: Update) -> None:
             where = f"update {update!r} on {shape}"
             for got, like, what in ((new, u, "displacement"), (whole, step, "whole"), (pulled, step, "pull_back")):
                 require(
-                    got.shape == like.shape and got.dtype == dtype,
+                    got.shape == like.shape and got.dtype == u.dtype,
                     f"{where}: {what} has shape {tuple(got.shape)} and type {got.dtype}, "
-                    f"expected {tuple(like.shape)} and {dtype.__name__}",
+                    f"expected {tuple(like.shape)} and {u.dtype}",
                 )
                 require_finite(got, f"{where}: {what}")
             require_close(u, before[0], f"{where}: the given displacement")
