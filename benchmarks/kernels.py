@@ -16,14 +16,17 @@ import time
 from collections.abc import Callable
 
 import numpy as np
-import torch
+from numpy.typing import NDArray
 
 from learngn import __version__
+from learngn.arrays import channels_last
+from learngn.arrays.parts import in_threads
 from learngn.geometry.grid import Grid
 from learngn.kernels import Coarsening, area_taps
 from learngn.kernels.compiled import COMPILED
 from learngn.regularise import Diffusion
-from learngn.solve import Multigrid, NormalOperator
+from learngn.solve import Multigrid, NormalOperator, conjugate_gradients
+from learngn.threads import set_threads, thread_count
 
 _REPEATS = 15
 
@@ -42,22 +45,32 @@ def median(call: Callable[[], object]) -> tuple[float, float, float]:
 
 def bandwidth() -> float:
     """Of ``c = a + b`` on arrays far beyond the caches [byte/s]."""
-    a, b = torch.rand(2, 2**25)
-    c = torch.empty_like(a)
-    return 3 * 4 * a.numel() / median(lambda: torch.add(a, b, out=c))[0]
+    a, b, c = np.random.default_rng(0).random((3, 2**25), dtype=np.float32)
+    return 3 * 4 * a.size / median(lambda: add(a, b, c))[0]
+
+
+def add(a: NDArray[np.float32], b: NDArray[np.float32], out: NDArray[np.float32]) -> None:
+    """Add by parts, on all threads."""
+    starts = iter(range(0, a.size, 2**16))
+
+    def work() -> None:
+        for start in starts:
+            part = slice(start, start + 2**16)
+            np.add(a[part], b[part], out=out[part])
+
+    in_threads(work)
 
 
 def kernels(side: int, channels: int) -> dict[str, tuple[Callable[[], object], int]]:
     """What is called, and the floats that it must move."""
     shape, voxels = (side, side, side), side**3
-    torch.manual_seed(0)
-    u, step, same = torch.rand(1, 3, *shape), torch.rand(1, 3, *shape) - 0.5, np.eye(4)
-    features, others = torch.rand(2, 1, channels, *shape)
-    moving = features.contiguous(memory_format=torch.channels_last_3d)
-    image = torch.rand(1, 1, *shape)
+    random, same = np.random.default_rng(0), np.eye(4)
+    u, step = random.random((2, 1, 3, *shape), dtype=np.float32) - 0.5
+    features, others = random.random((2, 1, channels, *shape), dtype=np.float32)
+    moving, image = channels_last(features), random.random((1, 1, *shape), dtype=np.float32)
     blocks, gradient, _ = COMPILED.normal_equations(features, others, None, True)
-    stiffness = Diffusion().stiffness(Grid(shape, same), gradient).scaled(torch.ones(1))
-    weights, shift = stiffness.weights, torch.full((1,), 0.1)
+    stiffness = Diffusion().stiffness(Grid(shape, same), gradient).scaled(np.ones(1, np.float32))
+    weights, shift = stiffness.weights, np.full(1, 0.1, np.float32)
     operator = NormalOperator(blocks, stiffness, shift)
     cycle = Multigrid(operator)
     first: Coarsening = cycle.steps[0]
@@ -78,10 +91,10 @@ def kernels(side: int, channels: int) -> dict[str, tuple[Callable[[], object], i
         "pooling, features": (lambda: COMPILED.resample(moving, half), int(1.125 * channels * voxels)),
         "V-cycle, one iteration": (
             # down and up: a sweep from zero, a residual, a restriction, a prolongation, a sweep; then the operator.
-            lambda: cycle.solve(gradient, 1e-9, 1),
+            lambda: conjugate_gradients(operator, gradient, cycle, tolerance=1e-9, iterations=1),
             int((12 + 15 + 3.4 + 3.4 + 15) * voxels * 8 / 7) + 6 * voxels + 12 * voxels + 12 * voxels,
         ),
-        "guarded composition": (lambda: COMPILED.guarded(u, step, (1.0,), -1e9, 2, 1), 9 * voxels),
+        "guarded composition": (lambda: COMPILED.guard(u, step, (1.0,), -1e9, 2).join(), 9 * voxels),
         "determinant": (lambda: COMPILED.determinant(u), 4 * voxels),
         "pull-back": (lambda: COMPILED.pull_back(u, gradient), 9 * voxels),
     }
@@ -90,11 +103,11 @@ def kernels(side: int, channels: int) -> dict[str, tuple[Callable[[], object], i
 def main(side: str = "96", channels: str = "12", threads: str = "") -> None:
     """Print one JSON line a kernel, and a table."""
     if threads:
-        torch.set_num_threads(int(threads))
+        set_threads(int(threads))
     limit = bandwidth()
     machine = {
-        "learngn": __version__, "torch": torch.__version__, "processor": platform.processor() or platform.machine(),
-        "threads": torch.get_num_threads(), "side": int(side), "channels": int(channels), "bandwidth_gb": limit / 1e9,
+        "learngn": __version__, "numpy": np.__version__, "processor": platform.processor() or platform.machine(),
+        "threads": thread_count(), "side": int(side), "channels": int(channels), "bandwidth_gb": limit / 1e9,
     }  # fmt: skip
     print(json.dumps(machine))
     rows = []
@@ -103,7 +116,7 @@ def main(side: str = "96", channels: str = "12", threads: str = "") -> None:
         part = 4 * floats / middle / limit
         print(json.dumps({"kernel": name, "ms": [1e3 * low, 1e3 * middle, 1e3 * high], "of_bandwidth": part}))
         rows.append(f"| {name} | {1e3 * middle:.2f} | {4 * floats / middle / 1e9:.1f} | {100 * part:.0f} % |")
-    print(f"\n{side}³ voxels, {channels} channels, {torch.get_num_threads()} threads, {limit / 1e9:.0f} GB/s\n")
+    print(f"\n{side}³ voxels, {channels} channels, {thread_count()} threads, {limit / 1e9:.0f} GB/s\n")
     print("| kernel | ms | GB/s | of the bandwidth |\n|---|---|---|---|")
     print("\n".join(rows))
 

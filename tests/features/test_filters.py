@@ -22,7 +22,7 @@ from learngn.features.corners import distinctiveness
 from learngn.features.filters import eigenvalues, gaussian, gradient, hessian
 from learngn.geometry.grid import Grid
 from learngn.geometry.image import Image
-from learngn.kernels.reference import full_blocks
+from learngn.kernels.stencils import full_blocks
 
 
 def field(shape, spacing=1.0):

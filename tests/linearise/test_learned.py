@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from learngn.errors import ShapeError
 from learngn.features import FeatureImage
 from learngn.geometry.grid import Grid
-from learngn.kernels.reference import block_index, difference
+from learngn.kernels.stencils import block_index, difference
 from learngn.learning.unrolled import unrolled
 from learngn.linearise import Analytic, LearnedLinearisation, PublishedLinearisation
 from learngn.optimise import GaussNewton

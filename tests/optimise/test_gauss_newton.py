@@ -8,7 +8,7 @@ from scipy.ndimage import map_coordinates
 from learngn.features import FeatureImage
 from learngn.geometry import sampling
 from learngn.geometry.grid import Grid
-from learngn.kernels.reference import difference
+from learngn.kernels.stencils import difference
 from learngn.linearise import Analytic
 from learngn.optimise import Additive, GaussNewton, StepControl, StopReason, published_gauss_newton
 from learngn.regularise import Diffusion, apply_regulariser

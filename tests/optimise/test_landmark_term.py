@@ -8,7 +8,7 @@ from learngn.errors import LandmarkError
 from learngn.features import FeatureImage
 from learngn.geometry import sampling
 from learngn.geometry.grid import Grid, apply_affine
-from learngn.kernels.reference import full_blocks
+from learngn.kernels.stencils import full_blocks
 from learngn.linearise import NormalEquations
 from learngn.optimise import (
     AdamDisplacement,

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from learngn.kernels.reference import block_index
+from learngn.kernels.stencils import block_index
 from learngn.regularise import Stiffness
 from learngn.solve import NormalOperator
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from learngn.kernels.reference import block_index
+from learngn.kernels.stencils import block_index
 from learngn.solve import BlockJacobi, Multigrid, NormalOperator, conjugate_gradients
 
 KINDS = ["diffusion", "adaptive", "curvature"]

@@ -9,7 +9,7 @@ from learngn.features.base import FeatureImage, OneByOne, working_image
 from learngn.features.filters import gaussian, gradient, outer, spread, tiny, unit_range
 from learngn.geometry.grid import Grid
 from learngn.geometry.image import Image
-from learngn.kernels.reference import block_index
+from learngn.kernels.stencils import block_index
 
 
 @dataclass(frozen=True)

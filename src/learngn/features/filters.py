@@ -11,7 +11,7 @@ from learngn import kernels
 from learngn.arrays import Array, by_parts, clamped, namespace, narrow, quantile, zeros
 from learngn.geometry.grid import Grid
 from learngn.kernels import Taps
-from learngn.kernels.reference import block_index
+from learngn.kernels.stencils import block_index
 
 
 def gaussian(data: Array, grid: Grid, sigma: float) -> Array:

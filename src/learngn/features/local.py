@@ -12,7 +12,7 @@ from learngn.features.base import FeatureImage, OneByOne, Traits, working_image
 from learngn.features.filters import gaussian, gradient, outer, spread, tiny
 from learngn.geometry.grid import Grid
 from learngn.geometry.image import Image
-from learngn.kernels.reference import block_index, squared_length
+from learngn.kernels.stencils import block_index, squared_length
 
 
 @dataclass(frozen=True)

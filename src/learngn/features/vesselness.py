@@ -10,7 +10,7 @@ from learngn.features.base import FeatureImage, OneByOne, working_image
 from learngn.features.filters import eigenvalues, gaussian, hessian, spread, tiny
 from learngn.geometry.grid import Grid
 from learngn.geometry.image import Image
-from learngn.kernels.reference import squared_length
+from learngn.kernels.stencils import squared_length
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ implementations: compiled loops on the CPU, Triton programs on a GPU. :class:`Ke
 from __future__ import annotations
 
 from learngn.kernels.dispatch import backend, cache_folder, compiles, in_use, operation
-from learngn.kernels.interface import BoundOperator, BoundTransfer, Coarsening, Guarded, Kernels
+from learngn.kernels.interface import BoundOperator, BoundTransfer, Coarsening, Guard, Kernels
 from learngn.kernels.reference import ReferenceKernels
 from learngn.kernels.taps import Taps, area_taps, box_taps, linear_taps
 
@@ -28,7 +28,7 @@ lengths = operation(Kernels.lengths)
 capped = operation(Kernels.capped)
 pull_back = operation(Kernels.pull_back)
 determinant = operation(Kernels.determinant)
-guarded = operation(Kernels.guarded)
+guard = operation(Kernels.guard)
 match_cost = operation(Kernels.match_cost)
 self_similarity = operation(Kernels.self_similarity)
 
@@ -36,7 +36,7 @@ __all__ = [
     "BoundOperator",
     "BoundTransfer",
     "Coarsening",
-    "Guarded",
+    "Guard",
     "Kernels",
     "ReferenceKernels",
     "Taps",
@@ -53,7 +53,7 @@ __all__ = [
     "determinant",
     "dot",
     "elastic",
-    "guarded",
+    "guard",
     "in_use",
     "lengths",
     "linear_taps",

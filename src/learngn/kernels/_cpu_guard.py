@@ -7,7 +7,6 @@ the surroundings of folds are composed again, as nothing else has changed.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from math import sqrt
 from typing import TypeAlias
 
@@ -84,7 +83,7 @@ def _compose_rows(start, stop, u, step, shares, spans, shape, plane, same, index
 
 
 @loop
-def _compose(start, stop, u, step, shares, spans, shape, plane, out):  # type: ignore[no-untyped-def]
+def compose(start, stop, u, step, shares, spans, shape, plane, out):  # type: ignore[no-untyped-def]
     """Join the step to every displacement, within the span of each row."""
     nz = shape[2]
     index, f, nothing = np.empty(nz, np.uint64), np.empty((3, nz), np.float32), np.zeros(nz, np.float32)
@@ -130,14 +129,14 @@ def _judge_rows(start, stop, joined, spans, shape, plane, bound, cells, row, lea
 
 
 @loop
-def _judge(start, stop, joined, spans, shape, plane, bound, cells, least, low):  # type: ignore[no-untyped-def]
+def judge(start, stop, joined, spans, shape, plane, bound, cells, least, low):  # type: ignore[no-untyped-def]
     """Find the smallest determinant of every changed or neighbouring row; mark cells in which it is below the bound."""
     row = np.empty(shape[2], dtype=np.float32)
     _judge_rows(start, stop, joined, spans, shape, plane, bound, cells, row, least, low)
 
 
 @part
-def _widen(low, out):  # type: ignore[no-untyped-def]
+def _widen_all(low, out):  # type: ignore[no-untyped-def]
     """Mark all neighbours of marked cells, too."""
     count, nx, ny, nz = low.shape
     for n in range(count):
@@ -152,8 +151,8 @@ def _widen(low, out):  # type: ignore[no-untyped-def]
 
 
 @loop
-def _widened(start, stop, low, out):  # type: ignore[no-untyped-def]
-    _widen(low, out)
+def widen(start, stop, low, out):  # type: ignore[no-untyped-def]
+    _widen_all(low, out)
 
 
 @part
@@ -189,7 +188,7 @@ def _shorten_rows(start, stop, step, wide, marked, starts, weights, shape, along
 
 
 @loop
-def _shorten(start, stop, step, wide, marked, starts, weights, shape, spans):  # type: ignore[no-untyped-def]
+def shorten(start, stop, step, wide, marked, starts, weights, shape, spans):  # type: ignore[no-untyped-def]
     """Halve the step in the marked cells, with a smooth transition at their rim; set the changed span of each row.
 
     `marked` says which lines of cells contain marked cells.
@@ -261,58 +260,3 @@ def capped(field: Array, longest: float) -> Array:
     out = np.empty_like(field)
     _cap(len(field) * -(-field.shape[2] // CHUNK), field, np.float32(longest), out)
     return out
-
-
-def guarded(
-    u: Array,
-    step: Array,
-    shares: Sequence[float],
-    shape: tuple[int, ...],
-    cells: NDArray[np.int64],
-    starts: NDArray[np.int64],
-    weights: Array,
-    bound: float,
-    attempts: int,
-    out: Array,
-) -> tuple[Array, float]:
-    """Join a step to displacements; shorten it where ``det(I + ∇u)`` would be below a bound.
-
-    Parameters
-    ----------
-    u, out : array, shape (M, D, V)
-    step : array, shape (N, D, V)
-    shares : sequence of float, M / N of them
-        Factor of the step for each displacement.
-    shape : tuple of 3 int
-    cells : array, shape (3, longest, 2)
-        First and last cell that contain a voxel, for every axis and voxel; cells are about two voxels long.
-    starts, weights : array, shape (3, longest), (3, longest, 2)
-        Linear interpolation from cells to voxels.
-    bound : float
-        Lower bound of the determinant.
-    attempts : int
-        Largest number of compositions.
-
-    Returns
-    -------
-    step : array, shape (N, D, V)
-        The shortened step; the given array if it is not shortened.
-    smallest : float
-        Smallest determinant.
-    """
-    count, rows, plane = len(step), shape[0] * shape[1], None if u.shape[1] == 3 else 0
-    spans = np.empty((count, rows, 2), dtype=np.int64)
-    spans[..., 0], spans[..., 1] = 0, shape[2]
-    least = np.empty((len(u), rows), dtype=np.float32)
-    parts, floor = np.array(shares, dtype=np.float32), np.float32(bound)
-    coarse = [int(cells[axis, n - 1, 1]) + 1 for axis, n in enumerate(shape)]
-    for attempt in range(attempts):
-        low = np.zeros((count, *coarse), dtype=np.uint8)
-        _compose(len(u) * rows, u, step, parts, spans, shape, plane, out)
-        _judge(len(u) * rows, out, spans, shape, plane, floor, cells, least, low)
-        if attempt == attempts - 1 or not low.any():
-            break
-        step, wide = step.copy() if attempt == 0 else step, np.zeros_like(low)
-        _widened(1, low, wide)
-        _shorten(count * rows, step, wide, wide.any(-1), starts, weights, shape, spans)
-    return step, float(least.min())

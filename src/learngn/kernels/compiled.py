@@ -24,9 +24,12 @@ from learngn.kernels import (
 )
 from learngn.kernels._cpu_lines import pieces
 from learngn.kernels._cpu_vectors import LANES
-from learngn.kernels.interface import BoundOperator, BoundTransfer, Coarsening, Guarded, Kernels, Sums
-from learngn.kernels.reference import ReferenceOperator, diagonal, similarity_bounds
-from learngn.kernels.taps import Taps, area_taps, linear_taps
+from learngn.kernels.bound import ReferenceOperator
+from learngn.kernels.compiled_guard import CompiledGuard
+from learngn.kernels.interface import BoundOperator, BoundTransfer, Coarsening, Guard, Kernels, Sums
+from learngn.kernels.reference import similarity_bounds
+from learngn.kernels.stencils import diagonal
+from learngn.kernels.taps import Taps
 
 Values: TypeAlias = NDArray[Any]
 
@@ -113,20 +116,6 @@ def _extended(rows: Values, margin: int) -> NDArray[np.float32]:
     out = np.empty((len(rows), size + 2 * margin + LANES), dtype=np.float32)
     out[:, :margin], out[:, margin : margin + size], out[:, margin + size :] = rows[:, :1], rows, rows[:, -1:]
     return out.reshape(-1)
-
-
-@lru_cache(maxsize=64)
-def _cells(shape: tuple[int, ...], reach: int) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]:
-    """Return cells of `reach` voxels and the interpolation from them, by axis; see :func:`_cpu_guard.guarded`."""
-    cells, starts = np.zeros((3, max(shape), 2), dtype=np.int64), np.zeros((3, max(shape)), dtype=np.int64)
-    weights = np.zeros((3, max(shape), 2), dtype=np.float32)
-    for axis, n in enumerate(shape):
-        count = max(1, n // reach)
-        within = area_taps(n, count).matrix() > 0
-        cells[axis, :n, 0], cells[axis, :n, 1] = within.argmax(0), count - 1 - within[::-1].argmax(0)
-        back = linear_taps(count, n)
-        starts[axis, :n], weights[axis, :n, : back.weights.shape[1]] = back.start, back.weights
-    return cells, starts, weights
 
 
 def _thick(stiffness: Values) -> NDArray[np.float32]:
@@ -410,16 +399,8 @@ class CompiledKernels:
         _cpu_guard.determinant(_rows(out, shape), source, shape, plane, out)
         return out.reshape(field.shape[0], *field.shape[2:])
 
-    def guarded(
-        self, u: Values, step: Values, shares: Sequence[float], bound: float, reach: int, attempts: int
-    ) -> Guarded:
-        shape = _solid(u.shape[2:])
-        before = _volumes(u)
-        out = np.empty_like(before)
-        taken, smallest = _cpu_guard.guarded(
-            before, _volumes(step), shares, shape, *_cells(shape, reach), bound, attempts, out
-        )
-        return Guarded(out.reshape(u.shape), taken.reshape(step.shape), smallest)
+    def guard(self, u: Values, step: Values, shares: Sequence[float], bound: float, reach: int) -> Guard:
+        return CompiledGuard(u, step, shares, bound, reach)
 
     def match_cost(
         self,

@@ -38,23 +38,25 @@ class Coarsening:
     average: tuple[Taps, ...]
 
 
-@dataclass(frozen=True, eq=False)
-class Guarded:
-    """Result of :meth:`Kernels.guarded`.
+class Guard(Protocol):
+    """Protocol: the join of a step to displacements, in which the step can be shortened where the result folds.
 
     Attributes
     ----------
     u : Array, shape (M, D, *S)
-        The new displacements.
+        The displacements joined last.
     step : Array, shape (N, D, *S)
-        The step, shortened where it would fold.
-    smallest : float
-        Smallest det(I + ∇u).
+        The step, as it was joined last.
     """
 
     u: Array
     step: Array
-    smallest: float
+
+    def join(self) -> float:
+        """Join the step to the displacements; return the smallest det(I + ∇u)."""
+
+    def shorten(self) -> None:
+        """Halve the step near voxels with a determinant below the bound, with a smooth transition."""
 
 
 class BoundOperator(Protocol):
@@ -229,13 +231,8 @@ class Kernels(Protocol):
     def determinant(self, field: Array) -> Array:
         """Compute ``det(I + ∇u)`` by central differences (one-sided at borders); (N, D, *S) to (N, *S)."""
 
-    def guarded(
-        self, u: Array, step: Array, shares: Sequence[float], bound: float, reach: int, attempts: int
-    ) -> Guarded | None:
-        """Compose displacements with a step, which is shortened around voxels where it would fold.
-
-        If ``det(I + ∇u)`` of ``share δ + u ∘ (id + share δ)`` is below `bound`, the step is halved in the cells of
-        `reach` voxels there and their neighbours, with a smooth transition, and the composition is repeated.
+    def guard(self, u: Array, step: Array, shares: Sequence[float], bound: float, reach: int) -> Guard:
+        """Prepare the composition ``share δ + u ∘ (id + share δ)``, with the step δ shortened where it folds.
 
         Parameters
         ----------
@@ -244,15 +241,9 @@ class Kernels(Protocol):
         shares : sequence of float, M / N of them
             Factor of the step for each group of N displacements.
         bound : float
-            Lower bound of the determinant.
+            Lower bound of det(I + ∇u).
         reach : int
-            Side of the cells [voxel].
-        attempts : int
-            Largest number of compositions.
-
-        Returns
-        -------
-        Guarded, or None if a back end does not implement it
+            Side of the cells in which, and in whose neighbours, the step is shortened [voxel].
         """
 
     def match_cost(

@@ -13,95 +13,26 @@ from learngn.arrays import (
     Array,
     as_numpy,
     clamped,
-    detached,
     device_of,
     empty_channels_last,
-    in_order,
     lattice,
     like,
     namespace,
-    narrow,
     per_sample,
-    shared,
     zeros,
 )
-from learngn.kernels.interface import BoundOperator, BoundTransfer, Coarsening, Kernels, Sums
+from learngn.kernels.bound import ReferenceGuard, ReferenceOperator, ReferenceTransfer
+from learngn.kernels.interface import BoundOperator, BoundTransfer, Coarsening, Guard, Sums
+from learngn.kernels.stencils import (
+    block_index,
+    diagonal,
+    difference,
+    full_blocks,
+    negative_second_difference,
+    squared_length,
+    stencil_diagonal,
+)
 from learngn.kernels.taps import Taps, area_taps, box_taps
-
-
-def block_index(ndim: int) -> list[tuple[int, int]]:
-    """Return row and column of each stored entry of a symmetric block."""
-    return [(a, b) for a in range(ndim) for b in range(a, ndim)]
-
-
-def full_blocks(blocks: Array, ndim: int) -> Array:
-    """Expand upper triangles (N, K, *S) to full symmetric matrices (N, *S, D, D)."""
-    xp = namespace(blocks)
-    entries: dict[tuple[int, int], Array] = {}
-    for k, (a, b) in enumerate(block_index(ndim)):
-        entries[a, b] = entries[b, a] = blocks[:, k]
-    rows = [xp.stack([entries[a, b] for b in range(ndim)], axis=-1) for a in range(ndim)]
-    return xp.stack(rows, axis=-2)
-
-
-def diagonal(blocks: Array) -> list[int]:
-    """Return the indices of the diagonal entries of blocks (N, K, *S)."""
-    return [k for k, (a, b) in enumerate(block_index(blocks.ndim - 2)) if a == b]
-
-
-def squared_length(field: Array) -> Array:
-    """Compute ``|u|²`` of a field (N, D, *S), as (N, 1, *S): thirty times as fast as PyTorch's norm for short axes."""
-    return namespace(field).sum(field**2, axis=1, keepdims=True)
-
-
-def difference(x: Array, axis: int) -> Array:
-    """Compute central differences along array axis `axis` [value per voxel], one-sided at the two ends."""
-    xp, n = namespace(x), x.shape[axis]
-    if n == 1:
-        return xp.zeros_like(x)
-    forward = narrow(x, axis, 1, n - 1) - narrow(x, axis, 0, n - 1)
-    first, last = narrow(forward, axis, 0, 1), narrow(forward, axis, n - 2, 1)
-    inner = (narrow(forward, axis, 0, n - 2) + narrow(forward, axis, 1, n - 2)) / 2
-    return xp.concat([first, inner, last], axis=axis)
-
-
-def _negative_second_difference(x: Array, axis: int, faces: Array | None = None) -> Array:
-    """Compute ``-∂ c ∂ x`` along array axis `axis`; `faces` is c between each voxel and the next, None for 1."""
-    xp, n = namespace(x), x.shape[axis]
-    flux = narrow(x, axis, 1, n - 1) - narrow(x, axis, 0, n - 1)
-    if faces is not None:
-        flux = flux * narrow(faces, axis, 0, n - 1)
-    zero = xp.zeros_like(narrow(x, axis, 0, 1))
-    return xp.concat([zero, flux], axis=axis) - xp.concat([flux, zero], axis=axis)
-
-
-def stencil_diagonal(stiffness: Array, shape: Sequence[int], faces: Array | None, order: int) -> Array:
-    """Compute the diagonal of the `order`-th power (1 or 2) of :meth:`ReferenceKernels.elastic`, (N, D, *S).
-
-    Parameters
-    ----------
-    stiffness : Array, shape (N, D, D)
-    shape : sequence of int
-        Shape S of the grid.
-    faces : Array, shape (1 or N, D, *S), optional
-    order : int
-    """
-    xp, ndim = namespace(stiffness), len(shape)
-    first = zeros((1, ndim, *[1] * ndim), stiffness)
-    squares = first
-    for b, n in enumerate(shape):
-        if n == 1:
-            continue
-        ones = xp.ones_like(zeros([1, *[n if axis == b else 1 for axis in range(ndim)]], stiffness))
-        conducts = narrow(ones if faces is None else faces[:, b], b + 1, 0, n - 1)
-        zero = xp.zeros_like(narrow(conducts, b + 1, 0, 1))
-        before, after = xp.concat([zero, conducts], axis=b + 1), xp.concat([conducts, zero], axis=b + 1)
-        weight = xp.reshape(stiffness[:, :, b], (-1, ndim, *[1] * ndim))
-        first = first + weight * (before + after)[:, None]
-        squares = squares + (weight**2) * (before**2 + after**2)[:, None]
-    # The diagonal of the square is the sum of the squares of a row; entries beside the diagonal are those of the faces.
-    diagonal = first if order == 1 else first**2 + squares
-    return xp.broadcast_to(diagonal, (stiffness.shape[0], ndim, *shape))
 
 
 class ReferenceKernels:
@@ -200,7 +131,7 @@ class ReferenceKernels:
                 if x.shape[b + 2] > 1:
                     conducts = None if faces is None else faces[:, b]
                     weight = per_sample(stiffness[:, a, b], row)
-                    row = row + weight * _negative_second_difference(x[:, a], b + 1, conducts)
+                    row = row + weight * negative_second_difference(x[:, a], b + 1, conducts)
             rows.append(row)
         return xp.stack(rows, axis=1)
 
@@ -286,8 +217,13 @@ class ReferenceKernels:
         matrix = xp.stack([xp.stack(row, axis=-1) for row in rows], axis=-2)
         return xp.linalg.det(matrix)
 
-    def guarded(self, u: Array, step: Array, shares: Sequence[float], bound: float, reach: int, attempts: int) -> None:
-        return None  # :class:`learngn.optimise.StepControl` does it by other operations
+    def guard(self, u: Array, step: Array, shares: Sequence[float], bound: float, reach: int) -> Guard:
+        def join(u: Array, step: Array) -> Array:
+            xp, shape = namespace(u, step), step.shape[2:]
+            moved = xp.concat([share * step for share in shares])
+            return moved + self.warp(u, moved, np.eye(len(shape) + 1), shape)
+
+        return ReferenceGuard(self, u, step, join, bound, reach)
 
     def match_cost(
         self,
@@ -339,76 +275,6 @@ def _shifted(image: Array, step: Sequence[int]) -> Array:
             index = np.clip(np.arange(n) + along, 0, n - 1)
             image = namespace(image).take(image, like(index, image, namespace(image).int64), axis=axis)
     return image
-
-
-class ReferenceOperator:
-    """Implementation of :class:`learngn.kernels.interface.BoundOperator` by the operations of any back end."""
-
-    def __init__(
-        self, kernels: Kernels, blocks: Array, stiffness: Array, shift: Array, faces: Array | None, order: int
-    ) -> None:
-        self.kernels, self.blocks, self.shift, self.faces, self.order = kernels, blocks, shift, faces, order
-        n, ndim = blocks.shape[0], blocks.ndim - 2
-        self.stiffness = namespace(stiffness).broadcast_to(stiffness, (n, ndim, ndim))
-        self._plain = faces is None and order == 1
-        self._diagonal = None if self._plain else stencil_diagonal(self.stiffness, blocks.shape[2:], faces, order)
-
-    def owned(self, field: Array) -> Array:
-        """See :class:`BoundOperator`."""
-        return in_order(shared(detached(field), self.blocks))
-
-    def given_back(self, field: Array, like: Array) -> Array:
-        """See :class:`BoundOperator`."""
-        return shared(field, like)
-
-    def room(self) -> Array:
-        """See :class:`BoundOperator`."""
-        xp, shape = namespace(self.blocks), self.blocks.shape
-        ndim = len(shape) - 2
-        return xp.empty((shape[0], ndim, *shape[2:]), dtype=self.blocks.dtype, device=device_of(self.blocks))
-
-    def _elastic(self, x: Array) -> Array:
-        for _ in range(self.order):
-            x = self.kernels.elastic(self.stiffness, x, self.faces)
-        return x
-
-    def _product(self, x: Array) -> Array:
-        if self._plain:
-            return self.kernels.apply_operator(self.blocks, self.stiffness, self.shift, x)
-        return self.kernels.apply_blocks(self.blocks, self.shift, x, self._elastic(x))
-
-    def apply(self, x: Array, out: Array) -> Sums:
-        """See :class:`BoundOperator`."""
-        out[...] = self._product(x)
-        return self.kernels.dots(x, out)
-
-    def residual(self, rhs: Array, x: Array, out: Array) -> None:
-        """See :class:`BoundOperator`."""
-        out[...] = rhs - self._product(x)
-
-    def relax(self, rhs: Array, x: Array | None, omega: float, out: Array, dotted: bool = False) -> Sums | None:
-        """See :class:`BoundOperator`."""
-        if self._diagonal is None:
-            out[...] = self.kernels.smooth(self.blocks, self.stiffness, self.shift, rhs, x, omega)
-        else:
-            elastic = None if x is None else self._elastic(x)
-            out[...] = self.kernels.relax(self.blocks, self._diagonal, self.shift, rhs, x, elastic, omega)
-        return self.kernels.dots(rhs, out) if dotted else None
-
-
-class ReferenceTransfer:
-    """Implementation of :class:`learngn.kernels.interface.BoundTransfer` by the operations of any back end."""
-
-    def __init__(self, kernels: Kernels, step: Coarsening) -> None:
-        self._kernels, self._step = kernels, step
-
-    def restrict(self, source: Array, out: Array) -> None:
-        """See :class:`BoundTransfer`."""
-        out[...] = self._kernels.resample(source, self._step.restrict)
-
-    def prolong(self, source: Array, out: Array) -> None:
-        """See :class:`BoundTransfer`."""
-        out += self._kernels.resample(source, self._step.prolong)
 
 
 def _gathered(image: Array, flat: Array) -> Array:

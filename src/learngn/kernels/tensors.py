@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from dataclasses import fields, is_dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -45,6 +44,4 @@ def _to_tensors(value: Any) -> Any:
         return sys.modules["torch"].from_numpy(value)
     if isinstance(value, tuple):
         return tuple(_to_tensors(v) for v in value)
-    if is_dataclass(value) and not isinstance(value, type):
-        return replace(value, **{f.name: _to_tensors(getattr(value, f.name)) for f in fields(value)})
     return value

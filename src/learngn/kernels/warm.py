@@ -66,7 +66,9 @@ def jobs(ndim: int) -> list[Callable[[], object]]:
 
     def guard() -> None:
         # The step is so large that it is shortened, so that every part is compiled.
-        COMPILED.guarded(field * 0, 9 * field, (1.0,), 0.5, 2, 3)
+        guard = COMPILED.guard(field * 0, 9 * field, (1.0,), 0.5, 2)
+        guard.join()
+        guard.shorten()
         COMPILED.capped(field, 0.1)
 
     return [solve, sample, linearise, guard]

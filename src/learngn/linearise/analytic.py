@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from learngn import kernels
 from learngn.arrays import Array, namespace
-from learngn.kernels.reference import difference
+from learngn.kernels.stencils import difference
 from learngn.linearise.linearisation import Linearisation, NormalEquations
 
 

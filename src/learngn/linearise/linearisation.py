@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from learngn.arrays import Array, namespace
-from learngn.kernels.reference import block_index
+from learngn.kernels.stencils import block_index
 
 
 @dataclass(frozen=True, eq=False)

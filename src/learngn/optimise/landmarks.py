@@ -10,7 +10,7 @@ from learngn.arrays import Array, like, namespace
 from learngn.errors import LandmarkError
 from learngn.geometry import sampling
 from learngn.geometry.grid import FloatArray, Grid, apply_affine
-from learngn.kernels.reference import block_index
+from learngn.kernels.stencils import block_index
 from learngn.linearise import NormalEquations
 from learngn.optimise.update import halves
 

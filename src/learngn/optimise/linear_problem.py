@@ -12,7 +12,7 @@ from learngn.arrays import Array, as_numpy, channels_last, in_order, lattice, na
 from learngn.features import FeatureImage
 from learngn.geometry import sampling
 from learngn.geometry.grid import FloatArray
-from learngn.kernels.reference import block_index
+from learngn.kernels.stencils import block_index
 from learngn.linearise import Analytic, NormalEquations
 from learngn.optimise.agreement import overlap_of, spread_of
 from learngn.optimise.families import Family

@@ -13,7 +13,7 @@ from learngn.arrays import Array, clamped, full_like_shape, like, namespace, per
 from learngn.features import FeatureImage
 from learngn.geometry import sampling
 from learngn.geometry.grid import FloatArray, Grid
-from learngn.kernels.reference import block_index
+from learngn.kernels.stencils import block_index
 from learngn.regularise import Diffusion
 from learngn.solve import NormalSolver
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from learngn import kernels
-from learngn.arrays import Array, clamped, largest_of_neighbours, namespace, without_gradient
-from learngn.geometry import sampling
+from learngn.arrays import Array, shared
+from learngn.kernels import Guard
+from learngn.kernels.bound import ReferenceGuard
 from learngn.optimise.update import Update
 
 _ATTEMPTS = 6  # a step is halved at most five times
@@ -63,29 +64,13 @@ class StepControl:
         min_jacobian : float
             Smallest det(I + ∇u); below the bound only if halving five times did not suffice.
         """
-        if update.shares is not None:
-            result = kernels.guarded(u, step, update.shares, self.min_jacobian, _REACH, _ATTEMPTS)
-            if result is not None:
-                return result.u, result.step, result.smallest
-        smallest = float("nan")
+        if update.shares is None:
+            guard: Guard = ReferenceGuard(kernels.backend(u, step), u, step, update, self.min_jacobian, _REACH)
+        else:
+            guard = kernels.guard(u, step, update.shares, self.min_jacobian, _REACH)
         for attempt in range(_ATTEMPTS):
-            joined = update(u, step)
-            with without_gradient():
-                determinant = kernels.determinant(joined)
-                xp = namespace(determinant)
-                smallest = float(xp.min(determinant))
-                if smallest >= self.min_jacobian or attempt == _ATTEMPTS - 1:
-                    break
-                folds = xp.reshape(determinant < self.min_jacobian, (-1, step.shape[0], *step.shape[2:]))
-                low = xp.any(folds, axis=0)
-                step = step * (1 - 0.5 * surroundings(low))
-        return joined, step, smallest
-
-
-def surroundings(mask: Array, reach: int = _REACH) -> Array:
-    """Return a weight of one at and near the voxels of a mask, (N, *S), that falls to zero over `reach`; (N, 1, *S)."""
-    shape = mask.shape[1:]
-    coarse = [max(1, n // reach) for n in shape]
-    xp = namespace(mask)
-    touched = xp.astype(sampling.pool(xp.astype(mask[:, None], xp.float32), coarse) > 0, xp.float32)
-    return clamped(sampling.resize(largest_of_neighbours(touched, len(shape)), shape), 0, 1)
+            smallest = guard.join()
+            if smallest >= self.min_jacobian or attempt == _ATTEMPTS - 1:
+                break
+            guard.shorten()
+        return shared(guard.u, u), shared(guard.step, step), smallest

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import itertools
 
+from learngn import kernels
 from learngn.arrays import Array, full_like_shape, namespace, narrow
 from learngn.geometry import sampling
-from learngn.kernels.reference import squared_length
-from learngn.optimise.step_control import surroundings
+from learngn.kernels.bound import surroundings
+from learngn.kernels.stencils import squared_length
 
 
 def smallest_determinant(u: Array) -> Array:
@@ -74,7 +75,7 @@ def unfolded(u: Array, *, smallest: float = 0.01, rounds: int = 8) -> Array:
             smooth, width = u, reach
             while width:  # long strides first: short ones then smooth away the pattern that these leave
                 smooth, width = _smooth(smooth, width), width // 2
-            u = u + surroundings(folded, 2 * reach) * (smooth - u)
+            u = u + surroundings(kernels.backend(u), folded, 2 * reach) * (smooth - u)
         reach *= 2
     while float(namespace(u).min(smallest_determinant(u))) < smallest:
         u = 0.9 * u

@@ -9,7 +9,7 @@ from typing import Protocol
 from learngn import arrays, kernels
 from learngn.arrays import Array, namespace
 from learngn.geometry.grid import Grid
-from learngn.kernels.reference import stencil_diagonal
+from learngn.kernels.stencils import stencil_diagonal
 from learngn.regularise.faces import pool_faces
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from learngn.kernels.reference import block_index
+from learngn.kernels.stencils import block_index
 from learngn.solve.operator import NormalOperator
 from learngn.solve.status import SolveInfo
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from learngn.arrays import Array, differentiable, like
-from learngn.kernels.reference import block_index
+from learngn.kernels.stencils import block_index
 from learngn.regularise import Stiffness
 from learngn.solve.conjugate_gradients import Preconditioner, conjugate_gradients
 from learngn.solve.multigrid import Multigrid

@@ -10,7 +10,7 @@ import numpy as np
 
 from learngn.arrays import Array, as_numpy, channels_last, in_order, namespace, require_torch
 from learngn.kernels import Kernels, ReferenceKernels, area_taps, box_taps, linear_taps
-from learngn.kernels.reference import stencil_diagonal
+from learngn.kernels.stencils import stencil_diagonal
 from learngn.testing.require import require, require_close
 
 # 2D and 3D, odd, one voxel thick; the last ones have rows of one, two and three vectors, complete and incomplete.
@@ -38,8 +38,8 @@ def check_kernels(
 ) -> None:
     """Check that a back end agrees with :class:`learngn.kernels.ReferenceKernels`, which defines every operation.
 
-    Each operation is applied to two samples of random values in float32, on grids in 2D and 3D. The optional operations
-    `solve` and `guarded` are not checked.
+    Each operation is applied to two samples of random values in float32, on grids in 2D and 3D. What is
+    bound to a grid (`bind`, `between`, `guard`) and the operations on its arrays are not checked.
 
     Parameters
     ----------
