@@ -53,6 +53,20 @@ def test_itk_reproduces_the_warped_scan(learngn, scans, tmp_path, fast, files_in
     assert np.abs(got - expected).mean() < 1e-3 * np.ptp(expected)
 
 
+def test_integers_stay_integers_and_displacements_are_rounded(learngn, scans, tmp_path, fast):
+    for side in ("fixed", "moving"):
+        scan = read_image(scans[side])
+        Image(np.rint(np.asarray(scan.data)), scan.grid, stored="int16").save(scans[side])
+    out, again = tmp_path / "out", tmp_path / "again.nii.gz"
+    assert learngn("register", scans["fixed"], scans["moving"], "-o", out, "--no-report", *fast).exit_code == 0
+    field = out / "displacement.nii.gz"
+    assert learngn("apply", scans["moving"], "-t", field, "-r", scans["fixed"], "-o", again).exit_code == 0
+    assert nibabel.load(out / "warped.nii.gz").get_data_dtype() == nibabel.load(again).get_data_dtype() == np.int16
+    steps = 128 * np.asarray(nibabel.load(field).dataobj)
+    assert steps.any()
+    np.testing.assert_array_equal(steps, np.rint(steps))
+
+
 def test_label_maps_are_scored_with_themselves(learngn, scans, tmp_path, fast, files_in):
     out = tmp_path / "out"
     arguments = ("-o", out, "--features", "organ-distance", "--json", *fast)

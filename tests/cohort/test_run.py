@@ -4,6 +4,8 @@ import json
 import threading
 from dataclasses import replace
 
+import nibabel
+import numpy as np
 import pytest
 
 import learngn.cohort.pair as work
@@ -21,6 +23,13 @@ def test_features_of_a_subject_once(pairs, settings, tmp_path, undisturbed, cont
     assert contents(tmp_path) == contents(undisturbed)
     run_cohort(pairs, tmp_path, settings, CohortEvents(ends=lambda *counts: counted.append(counts)))
     assert counted[1:] == [(0, 0)]
+
+
+def test_displacements_are_rounded(pairs, undisturbed):
+    """In voxels, so that the step [voxel] is 1/128 mm or less."""
+    steps = 1024 * np.asarray(nibabel.load(undisturbed / pairs[0].field_name).dataobj)
+    assert steps.any()
+    np.testing.assert_array_equal(steps, np.rint(steps))
 
 
 def test_subjects_of_one_pair_are_not_kept(pairs, settings, tmp_path):
