@@ -33,7 +33,7 @@ RANK = {part: row for row, parts in enumerate(LAYERS) for part in parts}
 
 # Narrower than their row allows.
 ONLY = {
-    "io": {"arrays", "geometry", "kernels", "errors"},
+    "io": {"arrays", "geometry", "kernels", "errors", "threads"},
     "phantom": {"arrays", "geometry", "errors"},
 }
 # What lies below them, but is none of their business: numbers come from tensors there, not from files.

@@ -28,7 +28,7 @@ def test_the_challenge_warps_as_we_do(suffix, chain, grid, moving_grid, moving_s
     index = np.moveaxis(displacement, -1, 0) + np.indices(grid.shape)
     theirs = map_coordinates(moving_scan.data[0, 0].astype(np.float64), index, order=1, mode="nearest")
     ours = chain.warp(moving_scan, grid, background="border").data[0, 0]
-    np.testing.assert_allclose(ours, theirs, atol=0.02)
+    np.testing.assert_allclose(ours, theirs, atol=0.1 if suffix == ".nii.gz" else 0.02)  # rounded, 1/256 mm
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)

@@ -178,7 +178,8 @@ def test_every_grid_can_be_written(kind, suffix, tmp_path, rng):
     write_transform(field, tmp_path / f"b{suffix}")
     again = read_transform(tmp_path / f"b{suffix}")
     assert again.grid.same_space(grid, tolerance=1e-3)
-    np.testing.assert_allclose(again.data, field.data, atol=1e-5, rtol=1e-5)
+    rounded = 0.005 / grid.spacing.min() if suffix == ".nii.gz" else 0  # compressed fields are [voxel]
+    np.testing.assert_allclose(again.data, field.data, atol=1e-5 + 2 * rounded, rtol=1e-5)
 
 
 @pytest.mark.parametrize("kind", GRIDS)

@@ -7,9 +7,7 @@ several gzip streams in one file, which would be simpler, are cut after the firs
 
 from __future__ import annotations
 
-import os
 import struct
-import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -20,6 +18,8 @@ from typing import IO, Any
 import numpy as np
 from isal import isal_zlib
 from numpy.typing import NDArray
+
+from learngn.threads import thread_count
 
 Piece = Callable[[], NDArray[Any]]  # makes an array in a thread of the writer
 
@@ -115,9 +115,4 @@ def _in_order(work: Callable[[Piece], Any], pieces: Iterable[Piece]) -> Iterator
 
 
 def _threads() -> int:
-    """Return the number of threads: those that PyTorch may use where it is loaded, as for all other loops."""
-    torch = sys.modules.get("torch")
-    if torch is not None:
-        return max(1, min(_MOST, int(torch.get_num_threads())))
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(_MOST, cores)
+    return min(_MOST, thread_count())
