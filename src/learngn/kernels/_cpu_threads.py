@@ -15,26 +15,34 @@ from typing import Any
 from numba import njit
 
 from learngn.kernels._cpu_cache import kept
+from learngn.kernels._cpu_parts import PartCompiler
 from learngn.threads import thread_count
 
 _ENOUGH = 2**17  # least number of values per thread
 _SHARES = 2  # shares of a loop per thread
+_njit: Any = njit  # some of its options are not among those that it declares
 
 
 def _compile(**options: Any) -> Any:
     """Return a decorator for functions that are compiled when they are first called, and cached on disk."""
-    decorate = njit(nogil=True, error_model="numpy", **options)
+    decorate = _njit(nogil=True, error_model="numpy", no_cfunc_wrapper=True, **options)
     return lambda function: kept(decorate(function))
 
 
-# No fast-math: a function may be compiled to several copies, its own and one in each of its callers, which are
-# vectorised differently. As products are only fused explicitly (`fma`) and sums have a fixed order, all copies give the
-# same bits, on every processor. Division by zero gives infinity, as an exception would need a branch in every loop.
+def _part(**options: Any) -> Any:
+    """Return a decorator for functions that are compiled with those that call them; they cannot be called otherwise."""
+    options |= {"no_cpython_wrapper": True, "no_cfunc_wrapper": True, "pipeline_class": PartCompiler}
+    return _njit(nogil=True, error_model="numpy", _nrt=False, **options)
+
+
+# No fast-math: a part is compiled to several copies, one in each of its callers, which are vectorised differently. As
+# products are only fused explicitly (`fma`) and sums have a fixed order, all copies give the same bits, on every
+# processor. Division by zero gives infinity, as an exception would need a branch in every loop.
 compiled = _compile()
 # Parts of a loop. They do not count references to arrays, since threads would wait for each other at every slice of a
 # shared array. Therefore they cannot allocate arrays.
-part = _compile(_nrt=False)
-inlined = _compile(_nrt=False, forceinline=True)
+part = _part()
+inlined = _part(forceinline=True)
 
 
 class Loop:
