@@ -1,7 +1,10 @@
 """Compiled linearisation: normal equations of the analytic residual, and the pull-back of a gradient.
 
-Arrays are (N, C, V), whole volumes of `shape` (X, Y, Z); a 2D grid is one plane, X = 1. Intermediate results of a row
-stay in registers; only its sums are stored.
+Arrays are (N, C, V), whole volumes of `shape` (X, Y, Z); a 2D grid is one plane, X = 1.
+
+The normal equations are computed in tiles of some rows and planes, one plane after the other. What they need of both
+images is read once and kept in a work array, in which all channels of a row are close to each other; sums over channels
+stay in registers.
 """
 
 from __future__ import annotations
@@ -12,142 +15,147 @@ from learngn.kernels._cpu_rows import (
     HALF,
     ONE,
     ZERO,
-    differences,
     gradient,
     halves,
-    halves_within,
     is_inside,
     neighbours,
 )
 from learngn.kernels._cpu_threads import inlined, loop, part
-from learngn.kernels._cpu_vectors import LANES, fma, load, load_upto, splat, store, store_upto, total
+from learngn.kernels._cpu_vectors import LANES, fma, load, load_upto, prefetch, splat, store, store_upto, total
 
-_VALUES = 2048  # largest number of values of a tile: their sums fit the second-level cache
-_PLANES = 2  # planes of a tile; every plane is also read for its two neighbours
-_SUMS = 10  # products of differences and residuals: six of a block, three of the gradient, the residual's square
-
-
-@inlined
-def _with_channel(products, fixed, warped, plain, at, offsets, z, nz, count):  # type: ignore[no-untyped-def]
-    """Add the products of one more channel to those of eight voxels."""
-    b00, b01, b02, b11, b12, b22, g0, g1, g2, s = products
-    j0, j1, j2 = differences(warped, at, offsets, z, nz, count)
-    if plain is None:
-        k0, k1, k2 = differences(fixed, at, offsets, z, nz, count)
-        j0, j1, j2 = j0 + k0, j1 + k1, j2 + k2
-    f = load_upto(warped, at, count) - load_upto(fixed, at, count)
-    b00, b01, b02 = fma(j0, j0, b00), fma(j0, j1, b01), fma(j0, j2, b02)
-    b11, b12, b22 = fma(j1, j1, b11), fma(j1, j2, b12), fma(j2, j2, b22)
-    return b00, b01, b02, b11, b12, b22, fma(j0, f, g0), fma(j1, f, g1), fma(j2, f, g2), fma(f, f, s)
-
-
-@inlined
-def _nothing():  # type: ignore[no-untyped-def]
-    o = splat(ZERO)
-    return o, o, o, o, o, o, o, o, o, o
-
-
-@inlined
-def _kept(sums, i):  # type: ignore[no-untyped-def]
-    """Load the stored products of eight voxels."""
-    return (
-        load(sums, i), load(sums, i + LANES), load(sums, i + 2 * LANES), load(sums, i + 3 * LANES),
-        load(sums, i + 4 * LANES), load(sums, i + 5 * LANES), load(sums, i + 6 * LANES), load(sums, i + 7 * LANES),
-        load(sums, i + 8 * LANES), load(sums, i + 9 * LANES),
-    )  # fmt: skip
-
-
-@inlined
-def _with_channels(products, fixed, warped, plain, at, second, offsets, z, nz, count):  # type: ignore[no-untyped-def]
-    """Add the products of a channel, and of another one `second` values behind it, unless that is None."""
-    products = _with_channel(products, fixed, warped, plain, at + z, offsets, z, nz, count)
-    if second is not None:
-        products = _with_channel(products, fixed, warped, plain, at + second + z, offsets, z, nz, count)
-    return products
-
-
-@inlined
-def _added(products, fixed, warped, plain, at, second, offsets, z, nz):  # type: ignore[no-untyped-def]
-    if is_inside(z, nz):
-        return _with_channels(products, fixed, warped, plain, at, second, offsets, z, nz, None)
-    return _with_channels(products, fixed, warped, plain, at, second, offsets, z, nz, nz - z)
+_BYTES = 384 * 1024  # size of the work array: it fits the second-level cache
+_PLANES = 16  # planes of a tile; the two beside it are also read
 
 
 @part
-def _add(fixed, warped, plain, at, second, shape, tile, kept, sums):  # type: ignore[no-untyped-def]
-    """Add the products of one or two channels of a tile to those in `sums`, or set them if `kept` is None."""
-    nz, i, (x0, x1, y0, y1) = shape[2], 0, tile
-    for x in range(x0, x1):
-        for y in range(y0, y1):
-            r = x * shape[1] + y
-            offsets = neighbours(shape, r)
-            for z in range(0, nz, LANES):
-                products = _nothing() if kept is None else _kept(sums, i)
-                products = _added(products, fixed, warped, plain, at + r * nz, second, offsets, z, nz)
-                for q in range(_SUMS):
-                    store(sums, i + q * LANES, products[q])
-                i += LANES * _SUMS
+def _fill(fixed, warped, plain, at, to, size, channels, rows, nz, stride, lines):  # type: ignore[no-untyped-def]
+    """Write the sum and the difference of some rows of both images to the work array.
 
-
-@inlined
-def _put_row(h, hz, weight, at, sums, i, nz, out, to):  # type: ignore[no-untyped-def]
-    """Write one weighted sum of a row; `hz` is the number of its factors that are differences along z."""
-    for z in range(0, nz, LANES):
-        count, v = nz - z, h * load(sums, i + z * _SUMS)
-        if hz > 0:
-            v = halves_within(z, nz, count) * v
-        if hz > 1:
-            v = halves_within(z, nz, count) * v
-        if weight.size > 0:
-            v = load_upto(weight, at + z, count) * v
-        store_upto(out, to + z, count, v)
-
-
-@part
-def _put(n, weight, share, shape, tile, sums, blocks, slope):  # type: ignore[no-untyped-def]
-    """Write a tile's weighted products to blocks and gradient; return their energy.
-
-    The products are of differences. A derivative is `share` of a difference, or half of that if it spans two voxels;
-    multiplying by powers of two at the end does not change the rounding. The sums are written one after the other, as
-    arrays that are a power of two apart in memory would evict each other from the cache if written in turns.
+    The ends of the sum are repeated, so that every voxel has two neighbours.
     """
-    nz, size, i, (x0, x1, y0, y1) = shape[2], slope.shape[2], 0, tile
-    e, flat = splat(ZERO), slope.shape[1] == 2
-    for x in range(x0, x1):
-        for y in range(y0, y1):
-            r = x * shape[1] + y
-            hx, hy = halves(neighbours(shape, r), shape)
-            hx, hy, at = share * hx, share * hy, n * size + r * nz
-            b, g = n * blocks.shape[1] * size + r * nz, n * slope.shape[1] * size + r * nz
-            if not flat:
-                _put_row(hx * hx, 0, weight, at, sums, i, nz, blocks, b)
-                _put_row(hx * hy, 0, weight, at, sums, i + LANES, nz, blocks, b + size)
-                _put_row(hx * share, 1, weight, at, sums, i + 2 * LANES, nz, blocks, b + 2 * size)
-                _put_row(hx, 0, weight, at, sums, i + 6 * LANES, nz, slope, g)
-                b, g = b + 3 * size, g + size
-            _put_row(hy * hy, 0, weight, at, sums, i + 3 * LANES, nz, blocks, b)
-            _put_row(hy * share, 1, weight, at, sums, i + 4 * LANES, nz, blocks, b + size)
-            _put_row(share * share, 2, weight, at, sums, i + 5 * LANES, nz, blocks, b + 2 * size)
-            _put_row(hy, 0, weight, at, sums, i + 7 * LANES, nz, slope, g)
-            _put_row(share, 1, weight, at, sums, i + 8 * LANES, nz, slope, g + size)
+    for c in range(channels):
+        i, o = at + c * size, to + c * 2 * stride
+        for _ in range(rows):
             for z in range(0, nz, LANES):
-                w = splat(ONE) if weight.size == 0 else load_upto(weight, at + z, nz - z)
-                e = fma(w, load(sums, i + (_SUMS - 1) * LANES), e)
-                i += LANES * _SUMS
+                f, w = load_upto(fixed, i + z, nz - z), load_upto(warped, i + z, nz - z)
+                store(lines, o + z, w - f)
+                store(lines, o + z + stride, w + f if plain is None else w)
+            s = o + stride
+            lines[s - 1], lines[s + nz] = lines[s], lines[s + nz - 1]
+            i, o = i + nz, o + channels * 2 * stride
+
+
+@inlined
+def _products(lines, at, offsets, channels, stride, fixed, warped, ahead, size):  # type: ignore[no-untyped-def]
+    """Sum the products of differences and residuals of eight voxels over all channels.
+
+    Meanwhile the voxels that are needed next, from `ahead` on, are on their way from memory.
+    """
+    xm, xp, ym, yp = offsets
+    o = splat(ZERO)
+    b00, b01, b02, b11, b12, b22, g0, g1, g2, e = o, o, o, o, o, o, o, o, o, o
+    for _ in range(channels):
+        prefetch(fixed, ahead)
+        prefetch(warped, ahead)
+        f, s, ahead = load(lines, at), at + stride, ahead + size
+        j0 = load(lines, s + xp) - load(lines, s + xm)
+        j1 = load(lines, s + yp) - load(lines, s + ym)
+        j2 = load(lines, s + 1) - load(lines, s - 1)
+        b00, b01, b02 = fma(j0, j0, b00), fma(j0, j1, b01), fma(j0, j2, b02)
+        b11, b12, b22 = fma(j1, j1, b11), fma(j1, j2, b12), fma(j2, j2, b22)
+        g0, g1, g2, e = fma(j0, f, g0), fma(j1, f, g1), fma(j2, f, g2), fma(f, f, e)
+        at += 2 * stride
+    return b00, b01, b02, b11, b12, b22, g0, g1, g2, e
+
+
+@part
+def _row(fixed, warped, ahead, weight, first, lines, at, offsets, stride, h0, h1, h2, channels, nz, sums):  # type: ignore[no-untyped-def]
+    """Write the weighted sums of products of a row, six of the blocks and three of the gradient; return the energy.
+
+    h0, h1, h2 are the factors that make derivatives of differences. As they are powers of two, it does not change the
+    rounding that sums of products are multiplied by them.
+    """
+    energy = splat(ZERO)
+    for z in range(0, nz, LANES):
+        b00, b01, b02, b11, b12, b22, g0, g1, g2, e = _products(
+            lines, at + z, offsets, channels, stride, fixed, warped, ahead + z, fixed.shape[2]
+        )
+        w, k = splat(ONE), load(h2, z)
+        if weight.size > 0:
+            w = load_upto(weight, first + z, nz - z)
+        energy = fma(w, e, energy)
+        v0, v1, v2 = h0 * w, h1 * w, k * w
+        store(sums, z, h0 * v0 * b00)
+        store(sums, z + stride, h1 * v0 * b01)
+        store(sums, z + 2 * stride, k * v0 * b02)
+        store(sums, z + 3 * stride, h1 * v1 * b11)
+        store(sums, z + 4 * stride, k * v1 * b12)
+        store(sums, z + 5 * stride, k * v2 * b22)
+        store(sums, z + 6 * stride, v0 * g0)
+        store(sums, z + 7 * stride, v1 * g1)
+        store(sums, z + 8 * stride, v2 * g2)
+    return energy
+
+
+@part
+def _write(sums, i, stride, many, nz, out, at, size):  # type: ignore[no-untyped-def]
+    """Write lines of sums to an array.
+
+    One after the other, as components that are a power of two apart in memory would evict each other from the cache if
+    they were written in turns.
+    """
+    for _ in range(many):
+        for z in range(0, nz, LANES):
+            store_upto(out, at + z, nz - z, load(sums, i + z))
+        i, at = i + stride, at + size
+
+
+@part
+def _tile(n, x0, x1, y0, y1, fixed, warped, plain, weight, shape, stride, lines, h2, sums, blocks, slope):  # type: ignore[no-untyped-def]
+    """Compute blocks and gradient of a tile, and return its energy.
+
+    The work array has the rows of three planes. The next plane replaces the one that is not needed any more.
+    """
+    nx, ny, nz = shape
+    _, channels, size = fixed.shape
+    first, last, share, e = max(y0 - 1, 0), min(y1 + 1, ny), HALF if plain is None else ONE, splat(ZERO)
+    row = channels * 2 * stride
+    plane = (last - first) * row
+    for x in range(max(x0 - 1, 0), x1 + 1):
+        if x < nx:
+            at, to = n * channels * size + (x * ny + first) * nz, LANES + x % 3 * plane
+            _fill(fixed, warped, plain, at, to, size, channels, last - first, nz, stride, lines)
+        c = x - 1
+        if c < x0:
+            continue
+        xm, xp = max(c - 1, 0), min(x, nx - 1)
+        for y in range(y0, y1):
+            ym, yp, at = max(y - 1, 0), min(y + 1, ny - 1), LANES + c % 3 * plane + (y - first) * row
+            offsets = (xm % 3 - c % 3) * plane, (xp % 3 - c % 3) * plane, (ym - y) * row, (yp - y) * row
+            h0, h1 = share if xp - xm < 2 else HALF * share, share if yp - ym < 2 else HALF * share
+            r = (c * ny + y) * nz
+            ahead = n * channels * size + r + 2 * ny * nz
+            e = e + _row(
+                fixed, warped, ahead, weight, n * size + r, lines, at, offsets, stride, h0, h1, h2, channels, nz, sums
+            )
+            k, d = blocks.shape[1], slope.shape[1]
+            _write(sums, (6 - k) * stride, stride, k, nz, blocks, n * k * size + r, size)
+            _write(sums, (9 - d) * stride, stride, d, nz, slope, n * d * size + r, size)
     return total(e) / 2
 
 
 @part
-def _tiles(shape):  # type: ignore[no-untyped-def]
-    """Return the numbers of planes and rows of a tile, and of tiles along x and y."""
-    planes = min(_PLANES, shape[0])
-    rows = min(max(1, _VALUES // (planes * shape[2])), shape[1])
-    return planes, rows, (shape[0] + planes - 1) // planes, (shape[1] + rows - 1) // rows
+def _tiles(shape, channels):  # type: ignore[no-untyped-def]
+    """Return the rows of a tile, the numbers of tiles along x and y, and the stride of lines in the work array."""
+    nx, ny, nz = shape
+    stride = (nz + LANES - 1) // LANES * LANES + 2 * LANES
+    rows = min(ny, max(2, _BYTES // (3 * channels * 2 * stride * 4) - 2))
+    return rows, (nx + _PLANES - 1) // _PLANES, (ny + rows - 1) // rows, stride
 
 
-def tiles(shape: tuple[int, ...]) -> int:
+def tiles(shape: tuple[int, ...], channels: int) -> int:
     """Return the number of items per sample in :func:`normal_equations`."""
-    _, _, along_x, along_y = _tiles.py_func(shape)
+    _, along_x, along_y, _ = _tiles.py_func(shape, channels)
     return int(along_x * along_y)
 
 
@@ -158,21 +166,19 @@ def normal_equations(start, stop, fixed, warped, weight, plain, shape, energy, b
     An empty `weight`, otherwise (N, 1, V), stands for one. J is the derivative of the mean of both images, or of
     `warped` if `plain` is not None.
     """
-    channels, size, wide = fixed.shape[1], fixed.shape[2], (shape[2] + LANES - 1) // LANES * LANES
-    planes, rows, along_x, along_y = _tiles(shape)
+    channels, nx, ny, nz = fixed.shape[1], shape[0], shape[1], shape[2]
+    rows, along_x, along_y, stride = _tiles(shape, channels)
+    lines = np.zeros(3 * (rows + 2) * channels * 2 * stride + 2 * LANES, dtype=np.float32)
+    sums = np.empty(9 * stride, dtype=np.float32)
+    h2 = np.full(stride, HALF * (HALF if plain is None else ONE))
+    h2[0] = h2[nz - 1] = HALF if plain is None else ONE
     many = along_x * along_y
-    sums, share = np.empty(_SUMS * planes * rows * wide, dtype=np.float32), HALF if plain is None else ONE
     for item in range(start, stop):
-        n, x, y = item // many, item % many // along_y * planes, item % along_y * rows
-        tile, c = (x, min(x + planes, shape[0]), y, min(y + rows, shape[1])), n * channels * size
-        # First one or two channels, so that the others can be processed in pairs.
-        if channels % 2:
-            _add(fixed, warped, plain, c, None, shape, tile, None, sums)
-        else:
-            _add(fixed, warped, plain, c, size, shape, tile, None, sums)
-        for k in range(2 - channels % 2, channels, 2):
-            _add(fixed, warped, plain, c + k * size, size, shape, tile, 0, sums)
-        energy[n, item % many] = _put(n, weight, share, shape, tile, sums, blocks, slope)
+        n, x, y = item // many, item % many // along_y * _PLANES, item % along_y * rows
+        energy[n, item % many] = _tile(
+            n, x, min(x + _PLANES, nx), y, min(y + rows, ny),
+            fixed, warped, plain, weight, shape, stride, lines, h2, sums, blocks, slope,
+        )  # fmt: skip
 
 
 @inlined

@@ -136,6 +136,19 @@ def store_first(typing: Any, array: Any, index: Any, count: Any, vector: Any) ->
 
 
 @_primitive
+def prefetch(typing: Any, array: Any, index: Any) -> Any:
+    """Ask for a value that is read later to be brought to the second-level cache; nothing happens beyond the array."""
+
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        byte = ir.IntType(8).as_pointer()
+        address = builder.bitcast(_address(context, builder, sig.args[0], *args), byte)
+        options = [ir.Constant(_INT, option) for option in (0, 2, 1)]  # to be read, second level, data
+        _called(builder, "llvm.prefetch.p0i8", ir.VoidType(), address, *options)
+
+    return types.void(array, types.intp), generate
+
+
+@_primitive
 def splat(typing: Any, value: Any) -> Any:
     """Return a vector with one value in every lane."""
 

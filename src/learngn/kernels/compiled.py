@@ -278,7 +278,7 @@ class CompiledKernels:
         n, size = len(ours), math.prod(shape)
         blocks = np.empty((n, ndim * (ndim + 1) // 2, size), dtype=np.float32)
         gradient = np.empty((n, ndim, size), dtype=np.float32)
-        energy = np.empty((n, _cpu_linearise.tiles(shape)), dtype=np.float64)
+        energy = np.empty((n, _cpu_linearise.tiles(shape, fixed.shape[1])), dtype=np.float64)
         confidence = _NOWHERE if weight is None else _volumes(weight)
         _cpu_linearise.normal_equations(
             energy.size, ours, theirs, confidence, None if symmetric else 0, shape, energy, blocks, gradient
