@@ -29,8 +29,9 @@ def _advance(alpha, p, x):  # type: ignore[no-untyped-def]
         x[i] = fma(alpha, p[i], x[i])
 
 
-@part
-def _turn_pieces(start, stop, z, beta, p):  # type: ignore[no-untyped-def]
+@loop
+def _turn(start, stop, z, beta, p):  # type: ignore[no-untyped-def]
+    """Compute ``p = z + beta p``."""
     many = (z.shape[1] + CHUNK - 1) // CHUNK
     for item in range(start, stop):
         n, lo = item // many, item % many * CHUNK
@@ -38,13 +39,8 @@ def _turn_pieces(start, stop, z, beta, p):  # type: ignore[no-untyped-def]
 
 
 @loop
-def _turn(start, stop, z, beta, p):  # type: ignore[no-untyped-def]
-    """Compute ``p = z + beta p``."""
-    _turn_pieces(start, stop, z, beta, p)
-
-
-@part
-def _advance_pieces(start, stop, p, q, alpha, x, r, sums):  # type: ignore[no-untyped-def]
+def _advanced(start, stop, p, q, alpha, x, r, sums):  # type: ignore[no-untyped-def]
+    """Compute ``x += alpha p`` and ``r -= alpha q``, and write <r, r> of every piece to `sums`."""
     size = x.shape[1]
     many = (size + CHUNK - 1) // CHUNK
     for item in range(start, stop):
@@ -55,19 +51,6 @@ def _advance_pieces(start, stop, p, q, alpha, x, r, sums):  # type: ignore[no-un
         sums[n, item % many] = dot(r, r, n * size + lo, n * size + hi)
 
 
-@loop
-def _advanced(start, stop, p, q, alpha, x, r, sums):  # type: ignore[no-untyped-def]
-    """Compute ``x += alpha p`` and ``r -= alpha q``, and write <r, r> of every piece to `sums`."""
-    _advance_pieces(start, stop, p, q, alpha, x, r, sums)
-
-
-@part
-def _combine_pieces(start, stop, x, a, y, b, out):  # type: ignore[no-untyped-def]
-    for item in range(start, stop):
-        lo = item * CHUNK
-        _combine_line(x[lo : lo + CHUNK], a, y[lo : lo + CHUNK], b, out[lo : lo + CHUNK])
-
-
 @part
 def _combine_line(x, a, y, b, out):  # type: ignore[no-untyped-def]
     for i in range(len(out)):
@@ -76,7 +59,9 @@ def _combine_line(x, a, y, b, out):  # type: ignore[no-untyped-def]
 
 @loop
 def _combined(start, stop, x, a, y, b, out):  # type: ignore[no-untyped-def]
-    _combine_pieces(start, stop, x, a, y, b, out)
+    for item in range(start, stop):
+        lo = item * CHUNK
+        _combine_line(x[lo : lo + CHUNK], a, y[lo : lo + CHUNK], b, out[lo : lo + CHUNK])
 
 
 def combined(x: Array, a: float, y: Array, b: float) -> Array:
@@ -102,18 +87,13 @@ def _sum_line(a):  # type: ignore[no-untyped-def]
     return total(s0) + total(s1) + total(s2) + total(s3)
 
 
-@part
-def _sum_pieces(start, stop, a, rows, sums):  # type: ignore[no-untyped-def]
+@loop
+def _sums(start, stop, a, rows, sums):  # type: ignore[no-untyped-def]
+    """Sum the pieces of some rows of an array (N, K, V)."""
     many = sums.shape[2]
     for item in range(start, stop):
         n, k, lo = item // (many * len(rows)), item // many % len(rows), item % many * CHUNK
         sums[n, k, item % many] = _sum_line(a[n, rows[k], lo : lo + CHUNK])
-
-
-@loop
-def _sums(start, stop, a, rows, sums):  # type: ignore[no-untyped-def]
-    """Sum the pieces of some rows of an array (N, K, V)."""
-    _sum_pieces(start, stop, a, rows, sums)
 
 
 def mean(a: Array, rows: Sequence[int]) -> Sums:

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from learngn.kernels._cpu_lines import CHUNK
 from learngn.kernels._cpu_rows import HALF, ONE, ZERO, gradient, halves, is_inside, neighbours
-from learngn.kernels._cpu_sampling import compose_row
-from learngn.kernels._cpu_threads import inlined, loop, part
+from learngn.kernels._cpu_sampling import compose_row, row_arrays
+from learngn.kernels._cpu_threads import inlined, loop, loop_with, part
 from learngn.kernels._cpu_vectors import (
     LANES,
     fma,
@@ -32,6 +32,7 @@ from learngn.kernels._cpu_vectors import (
 )
 
 Array: TypeAlias = NDArray[np.float32]
+_SAME = np.eye(3, 4, dtype=np.float32)
 
 
 @inlined
@@ -71,8 +72,9 @@ def determinant(start, stop, field, shape, plane, out):  # type: ignore[no-untyp
         _determinant_row(field, n * field.shape[1] * size, shape, plane, r, out, n * size + r * nz)
 
 
-@part
-def _compose_rows(start, stop, u, step, shares, spans, shape, plane, same, index, f, nothing, out):  # type: ignore[no-untyped-def]
+@loop_with(lambda u, step, shares, spans, shape, plane, out: (_SAME, *row_arrays(shape[2])))
+def compose(start, stop, same, index, f, nothing, u, step, shares, spans, shape, plane, out):  # type: ignore[no-untyped-def]
+    """Join the step to every displacement, within the span of each row."""
     rows = shape[0] * shape[1]
     for item in range(start, stop):
         k, r = item // rows, item % rows
@@ -80,15 +82,6 @@ def _compose_rows(start, stop, u, step, shares, spans, shape, plane, same, index
         lo, hi = spans[n, r, 0], spans[n, r, 1]
         if lo < hi:
             compose_row(u[k], step[n], share, same, shape, plane, r, lo, hi, index, f, nothing, out[k])
-
-
-@loop
-def compose(start, stop, u, step, shares, spans, shape, plane, out):  # type: ignore[no-untyped-def]
-    """Join the step to every displacement, within the span of each row."""
-    nz = shape[2]
-    index, f, nothing = np.empty(nz, np.uint64), np.empty((3, nz), np.float32), np.zeros(nz, np.float32)
-    same = np.eye(3, 4).astype(np.float32)
-    _compose_rows(start, stop, u, step, shares, spans, shape, plane, same, index, f, nothing, out)
 
 
 @inlined
@@ -109,8 +102,9 @@ def _touched(spans, n, shape, r):  # type: ignore[no-untyped-def]
     return spans[n, r, 0] < spans[n, r, 1]
 
 
-@part
-def _judge_rows(start, stop, joined, spans, shape, plane, bound, cells, row, least, low):  # type: ignore[no-untyped-def]
+@loop_with(lambda joined, spans, shape, plane, bound, cells, least, low: (np.empty(shape[2], np.float32),))
+def judge(start, stop, row, joined, spans, shape, plane, bound, cells, least, low):  # type: ignore[no-untyped-def]
+    """Find the smallest determinant of every changed or neighbouring row; mark cells in which it is below the bound."""
     rows, count, nz = shape[0] * shape[1], len(spans), shape[2]
     for item in range(start, stop):
         m, r = item // rows, item % rows
@@ -128,35 +122,23 @@ def _judge_rows(start, stop, joined, spans, shape, plane, bound, cells, row, lea
                                 low[n, cx, cy, cz] = 1
 
 
-@loop
-def judge(start, stop, joined, spans, shape, plane, bound, cells, least, low):  # type: ignore[no-untyped-def]
-    """Find the smallest determinant of every changed or neighbouring row; mark cells in which it is below the bound."""
-    row = np.empty(shape[2], dtype=np.float32)
-    _judge_rows(start, stop, joined, spans, shape, plane, bound, cells, row, least, low)
-
-
-@part
-def _widen_all(low, out):  # type: ignore[no-untyped-def]
+def widened(low: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Mark all neighbours of marked cells, too."""
-    count, nx, ny, nz = low.shape
-    for n in range(count):
-        for x in range(nx):
-            for y in range(ny):
-                for z in range(nz):
-                    if low[n, x, y, z]:
-                        for i in range(max(x - 1, 0), min(x + 2, nx)):
-                            for j in range(max(y - 1, 0), min(y + 2, ny)):
-                                for k in range(max(z - 1, 0), min(z + 2, nz)):
-                                    out[n, i, j, k] = 1
+    for axis in (1, 2, 3):
+        before, after = low.copy(), np.moveaxis(low, axis, 0)
+        wide = np.moveaxis(before, axis, 0)
+        wide[1:] |= after[:-1]
+        wide[:-1] |= after[1:]
+        low = before
+    return low
 
 
-@loop
-def widen(start, stop, low, out):  # type: ignore[no-untyped-def]
-    _widen_all(low, out)
+@loop_with(lambda step, wide, marked, starts, weights, shape, spans: (np.empty(wide.shape[3] + 1, np.float32),))
+def shorten(start, stop, along, step, wide, marked, starts, weights, shape, spans):  # type: ignore[no-untyped-def]
+    """Halve the step in the marked cells, with a smooth transition at their rim; set the changed span of each row.
 
-
-@part
-def _shorten_rows(start, stop, step, wide, marked, starts, weights, shape, along, spans):  # type: ignore[no-untyped-def]
+    `marked` says which lines of cells contain marked cells.
+    """
     nx, ny, nz = shape
     rows, ndim = nx * ny, step.shape[1]
     for item in range(start, stop):
@@ -188,17 +170,8 @@ def _shorten_rows(start, stop, step, wide, marked, starts, weights, shape, along
 
 
 @loop
-def shorten(start, stop, step, wide, marked, starts, weights, shape, spans):  # type: ignore[no-untyped-def]
-    """Halve the step in the marked cells, with a smooth transition at their rim; set the changed span of each row.
-
-    `marked` says which lines of cells contain marked cells.
-    """
-    along = np.empty(wide.shape[3] + 1, dtype=np.float32)
-    _shorten_rows(start, stop, step, wide, marked, starts, weights, shape, along, spans)
-
-
-@part
-def _length_pieces(start, stop, field, sums, longest):  # type: ignore[no-untyped-def]
+def _lengths(start, stop, field, sums, longest):  # type: ignore[no-untyped-def]
+    """Compute the sum of |u| and the largest |u|² of every piece of a field (N, D, V)."""
     ndim, size = field.shape[1], field.shape[2]
     many = (size + CHUNK - 1) // CHUNK
     for item in range(start, stop):
@@ -217,12 +190,6 @@ def _length_pieces(start, stop, field, sums, longest):  # type: ignore[no-untype
             longest[item] = max(longest[item], lane(most, i))
 
 
-@loop
-def _lengths(start, stop, field, sums, longest):  # type: ignore[no-untyped-def]
-    """Compute the sum of |u| and the largest |u|² of every piece of a field (N, D, V)."""
-    _length_pieces(start, stop, field, sums, longest)
-
-
 def lengths(field: Array) -> tuple[float, float]:
     """Return the mean and the largest |u| of a field (N, D, V)."""
     items = len(field) * -(-field.shape[2] // CHUNK)
@@ -231,8 +198,8 @@ def lengths(field: Array) -> tuple[float, float]:
     return float(sums.sum()) / (len(field) * field.shape[2]), sqrt(longest.max())
 
 
-@part
-def _cap_pieces(start, stop, field, longest, out):  # type: ignore[no-untyped-def]
+@loop
+def _cap(start, stop, field, longest, out):  # type: ignore[no-untyped-def]
     ndim, size = field.shape[1], field.shape[2]
     many = (size + CHUNK - 1) // CHUNK
     bound = splat(longest * longest)
@@ -248,11 +215,6 @@ def _cap_pieces(start, stop, field, longest, out):  # type: ignore[no-untyped-de
             for a in range(ndim):
                 at = (n * ndim + a) * size + i
                 store_upto(out, at, hi - i, factor * load_upto(field, at, hi - i))
-
-
-@loop
-def _cap(start, stop, field, longest, out):  # type: ignore[no-untyped-def]
-    _cap_pieces(start, stop, field, longest, out)
 
 
 def capped(field: Array, longest: float) -> Array:

@@ -9,7 +9,10 @@ stay in registers.
 
 from __future__ import annotations
 
+from typing import TypeAlias
+
 import numpy as np
+from numpy.typing import NDArray
 
 from learngn.kernels._cpu_rows import (
     HALF,
@@ -20,9 +23,10 @@ from learngn.kernels._cpu_rows import (
     is_inside,
     neighbours,
 )
-from learngn.kernels._cpu_threads import inlined, loop, part
+from learngn.kernels._cpu_threads import inlined, loop, loop_with, part
 from learngn.kernels._cpu_vectors import LANES, fma, load, load_upto, prefetch, splat, store, store_upto, total
 
+Array: TypeAlias = NDArray[np.float32]
 _BYTES = 384 * 1024  # size of the work array: it fits the second-level cache
 _PLANES = 16  # planes of a tile; the two beside it are also read
 
@@ -159,19 +163,28 @@ def tiles(shape: tuple[int, ...], channels: int) -> int:
     return int(along_x * along_y)
 
 
-@loop
-def normal_equations(start, stop, fixed, warped, weight, plain, shape, energy, blocks, slope):  # type: ignore[no-untyped-def]
+def _room(
+    fixed: Array, warped: Array, weight: Array, plain: int | None,
+    shape: tuple[int, ...], energy: NDArray[np.float64], blocks: Array, slope: Array,
+) -> tuple[Array, Array, Array]:  # fmt: skip
+    """Return the work arrays of :func:`normal_equations`, and the factors of derivatives along z."""
+    channels, share = fixed.shape[1], HALF if plain is None else ONE
+    rows, _, _, stride = _tiles.py_func(shape, channels)
+    lines = np.zeros(3 * (rows + 2) * channels * 2 * stride + 2 * LANES, dtype=np.float32)
+    sums, h2 = np.empty(9 * stride, dtype=np.float32), np.full(stride, HALF * share)
+    h2[0] = h2[shape[2] - 1] = share
+    return lines, sums, h2
+
+
+@loop_with(_room)
+def normal_equations(start, stop, lines, sums, h2, fixed, warped, weight, plain, shape, energy, blocks, slope):  # type: ignore[no-untyped-def]
     """Compute blocks JᵀWJ, gradient JᵀWf (`slope`), summed over channels, and `energy` ½ Σ w f², (N, tiles).
 
     An empty `weight`, otherwise (N, 1, V), stands for one. J is the derivative of the mean of both images, or of
     `warped` if `plain` is not None.
     """
-    channels, nx, ny, nz = fixed.shape[1], shape[0], shape[1], shape[2]
+    channels, nx, ny = fixed.shape[1], shape[0], shape[1]
     rows, along_x, along_y, stride = _tiles(shape, channels)
-    lines = np.zeros(3 * (rows + 2) * channels * 2 * stride + 2 * LANES, dtype=np.float32)
-    sums = np.empty(9 * stride, dtype=np.float32)
-    h2 = np.full(stride, HALF * (HALF if plain is None else ONE))
-    h2[0] = h2[nz - 1] = HALF if plain is None else ONE
     many = along_x * along_y
     for item in range(start, stop):
         n, x, y = item // many, item % many // along_y * _PLANES, item % along_y * rows
@@ -195,8 +208,9 @@ def _pull_vector(u, slope, at, size, ndim, offsets, hx, hy, z, nz, count, out): 
     store_upto(out, at + size, count, load_upto(slope, at + size, count) + t2)
 
 
-@part
-def _pull_back(start, stop, u, slope, shape, out):  # type: ignore[no-untyped-def]
+@loop
+def pull_back(start, stop, u, slope, shape, out):  # type: ignore[no-untyped-def]
+    """Compute ``(I + ∇u)ᵀ slope``; fields are (N, D, V)."""
     ndim, size, nz, rows = out.shape[1], out.shape[2], shape[2], shape[0] * shape[1]
     for item in range(start, stop):
         n, r = item // rows, item % rows
@@ -208,9 +222,3 @@ def _pull_back(start, stop, u, slope, shape, out):  # type: ignore[no-untyped-de
                 _pull_vector(u, slope, at, size, ndim, offsets, hx, hy, z, nz, None, out)
             else:
                 _pull_vector(u, slope, at, size, ndim, offsets, hx, hy, z, nz, nz - z, out)
-
-
-@loop
-def pull_back(start, stop, u, slope, shape, out):  # type: ignore[no-untyped-def]
-    """Compute ``(I + ∇u)ᵀ slope``; fields are (N, D, V)."""
-    _pull_back(start, stop, u, slope, shape, out)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from learngn.kernels._cpu_threads import loop
+from learngn.kernels._cpu_threads import loop_with
 
 
-@loop
-def match_cost(start, stop, fixed, weight, moving, seen, offsets, cell, cost, covered):  # type: ignore[no-untyped-def]
+@loop_with(lambda fixed, *_: tuple(np.empty(fixed.shape[4], np.float32) for _ in range(3)))
+def match_cost(start, stop, line, total, counted, fixed, weight, moving, seen, offsets, cell, cost, covered):  # type: ignore[no-untyped-def]
     """Compute the costs; features are (N, X, Y, C, Z), weights (N, X, Y, Z), results (N, W, *cells)."""
     _batch, width, cx, cy, cz = cost.shape
     channels, nz = fixed.shape[3], fixed.shape[4]
@@ -16,9 +16,6 @@ def match_cost(start, stop, fixed, weight, moving, seen, offsets, cell, cost, co
     share = np.float32(1) / (k0 * k1 * k2)
     for row in range(start, stop):
         n, cell_x, cell_y = row // (cx * cy), row // cy % cx, row % cy
-        line = np.empty(nz, dtype=np.float32)
-        total = np.empty(nz, dtype=np.float32)
-        counted = np.empty(nz, dtype=np.float32)
         for w in range(width):
             o0, o1, o2 = offsets[w, 0], offsets[w, 1], offsets[w, 2]
             total[:] = 0

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-import numpy as np
+from collections.abc import Sequence
+from typing import Any, TypeAlias
 
-from learngn.kernels._cpu_threads import inlined, loop, part
+import numpy as np
+from numpy.typing import NDArray
+
+from learngn.kernels._cpu_threads import inlined, loop_with, part
 from learngn.kernels._cpu_vectors import (
     LANES,
     fma,
@@ -18,6 +22,7 @@ from learngn.kernels._cpu_vectors import (
     total,
 )
 
+Values: TypeAlias = NDArray[Any]
 _ZERO, _ONE = np.float32(0), np.float32(1)
 # exp(x) = 2^n exp(r), n = round(x / ln 2). Adding 1.5 2^23 rounds to an integer, which the low bits then hold.
 _LOWEST, _PER_LN2, _ROUND = np.float32(-87.0), np.float32(1.44269504088896341), np.float32(12582912.0)
@@ -127,8 +132,20 @@ def _similar(distances, variance, pairs, nz, size, low, high, count, out, at):  
             out[at + z * pairs + pair] = distances[pair * size + z]
 
 
-@loop
-def self_similarity(start, stop, image, shape, margin, steps, radius, low, high, sums, out):  # type: ignore[no-untyped-def]
+def _room(
+    image: Values, shape: Sequence[int], margin: int, steps: Values, radius: int, *_: object
+) -> tuple[Values, ...]:
+    """Return the work arrays of :func:`self_similarity`: rows of all pairs, a row, distances and variance of a row."""
+    pairs, count = len(steps), -(-shape[2] // LANES) * LANES
+    ring = np.empty((2 * radius + 1) * pairs * count, np.float32)
+    line = np.zeros(count + 2 * radius + LANES, np.float32)
+    return ring, line, np.empty(pairs * count, np.float32), np.empty(count, np.float32)
+
+
+@loop_with(_room)
+def self_similarity(  # type: ignore[no-untyped-def]
+    start, stop, ring, line, distances, variance, image, shape, margin, steps, radius, low, high, sums, out
+):
     """Process planes x of all samples; without `out`, only sum V over each of them.
 
     Rows of the image, (N X Y, rows) flat, are extended by `margin` border values before them, and by as many and a
@@ -138,9 +155,6 @@ def self_similarity(start, stop, image, shape, margin, steps, radius, low, high,
     rows, pairs, width = nz + 2 * margin + LANES, len(steps), 2 * radius + 1
     count = (nz + LANES - 1) // LANES * LANES
     size = count
-    ring = np.empty(width * pairs * size, np.float32)
-    line = np.zeros(count + 2 * radius + LANES, np.float32)
-    distances, variance = np.empty(pairs * size, np.float32), np.empty(count, np.float32)
     share = _ONE / np.float32(pairs)
     for item in range(start, stop):
         n, x = item // nx, item % nx

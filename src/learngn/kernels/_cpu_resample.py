@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from collections.abc import Sequence
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from learngn.kernels._cpu_threads import inlined, loop, part
+from learngn.kernels._cpu_threads import inlined, loop_with, part
 from learngn.kernels._cpu_vectors import (
     LANES,
     evens,
@@ -21,6 +22,7 @@ from learngn.kernels._cpu_vectors import (
 )
 
 _ZERO = np.float32(0)
+Values: TypeAlias = NDArray[Any]
 _TWO, _ONE, _HALF = 1, 2, 3  # advance of a band from one output sample to the next
 
 # Starts (m,) and weights (width, m) of the three axes.
@@ -186,8 +188,17 @@ def _along_rows(start, weights, channels, rows, source, size, way, add, out, to)
         _any(start, weights, source, at, last, length, add, out, here)
 
 
-@loop
-def resample(start, stop, image, before, channels, sx, wx, sy, wy, sz, wz, add, out):  # type: ignore[no-untyped-def]
+def _room(
+    image: Values, before: Sequence[int], channels: int,
+    sx: Values, wx: Values, sy: Values, wy: Values, sz: Values, wz: Values, add: bool, out: Values,
+) -> tuple[Values, Values]:  # fmt: skip
+    """Return the work arrays of :func:`resample`: an input plane, and its rows or those of an output plane."""
+    (_, ny, nz), my, mz = before, len(sy), len(sz) * channels
+    return np.empty(ny * nz, np.float32), np.empty(max(my * nz, ny * mz), np.float32)
+
+
+@loop_with(_room)
+def resample(start, stop, plane, rows, image, before, channels, sx, wx, sy, wy, sz, wz, add, out):  # type: ignore[no-untyped-def]
     """Resample flat volumes of shape `before`, (X, Y, Z * channels), one after the other; overwrite or add to `out`.
 
     Starts are (m,), unsigned; weights are (width, m), and zero weights must not extend beyond the axis, either.
@@ -195,7 +206,6 @@ def resample(start, stop, image, before, channels, sx, wx, sy, wy, sz, wz, add, 
     mx, my, mz = len(sx), len(sy), len(sz) * channels
     nx, ny, nz = before
     way = regular(sz, wz)
-    plane, rows = np.empty(ny * nz, np.float32), np.empty(max(my * nz, ny * mz), np.float32)
     # Not literals, for each of which Numba would compile the parts again.
     begin, no = np.int64(0), mx < 0
     for item in range(start, stop):

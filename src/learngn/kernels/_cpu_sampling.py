@@ -6,14 +6,21 @@ Arrays are whole volumes of `shape` (X, Y, Z); a 2D one is a single plane, X = 1
 from __future__ import annotations
 
 from math import floor
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from learngn.kernels._cpu_threads import inlined, loop, part
+from learngn.kernels._cpu_threads import inlined, loop_with, part
 from learngn.kernels._cpu_vectors import LANES, fma, load_upto, store, store_first, zip_high, zip_low
 
 _ZERO = np.float32(0)
 _HALF = np.float32(0.5)
+
+
+def row_arrays(nz: int) -> tuple[NDArray[Any], ...]:
+    """Return work arrays for the places of a row, and a row of zeros."""
+    return np.empty(nz, np.uint64), np.empty((3, nz), np.float32), np.zeros(nz, np.float32)
 
 
 @part
@@ -179,8 +186,12 @@ def _displacement(field, n, k, nz, nothing):  # type: ignore[no-untyped-def]
     )
 
 
-@part
-def _warp_rows(start, stop, image, before, field, m, shape, index, f, nothing, weights, out):  # type: ignore[no-untyped-def]
+@loop_with(lambda image, before, field, m, shape, out: (*row_arrays(shape[2]), np.empty((8, shape[2]), np.float32)))
+def warp_linear(start, stop, index, f, nothing, weights, image, before, field, m, shape, out):  # type: ignore[no-untyped-def]
+    """Compute ``out[n, :, p] = image[n, m (p + field[n, :, p])]``; an empty `field`, else (N, D, V), stands for zero.
+
+    `image` is (N, V' * C) of shape `before`, `out` (N, C, V): channels first.
+    """
     ny, nz = shape[1], shape[2]
     rows, channels, step = shape[0] * ny, out.shape[1], strides(before)
     dx, dy, dz = np.int64(step[0]) * channels, np.int64(step[1]) * channels, np.int64(step[2]) * channels
@@ -199,18 +210,6 @@ def _warp_rows(start, stop, image, before, field, m, shape, index, f, nothing, w
             _eight(image, base, index, weights, (dx, dy, dz), channels, c, nz, None, out, to, volume)
         if whole < channels:
             _eight(image, base, index, weights, (dx, dy, dz), channels, whole, nz, channels - whole, out, to, volume)
-
-
-@loop
-def warp_linear(start, stop, image, before, field, m, shape, out):  # type: ignore[no-untyped-def]
-    """Compute ``out[n, :, p] = image[n, m (p + field[n, :, p])]``; an empty `field`, else (N, D, V), stands for zero.
-
-    `image` is (N, V' * C) of shape `before`, `out` (N, C, V): channels first.
-    """
-    nz = shape[2]
-    index, f, nothing = np.empty(nz, np.uint64), np.empty((3, nz), np.float32), np.zeros(nz, np.float32)
-    weights = np.empty((8, nz), np.float32)
-    _warp_rows(start, stop, image, before, field, m, shape, index, f, nothing, weights, out)
 
 
 @part
@@ -233,8 +232,11 @@ def _nearest(m, x, y, shape, d0, d1, d2, index):  # type: ignore[no-untyped-def]
         index[i] = at if inside else -1
 
 
-@part
-def _nearest_rows(start, stop, image, before, field, m, shape, outside, index, nothing, out):  # type: ignore[no-untyped-def]
+@loop_with(
+    lambda image, before, field, m, shape, outside, out: (np.empty(shape[2], np.int64), np.zeros(shape[2], np.float32))
+)
+def warp_nearest(start, stop, index, nothing, image, before, field, m, shape, outside, out):  # type: ignore[no-untyped-def]
+    """Sample like :func:`warp_linear`, at the nearest voxel (halves round up), with `outside` beyond the image."""
     nz = shape[2]
     ny, rows, channels = shape[1], shape[0] * shape[1], out.shape[1]
     for item in range(start, stop):
@@ -245,13 +247,6 @@ def _nearest_rows(start, stop, image, before, field, m, shape, outside, index, n
         for c in range(channels):
             for i in range(nz):
                 out[n, c, k + i] = image[n, np.uint64(index[i] * channels + c)] if index[i] >= 0 else outside
-
-
-@loop
-def warp_nearest(start, stop, image, before, field, m, shape, outside, out):  # type: ignore[no-untyped-def]
-    """Sample like :func:`warp_linear`, at the nearest voxel (halves round up), with `outside` beyond the image."""
-    index, nothing = np.empty(shape[2], np.int64), np.zeros(shape[2], np.float32)
-    _nearest_rows(start, stop, image, before, field, m, shape, outside, index, nothing, out)
 
 
 @part

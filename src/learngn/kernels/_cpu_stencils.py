@@ -6,7 +6,10 @@ pieces of whole rows, `piece` values of a plane.
 
 from __future__ import annotations
 
+from typing import TypeAlias
+
 import numpy as np
+from numpy.typing import NDArray
 
 from learngn.kernels._cpu_lines import (
     apply2,
@@ -20,7 +23,9 @@ from learngn.kernels._cpu_lines import (
     solve3,
     stencil,
 )
-from learngn.kernels._cpu_threads import compiled, loop, part
+from learngn.kernels._cpu_threads import loop, loop_with, part
+
+Values: TypeAlias = NDArray[np.float32]
 
 
 @part
@@ -43,8 +48,11 @@ def _product(a, b, n, x, lo, hi):  # type: ignore[no-untyped-def]
     return total
 
 
-@part
-def _apply_operator(start, stop, blocks, s, shift, field, nz, piece, plane, room, out, sums):  # type: ignore[no-untyped-def]
+@loop_with(
+    lambda blocks, s, shift, field, nz, piece, plane, out, sums: (np.empty((field.shape[1], piece), np.float32),)
+)
+def apply_operator(start, stop, room, blocks, s, shift, field, nz, piece, plane, out, sums):  # type: ignore[no-untyped-def]
+    """Compute ``(B + Σ_b s_ab (-∂_b²) + shift) field``; `sums`, unless empty, gets <field, out> of every item."""
     _batch, _ndim, nx, size = field.shape
     many = (size + piece - 1) // piece
     for item in range(start, stop):
@@ -85,15 +93,9 @@ def _apply_operator(start, stop, blocks, s, shift, field, nz, piece, plane, room
             sums[n, item % (nx * many)] = _product(field, out, n, x, lo, hi)
 
 
-@loop
-def apply_operator(start, stop, blocks, s, shift, field, nz, piece, plane, out, sums):  # type: ignore[no-untyped-def]
-    """Compute ``(B + Σ_b s_ab (-∂_b²) + shift) field``; `sums`, unless empty, gets <field, out> of every item."""
-    room = np.empty((field.shape[1], piece), dtype=np.float32)
-    _apply_operator(start, stop, blocks, s, shift, field, nz, piece, plane, room, out, sums)
-
-
-@part
-def _residual(start, stop, blocks, s, shift, rhs, field, nz, piece, plane, room, out):  # type: ignore[no-untyped-def]
+@loop_with(lambda blocks, s, shift, rhs, field, nz, piece, plane, out: (np.empty((field.shape[1], piece), np.float32),))
+def residual(start, stop, room, blocks, s, shift, rhs, field, nz, piece, plane, out):  # type: ignore[no-untyped-def]
+    """Compute ``rhs - (B + Σ_b s_ab (-∂_b²) + shift) field``."""
     _batch, _ndim, nx, size = field.shape
     many = (size + piece - 1) // piece
     for item in range(start, stop):
@@ -137,29 +139,23 @@ def _residual(start, stop, blocks, s, shift, rhs, field, nz, piece, plane, room,
             )
 
 
-@loop
-def residual(start, stop, blocks, s, shift, rhs, field, nz, piece, plane, out):  # type: ignore[no-untyped-def]
-    """Compute ``rhs - (B + Σ_b s_ab (-∂_b²) + shift) field``."""
-    room = np.empty((field.shape[1], piece), dtype=np.float32)
-    _residual(start, stop, blocks, s, shift, rhs, field, nz, piece, plane, room, out)
-
-
-@compiled
-def plane_diagonal(s, shift, ndim, size, nz):  # type: ignore[no-untyped-def]
+def plane_diagonal(s: Values, shift: Values, ndim: int, size: int, nz: int) -> Values:
     """Return the diagonal of the stencil along the axes of a plane, (N, D, P); borders have fewer neighbours."""
-    ny = size // nz
-    out = np.empty((len(shift), ndim, size), dtype=np.float32)
-    for n in range(len(shift)):
-        for a in range(ndim):
-            for y in range(ny):
-                row = shift[n] + s[n, a, 1] * np.float32(min(y + 1, ny - 1) - max(y - 1, 0))
-                for z in range(nz):
-                    out[n, a, y * nz + z] = row + s[n, a, 2] * np.float32(min(z + 1, nz - 1) - max(z - 1, 0))
-    return out
+    beside_y, beside_z = (_neighbours(n) for n in (size // nz, nz))
+    rows = shift[:, None, None] + s[:, :ndim, 1, None] * beside_y
+    out: Values = rows[..., None] + s[:, :ndim, 2, None, None] * beside_z
+    return out.reshape(len(s), ndim, size)
 
 
-@part
-def _relax_from_zero(start, stop, blocks, s, diagonal, rhs, omega, nz, piece, plane, out):  # type: ignore[no-untyped-def]
+def _neighbours(n: int) -> Values:
+    """Return the number of neighbours of each of `n` voxels."""
+    index = np.arange(n)
+    return (np.minimum(index + 1, n - 1) - np.maximum(index - 1, 0)).astype(np.float32)
+
+
+@loop
+def relax_from_zero(start, stop, blocks, s, diagonal, rhs, omega, nz, piece, plane, out):  # type: ignore[no-untyped-def]
+    """Compute ``ω D⁻¹ rhs``, with D the D x D diagonal blocks of the operator."""
     _batch, _ndim, nx, size = rhs.shape
     many = (size + piece - 1) // piece
     for item in range(start, stop):
@@ -205,14 +201,16 @@ def _relax_from_zero(start, stop, blocks, s, diagonal, rhs, omega, nz, piece, pl
             )
 
 
-@loop
-def relax_from_zero(start, stop, blocks, s, diagonal, rhs, omega, nz, piece, plane, out):  # type: ignore[no-untyped-def]
-    """Compute ``ω D⁻¹ rhs``, with D the D x D diagonal blocks of the operator."""
-    _relax_from_zero(start, stop, blocks, s, diagonal, rhs, omega, nz, piece, plane, out)
+@loop_with(
+    lambda blocks, s, diagonal, shift, rhs, field, omega, nz, piece, plane, out, sums: (
+        np.empty((field.shape[1], piece), np.float32),
+    )
+)
+def relax(start, stop, room, blocks, s, diagonal, shift, rhs, field, omega, nz, piece, plane, out, sums):  # type: ignore[no-untyped-def]
+    """Compute ``field + ω D⁻¹ (rhs - A field)``, with D the D x D diagonal blocks of A.
 
-
-@part
-def _relax(start, stop, blocks, s, diagonal, shift, rhs, field, omega, nz, piece, plane, room, out, sums):  # type: ignore[no-untyped-def]
+    `sums`, unless empty, gets <rhs, out> of every item.
+    """
     _batch, _ndim, nx, size = rhs.shape
     many = (size + piece - 1) // piece
     for item in range(start, stop):
@@ -272,17 +270,8 @@ def _relax(start, stop, blocks, s, diagonal, shift, rhs, field, omega, nz, piece
 
 
 @loop
-def relax(start, stop, blocks, s, diagonal, shift, rhs, field, omega, nz, piece, plane, out, sums):  # type: ignore[no-untyped-def]
-    """Compute ``field + ω D⁻¹ (rhs - A field)``, with D the D x D diagonal blocks of A.
-
-    `sums`, unless empty, gets <rhs, out> of every item.
-    """
-    room = np.empty((field.shape[1], piece), dtype=np.float32)
-    _relax(start, stop, blocks, s, diagonal, shift, rhs, field, omega, nz, piece, plane, room, out, sums)
-
-
-@part
-def _laplacian(start, stop, s, field, nz, piece, out):  # type: ignore[no-untyped-def]
+def laplacian(start, stop, s, field, nz, piece, out):  # type: ignore[no-untyped-def]
+    """Compute ``Σ_b s_ab (-∂_b²) field``."""
     _batch, ndim, nx, size = field.shape
     many = (size + piece - 1) // piece
     for item in range(start, stop):
@@ -293,9 +282,3 @@ def _laplacian(start, stop, s, field, nz, piece, out):  # type: ignore[no-untype
             s0, s1, s2 = s[n, a, 0], s[n, a, 1], s[n, a, 2]
             centre, before, after = field[n, a, x], field[n, a, xm], field[n, a, xp]
             stencil(centre, before, after, nz, lo, hi, s0, s1, s2, np.float32(0), out[n, a, x, lo:hi])
-
-
-@loop
-def laplacian(start, stop, s, field, nz, piece, out):  # type: ignore[no-untyped-def]
-    """Compute ``Σ_b s_ab (-∂_b²) field``."""
-    _laplacian(start, stop, s, field, nz, piece, out)

@@ -10,9 +10,10 @@ import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeAlias
 
 from numba import njit
+from numpy.typing import NDArray
 
 from learngn.kernels._cpu_cache import kept
 from learngn.kernels._cpu_parts import PartCompiler
@@ -20,41 +21,44 @@ from learngn.threads import thread_count
 
 _ENOUGH = 2**17  # least number of values per thread
 _SHARES = 2  # shares of a loop per thread
+Room: TypeAlias = Callable[..., tuple[NDArray[Any], ...]]
 _njit: Any = njit  # some of its options are not among those that it declares
 
 
 def _compile(**options: Any) -> Any:
-    """Return a decorator for functions that are compiled when they are first called, and cached on disk."""
-    decorate = _njit(nogil=True, error_model="numpy", no_cfunc_wrapper=True, **options)
-    return lambda function: kept(decorate(function))
-
-
-def _part(**options: Any) -> Any:
-    """Return a decorator for functions that are compiled with those that call them; they cannot be called otherwise."""
-    options |= {"no_cpython_wrapper": True, "no_cfunc_wrapper": True, "pipeline_class": PartCompiler}
-    return _njit(nogil=True, error_model="numpy", _nrt=False, **options)
+    return _njit(nogil=True, error_model="numpy", _nrt=False, no_cfunc_wrapper=True, **options)
 
 
 # No fast-math: a part is compiled to several copies, one in each of its callers, which are vectorised differently. As
 # products are only fused explicitly (`fma`) and sums have a fixed order, all copies give the same bits, on every
 # processor. Division by zero gives infinity, as an exception would need a branch in every loop.
-compiled = _compile()
-# Parts of a loop. They do not count references to arrays, since threads would wait for each other at every slice of a
-# shared array. Therefore they cannot allocate arrays.
-part = _part()
-inlined = _part(forceinline=True)
+# References to arrays are not counted, since threads would wait for each other at every slice of a shared array.
+# Therefore compiled code cannot allocate arrays.
+_compiled = _compile()
+# Parts of a loop, compiled with the loops that call them; they cannot be called otherwise.
+part = _compile(no_cpython_wrapper=True, pipeline_class=PartCompiler)
+inlined = _compile(no_cpython_wrapper=True, pipeline_class=PartCompiler, forceinline=True)
 
 
 class Loop:
-    """Compiled function ``f(start, stop, *arguments)`` that processes the items from `start` to `stop`.
+    """Compiled function ``f(start, stop, *room, *arguments)`` that processes the items from `start` to `stop`.
 
     It is called with the number of items and the arguments, and runs on at most :func:`thread_count` threads, depending
     on the size of its first and last arguments, one of which is the largest array. Items must not write to
-    the same memory. The function allocates its work arrays once, and calls parts for the items.
+    the same memory. The function is compiled when it is first called, and cached on disk.
+
+    Parameters
+    ----------
+    function : callable
+    room : callable, optional
+        Returns the work arrays of a thread for the arguments.
     """
 
-    def __init__(self, function: Callable[..., None]) -> None:
-        self.compiled: Callable[..., None] = compiled(function)
+    _room: Room | None = None
+
+    def __init__(self, function: Callable[..., None], room: Room | None = None) -> None:
+        self.compiled: Callable[..., None] = kept(_compiled(function))
+        self._room = room
         self.__doc__, self.__name__ = function.__doc__, function.__name__
 
     def __call__(self, items: int, *arguments: Any) -> None:
@@ -62,15 +66,16 @@ class Loop:
         allowed = thread_count()
         threads = max(1, min(allowed, items, size // _ENOUGH))
         if threads == 1:
-            self.compiled(0, items, *arguments)
+            self.compiled(0, items, *self._work_arrays(arguments), *arguments)
             return
         # Each thread takes the next share when it is free, so that none waits for a thread that starts late.
         shares = min(items, _SHARES * threads)
         numbers = iter(range(shares))
 
         def work() -> None:
+            room = self._work_arrays(arguments)
             for share in numbers:
-                self.compiled(items * share // shares, items * (share + 1) // shares, *arguments)
+                self.compiled(items * share // shares, items * (share + 1) // shares, *room, *arguments)
 
         # A forked process does not have the threads of its parent.
         pool = _pool(os.getpid(), allowed)
@@ -80,10 +85,18 @@ class Loop:
             if not other.cancel():
                 other.result()
 
+    def _work_arrays(self, arguments: tuple[Any, ...]) -> tuple[NDArray[Any], ...]:
+        return () if self._room is None else self._room(*arguments)
+
 
 def loop(function: Callable[..., None]) -> Loop:
-    """Decorate a function as a :class:`Loop`."""
+    """Decorate a function as a :class:`Loop` without work arrays."""
     return Loop(function)
+
+
+def loop_with(room: Room) -> Callable[[Callable[..., None]], Loop]:
+    """Decorate a function as a :class:`Loop` with the work arrays that `room` returns for its arguments."""
+    return lambda function: Loop(function, room)
 
 
 @lru_cache(maxsize=4)

@@ -51,8 +51,7 @@ class CompiledGuard:
         if not self._shortened:  # the given step is not changed
             self._shortened, self._steps = True, self._steps.copy()
             self.step = self._steps.reshape(self.step.shape)
-        wide, items = np.zeros_like(self._low), len(self._steps) * self._rows
-        _cpu_guard.widen(1, self._low, wide)
+        wide, items = _cpu_guard.widened(self._low), len(self._steps) * self._rows
         marked = wide.any(-1)
         _cpu_guard.shorten(items, self._steps, wide, marked, self._starts, self._weights, self._shape, self._spans)
 
