@@ -1,7 +1,6 @@
 """What every registered feature promises: a new one is tested as soon as it has a name."""
 
 import pytest
-import torch
 
 from learngn.features import parse_features
 from learngn.features.combined import FEATURES
@@ -12,7 +11,11 @@ from learngn.testing import FEATURE_RULES, check_feature
 class TestContract:
     @pytest.mark.parametrize("rule", FEATURE_RULES)
     def test_rule(self, feature, rule):
-        FEATURE_RULES[rule](feature, torch.device("cpu"), feature.name != "none")
+        FEATURE_RULES[rule](feature, None, feature.name != "none")
+
+    @pytest.mark.parametrize("rule", ["grid_and_layout", "awkward_shapes", "types", "device_agrees"])
+    def test_rule_for_tensors(self, feature, rule):
+        FEATURE_RULES[rule](feature, "cpu", feature.name != "none")
 
     @pytest.mark.gpu
     def test_on_the_gpu(self, feature):

@@ -4,7 +4,6 @@ import itertools
 
 import numpy as np
 import pytest
-import torch
 
 from learngn.errors import FeatureError
 from learngn.features import Combined, Intensity, Mind, parse_features
@@ -28,37 +27,37 @@ def test_intensity_runs_from_zero_to_one(rng):
     image = scan(rng)
     feature, other = Intensity()(image, changed(image, lambda v: 50 + 7 * v), 1.0)
     assert (float(feature.data.min()), float(feature.data.max())) == (0, 1)
-    torch.testing.assert_close(feature.data, other.data, rtol=1e-4, atol=1e-4)
-    assert 0.003 < float((feature.data == 1).float().mean()) < 0.01
+    np.testing.assert_allclose(feature.data, other.data, rtol=1e-4, atol=1e-4)
+    assert 0.003 < float((feature.data == 1).mean()) < 0.01
 
 
 def test_ct_has_one_window_of_hounsfield_units(rng):
-    values = torch.linspace(-1200, 1500, 14 * 12).reshape(1, 1, 14, 12)
+    values = np.linspace(-1200, 1500, 14 * 12, dtype=np.float32).reshape(1, 1, 14, 12)
     grid = Grid.from_spacing((14, 12))
-    half = torch.where(values > 400, 0.0, values)
+    half = np.where(values > 400, np.float32(0), values)
     for feature, source in zip(Intensity()(Image(values, grid), Image(half, grid), 1.0), (values, half), strict=True):
-        torch.testing.assert_close(feature.data, (source.clamp(-1000, 400) + 1000) / 1400)
+        np.testing.assert_allclose(feature.data, (source.clip(-1000, 400) + 1000) / 1400, rtol=1e-6, atol=1e-6)
     # The window serves only when both are CT.
     feature, _ = Intensity()(Image(values, grid), scan(rng, (14, 12)), 1.0)
-    assert float((feature.data == 1).float().mean()) < 0.05
+    assert float((feature.data == 1).mean()) < 0.05
 
 
 def test_spike_does_not_set_the_range(rng):
     image = scan(rng, (30, 30))
-    spiked = image.data.clone()
+    spiked = image.data.copy()
     spiked[0, 0, 3, 3] = 1e6
     clean, dirty = Intensity()(image, Image(spiked, image.grid), 1.0)
     mask = image.data != image.data[0, 0, 3, 3]
-    torch.testing.assert_close(clean.data[mask], dirty.data[mask], rtol=0, atol=0.05)
+    np.testing.assert_allclose(clean.data[mask], dirty.data[mask], rtol=0, atol=0.05)
 
 
 @pytest.mark.parametrize("name", FEATURES)
 def test_constant_at_the_working_resolution_is_finite(name):
     """A chequerboard is constant once it is pooled."""
-    board = torch.as_tensor(np.indices((8, 8, 8)).sum(0) % 2, dtype=torch.float32)
+    board = np.indices((8, 8, 8)).sum(0) % 2
     image = Image.from_array(board, Grid.from_spacing((8, 8, 8)))
     for feature in parse_features(name)(image, image, 2.0):
-        assert torch.isfinite(feature.data).all()
+        assert np.isfinite(feature.data).all()
 
 
 @pytest.mark.parametrize(("shape", "channels"), [((12, 10), 4), ((12, 10, 8), 12)])
@@ -66,14 +65,14 @@ def test_mind_channels_and_range(rng, shape, channels):
     feature, _ = Mind()(*[scan(rng, shape)] * 2, 1.0)
     assert feature.data.shape == (1, channels, *shape)
     assert float(feature.data.min()) >= 0
-    assert float(feature.data.amax(dim=1).min()) == 1  # the likest pair of every voxel
+    assert float(feature.data.max(axis=1).min()) == 1  # the likest pair of every voxel
 
 
 @pytest.mark.parametrize("factor", [1e-3, -4.0, 1000.0])
 def test_mind_is_blind_to_affine_intensities(rng, factor):
     image = scan(rng)
     feature, other = Mind()(image, changed(image, lambda v: factor * v + 3 * factor), 1.0)
-    torch.testing.assert_close(feature.data, other.data, rtol=1e-3, atol=1e-3)
+    np.testing.assert_allclose(feature.data, other.data, rtol=1e-3, atol=1e-3)
 
 
 def slow_mind(image, radius, dilation):
@@ -105,8 +104,8 @@ def slow_mind(image, radius, dilation):
 def test_mind_is_its_definition(rng, shape, radius, dilation):
     image = scan(rng, shape)
     feature, _ = Mind(radius, dilation)(image, image, 1.0)
-    expected = slow_mind(image.data[0, 0].numpy().astype(np.float64), radius, dilation)
-    got = feature.data[0].numpy()
+    expected = slow_mind(image.data[0, 0].astype(np.float64), radius, dilation)
+    got = feature.data[0]
     order = [int(np.abs(got - e).reshape(len(got), -1).max(1).argmin()) for e in expected]
     assert sorted(order) == list(range(len(got)))
     np.testing.assert_allclose(got[order], expected, atol=1e-4)
@@ -116,11 +115,11 @@ def test_mind_is_its_definition(rng, shape, radius, dilation):
 def test_reorientation_only_reorders(rng, name):
     """The features of a flipped and permuted image are the flipped and permuted features, channels aside."""
     image = scan(rng)
-    turned = Image(image.data.flip(2).permute(0, 1, 4, 2, 3).contiguous(), Grid.from_spacing((10, 14, 12)))
+    turned = Image(np.flip(image.data, 2).transpose(0, 1, 4, 2, 3).copy(), Grid.from_spacing((10, 14, 12)))
     plain, _ = parse_features(name)(image, image, 1.0)
     other, _ = parse_features(name)(turned, turned, 1.0)
-    expected = plain.data.flip(2).permute(0, 1, 4, 2, 3)
-    torch.testing.assert_close(other.data.sort(dim=1)[0], expected.sort(dim=1)[0], rtol=1e-4, atol=1e-4)
+    expected = np.flip(plain.data, 2).transpose(0, 1, 4, 2, 3)
+    np.testing.assert_allclose(np.sort(other.data, axis=1), np.sort(expected, axis=1), rtol=1e-4, atol=1e-4)
 
 
 def test_weights_scale_the_squared_residual(rng):
@@ -128,7 +127,7 @@ def test_weights_scale_the_squared_residual(rng):
 
     def energy(name):
         ours, theirs = parse_features(name)(first, second, 1.0)
-        return float((ours.data - theirs.data).square().sum())
+        return float(((ours.data - theirs.data) ** 2).sum())
 
     assert energy("mind:2,intensity:0.5") == pytest.approx(2 * energy("mind") + 0.5 * energy("intensity"), rel=1e-4)
 
