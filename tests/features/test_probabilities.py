@@ -63,7 +63,9 @@ def test_score_distances_are_those_of_the_label_map(files, pair, labels):
     theirs = parse_features("organ-distance")(*labels, 8.0)
     for a, b in zip(ours, theirs, strict=True):
         assert a.grid == b.grid
-        inside = as_numpy(b.data > 0)  # outside its own structure another label is background here, the boundary there as well
+        inside = as_numpy(
+            b.data > 0
+        )  # outside its own structure another label is background here, the boundary there as well
         np.testing.assert_allclose(as_numpy(a.data)[inside], as_numpy(b.data)[inside], atol=1e-4)
         np.testing.assert_allclose(as_numpy(a.data)[~inside], as_numpy(b.data)[~inside], atol=1e-4)
 

@@ -1,5 +1,6 @@
 """Robust losses: their values, their derivative, and what they do to outliers."""
 
+import numpy as np
 import pytest
 import torch
 
@@ -108,3 +109,19 @@ def test_what_does_not_count_does_not_set_the_scale(loss):
     clean, other = (Robust(Analytic(), loss).normal_equations(f, warped, weight) for f in (fixed, spoilt))
     torch.testing.assert_close(other.energy, clean.energy)
     torch.testing.assert_close(other.gradient[..., :4, :], clean.gradient[..., :4, :])
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize("loss", [None, *LOSSES], ids=repr)
+def test_arrays_of_numpy_have_the_same_equations(loss, masked, dtype):
+    lineariser = Analytic() if loss is None else Robust(Analytic(), loss)
+    given = [x.to(getattr(torch, dtype)) for x in features()]
+    if masked:
+        given.append(torch.rand(1, 1, *given[0].shape[2:], dtype=given[0].dtype))
+    plain = lineariser.normal_equations(*(x.numpy() for x in given))
+    tensors = lineariser.normal_equations(*given)
+    for name, kind in (("blocks", dtype), ("gradient", dtype), ("energy", "float64")):
+        got, expected = getattr(plain, name), getattr(tensors, name)
+        assert got.dtype == kind
+        np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-5)
