@@ -209,14 +209,14 @@ class TestAcrossLabels(AdaptiveContract):
     def test_a_part_slides_past_another(self):
         """Pushed apart in the middle, the two halves move further than under plain diffusion."""
         grid = Grid.from_spacing((16, 12), 1.0)
-        mask = torch.zeros(1, 1, 16, 12, dtype=torch.uint8)
+        mask = np.zeros((1, 1, 16, 12), np.uint8)
         mask[..., 8:, :] = 1
-        rhs = torch.zeros(1, 2, 16, 12)
+        rhs = np.zeros((1, 2, 16, 12), np.float32)
         rhs[0, 1, :8], rhs[0, 1, 8:] = 1, -1
-        one, jumps = torch.ones(1), []
+        blocks, jumps = np.zeros((1, 3, 16, 12), np.float32), []
         for regulariser in (Diffusion(), Adaptive.across_labels(Image(mask, grid, labels=True), 0.02)):
             stiffness = regulariser.stiffness(grid, rhs)
-            x, _ = NormalSolver(tolerance=1e-4).solve(rhs.new_zeros(1, 3, 16, 12), stiffness, rhs, one, 0.01 * one)
+            x, _ = NormalSolver(tolerance=1e-4).solve(blocks, stiffness, rhs, ONE, 0.01 * ONE)
             jumps.append(float(x[0, 1, 7, 6] - x[0, 1, 8, 6]))
         assert jumps[1] > 3 * jumps[0]
 

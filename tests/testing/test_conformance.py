@@ -13,7 +13,7 @@ from learngn.arrays import channels_last, detached, like
 from learngn.features import FeatureImage, Intensity, Traits
 from learngn.geometry import sampling
 from learngn.geometry.image import Image
-from learngn.kernels import ReferenceKernels
+from learngn.kernels import ReferenceKernels, Taps
 from learngn.optimise import Additive, Compositional, Symmetric
 from learngn.regularise import Curvature, Diffusion, Stiffness
 from learngn.testing import FEATURE_RULES, KERNEL_RULES, check_feature, check_kernels, check_regulariser, check_update
@@ -67,9 +67,7 @@ def written_to(image):
         ("orientation", Spoilt(with_data(by_index)), "its axes in the order"),
         (
             "awkward_shapes",
-            Spoilt(
-                with_data(lambda data: channels_last(data + (data[..., 1:] - data[..., :-1]).mean(-1, keepdims=True)))
-            ),
+            Spoilt(with_data(lambda data: data * np.float32(np.nan if 1 in data.shape[2:] else 1))),
             "NaN or infinite",
         ),
         ("constant_image", Spoilt(with_data(by_index)), "got a standard deviation of"),
@@ -242,6 +240,7 @@ OPERATIONS = [
     ("capped", "fields"),
     ("match_cost", "match_cost"),
     ("self_similarity", "self_similarity"),
+    ("dots", "solver"),
 ]
 
 
@@ -262,10 +261,37 @@ def test_kernels(operation, rule):
         check_kernels(kernels, shapes=[(7, 9)])
 
 
+SOLVER = ["bind", "between", "turn", "advance"]
+
+
+@pytest.mark.parametrize("operation", SOLVER)
+def test_solver(operation):
+    """Operators and transfers that are off, and operations that write to their arguments and are."""
+
+    class Spoilt(ReferenceKernels):
+        name = "spoilt"
+
+        def bind(self, blocks, stiffness, shift, faces, order):
+            return super().bind(blocks, (1.01 if operation == "bind" else 1) * stiffness, shift, faces, order)
+
+        def between(self, step):
+            taps = tuple(Taps(t.start, 1.01 * t.weights, t.length) for t in step.restrict)
+            return super().between(replace(step, restrict=taps) if operation == "between" else step)
+
+        def turn(self, z, beta, p):
+            super().turn(z, beta * (1.01 if operation == "turn" else 1), p)
+
+        def advance(self, alpha, p, q, x, r):
+            return super().advance(alpha * (1.01 if operation == "advance" else 1), p, q, x, r)
+
+    with pytest.raises(AssertionError, match="kernels 'spoilt'"):
+        KERNEL_RULES["solver"](learngn.testing.kernels.Case(Spoilt(), (6, 6, 6)))
+
+
 def test_every_operation_is_checked():
-    optional = {"bind", "between", "guard", "dots", "turn", "advance"}
+    optional = {"guard"}
     operations = {name for name, value in vars(ReferenceKernels).items() if callable(value) and name[0] != "_"}
-    assert operations - optional == {operation for operation, _ in OPERATIONS}
+    assert operations - optional == {*SOLVER, *(operation for operation, _ in OPERATIONS)}
 
 
 def test_values_from_outside_are_found():

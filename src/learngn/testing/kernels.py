@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from learngn.arrays import Array, as_numpy, channels_last, in_order, namespace, require_torch
-from learngn.kernels import Kernels, ReferenceKernels, area_taps, box_taps, linear_taps
+from learngn.kernels import Coarsening, Kernels, ReferenceKernels, area_taps, box_taps, linear_taps
+from learngn.kernels.interface import BoundOperator, BoundTransfer
 from learngn.kernels.stencils import stencil_diagonal
 from learngn.testing.require import require, require_close
 
@@ -38,8 +39,8 @@ def check_kernels(
 ) -> None:
     """Check that a back end agrees with :class:`learngn.kernels.ReferenceKernels`, which defines every operation.
 
-    Each operation is applied to two samples of random values in float32, on grids in 2D and 3D. What is
-    bound to a grid (`bind`, `between`, `guard`) and the operations on its arrays are not checked.
+    Each operation is applied to two samples of random values in float32, on grids in 2D and 3D. The optional operation
+    `guard` is not checked.
 
     Parameters
     ----------
@@ -202,6 +203,63 @@ def operator(case: Case) -> None:
         case.agree(case.kernels.elastic(stiffness, x, faces), _REFERENCE.elastic(stiffness, x, faces), where, 1e-4)
 
 
+def solver(case: Case) -> None:
+    """Check what a solver uses: operators of `bind`, transfers of `between`, and `dots`, `turn` and `advance`."""
+    blocks, stiffness, shift, rhs = case.system()
+    x, faces = case.field(), case.uniform(1, case.ndim, *case.shape)
+    coarse = tuple((n + 1) // 2 for n in case.shape)
+    down = tuple(area_taps(n, m) for n, m in zip(case.shape, coarse, strict=True))
+    up = tuple(linear_taps(m, n) for n, m in zip(case.shape, coarse, strict=True))
+    step = Coarsening(case.shape, coarse, down, up, down)
+    small = _REFERENCE.resample(blocks, down)
+    for conductivity, order in ((None, 1), (faces, 1), (None, 2)):
+        found = []
+        for kernels in (case.kernels, _REFERENCE):
+            operator = kernels.bind(blocks, stiffness, shift, conductivity, order)
+            room = kernels.bind(small, stiffness, shift, None, 1).room()
+            found.append(_solver_results(operator, kernels.between(step), room, x, rhs))
+        for what, got in found[0].items():
+            where = f"{what}, with{'out' if conductivity is None else ''} conductivities, order {order}"
+            case.agree(case.array(as_numpy(got)), case.array(as_numpy(found[1][what])), where, 5e-4)
+
+
+def _solver_results(
+    operator: BoundOperator, transfer: BoundTransfer, coarse: Array, x: Array, rhs: Array
+) -> dict[str, Array]:
+    """Return the results of all operations of a solver, by name."""
+    kernels, xp, found = operator.kernels, namespace(x), {}
+
+    def own(field: Array) -> Array:
+        return operator.owned(xp.asarray(field, copy=True))
+
+    def keep(name: str, field: Array) -> None:
+        found[name] = xp.asarray(operator.given_back(field, x), copy=True)
+
+    out, factors = operator.room(), np.array([0.3, -0.7])
+    found["sums of apply"] = operator.apply(own(x), out)
+    keep("apply", out)
+    operator.residual(own(rhs), own(x), out)
+    keep("residual", out)
+    for start in (None, own(x)):
+        sums = operator.relax(own(rhs), start, 0.3, out, dotted=True)
+        require(sums is not None, f"kernels {kernels.name!r}: relax returns no sums")
+        name = "relax" if start is None else "relax from a guess"
+        found[f"sums of {name}"] = np.asarray(sums)
+        keep(name, out)
+    found["dots"] = kernels.dots(own(x), own(rhs))
+    p, r, solution = own(x), own(rhs), own(x)
+    kernels.turn(own(rhs), factors, p)
+    keep("turn", p)
+    found["sums of advance"] = kernels.advance(factors, p, own(x), solution, r)
+    keep("advance of x", solution)
+    keep("advance of r", r)
+    transfer.restrict(own(rhs), coarse)
+    back = own(x)
+    transfer.prolong(coarse, back)
+    keep("restrict and prolong", back)
+    return found
+
+
 def smoothing(case: Case) -> None:
     """Check a damped block-Jacobi sweep, from zero and from a guess: `smooth`, and `relax`, its general form."""
     blocks, stiffness, shift, rhs = case.system()
@@ -280,6 +338,7 @@ KERNEL_RULES: dict[str, Callable[[Case], None]] = {
         resample,
         normal_equations,
         operator,
+        solver,
         smoothing,
         derivatives,
         sums,
