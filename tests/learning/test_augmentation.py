@@ -32,7 +32,7 @@ def coordinates(grid):
     world = torch.from_numpy(grid.index_to_world(index).astype(np.float32))
     features = FeatureImage(torch.movedim(world, -1, 0)[None].contiguous(), grid)
     inner = grid.index_to_world(np.random.default_rng(1).uniform(0.35, 0.65, (20, grid.ndim)) * grid.shape)
-    labels = Image.from_array(np.zeros(grid.shape, dtype=np.uint8), grid, labels=True)
+    labels = Image.from_array(torch.zeros(grid.shape, dtype=torch.uint8), grid, labels=True)
     return Example("coordinates", grid, features, labels, None, inner)
 
 

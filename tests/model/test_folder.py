@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
@@ -9,7 +10,7 @@ from torch import nn
 
 import learngn
 from learngn.errors import ModelError
-from learngn.model import LineariserConfig, ModelConfig, NetworkConfig, Provenance, read_description, read_model
+from learngn.model import LineariserConfig, Model, ModelConfig, NetworkConfig, Provenance, read_description, read_model
 from learngn.model import write_model as write
 
 CONFIG, WEIGHTS = "model.json", "weights.safetensors"
@@ -47,8 +48,8 @@ def test_round_trip(phantoms, architecture, trained, tmp_path, changes):
     read = read_model(tmp_path / "new" / "model")
     assert read.config == model.config
     assert not read.training
-    assert torch.equal(field(read, phantoms), field(model, phantoms))
-    assert torch.equal(field(tmp_path / "new" / "model", phantoms), field(model, phantoms))
+    np.testing.assert_array_equal(field(read, phantoms), field(model, phantoms))
+    np.testing.assert_array_equal(field(tmp_path / "new" / "model", phantoms), field(model, phantoms))
 
 
 def test_only_the_two_files(architecture, trained, tmp_path):
@@ -68,11 +69,36 @@ def test_description_alone(architecture, trained, tmp_path):
     assert provenance == Provenance(learngn.__version__, {"dataset": "Toy", "step": 7})
 
 
+@pytest.mark.parametrize("kind", ["corrected", "published"])
+def test_names_of_the_weights(architecture, kind):
+    """Files written by earlier versions have these, in any order."""
+    config = architecture(network=None, lineariser=LineariserConfig(kind=kind, hidden=2))
+    parts = {
+        "corrected": ("trunk.0", "trunk.2", "last"),
+        "published": ("residual.first", "residual.second", "jacobian.first", "jacobian.second"),
+    }
+    expected = {f"method.lineariser.{part}.{name}" for part in parts[kind] for name in ("weight", "bias")}
+    assert set(Model(config).state_dict()) == {"encoder.log_gain", "method.log_lam"} | expected
+
+
+def test_weights_of_an_earlier_version(phantoms, architecture, tmp_path):
+    """Made when the method itself was a module: two levels, without a lineariser."""
+    config = architecture(network=None, lineariser=None)
+    write(Model(config), tmp_path)
+    save_file(
+        {"method.log_lam": torch.tensor([0.5, -0.25]), "encoder.log_gain": torch.tensor([0.1])}, tmp_path / WEIGHTS
+    )
+    read = read_model(tmp_path)
+    assert [float(read.method.gauss_newton.lam(k).detach()) for k in (0, 1)] == pytest.approx(
+        [level.lam * factor for level, factor in zip(config.settings.levels(), np.exp([0.5, -0.25]), strict=True)]
+    )
+
+
 def test_own_network(phantoms, architecture, trained, tmp_path):
     model = trained(architecture(network=NetworkConfig(kind="own", out_channels=3)), Own())
     write(model, tmp_path)
     read = read_model(tmp_path, network=Own())
-    assert torch.equal(field(read, phantoms), field(model, phantoms))
+    np.testing.assert_array_equal(field(read, phantoms), field(model, phantoms))
     with pytest.raises(ModelError, match=r"read_model\(path, network="):
         read_model(tmp_path)
     with pytest.raises(ModelError, match="tensors of another architecture"):

@@ -347,7 +347,7 @@ def test_real_scans(data_root):
 
     def overlap(field):
         warped = GridMap(fixed.grid, field, np.eye(4)).warp(labels[1])
-        ours, theirs = labels[0].data[0, 0].numpy(), warped.data[0, 0].numpy()
-        return mean_over_labels(dice(ours, theirs, labels_in_both(ours, labels[1].data[0, 0].numpy())))
+        ours, theirs = labels[0].data[0, 0], warped.data[0, 0]
+        return mean_over_labels(dice(ours, theirs, labels_in_both(ours, labels[1].data[0, 0])))
 
     assert overlap(found) > overlap(None) + 0.1
