@@ -94,7 +94,10 @@ def test_a_start_and_landmarks(pair):
 def test_discrete_start(pair, symmetric):
     search = DiscreteStart(reach=6, symmetric=symmetric)
     expected, got = (search(*images, np.eye(4)) for images in pair)
-    assert_same(expected, got, 1e-2)
+    assert isinstance(expected, torch.Tensor)
+    assert got.dtype == np.float32
+    # Two displacements of a window may be equally good to rounding: few cells may differ.
+    assert np.quantile(np.abs(got - expected.numpy()), 0.99) < 1e-3
     assert float(np.abs(got).mean()) > 0.1
 
 

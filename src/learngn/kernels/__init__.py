@@ -30,6 +30,7 @@ pull_back = operation(Kernels.pull_back)
 determinant = operation(Kernels.determinant)
 guard = operation(Kernels.guard)
 match_cost = operation(Kernels.match_cost)
+best_match = operation(Kernels.best_match)
 self_similarity = operation(Kernels.self_similarity)
 
 __all__ = [
@@ -44,6 +45,7 @@ __all__ = [
     "apply_operator",
     "area_taps",
     "backend",
+    "best_match",
     "bind",
     "box_taps",
     "cache_folder",

@@ -424,15 +424,25 @@ class CompiledKernels:
         _cpu_matching.match_cost(
             len(cost) * cells[0] * cells[1],
             rows(fixed),
-            rows(weight)[..., 0, :],
+            _contiguous(rows(weight)[..., 0, :]),
             rows(moving),
-            rows(seen)[..., 0, :],
+            _contiguous(rows(seen)[..., 0, :]),
             *thick,
             cost,
             covered,
         )
         shape = (len(fixed), len(offsets), *cells[3 - ndim :])
         return cost.reshape(shape), covered.reshape(shape)
+
+    def best_match(self, cost: Values, steps: Values, target: Values, theta: float) -> Values:
+        n, width, places = cost.shape
+        ndim = steps.shape[1]
+        factors, wanted = np.zeros((width, 4), dtype=np.float32), np.zeros((n, 3, places), dtype=np.float32)
+        factors[:, 0], factors[:, 1 : ndim + 1] = theta * (steps**2).sum(1), -2 * theta * steps
+        wanted[:, :ndim] = target
+        out = np.empty((n, places), dtype=np.int64)
+        _cpu_matching.best_match(n * -(-places // _cpu_matching.PLACES), _contiguous(cost), factors, wanted, out)
+        return out
 
     def self_similarity(
         self, image: Values, first: NDArray[np.int64], second: NDArray[np.int64], radius: int

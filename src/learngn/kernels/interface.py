@@ -277,6 +277,23 @@ class Kernels(Protocol):
             Mean of v.
         """
 
+    def best_match(self, cost: Array, steps: Array, target: Array, theta: float) -> Array:
+        """Find the displacement s of a window with the least ``cost + θ |s - target|²`` at each of P places.
+
+        Parameters
+        ----------
+        cost : Array, shape (N, W, P)
+        steps : Array, shape (W, D)
+            Displacements of the window.
+        target : Array, shape (N, D, P)
+        theta : float
+
+        Returns
+        -------
+        Array, shape (N, P), int64
+            Number of the displacement in the window; the first of several.
+        """
+
     def self_similarity(self, image: Array, first: NDArray[np.int64], second: NDArray[np.int64], radius: int) -> Array:
         """Compute the similarity ``exp(-(D_p - min D) / V)`` of patches around pairs of neighbours of each voxel.
 

@@ -246,6 +246,12 @@ class ReferenceKernels:
             covered.append(self.resample(counted, average))
         return xp.concat(cost, axis=1), xp.concat(covered, axis=1)
 
+    def best_match(self, cost: Array, steps: Array, target: Array, theta: float) -> Array:
+        # Without |target|², which is the same for all displacements.
+        xp = namespace(cost, steps, target)
+        away = (-2 * theta * steps) @ target + theta * xp.sum(steps**2, axis=1)[:, None]
+        return xp.argmin(cost + away, axis=1)
+
     def self_similarity(self, image: Array, first: NDArray[np.int64], second: NDArray[np.int64], radius: int) -> Array:
         xp, taps = namespace(image), [box_taps(n, 2 * radius + 1) for n in image.shape[2:]]
         steps = {tuple(step): _shifted(image, step) for step in (*first.tolist(), *second.tolist())}

@@ -193,11 +193,7 @@ class CellCosts:
         steps = self.offsets * scale
         # The start is evaluated at the cell itself, which is exact to first order.
         target = xp.reshape(u - self.start, (*u.shape[:2], -1)) * scale[:, None]
-        # |d - u|² without |u|², which is the same for all displacements.
-        energy = (-2 * theta * steps) @ target
-        energy += self.cost
-        energy += theta * xp.sum(steps**2, axis=1)[:, None]
-        index = xp.argmin(energy, axis=1)
+        index = kernels.best_match(self.cost, steps, target, theta)
         chosen = xp.reshape(xp.moveaxis(self.offsets[index], -1, 1), u.shape)
         outermost = xp.reshape(self.border[index], self.stake.shape)
         least = full_like_shape(self.stake.shape, _LEAST, self.stake)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -318,6 +319,18 @@ def match_cost(case: Case) -> None:
                 case.agree(got, expected, f"{name} of match_cost, {channels} channels, cells of {cell}", 2e-5)
 
 
+def best_match(case: Case) -> None:
+    """Check the choice of displacements: its energy is the least."""
+    places, steps = prod(case.shape), case.normal(9, case.ndim)
+    cost, target = case.uniform(2, 9, places), case.normal(2, case.ndim, places)
+    for theta in (0.0, 0.1, 2.0):
+        index = as_numpy(case.kernels.best_match(cost, steps, target, theta))
+        away = as_numpy(steps)[None, :, :, None] - as_numpy(target)[:, None]
+        energy = as_numpy(cost) + theta * (away**2).sum(2)
+        chosen = np.take_along_axis(energy, index[:, None], axis=1)[:, 0]
+        case.agree(case.array(chosen), case.array(energy.min(1)), f"energy of best_match, θ = {theta:g}", 1e-5)
+
+
 def self_similarity(case: Case) -> None:
     """Check the similarity of patches around pairs of neighbours, for patches of several sizes."""
     image, ndim = 100 * case.normal(2, 1, *case.shape), case.ndim
@@ -344,6 +357,7 @@ KERNEL_RULES: dict[str, Callable[[Case], None]] = {
         sums,
         fields,
         match_cost,
+        best_match,
         self_similarity,
     )
 }
