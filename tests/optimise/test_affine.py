@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import scipy
 import torch
 from scipy.spatial.transform import Rotation
 
@@ -17,6 +18,7 @@ from learngn.optimise import (
     centre_of_mass,
     translation_starts,
 )
+from learngn.optimise.linear_problem import LinearProblem, exponential
 
 
 def known_affine(ndim, degrees=10.0, scale=1.1, shift=20.0):
@@ -212,3 +214,32 @@ def test_a_match_of_background_is_no_match(blobs):
     found = AffineGaussNewton()(fixed, fixed, {"away": away, "header": np.eye(3)})
     assert found.start == "header"
     np.testing.assert_allclose(found.matrix, np.eye(3), atol=0.02)
+
+
+@pytest.mark.parametrize("ndim", [2, 3])
+@pytest.mark.parametrize("size", [0.0, 1e-6, 0.3, 10.0])
+def test_exponential(ndim, size, rng):
+    """Against SciPy's, also for long translations."""
+    matrix = np.zeros((ndim + 1, ndim + 1))
+    matrix[:-1] = size * rng.normal(size=(ndim, ndim + 1))
+    matrix[:-1, -1] *= 100
+    expected = scipy.linalg.expm(matrix)
+    np.testing.assert_allclose(exponential(matrix), expected, rtol=1e-9, atol=1e-11 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize(("shift", "count"), [(0.0, 1), (0.3, 1), (6.0, 2)])
+def test_equal_starts_are_refined_once(blobs, monkeypatch, shift, count):
+    """Voxels of the coarsest level are 17 mm long."""
+    tried, refine = [], LinearProblem.refine
+
+    def counted(self, matrix, family, iterations):
+        tried.append(family)
+        return refine(self, matrix, family, iterations)
+
+    monkeypatch.setattr(LinearProblem, "refine", counted)
+    fixed = blobs(Grid.from_spacing((50, 44), 4.0))
+    second = np.eye(3)
+    second[0, -1] = shift
+    result = AffineGaussNewton()(fixed, fixed, {"header": np.eye(3), "second": second})
+    assert tried.count(RIGID) == count
+    assert result.start == "header"

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import product
 
 import numpy as np
 
 from learngn.arrays import Array, as_numpy, namespace
 from learngn.features import FeatureImage, common_grids
-from learngn.geometry.grid import FloatArray, Grid
+from learngn.geometry.grid import FloatArray, Grid, apply_affine
 from learngn.optimise.families import AFFINE, RIGID, Family
 from learngn.optimise.levels import on_grids
 from learngn.optimise.linear_problem import LinearLimits, LinearProblem
 from learngn.optimise.pose import PoseSearch, quality
 
 _BETTER = 2e-3  # least gain in concordance by which a start replaces an earlier one
+_SAME = 0.1  # distance within which two starts are the same [voxel of the coarsest level]
 
 
 @dataclass(frozen=True)
@@ -86,8 +88,12 @@ class AffineGaussNewton:
         if self.search is not None:
             candidates += [("search", matrix) for matrix in self.search(fixed_levels[0], moving_levels[0])]
         best, name, best_score = None, "none", -np.inf
+        seen: list[FloatArray] = []  # starts, and the maps to which they have led
         for label, start in candidates:
+            if any(_distance(start, other, levels[0].grid) < _SAME for other in seen):
+                continue
             state = levels[0].refine(start, RIGID, self.iterations)
+            seen += [start, state.matrix]
             score = float(quality(*map(np.asarray, levels[0].agreement(state.matrix))))
             # Of starts that lead to the same map the first is kept: the given ones come first.
             if score > best_score + _BETTER and np.isfinite(state.energy):
@@ -97,6 +103,13 @@ class AffineGaussNewton:
         for level in levels:
             best = level.refine(best.matrix, self.family, self.iterations)
         return AffineResult(best.matrix, best.data, name)
+
+
+def _distance(first: FloatArray, second: FloatArray, grid: Grid) -> float:
+    """Return the largest distance between two maps of a grid's corners [voxel]."""
+    corners = grid.index_to_world(list(product(*[(-0.5, n - 0.5) for n in grid.shape])))
+    apart = np.linalg.norm(apply_affine(first, corners) - apply_affine(second, corners), axis=1)
+    return float(apart.max() / grid.spacing.min())
 
 
 def centre_of_mass(weights: Array, grid: Grid) -> FloatArray:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import numpy as np
-import scipy  # its parts are imported when they are used
+from numpy.typing import NDArray
 
 from learngn.arrays import Array, as_numpy, channels_last, in_order, lattice, namespace
 from learngn.features import FeatureImage
@@ -15,6 +16,7 @@ from learngn.geometry.grid import FloatArray
 from learngn.kernels.stencils import block_index
 from learngn.linearise import Analytic, NormalEquations
 from learngn.optimise.agreement import overlap_of, spread_of
+from learngn.optimise.correlation import weight_of
 from learngn.optimise.families import Family
 
 _FARTHEST = 10.0  # largest parameter of a step: a translation by the extent, or a scale of e^10
@@ -103,12 +105,14 @@ class LinearProblem:
     def refine(self, matrix: FloatArray, family: Family, iterations: int) -> LinearState:
         """Refine a map by Levenberg-Marquardt iterations."""
         generators = family.generators(self.grid)
+        # The displacement of a generator in voxels at index x is in_voxels @ [x, 1].
+        in_voxels = (np.linalg.inv(self.grid.affine) @ generators @ self.grid.affine)[:, : self.grid.ndim]
         state, damping = self.state(matrix), 1e-3
         for _ in range(iterations):
-            hessian, gradient = self._project(state, generators)
+            hessian, gradient = self._project(state, generators, in_voxels)
             step = -np.linalg.solve(hessian + damping * np.diag(np.diag(hessian) + 1e-12), gradient)
             # For contradictory scans, for example one and its negative, steps can be too large for a finite result.
-            change = scipy.linalg.expm(np.einsum("k,kab->ab", step.clip(-_FARTHEST, _FARTHEST), generators))
+            change = exponential(np.tensordot(step.clip(-_FARTHEST, _FARTHEST), generators, 1))
             trial = self.state(state.matrix @ change)
             if trial.energy < state.energy:
                 settled = state.energy - trial.energy < 1e-4 * state.energy
@@ -130,7 +134,7 @@ class LinearProblem:
 
     @cached_property
     def _spread(self) -> float:
-        return spread_of((self.fixed.data, self.moving.data), (_weight(self.fixed), _weight(self.moving)))
+        return spread_of((self.fixed.data, self.moving.data), (weight_of(self.fixed), weight_of(self.moving)))
 
     @cached_property
     def _monomials(self) -> tuple[Array, Array]:
@@ -140,25 +144,19 @@ class LinearProblem:
         x = xp.concat([x, xp.ones_like(x[:1])])
         return x.T, xp.stack([x[i] * x[j] for i, j in block_index(len(x))], axis=1)
 
-    def _project(self, state: LinearState, generators: FloatArray) -> tuple[FloatArray, FloatArray]:
+    def _project(
+        self, state: LinearState, generators: FloatArray, in_voxels: FloatArray
+    ) -> tuple[FloatArray, FloatArray]:
         """Return Hessian, (P, P), and gradient, (P,), of the sum over the voxels by the family's parameters."""
-        ndim = self.grid.ndim
-        inverse = np.linalg.inv(self.grid.affine)
-        # The displacement of a generator in voxels at index x is in_voxels @ [x, 1].
-        in_voxels = np.stack([inverse @ g @ self.grid.affine for g in generators])[:, :ndim]
         x, products = self._monomials
         force, moments = (
             as_numpy(_in_double(values) @ monomials)
             for values, monomials in ((state.normal.gradient, x), (state.normal.blocks, products))
         )
-        gradient = np.einsum("kai,ai->k", in_voxels, force)
-        hessian = np.zeros((len(in_voxels), len(in_voxels)))
-        for (a, b), row in zip(block_index(ndim), moments, strict=True):
-            second = np.zeros((ndim + 1, ndim + 1))
-            for (i, j), value in zip(block_index(ndim + 1), row, strict=True):
-                second[i, j] = second[j, i] = value
-            part = np.einsum("ki,ij,lj->kl", in_voxels[:, a], second, in_voxels[:, b])
-            hessian += part if a == b else part + part.T
+        rows, columns = (_entries(n) for n in in_voxels.shape[1:])
+        second = moments[rows[:, None, :, None], columns[None, :, None, :]].reshape(force.size, force.size)
+        flat = in_voxels.reshape(len(in_voxels), -1)
+        gradient, hessian = flat @ force.reshape(-1), flat @ second @ flat.T
         # The strain of T exp(P) grows by the symmetric part of P.
         energy = float(state.normal.energy.sum())
         penalty = self.limits.stiffness * energy if np.isfinite(state.data) else 0.0
@@ -169,8 +167,29 @@ class LinearProblem:
         return hessian, gradient
 
 
-def _weight(image: FeatureImage) -> Array:
-    return namespace(image.data).ones_like(image.data[:, :1]) if image.weight is None else image.weight
+def exponential(matrix: FloatArray) -> FloatArray:
+    """Return the exponential of a generator of linear maps, whose last row is zero, by scaling and squaring.
+
+    For these small matrices it is much faster than SciPy's, and as accurate.
+    """
+    # The series converges as that of the linear part, however large the translation.
+    squarings = max(0, math.ceil(math.log2(max(float(np.abs(matrix[:-1, :-1]).sum()), 1e-300))) + 2)
+    scaled, one = matrix / 2**squarings, np.eye(len(matrix))
+    result = one
+    for order in range(14, 0, -1):
+        result = one + scaled @ result / order
+    for _ in range(squarings):
+        result = result @ result
+    return result
+
+
+@lru_cache(maxsize=4)
+def _entries(n: int) -> NDArray[np.int64]:
+    """Return where the entries of a symmetric matrix, (n, n), are stored in its upper triangle."""
+    entries = np.zeros((n, n), dtype=np.int64)
+    for k, (a, b) in enumerate(block_index(n)):
+        entries[a, b] = entries[b, a] = k
+    return entries
 
 
 def _in_double(values: Array) -> Array:

@@ -155,7 +155,9 @@ class CellCosts:
         # Displacements to outside the moving image get the cell's mean cost, and are neither preferred nor avoided.
         counts = sampling.pool(weight, cells.shape)
         mean = xp.sum(cost, axis=1, keepdims=True) / clamped(xp.sum(covered, axis=1, keepdims=True), _LEAST)
-        cost += (counts - covered) * mean
+        lacking = counts - covered
+        lacking *= mean
+        cost += lacking
         stake = clamped(counts * mean - xp.min(cost, axis=1, keepdims=True), 0)
         # A cell that the start moves out of the moving image gets a low weight: its neighbours should determine it.
         zero = int(np.flatnonzero(~offsets.any(axis=1))[0])

@@ -10,12 +10,13 @@ import numpy as np
 import scipy  # its submodules are imported when they are used
 from numpy.typing import NDArray
 
-from learngn.arrays import Array, as_numpy, namespace
+from learngn.arrays import as_numpy, namespace
 from learngn.features import FeatureImage
 from learngn.geometry import sampling
 from learngn.geometry.grid import FloatArray, Grid, index_range
 from learngn.memory import SIMILAR
-from learngn.optimise.agreement import Overlap, spread_of
+from learngn.optimise.agreement import spread_of
+from learngn.optimise.correlation import Correlation, weight_of
 
 
 @dataclass(frozen=True)
@@ -71,10 +72,11 @@ class PoseSearch:
             return [np.asarray(np.linalg.inv(matrix)) for matrix in self(moving, fixed)]
         fixed, moving = self.bounded(fixed, moving)
         f, m = _components((fixed, moving), self.channels)
-        spread = spread_of((f.data, m.data), (_weight(f), _weight(m)))
+        spread = spread_of((f.data, m.data), (weight_of(f), weight_of(m)))
         poses: list[tuple[float, FloatArray]] = []
+        correlation = Correlation(f)
         for rotation in self._rotations(fixed.grid.ndim):
-            poses += self._shifts(f, m, rotation, spread)
+            poses += self._shifts(f, m, correlation, rotation, spread)
         poses.sort(key=lambda entry: -entry[0])
         return [matrix for _, matrix in poses[: self.keep]]
 
@@ -108,7 +110,12 @@ class PoseSearch:
         return list(rotations)
 
     def _shifts(
-        self, fixed: FeatureImage, moving: FeatureImage, rotation: FloatArray, spread: float
+        self,
+        fixed: FeatureImage,
+        moving: FeatureImage,
+        correlation: Correlation,
+        rotation: FloatArray,
+        spread: float,
     ) -> list[tuple[float, FloatArray]]:
         """Return the best translations for a rotation: pairs of score and pose."""
         ndim, pose = fixed.grid.ndim, _centred(fixed.grid, moving.grid, rotation)
@@ -121,9 +128,9 @@ class PoseSearch:
         )
         if moving.weight is not None:
             weight = weight * sampling.warp(moving.weight, None, to_moving, shape)
-        sums = _correlated(fixed, FeatureImage(rotated, lattice, weight))
+        sums = correlation(FeatureImage(rotated, lattice, weight))
         voxel = float(np.prod(fixed.grid.spacing))
-        amounts = [float(as_numpy(_weight(i)).mean()) * float(np.prod(i.grid.extent)) for i in (fixed, moving)]
+        amounts = [float(as_numpy(weight_of(i)).mean()) * float(np.prod(i.grid.extent)) for i in (fixed, moving)]
         covered = np.asarray(sums.weight) * voxel / max(min(amounts), 1e-12)
         score = np.where(covered >= self.smallest_overlap, quality(sums.concordance(spread), covered), -np.inf)
         peaks = np.argwhere(
@@ -173,34 +180,6 @@ def quality(concordance: FloatArray, covered: FloatArray) -> FloatArray:
     return np.asarray(concordance * np.clip(covered, 0, 1) ** 0.5)
 
 
-def _correlated(fixed: FeatureImage, moving: FeatureImage) -> Overlap:
-    """Return the sums over the overlap for every translation: shape S + T - 1, entry k for the one by k - (S - 1)."""
-    f, m = (as_numpy(image.data[0]) for image in (fixed, moving))
-    wf, wm = (as_numpy(_weight(image)[0, 0]) for image in (fixed, moving))
-    shape = [a + b - 1 for a, b in zip(wf.shape, wm.shape, strict=True)]
-    size, axes = [scipy.fft.next_fast_len(n, real=True) for n in shape], tuple(range(-wf.ndim, 0))
-
-    def transformed(stack: FloatArray, flipped: bool) -> FloatArray:
-        if flipped:
-            stack = np.flip(stack, axes)
-        return np.asarray(scipy.fft.rfftn(stack, size, axes=axes))
-
-    fixed_spectra = transformed(np.concatenate([wf[None], wf * f, wf * (f**2).sum(0, keepdims=True)]), True)
-    moving_spectra = transformed(np.concatenate([wm[None], wm * m, wm * (m**2).sum(0, keepdims=True)]), False)
-    count = len(f)
-    spectra = np.concatenate(
-        [
-            fixed_spectra[:1] * moving_spectra[:1],
-            fixed_spectra[1 : count + 1] * moving_spectra[:1],
-            fixed_spectra[:1] * moving_spectra[1 : count + 1],
-            fixed_spectra[-1:] * moving_spectra[:1] + fixed_spectra[:1] * moving_spectra[-1:],
-            (fixed_spectra[1 : count + 1] * moving_spectra[1 : count + 1]).sum(0, keepdims=True),
-        ]
-    )
-    sums = scipy.fft.irfftn(spectra, size, axes=axes)[(slice(None), *[slice(n) for n in shape])].astype(np.float64)
-    return Overlap(sums[0], sums[1 : count + 1], sums[count + 1 : 2 * count + 1], sums[-2], sums[-1])
-
-
 def _components(images: tuple[FeatureImage, FeatureImage], most: int) -> list[FeatureImage]:
     """Return the principal components of both images' features, about their common mean."""
     xp = namespace(images[0].data)
@@ -214,7 +193,3 @@ def _components(images: tuple[FeatureImage, FeatureImage], most: int) -> list[Fe
         replace(image, data=xp.reshape(parts, (1, -1, *image.grid.shape)), names=())
         for image, parts in zip(images, components, strict=True)
     ]
-
-
-def _weight(image: FeatureImage) -> Array:
-    return namespace(image.data).ones_like(image.data[:, :1]) if image.weight is None else image.weight
