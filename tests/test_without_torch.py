@@ -53,7 +53,7 @@ sys.meta_path[:] = [Finder(finder) for finder in sys.meta_path]
 '''
 # Modules that import PyTorch, and are imported by what is learned or given tensors alone.
 OF_PYTORCH = re.compile(
-    r"learngn\.(kernels\.(fused|tensors|gpu|_gpu.*)|features\.network|linearise\.learned|(model|learning)(\..*)?"
+    r"learngn\.(kernels\.(fused|tensors|gpu|_gpu.*|self_check)|features\.network|linearise\.learned|(model|learning)(\..*)?"
     r"|optimise\.adam|solve\.derivative|paper(\..*)?|workflow\.monai_transform)"
 )
 IMPORT_ALL = """
