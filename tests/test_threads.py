@@ -57,8 +57,8 @@ def test_kernels_use_no_more(fresh, monkeypatch):
     from learngn.kernels import _cpu_threads
 
     asked = []
+    monkeypatch.setenv("NUMBA_NUM_THREADS", "3")
     monkeypatch.setattr(_cpu_threads, "_pool", lambda process, count: asked.append(count) or _Pool())
-    monkeypatch.setattr(threads, "_chosen", [3])
     seen = []
     large = _Size()
     run = _cpu_threads.Loop.__new__(_cpu_threads.Loop)

@@ -133,7 +133,7 @@ class TestMasks:
             mask = tmp_path / "mask.nii.gz"
         elif kind == "finer":  # a grid of its own, over the same extent
             fine = PLANE.resized([3 * n for n in PLANE.shape])
-            mask = Image(mask.data.repeat_interleave(3, 2).repeat_interleave(3, 3), fine)
+            mask = Image(mask.data.repeat(3, axis=2).repeat(3, axis=3), fine)
         points = inner_points(PLANE, rng)
         truth = points + wave(points)
         with_mask, without = (register(spoilt, moving, settings=QUICK, fixed_mask=m) for m in (mask, None))

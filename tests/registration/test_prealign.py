@@ -86,7 +86,7 @@ def test_masks_weigh_the_linear_maps(side):
     truth = turn(6, (8, -6, 4))
     pair = {"fixed_mask": scan(GRID, truth), "moving_mask": scan(GRID)}
     spoilt = pair[side].data.copy()
-    spoilt[..., :16, :, :] = spoilt.roll(12, 3)[..., :16, :, :]
+    spoilt[..., :16, :, :] = np.roll(spoilt, 12, 3)[..., :16, :, :]
     mask = np.ones(GRID.shape, np.float32)
     mask[:16] = 0
     pair[side] = Image(spoilt, GRID)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from learngn.arrays import Array, in_order, like, undifferentiated
+from learngn.arrays import Array, in_order, shared, undifferentiated
 from learngn.clock import Clock
 from learngn.errors import GeometryError
 from learngn.features import FeatureImage, FeatureStore, kept
@@ -159,8 +159,7 @@ def _like(store: FeatureStore, array: Array) -> FeatureStore:
 
     def stored(key: str, make: Callable[[], FeatureImage]) -> FeatureImage:
         features = store(key, make)
-        weight = None if features.weight is None else like(features.weight, array)
-        return replace(features, data=like(features.data, array), weight=weight)
+        return replace(features, data=shared(features.data, array), weight=shared(features.weight, array))
 
     return stored
 
