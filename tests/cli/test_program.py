@@ -69,7 +69,7 @@ def test_info_of_packages_that_are_missing(learngn, monkeypatch):
             raise PackageNotFoundError(package)
         return "1.2"
 
-    monkeypatch.setattr("learngn.cli.info.version", version)
+    monkeypatch.setattr("importlib.metadata.version", version)
     found = json.loads(learngn("info", "--json").stdout)
     assert (found["torch"], found["numba"]) == ("not installed", "1.2")
 

@@ -18,7 +18,8 @@ from learngn.optimise import (
     centre_of_mass,
     translation_starts,
 )
-from learngn.optimise.linear_problem import LinearProblem, exponential
+from learngn.optimise.families import exponential
+from learngn.optimise.linear_problem import LinearProblem
 
 
 def known_affine(ndim, degrees=10.0, scale=1.1, shift=20.0):

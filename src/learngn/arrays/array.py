@@ -43,8 +43,14 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
+# NumPy follows the standard by itself from 2.1 on; array-api-compat would import every part of it, such as f2py.
+_STANDARD = hasattr(np, "astype")
+
+
 def namespace(*arrays: Array | None) -> Any:
     """Return the array API namespace of some arrays, all of one library; None is left out."""
+    if _STANDARD and all(a is None or isinstance(a, np.ndarray | np.generic) for a in arrays):
+        return np
     return array_namespace(*(a for a in arrays if a is not None))
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import platform
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -84,6 +83,8 @@ def _system() -> dict[str, Any]:
 
 
 def _version_of(package: str) -> str:
+    from importlib.metadata import PackageNotFoundError, version  # imported here: it takes long for what it does
+
     try:
         return version(package)
     except PackageNotFoundError:

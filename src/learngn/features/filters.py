@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 
 import numpy as np
-import scipy  # its submodules are imported when they are used
 
 from learngn import kernels
 from learngn.arrays import Array, by_parts, clamped, namespace, narrow, quantile, zeros
 from learngn.geometry.grid import Grid
 from learngn.kernels import Taps
 from learngn.kernels.stencils import block_index
+
+_TRUNCATED = 3.5  # standard deviations at which a Gaussian ends
 
 
 def gaussian(data: Array, grid: Grid, sigma: float) -> Array:
@@ -35,8 +36,13 @@ def gaussian(data: Array, grid: Grid, sigma: float) -> Array:
 
 
 def _gaussian_taps(n: int, sigma: float) -> Taps:
-    response = scipy.ndimage.gaussian_filter1d(np.eye(n), sigma, axis=0, mode="nearest", truncate=3.5)
-    return Taps.from_matrix(np.asarray(response, dtype=np.float64))
+    radius = int(_TRUNCATED * sigma + 0.5)
+    offset = np.arange(-radius, radius + 1)
+    kernel = np.exp(-0.5 * (offset / max(sigma, 1e-9)) ** 2)
+    response, rows = np.zeros((n, n)), np.arange(n)
+    for at, weight in zip(offset, kernel / kernel.sum(), strict=True):
+        response[rows, np.clip(rows + at, 0, n - 1)] += weight
+    return Taps.from_matrix(response)
 
 
 def _identity(n: int) -> Taps:

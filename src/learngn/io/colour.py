@@ -7,7 +7,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import SimpleITK as sitk
 
 from learngn.errors import ImageError, LearnGNError, OutputError
 from learngn.geometry.image import Image
@@ -15,6 +14,7 @@ from learngn.io.atomic import atomic_path
 from learngn.io.files import NIFTI_SUFFIXES, check_output, named, read_file, read_header, suffix_of, write_file
 from learngn.io.itk import put_on_grid
 from learngn.io.nifti_writer import write_nifti
+from learngn.io.simpleitk import sitk
 from learngn.io.source import Header, image_of, values_to_write
 
 _TYPES = (np.uint8, np.uint16)

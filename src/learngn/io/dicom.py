@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import SimpleITK as sitk
 
 from learngn.errors import ImageError
 from learngn.io.dicom_slices import Slice, in_order, read_slice, volumes_of, without_copies
 from learngn.io.itk import ITK_FAILURES, quietly, reason, size_of
 from learngn.io.limits import check_memory
+from learngn.io.simpleitk import sitk
 
 _LISTED = 20  # most series or volumes that a message names
 _UNEQUAL = 0.1  # tolerance of a slice's position, as a fraction of the distance between slices

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import SimpleITK as sitk
 
 from learngn.geometry.grid import FloatArray
 from learngn.io.itk import ITK_FAILURES
+from learngn.io.simpleitk import sitk
 
 _INSTANCE, _POSITION, _ORIENTATION = "0008|0018", "0020|0032", "0020|0037"
 _SLOPE, _INTERCEPT = "0028|1053", "0028|1052"

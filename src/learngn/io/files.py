@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import SimpleITK as sitk
 
 from learngn.errors import HeaderWarning, ImageError, LearnGNError, OutputError
 from learngn.io import dicom, nifti, nifti_values
@@ -18,6 +17,7 @@ from learngn.io.atomic import atomic_path
 from learngn.io.itk import ITK_FAILURES, header_of, quietly, reason, source_of
 from learngn.io.limits import check_size, check_text_header
 from learngn.io.orientation import in_millimetres
+from learngn.io.simpleitk import sitk
 from learngn.io.source import Header, Source
 
 NIFTI_SUFFIXES = (".nii.gz", ".nii")  # for writing

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import SimpleITK as sitk
 
 from learngn.errors import ImageError, LearnGNError
 from learngn.geometry.grid import Grid
@@ -25,6 +24,7 @@ from learngn.io.files import (
 )
 from learngn.io.itk import to_sitk
 from learngn.io.nifti_writer import write_nifti
+from learngn.io.simpleitk import sitk
 from learngn.io.source import part_to_write
 
 

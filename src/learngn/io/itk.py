@@ -11,10 +11,10 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import SimpleITK as sitk
 
 from learngn.geometry.grid import FloatArray, Grid
 from learngn.geometry.image import Image
+from learngn.io.simpleitk import sitk
 from learngn.io.source import Header, Source, values_to_write
 
 # Exceptions of SimpleITK when ITK fails; UnicodeError when ITK's message quotes bytes of the file.

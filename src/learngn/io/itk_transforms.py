@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import SimpleITK as sitk
 from numpy.typing import DTypeLike, NDArray
 
 from learngn.errors import LearnGNError, OutputError, TransformError
 from learngn.geometry.grid import FloatArray, Grid
 from learngn.geometry.grid_map import GridMap
 from learngn.geometry.transform import Affine, Composite, DisplacementField, Transform, as_homogeneous
-from learngn.io.atomic import atomic_path
+from learngn.io.atomic import atomic_path, write_text
 from learngn.io.field_parts import components
 from learngn.io.files import check_exists, check_name, named, suffix_of
 from learngn.io.itk import ITK_FAILURES, lps, place_of, put_on_grid, quietly, reason, source_of
+from learngn.io.simpleitk import sitk
 from learngn.io.tiles import fastest_first, slabs, tiles
 
 ITK_SUFFIXES = (".h5", ".hdf5", ".tfm", ".txt", ".mat")
-_HDF5 = (".h5", ".hdf5")
+_HDF5, _TEXT = (".h5", ".hdf5"), (".tfm", ".txt")
 
 
 def read_itk(path: Path, fixed: Grid | None = None) -> Transform:
@@ -48,8 +49,14 @@ def write_itk(transform: Transform, path: Path) -> None:
         raise OutputError(
             f"output {path}", "a displacement field", f"affine maps in {suffix} files", "write .h5 instead"
         )
-    # A chain of affine maps is written as one matrix, which every reader of these formats understands.
-    itk = to_itk(transform) if suffix in _HDF5 else _affine_to_itk(linear_from_itk(to_itk(transform)))
+    if suffix not in _HDF5:
+        # A chain of affine maps is written as one matrix, which every reader of these formats understands.
+        affine = _product([part for part in parts_of(transform) if isinstance(part, Affine)], transform.ndim)
+        if suffix in _TEXT:
+            write_text(_text_of(affine), path)
+            return
+        transform = affine
+    itk = to_itk(transform)
     with atomic_path(path) as temporary:
         try:
             with quietly():
@@ -174,11 +181,35 @@ def _field_from_image(image: Any) -> DisplacementField:
     return field_from_vectors(source.values, source.header.grid)
 
 
-def _affine_to_itk(affine: Affine) -> Any:
+def _product(parts: Sequence[Affine], ndim: int) -> Affine:
+    """Return the map of a chain of affine maps, of which the first is applied first."""
+    matrix = np.eye(ndim + 1)
+    for part in parts:
+        matrix = part.matrix @ matrix
+    return Affine(matrix)
+
+
+def _lps_of(affine: Affine) -> tuple[list[float], list[float]]:
+    """Return the matrix, row by row, and the translation of an affine map in LPS mm."""
     flip = lps(affine.ndim)
-    result = sitk.AffineTransform(affine.ndim)
-    result.SetMatrix((flip @ affine.matrix[:-1, :-1] @ flip).ravel().tolist())
-    result.SetTranslation((flip @ affine.matrix[:-1, -1]).tolist())
+    return (flip @ affine.matrix[:-1, :-1] @ flip).ravel().tolist(), (flip @ affine.matrix[:-1, -1]).tolist()
+
+
+def _text_of(affine: Affine) -> str:
+    """Return an affine map as ITK's text file has it, with numbers that are read back to the bit."""
+    linear, translation = _lps_of(affine)
+    parameters = " ".join(f"{number + 0.0!r}" for number in (*linear, *translation))  # + 0.0: no negative zero
+    return (
+        "#Insight Transform File V1.0\n#Transform 0\n"
+        f"Transform: AffineTransform_double_{affine.ndim}_{affine.ndim}\n"
+        f"Parameters: {parameters}\nFixedParameters: {' '.join('0' * affine.ndim)}\n"
+    )
+
+
+def _affine_to_itk(affine: Affine) -> Any:
+    result, (linear, translation) = sitk.AffineTransform(affine.ndim), _lps_of(affine)
+    result.SetMatrix(linear)
+    result.SetTranslation(translation)
     return result
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
@@ -27,16 +28,22 @@ _CONTROL_GROUPS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memor
 
 def memory() -> int:
     """Return the memory of this machine, or the limit of its container [bytes]."""
-    try:
-        import psutil
-
-        limits = [int(psutil.virtual_memory().total)]
-    except (ImportError, OSError):  # not known on this system: no limit
-        limits = [sys.maxsize]
+    limits = [_physical()]
     for path in _CONTROL_GROUPS:
         with suppress(OSError, ValueError):  # no container, or the text "max"
             limits.append(int(path.read_text(encoding="ascii")))
     return min(limits)
+
+
+def _physical() -> int:
+    with suppress(AttributeError, OSError, ValueError):  # not on Windows
+        return int(os.sysconf("SC_PAGE_SIZE")) * int(os.sysconf("SC_PHYS_PAGES"))
+    try:
+        import psutil
+
+        return int(psutil.virtual_memory().total)
+    except (ImportError, OSError):  # not known on this system: no limit
+        return sys.maxsize
 
 
 def check_memory(needed: int, what: str, error: type[LearnGNError]) -> None:

@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import SimpleITK as sitk
 
 from learngn.errors import TransformError
 from learngn.geometry.grid import FloatArray, Grid
 from learngn.geometry.transform import Affine
 from learngn.io.files import check_exists
 from learngn.io.itk_transforms import linear_from_itk
+from learngn.io.simpleitk import sitk
 
 MatrixFormat = Literal["greedy", "fsl"]
 TextFormat = Literal["matrix", "elastix", "freesurfer", "minc", "afni"]

@@ -20,8 +20,11 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from numba.core import config
-from numba.core.caching import (
+from learngn.kernels._numba import import_numba
+
+import_numba()
+from numba.core import config  # noqa: E402
+from numba.core.caching import (  # noqa: E402
     CompileResultCacheImpl,
     FunctionCache,
     IndexDataCacheFile,

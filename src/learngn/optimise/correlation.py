@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import scipy  # its submodules are imported when they are used
 from numpy.typing import NDArray
 
 from learngn.arrays import Array, as_numpy, namespace
@@ -32,7 +31,7 @@ class Correlation:
         """Return the sums for every translation: shape S + T - 1, entry k for the one by k - (S - 1)."""
         stack = _stack(moving)
         shape = [a + b - 1 for a, b in zip(self._stack.shape[1:], stack.shape[1:], strict=True)]
-        size, axes = tuple(scipy.fft.next_fast_len(n, real=True) for n in shape), tuple(range(1, stack.ndim))
+        size, axes = tuple(_fast_length(n) for n in shape), tuple(range(1, stack.ndim))
         if size not in self._spectra:
             self._spectra[size] = _transformed(np.flip(self._stack, axes), size)
         fixed, other = self._spectra[size], _transformed(stack, size)
@@ -42,7 +41,7 @@ class Correlation:
         np.multiply(fixed[:1], other[1:-1], out=spectra[count + 1 : -2])  # Σ w M
         np.add(fixed[-1] * other[0], fixed[0] * other[-1], out=spectra[-2])  # Σ w (|F|² + |M|²)
         np.sum(fixed[1:-1] * other[1:-1], axis=0, out=spectra[-1])  # Σ w F·M
-        sums = scipy.fft.irfftn(spectra, size, axes=axes, overwrite_x=True)
+        sums = np.fft.irfftn(spectra, size, axes=axes)
         sums = sums[(slice(None), *[slice(n) for n in shape])].astype(np.float64)
         return Overlap(sums[0], sums[1 : count + 1], sums[count + 1 : -2], sums[-2], sums[-1])
 
@@ -55,7 +54,20 @@ def _stack(image: FeatureImage) -> FloatArray:
 
 
 def _transformed(stack: FloatArray, size: Sequence[int]) -> Spectra:
-    return np.asarray(scipy.fft.rfftn(stack, size, axes=tuple(range(1, stack.ndim))))
+    return np.asarray(np.fft.rfftn(stack, size, axes=tuple(range(1, stack.ndim))))
+
+
+def _fast_length(least: int) -> int:
+    """Return the smallest length from `least` on without prime factors above 5: its Fourier transform is fast."""
+    length = least
+    while True:
+        rest = length
+        for factor in (2, 3, 5):
+            while rest % factor == 0:
+                rest //= factor
+        if rest == 1:
+            return length
+        length += 1
 
 
 def weight_of(image: FeatureImage) -> Array:

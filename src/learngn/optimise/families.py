@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import combinations, product
@@ -10,6 +11,7 @@ import numpy as np
 
 from learngn.geometry.grid import FloatArray, Grid
 
+_SMALL, _TERMS = 0.5, 16  # size of a generator whose series is exact to rounding after so many terms
 _STEP = 0.1  # translation by a parameter of one, as a fraction of the longest side
 
 
@@ -43,6 +45,24 @@ class Family:
             generator[:-1, :-1] = linear
             generator[:-1, -1] = -linear @ grid.centre
         return generators
+
+
+def exponential(generator: FloatArray) -> FloatArray:
+    """Return the exponential of a homogeneous generator, (D+1, D+1), by its series after scaling, and squaring.
+
+    SciPy's function takes as long to import as a small pair to align.
+    """
+    # The last row is zero, so that the linear part alone decides how fast the series converges.
+    size = float(np.abs(generator[:-1, :-1]).sum(axis=1).max())
+    squarings = max(0, math.ceil(math.log2(max(size, 1e-300) / _SMALL)))
+    scaled = generator / 2**squarings
+    result = term = np.eye(len(generator))
+    for order in range(1, _TERMS + 1):
+        term = term @ scaled / order
+        result = result + term
+    for _ in range(squarings):
+        result = result @ result
+    return np.asarray(result)
 
 
 def _rotations(ndim: int) -> list[FloatArray]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 
@@ -17,7 +16,7 @@ from learngn.kernels.stencils import block_index
 from learngn.linearise import Analytic, NormalEquations
 from learngn.optimise.agreement import overlap_of, spread_of
 from learngn.optimise.correlation import weight_of
-from learngn.optimise.families import Family
+from learngn.optimise.families import Family, exponential
 
 _FARTHEST = 10.0  # largest parameter of a step: a translation by the extent, or a scale of e^10
 
@@ -165,22 +164,6 @@ class LinearProblem:
         gradient = gradient * (1 + state.stiff) + penalty * np.einsum("kab,ab->k", symmetric, state.strain)
         hessian = hessian * (1 + state.stiff) + penalty * np.einsum("kab,lab->kl", symmetric, symmetric)
         return hessian, gradient
-
-
-def exponential(matrix: FloatArray) -> FloatArray:
-    """Return the exponential of a generator of linear maps, whose last row is zero, by scaling and squaring.
-
-    For these small matrices it is much faster than SciPy's, and as accurate.
-    """
-    # The series converges as that of the linear part, however large the translation.
-    squarings = max(0, math.ceil(math.log2(max(float(np.abs(matrix[:-1, :-1]).sum()), 1e-300))) + 2)
-    scaled, one = matrix / 2**squarings, np.eye(len(matrix))
-    result = one
-    for order in range(14, 0, -1):
-        result = one + scaled @ result / order
-    for _ in range(squarings):
-        result = result @ result
-    return result
 
 
 @lru_cache(maxsize=4)

@@ -7,10 +7,9 @@ from dataclasses import dataclass, replace
 from itertools import product
 
 import numpy as np
-import scipy  # its submodules are imported when they are used
 from numpy.typing import NDArray
 
-from learngn.arrays import as_numpy, namespace
+from learngn.arrays import as_numpy, largest_of_neighbours, namespace
 from learngn.features import FeatureImage
 from learngn.geometry import sampling
 from learngn.geometry.grid import FloatArray, Grid, index_range
@@ -100,14 +99,8 @@ class PoseSearch:
 
     def _rotations(self, ndim: int) -> list[FloatArray]:
         if ndim == 2:
-            rotations = scipy.spatial.transform.Rotation.from_rotvec(
-                np.deg2rad(np.outer(self.angles_2d, (0, 0, 1)))
-            ).as_matrix()[:, :2, :2]
-        else:
-            rotations = scipy.spatial.transform.Rotation.from_rotvec(
-                np.deg2rad(list(product(self.angles, repeat=3)))
-            ).as_matrix()
-        return list(rotations)
+            return [_rotation(np.array((0.0, 0.0, angle)))[:2, :2] for angle in np.deg2rad(self.angles_2d)]
+        return [_rotation(vector) for vector in np.deg2rad(list(product(self.angles, repeat=3)))]
 
     def _shifts(
         self,
@@ -133,9 +126,7 @@ class PoseSearch:
         amounts = [float(as_numpy(weight_of(i)).mean()) * float(np.prod(i.grid.extent)) for i in (fixed, moving)]
         covered = np.asarray(sums.weight) * voxel / max(min(amounts), 1e-12)
         score = np.where(covered >= self.smallest_overlap, quality(sums.concordance(spread), covered), -np.inf)
-        peaks = np.argwhere(
-            (score == scipy.ndimage.maximum_filter(score, 3, mode="constant", cval=-np.inf)) & np.isfinite(score)
-        )
+        peaks = np.argwhere((score == largest_of_neighbours(score, score.ndim)) & np.isfinite(score))
         best = sorted(peaks.tolist(), key=lambda p: -score[tuple(p)])[:2]
         poses = []
         for peak in best:
@@ -145,6 +136,14 @@ class PoseSearch:
             world = pose @ fixed.grid.affine @ shift @ np.linalg.inv(fixed.grid.affine)
             poses.append((float(score[tuple(peak)]), np.asarray(world)))
         return poses
+
+
+def _rotation(vector: FloatArray) -> FloatArray:
+    """Return the rotation about a vector by its length [radian], (3, 3): Rodrigues' formula."""
+    angle = float(np.linalg.norm(vector))
+    x, y, z = vector / max(angle, 1e-12)
+    cross = np.array(((0, -z, y), (z, 0, -x), (-y, x, 0)))
+    return np.asarray(np.eye(3) + math.sin(angle) * cross + (1 - math.cos(angle)) * cross @ cross)
 
 
 def _centred(fixed: Grid, moving: Grid, rotation: FloatArray) -> FloatArray:

@@ -85,7 +85,7 @@ def looks_like_label_map(image: Image) -> bool:
     whole = data.astype(np.int32, copy=False)
     if not np.array_equal(whole, data):
         return False
-    values = np.count_nonzero(np.bincount(whole.reshape(-1)))
+    values = int(np.count_nonzero(np.bincount(whole.reshape(-1))))
     if values > _MOST_VALUES or high > max(_A_BYTE, _GAPS * values):
         return False
     inside = whole[:, :, 1:] != 0
@@ -108,5 +108,5 @@ def _is_ct(image: Image) -> bool:
 def _lung(image: Image) -> float:
     """Return the number of voxels of the density of lung, divided by that of denser voxels."""
     data = as_numpy(image.data)
-    lung = np.count_nonzero((data > _LUNG[0]) & (data < _LUNG[1]))
-    return lung / max(1, np.count_nonzero(data >= _LUNG[1]))
+    lung = int(np.count_nonzero((data > _LUNG[0]) & (data < _LUNG[1])))
+    return float(lung / max(1, int(np.count_nonzero(data >= _LUNG[1]))))

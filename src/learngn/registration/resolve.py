@@ -264,7 +264,7 @@ def _within_memory(resolved: Resolved, pair: RegistrationPair) -> Resolved:
 def _channels(feature: Feature, fixed: Image, moving: Image) -> int:
     """Return the number of channels of a feature, which may depend on the images."""
     coarse = max(float(image.grid.extent.max()) for image in (fixed, moving)) / _FEW
-    return feature(fixed, moving, coarse)[0].data.shape[1]
+    return int(feature(fixed, moving, coarse)[0].data.shape[1])
 
 
 def _feature(features: str | Feature) -> Feature:
