@@ -16,7 +16,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from learngn.kernels._cpu_cache import kept
-from learngn.kernels._cpu_parts import PartCompiler
+from learngn.kernels._cpu_parts import LoopCompiler, PartCompiler
 from learngn.threads import thread_count
 
 _ENOUGH = 2**17  # least number of values per thread
@@ -34,7 +34,7 @@ def _compile(**options: Any) -> Any:
 # processor. Division by zero gives infinity, as an exception would need a branch in every loop.
 # References to arrays are not counted, since threads would wait for each other at every slice of a shared array.
 # Therefore compiled code cannot allocate arrays.
-_compiled = _compile()
+_compiled = _compile(pipeline_class=LoopCompiler)
 # Parts of a loop, compiled with the loops that call them; they cannot be called otherwise.
 part = _compile(no_cpython_wrapper=True, pipeline_class=PartCompiler)
 inlined = _compile(no_cpython_wrapper=True, pipeline_class=PartCompiler, forceinline=True)

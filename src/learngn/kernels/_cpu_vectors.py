@@ -46,12 +46,22 @@ def _splat(builder: Any, value: Any) -> Any:
     return builder.shuffle_vector(one, one, ir.Constant(ir.VectorType(_INT, LANES), [0] * LANES))
 
 
+_INTEGERS = (types.int64, types.int64)
+_USUAL = (_INTEGERS, (types.float32, types.float32))
+
+
 def _arithmetic(symbol: Callable[..., Any], instruction: str) -> None:
     @infer_global(symbol)
     class _Typing(AbstractTemplate):
+        # Tried first, as Numba tries dozens of other rules for every operation. Those on two integers and on two
+        # floats are here for that reason only.
+        metadata = {"target": "cpu"}  # noqa: RUF012
+
         def generic(self, args: Any, kws: Any) -> Any:
             if VECTOR in args and all(kind in (VECTOR, types.float32) for kind in args):
                 return signature(VECTOR, *args)
+            if args in _USUAL and not (args == _INTEGERS and symbol is operator.truediv):
+                return signature(args[0], *args)
             return None
 
     def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
