@@ -14,8 +14,9 @@ from learngn.errors import SettingsError
 from learngn.geometry.grid import Grid
 
 # Bytes, measured and rounded up (docs/speed.md).
-_LIBRARIES = 575_000_000
-_AFFINE = 170_000_000  # further libraries for the affine stage, and the pose search
+_LIBRARIES = 205_000_000
+_PYTORCH = 250_000_000  # if it has been imported: for a model, for tensors, or to look for a GPU
+_AFFINE = 20_000_000  # the pose search
 _PER_SCAN_VOXEL = 8  # of both scans: scan, label map, temporary arrays
 _WRITING = 84  # per voxel of the fixed scan: the displacement, its copies during writing, and scoring at the same time
 _WRITING_AFTER_SCORING = 58  # the same, if the result is written after it has been scored
@@ -123,7 +124,8 @@ def predicted_bytes(
         if max(sides) > SIMILAR * min(sides):  # the pose search then uses MIND, and more translations
             linear = linear * max(channels, _MIND) // max(channels, 1) + _SEARCH
     scans = _PER_SCAN_VOXEL * (fixed.size + moving.size)
-    return _LIBRARIES + _AFFINE * affine + scans + max(linear, _DISCRETE * discrete, level, written)
+    libraries = _LIBRARIES + _PYTORCH * ("torch" in sys.modules)
+    return libraries + _AFFINE * affine + scans + max(linear, _DISCRETE * discrete, level, written)
 
 
 def affordable(
