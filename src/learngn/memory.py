@@ -18,9 +18,11 @@ _LIBRARIES = 205_000_000
 _PYTORCH = 250_000_000  # if it has been imported: for a model, for tensors, or to look for a GPU
 _AFFINE = 20_000_000  # the pose search
 _PER_SCAN_VOXEL = 8  # of both scans: scan, label map, temporary arrays
-_WRITING = 84  # per voxel of the fixed scan: the displacement, its copies during writing, and scoring at the same time
-_WRITING_AFTER_SCORING = 58  # the same, if the result is written after it has been scored
-_FIELDS = 300  # per voxel of the finest level: displacements, blocks, the solver
+_WRITING = 62  # per voxel of the fixed scan: the displacement, its copies during writing, and scoring at the same time
+_WRITING_AFTER_SCORING = 42  # the same, if the result is written after it has been scored
+_FIELDS = 250  # per voxel of the finest level: displacements, blocks, the solver
+_SYMMETRIC = 1.5  # as many times that if both scans are displaced
+_INVERSE = 28  # per voxel of both scans: the inverse, from its computation to its writing
 _PER_CHANNEL = 12  # and voxel of the finest level: features of both scans, and the warped features
 _LINEAR = 14  # per channel and voxel of both scans in the linear stage: features, their levels, temporary arrays
 _MIND = 12  # channels
@@ -111,11 +113,11 @@ def predicted_bytes(
     finest, finest_moving = (grid.coarsened(spacing).size for grid in (fixed, moving))
     if symmetric:
         finest = max(finest, finest_moving)
-    level = (_FIELDS * (2 if symmetric else 1) + _PER_CHANNEL * channels) * finest
+    level = int((_FIELDS * (_SYMMETRIC if symmetric else 1) + _PER_CHANNEL * channels) * finest)
     level += (_MAKING + 4 * channels) * max(0, finest_moving - finest)  # displacements are on the fixed scan's grid
     written = (_WRITING_AFTER_SCORING if scored_first else _WRITING) * fixed.size
     if symmetric:
-        written += 12 * (fixed.size + moving.size)
+        written += _INVERSE * (fixed.size + moving.size)
     linear = 0
     if affine:
         coarse = linear_spacing(fixed, moving)
