@@ -11,21 +11,15 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from learngn.kernels._cpu_lines import (
-    apply2,
-    apply3,
-    dot,
-    relax2,
-    relax3,
-    residual2,
-    residual3,
-    solve2,
-    solve3,
-    stencil,
-)
+from learngn.kernels._cpu_lines import dot, stencil
 from learngn.kernels._cpu_threads import loop, loop_with, part
+from learngn.kernels._cpu_vectors import LANES, fma, fnma, load_upto, splat, store_upto
 
 Values: TypeAlias = NDArray[np.float32]
+Sums: TypeAlias = NDArray[np.float64]
+APPLY, RESIDUAL, FROM_ZERO, RELAX = range(4)
+_ZERO, _ONE = np.float32(0), np.float32(1)
+_NO_SHIFT, _NO_SUMS = np.zeros(0, dtype=np.float32), np.zeros((0, 0))
 
 
 @part
@@ -48,95 +42,134 @@ def _product(a, b, n, x, lo, hi):  # type: ignore[no-untyped-def]
     return total
 
 
-@loop_with(
-    lambda blocks, s, shift, field, nz, piece, plane, out, sums: (np.empty((field.shape[1], piece), np.float32),)
-)
-def apply_operator(start, stop, room, blocks, s, shift, field, nz, piece, plane, out, sums):  # type: ignore[no-untyped-def]
-    """Compute ``(B + Σ_b s_ab (-∂_b²) + shift) field``; `sums`, unless empty, gets <field, out> of every item."""
-    _batch, _ndim, nx, size = field.shape
+@part
+def _block3(mode, blocks, b, diagonal, d, e, omega, rhs, field, at, room, lo, count, out):  # type: ignore[no-untyped-def]
+    """Compute `count` values from `lo` of a plane on; b, d and `at` are where they begin in the flat arrays.
+
+    Every block is solved by an LDLᵀ decomposition.
+    """
+    step, beside, long = blocks.shape[2] * blocks.shape[3], diagonal.shape[2], room.shape[1]
+    e0, e1, e2 = e
+    o = splat(_ZERO)
+    for i in range(0, count, LANES):
+        left, v0, v1, v2, r0, r1, r2 = count - i, o, o, o, o, o, o
+        b00, b01 = load_upto(blocks, b + i, left), load_upto(blocks, b + i + step, left)
+        b02, b11 = load_upto(blocks, b + i + 2 * step, left), load_upto(blocks, b + i + 3 * step, left)
+        b12, b22 = load_upto(blocks, b + i + 4 * step, left), load_upto(blocks, b + i + 5 * step, left)
+        if mode != APPLY:
+            r0, r1 = load_upto(rhs, at + i, left), load_upto(rhs, at + i + step, left)
+            r2 = load_upto(rhs, at + i + 2 * step, left)
+        if mode != FROM_ZERO:
+            v0, v1 = load_upto(field, at + i, left), load_upto(field, at + i + step, left)
+            v2 = load_upto(field, at + i + 2 * step, left)
+            r0, r1 = r0 - load_upto(room, i, left), r1 - load_upto(room, i + long, left)
+            r2 = r2 - load_upto(room, i + 2 * long, left)
+            r0 = fnma(b00, v0, fnma(b01, v1, fnma(b02, v2, r0)))
+            r1 = fnma(b01, v0, fnma(b11, v1, fnma(b12, v2, r1)))
+            r2 = fnma(b02, v0, fnma(b12, v1, fnma(b22, v2, r2)))
+        if mode == APPLY:
+            r0, r1, r2 = o - r0, o - r1, o - r2
+        elif mode != RESIDUAL:
+            k = d + lo + i
+            i0 = _ONE / (b00 + load_upto(diagonal, k, left) + e0)
+            l10, l20 = b01 * i0, b02 * i0
+            i1 = _ONE / fnma(l10, b01, b11 + load_upto(diagonal, k + beside, left) + e1)
+            e21 = fnma(l20, b01, b12)
+            l21 = e21 * i1
+            e22 = fnma(l21, e21, fnma(l20, b02, b22 + load_upto(diagonal, k + 2 * beside, left) + e2))
+            y1 = fnma(l10, r0, r1)
+            p2 = fnma(l21, y1, fnma(l20, r0, r2)) / e22
+            p1 = fnma(l21, p2, y1 * i1)
+            r0 = fma(omega, fnma(l20, p2, fnma(l10, p1, r0 * i0)), v0)
+            r1, r2 = fma(omega, p1, v1), fma(omega, p2, v2)
+        store_upto(out, at + i, left, r0)
+        store_upto(out, at + i + step, left, r1)
+        store_upto(out, at + i + 2 * step, left, r2)
+
+
+@part
+def _block2(mode, blocks, b, diagonal, d, e, omega, rhs, field, at, room, lo, count, out):  # type: ignore[no-untyped-def]
+    """Compute :func:`_block3` in 2D."""
+    step, beside, long = blocks.shape[2] * blocks.shape[3], diagonal.shape[2], room.shape[1]
+    e0, e1 = e
+    o = splat(_ZERO)
+    for i in range(0, count, LANES):
+        left, v0, v1, r0, r1 = count - i, o, o, o, o
+        b00, b01 = load_upto(blocks, b + i, left), load_upto(blocks, b + i + step, left)
+        b11 = load_upto(blocks, b + i + 2 * step, left)
+        if mode != APPLY:
+            r0, r1 = load_upto(rhs, at + i, left), load_upto(rhs, at + i + step, left)
+        if mode != FROM_ZERO:
+            v0, v1 = load_upto(field, at + i, left), load_upto(field, at + i + step, left)
+            r0, r1 = r0 - load_upto(room, i, left), r1 - load_upto(room, i + long, left)
+            r0, r1 = fnma(b00, v0, fnma(b01, v1, r0)), fnma(b01, v0, fnma(b11, v1, r1))
+        if mode == APPLY:
+            r0, r1 = o - r0, o - r1
+        elif mode != RESIDUAL:
+            k = d + lo + i
+            i0 = _ONE / (b00 + load_upto(diagonal, k, left) + e0)
+            l10 = b01 * i0
+            p1 = fnma(l10, r0, r1) / fnma(l10, b01, b11 + load_upto(diagonal, k + beside, left) + e1)
+            r0, r1 = fma(omega, fnma(l10, p1, r0 * i0), v0), fma(omega, p1, v1)
+        store_upto(out, at + i, left, r0)
+        store_upto(out, at + i + step, left, r1)
+
+
+@loop_with(lambda blocks, s, *given: (np.empty((s.shape[1], given[-4]), np.float32),))
+def _sweep(start, stop, room, blocks, s, diagonal, shift, rhs, field, omega, mode, nz, piece, plane, sums, out):  # type: ignore[no-untyped-def]
+    """Apply the operator, compute a residual, or relax, as `mode` says: one function, which is compiled once."""
+    _batch, ndim, nx, size = out.shape
     many = (size + piece - 1) // piece
     for item in range(start, stop):
         n, x, lo = item // (nx * many), item // many % nx, item % many * piece
         hi = min(size, lo + piece)
-        elastic_chunk(s, shift[n], field, nz, n, x, lo, hi, room)
+        if mode != FROM_ZERO:
+            elastic_chunk(s, shift[n], field, nz, n, x, lo, hi, room)
+        b, d, at = (n * blocks.shape[1] * nx + x) * size + lo, n * ndim * size, (n * ndim * nx + x) * size + lo
+        c = np.float32(min(x + 1, nx - 1) - max(x - 1, 0))
         if plane is None:
-            apply3(
-                blocks[n, 0, x, lo:hi],
-                blocks[n, 1, x, lo:hi],
-                blocks[n, 2, x, lo:hi],
-                blocks[n, 3, x, lo:hi],
-                blocks[n, 4, x, lo:hi],
-                blocks[n, 5, x, lo:hi],
-                room[0],
-                room[1],
-                room[2],
-                field[n, 0, x, lo:hi],
-                field[n, 1, x, lo:hi],
-                field[n, 2, x, lo:hi],
-                out[n, 0, x, lo:hi],
-                out[n, 1, x, lo:hi],
-                out[n, 2, x, lo:hi],
-            )
+            three = c * s[n, 0, 0], c * s[n, 1, 0], c * s[n, 2, 0]
+            _block3(mode, blocks, b, diagonal, d, three, omega, rhs, field, at, room, lo, hi - lo, out)
         else:
-            apply2(
-                blocks[n, 0, x, lo:hi],
-                blocks[n, 1, x, lo:hi],
-                blocks[n, 2, x, lo:hi],
-                room[0],
-                room[1],
-                field[n, 0, x, lo:hi],
-                field[n, 1, x, lo:hi],
-                out[n, 0, x, lo:hi],
-                out[n, 1, x, lo:hi],
-            )
+            two = c * s[n, 0, 0], c * s[n, 1, 0]
+            _block2(mode, blocks, b, diagonal, d, two, omega, rhs, field, at, room, lo, hi - lo, out)
         if sums.size > 0:
-            sums[n, item % (nx * many)] = _product(field, out, n, x, lo, hi)
+            sums[n, item % (nx * many)] = _product(field if mode == APPLY else rhs, out, n, x, lo, hi)
 
 
-@loop_with(lambda blocks, s, shift, rhs, field, nz, piece, plane, out: (np.empty((field.shape[1], piece), np.float32),))
-def residual(start, stop, room, blocks, s, shift, rhs, field, nz, piece, plane, out):  # type: ignore[no-untyped-def]
+def apply_operator(
+    items: int, blocks: Values, s: Values, shift: Values, field: Values, nz: int, piece: int, plane: int | None,
+    out: Values, sums: Sums,
+) -> None:  # fmt: skip
+    """Compute ``(B + Σ_b s_ab (-∂_b²) + shift) field``; `sums`, unless empty, gets <field, out> of every item."""
+    _sweep(items, blocks, s, s, shift, field, field, _ZERO, APPLY, nz, piece, plane, sums, out)
+
+
+def residual(
+    items: int, blocks: Values, s: Values, shift: Values, rhs: Values, field: Values,
+    nz: int, piece: int, plane: int | None, out: Values,
+) -> None:  # fmt: skip
     """Compute ``rhs - (B + Σ_b s_ab (-∂_b²) + shift) field``."""
-    _batch, _ndim, nx, size = field.shape
-    many = (size + piece - 1) // piece
-    for item in range(start, stop):
-        n, x, lo = item // (nx * many), item // many % nx, item % many * piece
-        hi = min(size, lo + piece)
-        elastic_chunk(s, shift[n], field, nz, n, x, lo, hi, room)
-        if plane is None:
-            residual3(
-                blocks[n, 0, x, lo:hi],
-                blocks[n, 1, x, lo:hi],
-                blocks[n, 2, x, lo:hi],
-                blocks[n, 3, x, lo:hi],
-                blocks[n, 4, x, lo:hi],
-                blocks[n, 5, x, lo:hi],
-                rhs[n, 0, x, lo:hi],
-                rhs[n, 1, x, lo:hi],
-                rhs[n, 2, x, lo:hi],
-                room[0],
-                room[1],
-                room[2],
-                field[n, 0, x, lo:hi],
-                field[n, 1, x, lo:hi],
-                field[n, 2, x, lo:hi],
-                out[n, 0, x, lo:hi],
-                out[n, 1, x, lo:hi],
-                out[n, 2, x, lo:hi],
-            )
-        else:
-            residual2(
-                blocks[n, 0, x, lo:hi],
-                blocks[n, 1, x, lo:hi],
-                blocks[n, 2, x, lo:hi],
-                rhs[n, 0, x, lo:hi],
-                rhs[n, 1, x, lo:hi],
-                room[0],
-                room[1],
-                field[n, 0, x, lo:hi],
-                field[n, 1, x, lo:hi],
-                out[n, 0, x, lo:hi],
-                out[n, 1, x, lo:hi],
-            )
+    _sweep(items, blocks, s, s, shift, rhs, field, _ZERO, RESIDUAL, nz, piece, plane, _NO_SUMS, out)
+
+
+def relax_from_zero(
+    items: int, blocks: Values, s: Values, diagonal: Values, rhs: Values, omega: np.float32,
+    nz: int, piece: int, plane: int | None, out: Values,
+) -> None:  # fmt: skip
+    """Compute ``ω D⁻¹ rhs``, with D the D x D diagonal blocks of the operator."""
+    _sweep(items, blocks, s, diagonal, _NO_SHIFT, rhs, rhs, omega, FROM_ZERO, nz, piece, plane, _NO_SUMS, out)
+
+
+def relax(
+    items: int, blocks: Values, s: Values, diagonal: Values, shift: Values, rhs: Values, field: Values,
+    omega: np.float32, nz: int, piece: int, plane: int | None, out: Values, sums: Sums,
+) -> None:  # fmt: skip
+    """Compute ``field + ω D⁻¹ (rhs - A field)``, with D the D x D diagonal blocks of A.
+
+    `sums`, unless empty, gets <rhs, out> of every item.
+    """
+    _sweep(items, blocks, s, diagonal, shift, rhs, field, omega, RELAX, nz, piece, plane, sums, out)
 
 
 def plane_diagonal(s: Values, shift: Values, ndim: int, size: int, nz: int) -> Values:
@@ -151,122 +184,6 @@ def _neighbours(n: int) -> Values:
     """Return the number of neighbours of each of `n` voxels."""
     index = np.arange(n)
     return (np.minimum(index + 1, n - 1) - np.maximum(index - 1, 0)).astype(np.float32)
-
-
-@loop
-def relax_from_zero(start, stop, blocks, s, diagonal, rhs, omega, nz, piece, plane, out):  # type: ignore[no-untyped-def]
-    """Compute ``ω D⁻¹ rhs``, with D the D x D diagonal blocks of the operator."""
-    _batch, _ndim, nx, size = rhs.shape
-    many = (size + piece - 1) // piece
-    for item in range(start, stop):
-        n, x, lo = item // (nx * many), item // many % nx, item % many * piece
-        hi = min(size, lo + piece)
-        beside = np.float32(min(x + 1, nx - 1) - max(x - 1, 0))
-        if plane is None:
-            solve3(
-                blocks[n, 0, x, lo:hi],
-                blocks[n, 1, x, lo:hi],
-                blocks[n, 2, x, lo:hi],
-                blocks[n, 3, x, lo:hi],
-                blocks[n, 4, x, lo:hi],
-                blocks[n, 5, x, lo:hi],
-                diagonal[n, 0, lo:hi],
-                diagonal[n, 1, lo:hi],
-                diagonal[n, 2, lo:hi],
-                beside * s[n, 0, 0],
-                beside * s[n, 1, 0],
-                beside * s[n, 2, 0],
-                omega,
-                rhs[n, 0, x, lo:hi],
-                rhs[n, 1, x, lo:hi],
-                rhs[n, 2, x, lo:hi],
-                out[n, 0, x, lo:hi],
-                out[n, 1, x, lo:hi],
-                out[n, 2, x, lo:hi],
-            )
-        else:
-            solve2(
-                blocks[n, 0, x, lo:hi],
-                blocks[n, 1, x, lo:hi],
-                blocks[n, 2, x, lo:hi],
-                diagonal[n, 0, lo:hi],
-                diagonal[n, 1, lo:hi],
-                beside * s[n, 0, 0],
-                beside * s[n, 1, 0],
-                omega,
-                rhs[n, 0, x, lo:hi],
-                rhs[n, 1, x, lo:hi],
-                out[n, 0, x, lo:hi],
-                out[n, 1, x, lo:hi],
-            )
-
-
-@loop_with(
-    lambda blocks, s, diagonal, shift, rhs, field, omega, nz, piece, plane, out, sums: (
-        np.empty((field.shape[1], piece), np.float32),
-    )
-)
-def relax(start, stop, room, blocks, s, diagonal, shift, rhs, field, omega, nz, piece, plane, out, sums):  # type: ignore[no-untyped-def]
-    """Compute ``field + ω D⁻¹ (rhs - A field)``, with D the D x D diagonal blocks of A.
-
-    `sums`, unless empty, gets <rhs, out> of every item.
-    """
-    _batch, _ndim, nx, size = rhs.shape
-    many = (size + piece - 1) // piece
-    for item in range(start, stop):
-        n, x, lo = item // (nx * many), item // many % nx, item % many * piece
-        hi = min(size, lo + piece)
-        beside = np.float32(min(x + 1, nx - 1) - max(x - 1, 0))
-        elastic_chunk(s, shift[n], field, nz, n, x, lo, hi, room)
-        if plane is None:
-            relax3(
-                blocks[n, 0, x, lo:hi],
-                blocks[n, 1, x, lo:hi],
-                blocks[n, 2, x, lo:hi],
-                blocks[n, 3, x, lo:hi],
-                blocks[n, 4, x, lo:hi],
-                blocks[n, 5, x, lo:hi],
-                diagonal[n, 0, lo:hi],
-                diagonal[n, 1, lo:hi],
-                diagonal[n, 2, lo:hi],
-                beside * s[n, 0, 0],
-                beside * s[n, 1, 0],
-                beside * s[n, 2, 0],
-                omega,
-                rhs[n, 0, x, lo:hi],
-                rhs[n, 1, x, lo:hi],
-                rhs[n, 2, x, lo:hi],
-                room[0],
-                room[1],
-                room[2],
-                field[n, 0, x, lo:hi],
-                field[n, 1, x, lo:hi],
-                field[n, 2, x, lo:hi],
-                out[n, 0, x, lo:hi],
-                out[n, 1, x, lo:hi],
-                out[n, 2, x, lo:hi],
-            )
-        else:
-            relax2(
-                blocks[n, 0, x, lo:hi],
-                blocks[n, 1, x, lo:hi],
-                blocks[n, 2, x, lo:hi],
-                diagonal[n, 0, lo:hi],
-                diagonal[n, 1, lo:hi],
-                beside * s[n, 0, 0],
-                beside * s[n, 1, 0],
-                omega,
-                rhs[n, 0, x, lo:hi],
-                rhs[n, 1, x, lo:hi],
-                room[0],
-                room[1],
-                field[n, 0, x, lo:hi],
-                field[n, 1, x, lo:hi],
-                out[n, 0, x, lo:hi],
-                out[n, 1, x, lo:hi],
-            )
-        if sums.size > 0:
-            sums[n, item % (nx * many)] = _product(rhs, out, n, x, lo, hi)
 
 
 @loop
