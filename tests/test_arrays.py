@@ -118,3 +118,36 @@ def test_nothing_here_imports_pytorch():
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert done.stdout.strip() == "120.0", done.stderr
+
+
+@pytest.mark.parametrize("shape", [(2, 3, 70, 40, 60), (1, 2, 5, 4), (2, 1, 1, 300, 400)], ids=str)
+def test_parts_of_arrays_join_to_the_whole(make, shape, monkeypatch):
+    """More than one part and thread, less than one row, another number of channels, another type."""
+    monkeypatch.setattr("learngn.arrays.parts.thread_count", lambda: 3)
+    x, y = values(*shape), values(shape[0], 1, *shape[2:])
+    found = arrays.by_parts(lambda a, b: a[:, :1] * b > 0, make(x), make(y))
+    assert arrays.is_tensor(found) == arrays.is_tensor(make(x))
+    np.testing.assert_array_equal(np.asarray(found), x[:, :1] * y > 0)
+
+
+def test_failure_in_a_part_is_raised(monkeypatch):
+    monkeypatch.setattr("learngn.arrays.parts.thread_count", lambda: 3)
+
+    def fails(part):
+        if part.max() == 1:
+            raise ZeroDivisionError
+        return part
+
+    x = np.zeros((1, 1, 70, 40, 60))
+    x[0, 0, -1] = 1
+    with pytest.raises(ZeroDivisionError):
+        arrays.by_parts(fails, x)
+
+
+def test_channels_last(make):
+    empty = arrays.empty_channels_last((2, 3, 4, 5, 6), make(values(1)))
+    assert tuple(empty.shape) == (2, 3, 4, 5, 6)
+    assert np.asarray(empty).transpose(0, 2, 3, 4, 1).flags.c_contiguous
+    assert arrays.single(make(values(3, dtype=np.float64))).dtype == empty.dtype == make(values(1)).dtype
+    x = make(values(1))
+    assert arrays.single(x) is x

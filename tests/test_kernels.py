@@ -100,3 +100,28 @@ def test_threads_share_the_work_to_the_same_result():
     finally:
         torch.set_num_threads(before)
     assert all(np.array_equal(alone, one) for one in together)
+
+
+def test_similarities_do_not_depend_on_the_number_of_threads(monkeypatch):
+    image = np.random.default_rng(0).standard_normal((2, 1, 40, 44, 51)).astype(np.float32)
+    steps = np.random.default_rng(1).integers(-2, 3, (2, 12, 3))
+    found = []
+    for count in (1, 2, 3):
+        monkeypatch.setattr("learngn.kernels._cpu_threads.thread_count", lambda count=count: count)
+        found.append(COMPILED.self_similarity(image, *steps, 1))
+    assert all(np.array_equal(found[0], other) for other in found[1:])
+
+
+@pytest.mark.parametrize("scale", [1e-9, 1.0, 1e9])
+def test_similarities_of_extreme_images(scale):
+    """Noise far below and above the rest, and none at all: to single precision, in (0, 1], one for the likest pair."""
+    image = np.random.default_rng(0).standard_normal((1, 1, 30, 8, 9)).astype(np.float32)
+    image[:, :, 10:20] *= 1e-4
+    image[:, :, 20:] = 1
+    image[:, :, 25:27] *= 1e3
+    steps = np.random.default_rng(1).integers(-2, 3, (2, 12, 3))
+    got = COMPILED.self_similarity(np.float32(scale) * image, *steps, 1)
+    expected = REFERENCE.self_similarity(scale * image.astype(np.float64), *steps, 1)
+    np.testing.assert_allclose(got, expected, atol=2e-3)
+    np.testing.assert_array_equal(got.max(axis=1), 1)
+    assert got.min() >= 0
