@@ -51,10 +51,11 @@ class Overlap:
         Lin, "A concordance correlation coefficient to evaluate reproducibility", Biometrics 1989.
         """
         total = np.maximum(self.weight, 1e-6 * np.max(self.weight) + np.finfo(np.float64).tiny)
-        mean_f, mean_m = self.first / total, self.second / total
-        covariance = self.products / total - (mean_f * mean_m).sum(0)
-        variance = self.squares / total - (mean_f**2).sum(0) - (mean_m**2).sum(0)
-        difference = ((mean_f - mean_m) ** 2).sum(0)
+        # The means over all channels enter only by their products, so that no array with all channels is made.
+        both = np.einsum("c...,c...->...", self.first, self.second) / total**2
+        each = sum(np.einsum("c...,c...->...", side, side) for side in (self.first, self.second)) / total**2
+        covariance, variance = self.products / total - both, self.squares / total - each
+        difference = np.maximum(each - 2 * both, 0)
         return np.asarray(2 * covariance / (np.maximum(variance, 0) + difference + _FLAT * spread))
 
 
