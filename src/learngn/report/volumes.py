@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import io
 import math
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import simplejpeg
 from isal import igzip
 from numpy.typing import NDArray
-from PIL import Image as Picture
 
 from learngn.geometry import sampling
 from learngn.geometry.grid import Grid
@@ -99,9 +98,8 @@ def pack_scan(volume: NDArray[np.uint8], quality: int) -> Part:
     padding = ((0, rows * columns - nz), (0, tile[0] - ny), (0, tile[1] - nx))
     tiles = np.pad(volume, padding, mode="edge").reshape(rows, columns, *tile)
     mosaic = tiles.transpose(0, 2, 1, 3).reshape(rows * tile[0], columns * tile[1])
-    buffer = io.BytesIO()
-    Picture.fromarray(mosaic).save(buffer, "jpeg", quality=quality)
-    return Part({"kind": "scan", "shape": [nz, ny, nx], "tile": tile, "columns": columns}, buffer.getvalue())
+    picture = simplejpeg.encode_jpeg(np.ascontiguousarray(mosaic)[..., None], quality, colorspace="GRAY", fastdct=False)
+    return Part({"kind": "scan", "shape": [nz, ny, nx], "tile": tile, "columns": columns}, picture)
 
 
 def pack_codes(volume: NDArray[np.uint8]) -> Part:
