@@ -194,12 +194,13 @@ def warp_linear(start, stop, index, f, nothing, weights, image, before, field, m
     """
     ny, nz = shape[1], shape[2]
     rows, channels, step = shape[0] * ny, out.shape[1], strides(before)
+    first = np.int64(0)  # not a literal, for which Numba would compile another version
     dx, dy, dz = np.int64(step[0]) * channels, np.int64(step[1]) * channels, np.int64(step[2]) * channels
     for item in range(start, stop):
         n, r = item // rows, item % rows
         k = r * nz
         d0, d1, d2 = _displacement(field, n, k, nz, nothing)
-        places(m, r // ny, r % ny, 0, before, np.float32(1), d0, d1, d2, index, f[0], f[1], f[2])
+        places(m, r // ny, r % ny, first, before, np.float32(1), d0, d1, d2, index, f[0], f[1], f[2])
         if channels == 1:
             _single(index, f[0], f[1], f[2], step, image[n], out[n, 0, k : k + nz])
             continue

@@ -12,12 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from learngn.kernels._cpu_lines import dot, stencil
-from learngn.kernels._cpu_threads import loop, loop_with, part
+from learngn.kernels._cpu_threads import loop_with, part
 from learngn.kernels._cpu_vectors import LANES, fma, fnma, load_upto, splat, store_upto
 
 Values: TypeAlias = NDArray[np.float32]
 Sums: TypeAlias = NDArray[np.float64]
-APPLY, RESIDUAL, FROM_ZERO, RELAX = range(4)
+APPLY, RESIDUAL, FROM_ZERO, RELAX, LAPLACIAN = range(5)
 _ZERO, _ONE = np.float32(0), np.float32(1)
 _NO_SHIFT, _NO_SUMS = np.zeros(0, dtype=np.float32), np.zeros((0, 0))
 
@@ -117,7 +117,7 @@ def _block2(mode, blocks, b, diagonal, d, e, omega, rhs, field, at, room, lo, co
 
 @loop_with(lambda blocks, s, *given: (np.empty((s.shape[1], given[-4]), np.float32),))
 def _sweep(start, stop, room, blocks, s, diagonal, shift, rhs, field, omega, mode, nz, piece, plane, sums, out):  # type: ignore[no-untyped-def]
-    """Apply the operator, compute a residual, or relax, as `mode` says: one function, which is compiled once."""
+    """Apply the operator or its stencil, compute a residual, or relax, as `mode` says; compiled once for all."""
     _batch, ndim, nx, size = out.shape
     many = (size + piece - 1) // piece
     for item in range(start, stop):
@@ -125,6 +125,12 @@ def _sweep(start, stop, room, blocks, s, diagonal, shift, rhs, field, omega, mod
         hi = min(size, lo + piece)
         if mode != FROM_ZERO:
             elastic_chunk(s, shift[n], field, nz, n, x, lo, hi, room)
+        if mode == LAPLACIAN:
+            for a in range(ndim):
+                to = ((n * ndim + a) * nx + x) * size + lo
+                for i in range(0, hi - lo, LANES):
+                    store_upto(out, to + i, hi - lo - i, load_upto(room, a * piece + i, hi - lo - i))
+            continue
         b, d, at = (n * blocks.shape[1] * nx + x) * size + lo, n * ndim * size, (n * ndim * nx + x) * size + lo
         c = np.float32(min(x + 1, nx - 1) - max(x - 1, 0))
         if plane is None:
@@ -172,6 +178,12 @@ def relax(
     _sweep(items, blocks, s, diagonal, shift, rhs, field, omega, RELAX, nz, piece, plane, sums, out)
 
 
+def laplacian(items: int, s: Values, field: Values, nz: int, piece: int, out: Values) -> None:
+    """Compute ``Σ_b s_ab (-∂_b²) field``."""
+    plane, none = None if s.shape[1] == 3 else 0, np.zeros(len(s), np.float32)
+    _sweep(items, field, s, s, none, field, field, _ZERO, LAPLACIAN, nz, piece, plane, _NO_SUMS, out)
+
+
 def plane_diagonal(s: Values, shift: Values, ndim: int, size: int, nz: int) -> Values:
     """Return the diagonal of the stencil along the axes of a plane, (N, D, P); borders have fewer neighbours."""
     beside_y, beside_z = (_neighbours(n) for n in (size // nz, nz))
@@ -184,18 +196,3 @@ def _neighbours(n: int) -> Values:
     """Return the number of neighbours of each of `n` voxels."""
     index = np.arange(n)
     return (np.minimum(index + 1, n - 1) - np.maximum(index - 1, 0)).astype(np.float32)
-
-
-@loop
-def laplacian(start, stop, s, field, nz, piece, out):  # type: ignore[no-untyped-def]
-    """Compute ``Σ_b s_ab (-∂_b²) field``."""
-    _batch, ndim, nx, size = field.shape
-    many = (size + piece - 1) // piece
-    for item in range(start, stop):
-        n, x, lo = item // (nx * many), item // many % nx, item % many * piece
-        hi = min(size, lo + piece)
-        xm, xp = max(x - 1, 0), min(x + 1, nx - 1)
-        for a in range(ndim):
-            s0, s1, s2 = s[n, a, 0], s[n, a, 1], s[n, a, 2]
-            centre, before, after = field[n, a, x], field[n, a, xm], field[n, a, xp]
-            stencil(centre, before, after, nz, lo, hi, s0, s1, s2, np.float32(0), out[n, a, x, lo:hi])
