@@ -154,6 +154,11 @@ class _KernelCache(FunctionCache):
         name, stamp = self._impl.filename_base, self._impl.locator.get_source_stamp()
         self._files = [IndexDataCacheFile(str(folder), name, stamp) for folder in places().readable]
 
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        # Numba loads all that it can compile before it loads code that has been compiled; that takes longer.
+        with self._guard_against_spurious_io_errors():
+            return self._load_overload(sig, target_context)
+
     def _load_overload(self, sig: Any, target_context: Any) -> Any:
         key, found = self._index_key(sig, target_context.codegen()), places()
         for folder, file in zip(found.readable, self._files, strict=True):
