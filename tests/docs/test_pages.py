@@ -146,7 +146,7 @@ def look_at(block: Block, folder: Path) -> None:
 
 
 def check_installable(words: list[str]) -> None:
-    """What pip is told to install is this project, with extras that it has, or what these need; its constraints exist."""
+    """What pip is told to install is this project, with extras that it has, or what these need; constraints exist."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     if words[0] == "-c":
         assert (ROOT / words[1]).is_file()
