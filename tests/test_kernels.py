@@ -19,7 +19,7 @@ from learngn.testing.kernels import SHAPES, Case
 REFERENCE = ReferenceKernels()
 
 
-# Every implementation, on NumPy's arrays and on tensors; the reference on tensors is compared with PyTorch's own sampling.
+# Every implementation, on NumPy's arrays and on tensors; the reference on tensors is compared with PyTorch's sampling.
 BACKENDS = {
     "compiled, NumPy": (COMPILED, None),
     "compiled, PyTorch": (OnTensors(COMPILED), "cpu"),
