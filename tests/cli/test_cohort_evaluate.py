@@ -43,7 +43,8 @@ def test_cohort_and_its_scores(learngn, dataset, tmp_path, fast, files_in):
     assert summary == json.loads((tmp_path / "e" / "scores.json").read_text())
     for got, record in zip(summary["pairs"], records(out), strict=True):
         assert got["dice"] == pytest.approx(record["dice"])
-        assert got["sdlogj"] == pytest.approx(record["sdlogj"], rel=1e-4)
+        # The displacement in the file includes the affine, so that it is rounded differently.
+        assert got["sdlogj"] == pytest.approx(record["sdlogj"], rel=1e-3)
         assert got["hd95"] == pytest.approx(record["hd95"])
     assert summary["labels"]["1"]["name"] == "first"
     (tmp_path / "names.json").write_text('{"1": "liver", "2": "spleen"}')

@@ -108,20 +108,25 @@ def start(*arguments):
     )
 
 
+def done_in(folder):
+    """Names of the pairs that have a record, which is written after the displacement."""
+    saved = [path.stem for path in (folder / ".learngn-cohort" / "records").glob("*.json")]
+    return {*saved, *read_records(folder)}
+
+
 def test_killed_client(abdomen_files, tmp_path, learngn, undisturbed):
     """Killed with its workers, started again: the pairs that were done are not touched."""
     (tmp_path / "program.py").write_text(PROGRAM)
     options = (abdomen_files, "-o", tmp_path / "out", "--threads", "1", "--workers", "2", "--lambda", "3,0.5")
     client = start(tmp_path / "program.py", *COHORT, *options)
-    wait(lambda: len(list((tmp_path / "out").glob("disp_*"))) >= 2)
+    wait(lambda: len(done_in(tmp_path / "out")) >= 2)
     everyone = [*psutil.Process(client.pid).children(recursive=True), psutil.Process(client.pid)]
     client.kill()
     client.communicate()
     psutil.wait_procs(everyone, timeout=PATIENCE)
     assert not any(process.is_running() for process in everyone)
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").glob("disp_*")}
-    saved = [path.stem for path in (tmp_path / "out" / ".learngn-cohort" / "records").glob("*.json")]
-    known = {*saved, *read_records(tmp_path / "out")}
+    known = done_in(tmp_path / "out")
     assert 2 <= len(known) < 10
 
     result = learngn(*COHORT, *options[:5], "--lambda", "3,0.5")
