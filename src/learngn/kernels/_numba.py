@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 from contextlib import suppress
 from importlib import import_module
+from typing import Any
 
 
 def import_numba() -> None:
@@ -16,7 +17,7 @@ def import_numba() -> None:
     if "numba.np.arraymath" in sys.modules:
         return
     with suppress(ImportError, AttributeError):  # in another version of Numba, which then imports what it likes
-        linalg = import_module("numba.np.linalg")
+        linalg: Any = import_module("numba.np.linalg")
         look = linalg.ensure_blas
 
         def not_found() -> None:
