@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from learngn import kernels
 from learngn.arrays import Array, detached, like, namespace
-from learngn.optimise.energy import Energy, State
+from learngn.optimise.energy import Energy, Point, State
 from learngn.optimise.history import Iteration, StopReason
 from learngn.optimise.step_control import StepControl
 from learngn.solve import NormalSolver, SolveInfo, SolveStatus
@@ -95,17 +95,20 @@ class Descent:
         energies, velocity = [state.total], namespace(state.elastic).zeros_like(state.elastic)
         for iteration in range(energy.pair.level.iterations):
             solved, info = self.step(energy, state)
+            before = state.point
             if info.status is SolveStatus.ZERO:
-                return state.u, StopReason.STATIONARY
+                return before.u, StopReason.STATIONARY
             if info.status is SolveStatus.BREAKDOWN:
-                return state.u, StopReason.SOLVER
+                return before.u, StopReason.SOLVER
             velocity = self._velocity(solved, velocity)
-            trial = self._search(energy, state, velocity, self.control.ceiling(energies))
-            state = trial.state if trial.accepted else state
-            energies.append(state.total)
-            report(_record(energy, level, iteration, state, info, trial))
+            del state, solved  # their memory is used for those of the next displacement
+            trial = self._search(energy, before, velocity, self.control.ceiling(energies))
+            state = trial.state
+            after = state.point if trial.accepted else before
+            energies.append(after.total)
+            report(_record(energy, level, iteration, after, info, trial))
             if not trial.accepted:
-                return state.u, StopReason.NO_DESCENT
+                return before.u, StopReason.NO_DESCENT
             if trial.update_mean < self.control.update_tolerance:
                 return state.u, StopReason.SMALL_UPDATE
         return state.u, StopReason.ITERATIONS
@@ -114,22 +117,23 @@ class Descent:
         """Return a solved step with momentum, capped voxel by voxel."""
         return self.control.capped(solved + self.momentum * previous if self.momentum else solved)
 
-    def _search(self, energy: Energy, state: State, velocity: Array, ceiling: float) -> _Trial:
+    def _search(self, energy: Energy, before: Point, velocity: Array, ceiling: float) -> _Trial:
         """Halve a step until its energy does not exceed a ceiling, or the largest number of halvings is reached."""
         for halving in range(self.control.halvings + 1):
             fraction = 0.5**halving
             u, taken, smallest = self.control.guarded(
-                state.u, fraction * velocity if halving else velocity, energy.update
+                before.u, fraction * velocity if halving else velocity, energy.update
             )
-            reached = energy(u, state.covered)
+            reached = energy(u, before.covered)
             accepted = reached.total <= ceiling
-            if accepted:
+            if accepted or halving == self.control.halvings:
                 break
+            del reached  # its memory is used for the next one
         mean, longest = kernels.lengths(detached(taken))
         return _Trial(reached, accepted, fraction, mean, longest, smallest)
 
 
-def _record(energy: Energy, level: int, iteration: int, state: State, info: SolveInfo, trial: _Trial) -> Iteration:
+def _record(energy: Energy, level: int, iteration: int, point: Point, info: SolveInfo, trial: _Trial) -> Iteration:
     """Return the record of an iteration that ended in a state."""
     return Iteration(
         level=level,
@@ -137,9 +141,9 @@ def _record(energy: Energy, level: int, iteration: int, state: State, info: Solv
         shape=energy.pair.grid.shape,
         iteration=iteration,
         lam=float(detached(energy.lam)),
-        energy=state.total,
-        data_energy=state.data,
-        regularity=state.regularity,
+        energy=point.total,
+        data_energy=point.data,
+        regularity=point.regularity,
         step=trial.fraction if trial.accepted else 0.0,
         update_mean=trial.update_mean,
         update_max=trial.update_max,

@@ -14,25 +14,19 @@ from learngn.regularise import Stiffness
 
 
 @dataclass(frozen=True, eq=False)
-class State:
-    """Displacement with its energy and the linearisation there.
+class Point:
+    """Displacement with its energy.
 
     Attributes
     ----------
     u : Array, shape (N, D, *S), or (2N, D, *S) of a symmetric update [voxel]
-    normal : NormalEquations
-        Normal equations of the data term, landmarks included.
-    elastic : Array, shape (N, D, *S)
-        R u of the displacement between the images.
     data, regularity : float
         Data term and regularisation term of the energy, each a mean over the voxels [feature²].
     covered : float
-        Mean weight of the voxels in the first state of the level.
+        Mean weight of the voxels at the first displacement of the level.
     """
 
     u: Array
-    normal: NormalEquations
-    elastic: Array
     data: float
     regularity: float
     covered: float
@@ -41,6 +35,27 @@ class State:
     def total(self) -> float:
         """Total energy, a mean over the voxels [feature²]."""
         return self.data + self.regularity
+
+
+@dataclass(frozen=True, eq=False)
+class State(Point):
+    """Displacement with its energy and the linearisation there.
+
+    Attributes
+    ----------
+    normal : NormalEquations
+        Normal equations of the data term, landmarks included.
+    elastic : Array, shape (N, D, *S)
+        R u of the displacement between the images.
+    """
+
+    normal: NormalEquations
+    elastic: Array
+
+    @property
+    def point(self) -> Point:
+        """The displacement and its energy alone; the linearisation takes several times their memory."""
+        return Point(self.u, self.data, self.regularity, self.covered)
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,7 +115,7 @@ class Energy:
         ----------
         u : Array, shape (N, D, *S), or (2N, D, *S) of a symmetric update [voxel]
         covered : float, optional
-            :attr:`State.covered` of the level's first state; None if this is the first state.
+            :attr:`Point.covered` of the level's first state; None if this is the first state.
 
         Returns
         -------
@@ -120,7 +135,7 @@ class Energy:
             xp = namespace(features)
             feature_energy, data_energy = float(xp.sum(features)), float(xp.sum(normal.energy))
             data = (data_energy + (covered / compared.covered - 1) * feature_energy) / self.pair.voxels
-        return State(u, normal, elastic, data, regularity, covered)
+        return State(u, data, regularity, covered, normal, elastic)
 
     def quadratic(self, state: State) -> QuadraticModel:
         """Return the quadratic model about a state.
