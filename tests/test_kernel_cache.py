@@ -117,6 +117,28 @@ def test_damaged_files_are_compiled_anew(package):
             assert run(tmp_path, environment)[1] == 1
 
 
+@pytest.mark.slow
+def test_cached_code_is_loaded_alone(package):
+    """What Numba could compile is imported when something is compiled, not when compiled code is loaded."""
+    tmp_path, environment = package
+    program = PROGRAM + "print('numba.np.linalg' in sys.modules)\n"
+    (tmp_path / "program.py").write_text(program)
+    command, imported = [sys.executable, tmp_path / "program.py"], []
+    for _ in range(2):
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=True)
+        imported.append(done.stdout.splitlines()[-1])
+    assert imported == ["True", "False"]
+
+
+def test_parts_are_kept_within_their_loops():
+    from numba.core.caching import NullCache
+
+    from learngn.kernels import _cpu_lines, _cpu_stencils
+
+    assert isinstance(_cpu_lines.dot._cache, NullCache)
+    assert not isinstance(_cpu_stencils._sweep.compiled._cache, NullCache)
+
+
 def test_a_full_disk_is_left_alone(tmp_path, monkeypatch):
     usage = shutil.disk_usage(tmp_path)
     monkeypatch.setattr(_cpu_cache.shutil, "disk_usage", lambda folder: usage._replace(free=_cpu_cache.ROOM - 1))
