@@ -20,11 +20,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from learngn.kernels._numba import import_numba
-
-import_numba()
-from numba.core import config  # noqa: E402
-from numba.core.caching import (  # noqa: E402
+from numba.core import config
+from numba.core.caching import (
     CompileResultCacheImpl,
     FunctionCache,
     IndexDataCacheFile,
@@ -33,6 +30,8 @@ from numba.core.caching import (  # noqa: E402
     UserProvidedCacheLocator,
     UserWideCacheLocator,
 )
+
+from learngn.kernels._numba import import_numba
 
 _LOG = logging.getLogger("learngn")
 ROOM = 50_000_000  # bytes that must be free: several times the size of the cache
@@ -171,6 +170,7 @@ class _KernelCache(FunctionCache):
         if found.problem is not None:
             warn_once(found.problem)
         announce()
+        import_numba()
         return None
 
     def save_overload(self, sig: Any, data: Any) -> None:

@@ -1,4 +1,4 @@
-"""Import of Numba without SciPy's linear algebra, which takes as long as registering a small pair.
+"""Import of what Numba compiles with, without SciPy's linear algebra, which takes as long as registering a small pair.
 
 Numba imports it to know whether it can compile ``numpy.cov`` and ``numpy.corrcoef``. Other linear algebra it looks for
 when it compiles it, as before.

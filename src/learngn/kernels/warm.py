@@ -70,6 +70,8 @@ def jobs(ndim: int) -> list[Callable[[], object]]:
         guard.join()
         guard.shorten()
         COMPILED.capped(field, 0.1)
+        steps = np.eye(ndim, dtype=np.int64)
+        COMPILED.self_similarity(image, steps, -steps, 1)
 
     return [solve, sample, linearise, guard]
 
