@@ -9,9 +9,12 @@ import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from learngn.errors import SettingsError
-from learngn.geometry.grid import Grid
+
+if TYPE_CHECKING:
+    from learngn.geometry.grid import Grid
 
 # Bytes, measured and rounded up (docs/speed.md).
 _LIBRARIES = 205_000_000
@@ -35,6 +38,8 @@ LINEAR_VOXELS = 1_000_000
 _MAKING = 60  # per voxel that the moving scan's features have more than the fixed scan's: temporary arrays
 _UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 _UNITS |= {"KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "TIB": 2**40, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
+# Parameters of glibc's mallopt, and a size above that of arrays that are used again.
+_TRIM_THRESHOLD, _MMAP_THRESHOLD, _KEPT = -1, -3, 2**30
 
 
 def parse_size(text: str | int) -> int:
@@ -211,6 +216,18 @@ def peak_bytes() -> int:
 
     now = psutil.Process().memory_info()
     return int(getattr(now, "peak_wset", now.rss))
+
+
+def keep_freed() -> None:
+    """Let the C library (glibc) keep freed memory of large arrays for the next ones; :func:`give_back` returns it.
+
+    By default it maps memory for every array above 32 MB, and the system clears all its pages at their first use: a
+    tenth of a registration's time.
+    """
+    with suppress(OSError, AttributeError, TypeError):  # TypeError: Windows has no library without a name
+        mallopt = ctypes.CDLL(None).mallopt
+        mallopt(_MMAP_THRESHOLD, _KEPT)
+        mallopt(_TRIM_THRESHOLD, _KEPT)
 
 
 def give_back() -> None:

@@ -5,8 +5,9 @@ import pytest
 import scipy
 
 from learngn.features.filters import _gaussian_taps
+from learngn.optimise.correlation import _fast_length
 from learngn.optimise.families import exponential
-from learngn.optimise.pose import _fast_length, _rotation
+from learngn.optimise.pose import _rotation
 from learngn.registration.contrast import _root
 from learngn.registration.prealign import _nearest_rotation
 

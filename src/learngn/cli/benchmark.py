@@ -9,7 +9,7 @@ import typer
 
 from learngn.cli import console
 from learngn.cli.command import Command
-from learngn.cli.options import Threads, limit_threads
+from learngn.cli.options import Threads, prepare_process
 from learngn.cli.train import check_installed, training_events
 from learngn.errors import require_packages
 
@@ -32,7 +32,7 @@ def paper(
 
     Example:  learngn benchmark paper AbdomenCT_dataset.json -o paper
     """
-    limit_threads(threads)
+    prepare_process(threads)
     check_installed()
     require_packages("learngn benchmark paper", "plot", "matplotlib")
     from learngn.io import read_dataset

@@ -19,7 +19,7 @@ from learngn.cli.options import (
     Threads,
     WorkerOptions,
     check_device,
-    limit_threads,
+    prepare_process,
     with_options,
 )
 
@@ -74,7 +74,7 @@ def cohort(
 
     Example:  learngn cohort AbdomenCT_dataset.json -o result --workers 4
     """
-    limit_threads(threads)
+    prepare_process(threads)
     import numpy as np
 
     from learngn.cohort import open_pool, run_cohort

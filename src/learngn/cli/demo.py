@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from learngn.cli import console
-from learngn.cli.options import Threads, limit_threads
+from learngn.cli.options import Threads, prepare_process
 from learngn.cli.register import register_files, show
 
 _SHAPE = (96, 80, 64)
@@ -27,7 +27,7 @@ def demo(
 
     Example:  learngn demo
     """
-    limit_threads(threads)
+    prepare_process(threads)
     from learngn.io import Subject, check_writable, write_image
     from learngn.phantom import ORGANS, abdomen
     from learngn.registration import Request

@@ -361,8 +361,11 @@ def check_device(device: str, elsewhere: bool = False) -> None:
         raise SettingsError("--device", error.got, error.expected, error.remedy) from None
 
 
-def limit_threads(threads: int | None) -> None:
-    """Limit the number of threads of the kernels and of all libraries, before these are imported."""
+def prepare_process(threads: int | None) -> None:
+    """Limit the number of threads of the kernels and of all libraries, before these are imported; keep freed memory."""
+    from learngn.memory import keep_freed
+
+    keep_freed()
     if threads is not None:
         from learngn.threads import set_threads
 

@@ -16,7 +16,7 @@ from learngn.cli.options import (
     Threads,
     WorkerOptions,
     check_device,
-    limit_threads,
+    prepare_process,
     with_options,
 )
 from learngn.errors import DatasetError
@@ -52,7 +52,7 @@ def propagate(
 
     Example:  learngn propagate AbdomenCT_dataset.json -o labels --voting joint --workers 4
     """
-    limit_threads(threads)
+    prepare_process(threads)
     from learngn.atlas import propagate as propagate_labels
     from learngn.cohort import open_pool
     from learngn.io import find_subject, read_dataset, subjects

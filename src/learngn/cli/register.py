@@ -20,7 +20,7 @@ from learngn.cli.options import (
     SettingsOptions,
     Threads,
     check_device,
-    limit_threads,
+    prepare_process,
     with_options,
 )
 from learngn.cli.resampling import BackgroundOption, InterpolationOption, name_of
@@ -67,7 +67,7 @@ def register(
 
     Example:  learngn register fixed.nii.gz moving.nii.gz -o result
     """
-    limit_threads(threads)
+    prepare_process(threads)
     check_device(device)
     with importing():
         request = options.request(device)

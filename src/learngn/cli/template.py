@@ -15,7 +15,7 @@ from learngn.cli.options import (
     Threads,
     WorkerOptions,
     check_device,
-    limit_threads,
+    prepare_process,
     with_options,
 )
 from learngn.errors import SettingsError
@@ -41,7 +41,7 @@ def template(
 
     Example:  learngn template BrainMR_dataset.json -o template --rounds 3 --workers 4
     """
-    limit_threads(threads)
+    prepare_process(threads)
     from dataclasses import asdict
 
     from learngn.atlas import TEMPLATE_NAME, Round, build_template

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from learngn.cli import console
-from learngn.cli.options import Threads, limit_threads
+from learngn.cli.options import Threads, prepare_process
 from learngn.errors import TrainingError, require_packages
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def train(
 
     Example:  learngn train AbdomenCT_dataset.json -o model --features distance
     """
-    limit_threads(threads)
+    prepare_process(threads)
     check_installed()
     from learngn.io import read_dataset
     from learngn.learning import train as train_model

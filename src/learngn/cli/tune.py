@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from learngn.cli import console
-from learngn.cli.options import SettingsOptions, Threads, limit_threads, with_options
+from learngn.cli.options import SettingsOptions, Threads, prepare_process, with_options
 
 if TYPE_CHECKING:
     from learngn.workflow.tune import Trial
@@ -33,7 +33,7 @@ def tune(
 
     Example:  learngn tune AbdomenCT_dataset.json -o settings.json --features mind,intensity:10
     """
-    limit_threads(threads)
+    prepare_process(threads)
     from learngn.io import check_writable, read_dataset
     from learngn.settings import write_settings
     from learngn.workflow.tune import best

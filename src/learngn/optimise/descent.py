@@ -119,18 +119,20 @@ class Descent:
 
     def _search(self, energy: Energy, before: Point, velocity: Array, ceiling: float) -> _Trial:
         """Halve a step until its energy does not exceed a ceiling, or the largest number of halvings is reached."""
-        for halving in range(self.control.halvings + 1):
-            fraction = 0.5**halving
-            u, taken, smallest = self.control.guarded(
-                before.u, fraction * velocity if halving else velocity, energy.update
-            )
-            reached = energy(u, before.covered)
-            accepted = reached.total <= ceiling
-            if accepted or halving == self.control.halvings:
-                break
-            del reached  # its memory is used for the next one
+        for halving in range(self.control.halvings):
+            trial = self._try(energy, before, velocity, 0.5**halving, ceiling)
+            if trial.accepted:
+                return trial
+            del trial  # its memory is used for the next one
+        return self._try(energy, before, velocity, 0.5**self.control.halvings, ceiling)
+
+    def _try(self, energy: Energy, before: Point, velocity: Array, fraction: float, ceiling: float) -> _Trial:
+        """Take a fraction of a step."""
+        step = velocity if fraction == 1 else fraction * velocity
+        u, taken, smallest = self.control.guarded(before.u, step, energy.update)
+        reached = energy(u, before.covered)
         mean, longest = kernels.lengths(detached(taken))
-        return _Trial(reached, accepted, fraction, mean, longest, smallest)
+        return _Trial(reached, reached.total <= ceiling, fraction, mean, longest, smallest)
 
 
 def _record(energy: Energy, level: int, iteration: int, point: Point, info: SolveInfo, trial: _Trial) -> Iteration:
