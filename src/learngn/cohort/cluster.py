@@ -17,6 +17,7 @@ from uuid import uuid4
 from learngn.arrays import cuda_devices
 from learngn.cohort.pool import Failure, Pool, Serial, Task, run_with_retries
 from learngn.errors import ClusterError, require_packages
+from learngn.memory import keep_freed
 from learngn.threads import VARIABLES, processors
 
 _TIMEOUT = 15  # time to wait for a scheduler [s]
@@ -69,6 +70,7 @@ class DaskPool:
 
 def _by_worker(task: Task, retries: int) -> Any:
     """Run a task, and exclude the modules imported by the first one from garbage collection, to save time."""
+    keep_freed()
     result = run_with_retries(task, retries)
     if not gc.get_freeze_count():
         gc.freeze()
