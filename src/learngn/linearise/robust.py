@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import prod
 from typing import Protocol
 
-from learngn.arrays import Array, clamped, detached, namespace
+from learngn.arrays import Array, by_parts, clamped, detached, namespace
 from learngn.linearise.linearisation import Lineariser, NormalEquations
 
 
@@ -90,6 +90,7 @@ class Robust:
 
     lineariser: Lineariser
     loss: RobustLoss
+    _known: list[Array] = field(default_factory=list, init=False, repr=False, compare=False)
 
     @property
     def refinement(self) -> int:
@@ -98,15 +99,26 @@ class Robust:
 
     def normal_equations(self, fixed: Array, warped: Array, weight: Array | None = None) -> NormalEquations:
         """See :class:`learngn.linearise.Lineariser`."""
-        variance = _variance(detached(fixed), None if weight is None else detached(weight))
-        xp, residual = namespace(fixed, warped), warped - fixed
-        squared = xp.vecdot(residual, residual, axis=1)[:, None] / variance
+        xp, variance = namespace(fixed, warped), self._variance(fixed, weight)
+        squared = by_parts(_squared_distance, fixed, warped) / variance
         robust = self.loss.weight(squared)
         normal = self.lineariser.normal_equations(fixed, warped, robust if weight is None else robust * weight)
         loss = variance * self.loss.value(squared)
         loss = loss if weight is None else loss * weight
         energy = xp.sum(loss, axis=tuple(range(1, loss.ndim)), dtype=xp.float64) / 2
         return NormalEquations(normal.blocks, normal.gradient, energy)
+
+    def _variance(self, fixed: Array, weight: Array | None) -> Array:
+        """Return the variance of the fixed features; without a weight it is computed once for a level."""
+        if weight is not None:
+            return _variance(detached(fixed), detached(weight))
+        if not self._known or self._known[0] is not fixed:
+            self._known[:] = fixed, _variance(detached(fixed), None)
+        return self._known[1]
+
+
+def _squared_distance(a: Array, b: Array) -> Array:
+    return namespace(a, b).sum((a - b) ** 2, axis=1, keepdims=True)
 
 
 def _variance(features: Array, weight: Array | None) -> Array:
