@@ -27,41 +27,50 @@ from learngn.kernels._cpu_threads import inlined, loop, loop_with, part
 from learngn.kernels._cpu_vectors import LANES, fma, load, load_upto, prefetch, splat, store, store_upto, total
 
 Array: TypeAlias = NDArray[np.float32]
-_BYTES = 384 * 1024  # size of the work array: it fits the second-level cache
-_PLANES = 16  # planes of a tile; the two beside it are also read
+_BYTES = 512 * 1024  # size of the work array: it fits the second-level cache
+_PLANES = 32  # planes of a tile; the two beside it are also read
+_SUMS = 9  # sums of a row: six of the blocks, three of the gradient
+
+
+@inlined
+def _keep(images, plain, i, count, lines, o, stride):  # type: ignore[no-untyped-def]
+    f, w = load_upto(images[0], i, count), load_upto(images[1], i, count)
+    store(lines, o, w - f)
+    store(lines, o + stride, w + f if plain is None else w)
 
 
 @part
-def _fill(fixed, warped, plain, at, to, size, channels, rows, nz, stride, lines):  # type: ignore[no-untyped-def]
-    """Write the sum and the difference of some rows of both images to the work array.
+def _fill(images, plain, at, to, rows, nz, stride, lines):  # type: ignore[no-untyped-def]
+    """Write the difference and the sum of some rows of both images to the work array, channel by channel.
 
-    The ends of the sum are repeated, so that every voxel has two neighbours.
+    The ends of the sum are repeated, so that every voxel has two neighbours. Meanwhile the same rows of the next
+    channel are on their way from memory: what the processor fetches by itself comes late for a few rows.
     """
+    _, channels, size = images[0].shape
+    whole = nz // (2 * LANES) * 2 * LANES
     for c in range(channels):
         i, o = at + c * size, to + c * 2 * stride
         for _ in range(rows):
-            for z in range(0, nz, LANES):
-                f, w = load_upto(fixed, i + z, nz - z), load_upto(warped, i + z, nz - z)
-                store(lines, o + z, w - f)
-                store(lines, o + z + stride, w + f if plain is None else w)
+            for z in range(0, whole, 2 * LANES):
+                prefetch(images[0], i + z + size)
+                prefetch(images[1], i + z + size)
+                _keep(images, plain, i + z, None, lines, o + z, stride)
+                _keep(images, plain, i + z + LANES, None, lines, o + z + LANES, stride)
+            for z in range(whole, nz, LANES):
+                _keep(images, plain, i + z, nz - z, lines, o + z, stride)
             s = o + stride
             lines[s - 1], lines[s + nz] = lines[s], lines[s + nz - 1]
             i, o = i + nz, o + channels * 2 * stride
 
 
 @inlined
-def _products(lines, at, offsets, channels, stride, fixed, warped, ahead, size):  # type: ignore[no-untyped-def]
-    """Sum the products of differences and residuals of eight voxels over all channels.
-
-    Meanwhile the voxels that are needed next, from `ahead` on, are on their way from memory.
-    """
+def _products(lines, at, offsets, channels, stride):  # type: ignore[no-untyped-def]
+    """Sum the products of differences and residuals of eight voxels over all channels."""
     xm, xp, ym, yp = offsets
     o = splat(ZERO)
     b00, b01, b02, b11, b12, b22, g0, g1, g2, e = o, o, o, o, o, o, o, o, o, o
     for _ in range(channels):
-        prefetch(fixed, ahead)
-        prefetch(warped, ahead)
-        f, s, ahead = load(lines, at), at + stride, ahead + size
+        f, s = load(lines, at), at + stride
         j0 = load(lines, s + xp) - load(lines, s + xm)
         j1 = load(lines, s + yp) - load(lines, s + ym)
         j2 = load(lines, s + 1) - load(lines, s - 1)
@@ -73,62 +82,79 @@ def _products(lines, at, offsets, channels, stride, fixed, warped, ahead, size):
 
 
 @part
-def _row(fixed, warped, ahead, weight, first, lines, at, offsets, stride, h0, h1, h2, channels, nz, sums):  # type: ignore[no-untyped-def]
+def _fetch(image, at, channels, size):  # type: ignore[no-untyped-def]
+    for _ in range(channels):
+        prefetch(image, at)
+        at += size
+
+
+@part
+def _row(images, ahead, weight, first, lines, at, offsets, factors, nz, stride, sums, to):  # type: ignore[no-untyped-def]
     """Write the weighted sums of products of a row, six of the blocks and three of the gradient; return the energy.
 
-    h0, h1, h2 are the factors that make derivatives of differences. As they are powers of two, it does not change the
-    rounding that sums of products are multiplied by them.
+    `factors` are those that make derivatives of differences. As they are powers of two, it does not change the
+    rounding that sums of products are multiplied by them. The rows that are filled in next, from `ahead` on, are
+    fetched into a cache: of a line of sixteen voxels, first those of one image, then those of the other.
     """
+    h0, h1, h2 = factors
+    _, channels, size = images[0].shape
     energy = splat(ZERO)
     for z in range(0, nz, LANES):
-        b00, b01, b02, b11, b12, b22, g0, g1, g2, e = _products(
-            lines, at + z, offsets, channels, stride, fixed, warped, ahead + z, fixed.shape[2]
-        )
-        w, k = splat(ONE), load(h2, z)
+        if z % (2 * LANES) == 0:
+            _fetch(images[0], ahead + z, channels, size)
+        else:
+            _fetch(images[1], ahead + z - LANES, channels, size)
+        b00, b01, b02, b11, b12, b22, g0, g1, g2, e = _products(lines, at + z, offsets, channels, stride)
+        w, k, i = splat(ONE), load(h2, z), to + z
         if weight.size > 0:
             w = load_upto(weight, first + z, nz - z)
         energy = fma(w, e, energy)
         v0, v1, v2 = h0 * w, h1 * w, k * w
-        store(sums, z, h0 * v0 * b00)
-        store(sums, z + stride, h1 * v0 * b01)
-        store(sums, z + 2 * stride, k * v0 * b02)
-        store(sums, z + 3 * stride, h1 * v1 * b11)
-        store(sums, z + 4 * stride, k * v1 * b12)
-        store(sums, z + 5 * stride, k * v2 * b22)
-        store(sums, z + 6 * stride, v0 * g0)
-        store(sums, z + 7 * stride, v1 * g1)
-        store(sums, z + 8 * stride, v2 * g2)
+        store(sums, i, h0 * v0 * b00)
+        store(sums, i + stride, h1 * v0 * b01)
+        store(sums, i + 2 * stride, k * v0 * b02)
+        store(sums, i + 3 * stride, h1 * v1 * b11)
+        store(sums, i + 4 * stride, k * v1 * b12)
+        store(sums, i + 5 * stride, k * v2 * b22)
+        store(sums, i + 6 * stride, v0 * g0)
+        store(sums, i + 7 * stride, v1 * g1)
+        store(sums, i + 8 * stride, v2 * g2)
     return energy
 
 
 @part
-def _write(sums, i, stride, many, nz, out, at, size):  # type: ignore[no-untyped-def]
-    """Write lines of sums to an array.
+def _write(sums, skip, stride, rows, nz, out, at):  # type: ignore[no-untyped-def]
+    """Write the sums of some rows to an array from `at` on; its first component is the one after `skip` others.
 
-    One after the other, as components that are a power of two apart in memory would evict each other from the cache if
-    they were written in turns.
+    One component after the other, as components that are a power of two apart in memory would evict each other from the
+    cache if they were written in turns. Meanwhile the next one is on its way from memory.
     """
-    for _ in range(many):
-        for z in range(0, nz, LANES):
-            store_upto(out, at + z, nz - z, load(sums, i + z))
-        i, at = i + stride, at + size
+    _, many, size = out.shape
+    for k in range(many):
+        i, o = (skip + k) * stride, at + k * size
+        for _ in range(rows):
+            for z in range(0, nz, LANES):
+                if z % (2 * LANES) == 0:
+                    prefetch(out, o + z + size)
+                store_upto(out, o + z, nz - z, load(sums, i + z))
+            i, o = i + _SUMS * stride, o + nz
 
 
 @part
-def _tile(n, x0, x1, y0, y1, fixed, warped, plain, weight, shape, stride, lines, h2, sums, blocks, slope):  # type: ignore[no-untyped-def]
-    """Compute blocks and gradient of a tile, and return its energy.
+def _tile(n, tile, images, plain, weight, shape, stride, work, out):  # type: ignore[no-untyped-def]
+    """Compute blocks and gradient (`out`) of a tile, and return its energy.
 
-    The work array has the rows of three planes. The next plane replaces the one that is not needed any more.
+    The work array has the rows of three planes, if there are as many. The next plane replaces the one that is not needed any more.
     """
-    nx, ny, nz = shape
-    _, channels, size = fixed.shape
+    (x0, x1, y0, y1), (nx, ny, nz), (lines, sums, h2), (blocks, slope) = tile, shape, work, out
+    _, channels, size = images[0].shape
     first, last, share, e = max(y0 - 1, 0), min(y1 + 1, ny), HALF if plain is None else ONE, splat(ZERO)
     row = channels * 2 * stride
     plane = (last - first) * row
     for x in range(max(x0 - 1, 0), x1 + 1):
         if x < nx:
             at, to = n * channels * size + (x * ny + first) * nz, LANES + x % 3 * plane
-            _fill(fixed, warped, plain, at, to, size, channels, last - first, nz, stride, lines)
+            _fill(images, plain, at, to, last - first, nz, stride, lines)
         c = x - 1
         if c < x0:
             continue
@@ -136,15 +162,13 @@ def _tile(n, x0, x1, y0, y1, fixed, warped, plain, weight, shape, stride, lines,
         for y in range(y0, y1):
             ym, yp, at = max(y - 1, 0), min(y + 1, ny - 1), LANES + c % 3 * plane + (y - first) * row
             offsets = (xm % 3 - c % 3) * plane, (xp % 3 - c % 3) * plane, (ym - y) * row, (yp - y) * row
-            h0, h1 = share if xp - xm < 2 else HALF * share, share if yp - ym < 2 else HALF * share
-            r = (c * ny + y) * nz
-            ahead = n * channels * size + r + 2 * ny * nz
-            e = e + _row(
-                fixed, warped, ahead, weight, n * size + r, lines, at, offsets, stride, h0, h1, h2, channels, nz, sums
-            )
-            k, d = blocks.shape[1], slope.shape[1]
-            _write(sums, (6 - k) * stride, stride, k, nz, blocks, n * k * size + r, size)
-            _write(sums, (9 - d) * stride, stride, d, nz, slope, n * d * size + r, size)
+            factors = share if xp - xm < 2 else HALF * share, share if yp - ym < 2 else HALF * share, h2
+            r, to = (c * ny + y) * nz, (y - y0) * _SUMS * stride
+            ahead = n * channels * size + (min(c + 2, nx - 1) * ny + y) * nz
+            e = e + _row(images, ahead, weight, n * size + r, lines, at, offsets, factors, nz, stride, sums, to)
+        r, k, d = (c * ny + y0) * nz, blocks.shape[1], slope.shape[1]
+        _write(sums, 6 - k, stride, y1 - y0, nz, blocks, n * k * size + r)
+        _write(sums, 9 - d, stride, y1 - y0, nz, slope, n * d * size + r)
     return total(e) / 2
 
 
@@ -153,7 +177,7 @@ def _tiles(shape, channels):  # type: ignore[no-untyped-def]
     """Return the rows of a tile, the numbers of tiles along x and y, and the stride of lines in the work array."""
     nx, ny, nz = shape
     stride = (nz + LANES - 1) // LANES * LANES + 2 * LANES
-    rows = min(ny, max(2, _BYTES // (3 * channels * 2 * stride * 4) - 2))
+    rows = min(ny, max(2, _BYTES // (min(nx, 3) * channels * 2 * stride * 4) - 2))
     return rows, (nx + _PLANES - 1) // _PLANES, (ny + rows - 1) // rows, stride
 
 
@@ -170,8 +194,8 @@ def _room(
     """Return the work arrays of :func:`normal_equations`, and the factors of derivatives along z."""
     channels, share = fixed.shape[1], HALF if plain is None else ONE
     rows, _, _, stride = _tiles.py_func(shape, channels)
-    lines = np.zeros(3 * (rows + 2) * channels * 2 * stride + 2 * LANES, dtype=np.float32)
-    sums, h2 = np.empty(9 * stride, dtype=np.float32), np.full(stride, HALF * share)
+    lines = np.zeros(min(shape[0], 3) * (rows + 2) * channels * 2 * stride + 2 * LANES, dtype=np.float32)
+    sums, h2 = np.empty(rows * _SUMS * stride, dtype=np.float32), np.full(stride, HALF * share)
     h2[0] = h2[shape[2] - 1] = share
     return lines, sums, h2
 
@@ -188,10 +212,10 @@ def normal_equations(start, stop, lines, sums, h2, fixed, warped, weight, plain,
     many = along_x * along_y
     for item in range(start, stop):
         n, x, y = item // many, item % many // along_y * _PLANES, item % along_y * rows
+        tile = x, min(x + _PLANES, nx), y, min(y + rows, ny)
         energy[n, item % many] = _tile(
-            n, x, min(x + _PLANES, nx), y, min(y + rows, ny),
-            fixed, warped, plain, weight, shape, stride, lines, h2, sums, blocks, slope,
-        )  # fmt: skip
+            n, tile, (fixed, warped), plain, weight, shape, stride, (lines, sums, h2), (blocks, slope)
+        )
 
 
 @inlined
