@@ -144,7 +144,8 @@ def _write(sums, skip, stride, rows, nz, out, at):  # type: ignore[no-untyped-de
 def _tile(n, tile, images, plain, weight, shape, stride, work, out):  # type: ignore[no-untyped-def]
     """Compute blocks and gradient (`out`) of a tile, and return its energy.
 
-    The work array has the rows of three planes, if there are as many. The next plane replaces the one that is not needed any more.
+    The work array has the rows of three planes, if there are as many. The next plane replaces the one that is not
+    needed any more.
     """
     (x0, x1, y0, y1), (nx, ny, nz), (lines, sums, h2), (blocks, slope) = tile, shape, work, out
     _, channels, size = images[0].shape

@@ -1,17 +1,17 @@
-"""Loops over 1D arrays, the form that the compiler always vectorises.
+"""Loops over lines of values of a plane, which is a line of rows of `nz` values.
 
-A plane of a field is such an array, with `nz` values per row. Outputs of a loop must not overlap with its inputs.
+Arrays are flat, whatever their shape, with the place at which the values begin. Outputs must not overlap with inputs.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from learngn.kernels._cpu_threads import part
-from learngn.kernels._cpu_vectors import LANES, fma, fnma, load, load_upto, splat, total
+from learngn.kernels._cpu_threads import inlined, part
+from learngn.kernels._cpu_vectors import LANES, fma, fnma, load, load_upto, splat, store_upto, total
 
 CHUNK = 8192  # largest number of values of a line: thirty such lines fit the second-level cache
-_ZERO = np.float32(0)
+_ZERO, _TWO = np.float32(0), np.float32(2)
 
 
 def pieces(size: int, nz: int, at_most: int = CHUNK) -> tuple[int, int]:
@@ -20,45 +20,65 @@ def pieces(size: int, nz: int, at_most: int = CHUNK) -> tuple[int, int]:
     return piece, -(-size // piece)
 
 
-@part
-def _between(c, xm, xp, ym, yp, zm, zp, s0, s1, s2, centre, out):  # type: ignore[no-untyped-def]
-    for i in range(len(out)):
-        t = fnma(s1, ym[i] + yp[i], fnma(s0, xm[i] + xp[i], centre * c[i]))
-        out[i] = fnma(s2, zm[i] + zp[i], t)
+@inlined
+def _several(c, i, count, beside, factors):  # type: ignore[no-untyped-def]
+    """Compute the stencil for eight values, or `count` of them, whose neighbours along z are beside them in memory."""
+    xm, xp, ym, yp = beside
+    s0, s1, s2, centre = factors
+    t = fnma(s0, load_upto(c, i + xm, count) + load_upto(c, i + xp, count), centre * load_upto(c, i, count))
+    t = fnma(s1, load_upto(c, i + ym, count) + load_upto(c, i + yp, count), t)
+    return fnma(s2, load_upto(c, i - 1, count) + load_upto(c, i + 1, count), t)
 
 
 @part
-def _edge_row(c, xm, xp, ym, yp, s0, s1, s2, centre, out):  # type: ignore[no-untyped-def]
-    last = len(c) - 1
-    for z in range(1, last):
-        t = fnma(s1, ym[z] + yp[z], fnma(s0, xm[z] + xp[z], centre * c[z]))
-        out[z] = fnma(s2, c[z - 1] + c[z + 1], t)
-    for z in (0, last):
-        t = fnma(s1, ym[z] + yp[z], fnma(s0, xm[z] + xp[z], centre * c[z]))
-        out[z] = fnma(s2, c[max(z - 1, 0)] + c[min(z + 1, last)], t)
+def _line(c, i, count, beside, factors, out, o):  # type: ignore[no-untyped-def]
+    """Compute the stencil for a line of values from `i` on, like :func:`_several`."""
+    whole = max(count, 0) // LANES * LANES
+    for z in range(0, whole, LANES):
+        store_upto(out, o + z, None, _several(c, i + z, None, beside, factors))
+    if whole < count:
+        store_upto(out, o + whole, count - whole, _several(c, i + whole, count - whole, beside, factors))
+
+
+@inlined
+def _one(c, i, zm, zp, beside, factors):  # type: ignore[no-untyped-def]
+    """Compute the stencil for one value, with neighbours along z at `zm` and `zp`."""
+    xm, xp, ym, yp = beside
+    s0, s1, s2, centre = factors
+    t = fnma(s1, c[i + ym] + c[i + yp], fnma(s0, c[i + xm] + c[i + xp], centre * c[i]))
+    return fnma(s2, c[zm] + c[zp], t)
 
 
 @part
-def stencil(c, xm, xp, nz, lo, hi, s0, s1, s2, shift, out):  # type: ignore[no-untyped-def]
-    """Compute ``(Σ_b s_b (-∂_b²) + shift) c`` from `lo` to `hi` of a plane between xm and xp; Neumann borders."""
-    size = len(c)
-    centre = shift + np.float32(2) * (s0 + s1 + s2)
+def _edge_row(c, i, nz, beside, factors, out, o):  # type: ignore[no-untyped-def]
+    """Compute the stencil for a row that has a neighbour on one side only: on the other one it is its own."""
+    last = i + nz - 1
+    _line(c, i + 1, nz - 2, beside, factors, out, o + 1)
+    out[o] = _one(c, i, i, min(i + 1, last), beside, factors)
+    out[o + nz - 1] = _one(c, last, max(last - 1, i), last, beside, factors)
+
+
+@part
+def stencil(c, at, beside, nz, size, lo, hi, factors, out, o):  # type: ignore[no-untyped-def]
+    """Compute ``(Σ_b s_b (-∂_b²) + shift) c`` from `lo` to `hi` of a plane; Neumann borders.
+
+    The plane begins at `at` of the flat array c; `beside` are the steps to its neighbouring planes; `factors` are s_b
+    and the shift. The values are written to the flat array `out`, from `o` on.
+    """
+    (xm, xp), (s0, s1, s2, shift) = beside, factors
+    weights = s0, s1, s2, shift + _TWO * (s0 + s1 + s2)
     first, last = max(lo, nz), min(hi, size - nz)
-    if first < last:
-        _between(
-            c[first:last], xm[first:last], xp[first:last], c[first - nz : last - nz], c[first + nz : last + nz],
-            c[first - 1 : last - 1], c[first + 1 : last + 1], s0, s1, s2, centre, out[first - lo : last - lo],
-        )  # fmt: skip
+    _line(c, at + first, last - first, (xm, xp, -nz, nz), weights, out, o + first - lo)
     # At the ends of rows, neighbours in memory are not neighbours on the grid.
     for i in range(first, last, nz):
-        out[i - lo] += s2 * (c[i - 1] - c[i])
-        out[i - lo + nz - 1] += s2 * (c[i + nz] - c[i + nz - 1])
+        p, q = at + i, o + i - lo
+        out[q] += s2 * (c[p - 1] - c[p])
+        out[q + nz - 1] += s2 * (c[p + nz] - c[p + nz - 1])
     if lo == 0:
-        beside = c[nz : 2 * nz] if size > nz else c[:nz]
-        _edge_row(c[:nz], xm[:nz], xp[:nz], c[:nz], beside, s0, s1, s2, centre, out[:nz])
+        _edge_row(c, at, nz, (xm, xp, 0, nz if size > nz else 0), weights, out, o)
     if hi == size and size > nz:
         i = size - nz
-        _edge_row(c[i:], xm[i:], xp[i:], c[i - nz : i], c[i:], s0, s1, s2, centre, out[i - lo :])
+        _edge_row(c, at + i, nz, (xm, xp, -nz, 0), weights, out, o + i - lo)
 
 
 @part

@@ -74,6 +74,11 @@ class ReferenceOperator:
             out[...] = self.kernels.relax(self.blocks, self._diagonal, self.shift, rhs, x, elastic, omega)
         return self.kernels.dots(rhs, out) if dotted else None
 
+    def relax_from_zero_and_residual(self, rhs: Array, omega: float, x: Array, out: Array) -> None:
+        """See :class:`BoundOperator`."""
+        self.relax(rhs, None, omega, x)
+        self.residual(rhs, x, out)
+
 
 class ReferenceTransfer:
     """Implementation of :class:`learngn.kernels.interface.BoundTransfer` by the operations of any back end."""

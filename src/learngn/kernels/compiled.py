@@ -22,7 +22,6 @@ from learngn.kernels import (
     _cpu_sampling,
     _cpu_stencils,
 )
-from learngn.kernels._cpu_lines import pieces
 from learngn.kernels._cpu_vectors import LANES
 from learngn.kernels.bound import ReferenceOperator
 from learngn.kernels.compiled_guard import CompiledGuard
@@ -140,11 +139,9 @@ class CompiledOperator:
             _scalars(shift),
         )
         self.layout = (len(self._blocks), blocks.ndim - 2, *self._blocks.shape[2:])
-        # Number of items of the loops, and their last arguments before the output.
-        size, nz = self._blocks.shape[-1], blocks.shape[-1]
-        piece, many = pieces(size, nz)
-        self._items = len(self._blocks) * self._blocks.shape[2] * many
-        self._rest = nz, piece, None if self._blocks.shape[1] == 6 else 0
+        three = self._blocks.shape[1] == 6
+        layout = self.layout[1], self.layout[2], self.layout[3], blocks.shape[-1]
+        self._grid = _cpu_stencils.Grid(layout, None if three else 0, len(self._blocks))
 
     def owned(self, field: Values) -> Values:
         return _contiguous(as_numpy(field)).reshape(self.layout)
@@ -158,45 +155,34 @@ class CompiledOperator:
     @cached_property
     def _diagonal(self) -> Values:
         """Diagonal of the stencil and the shift along the axes of a plane, (N, D, P)."""
-        s, size = self._stiffness, self._blocks.shape[-1]
-        diagonal: Values = _cpu_stencils.plane_diagonal(s, self._shift, s.shape[1], size, self._rest[0])
+        s, (ndim, _, size, nz) = self._stiffness, self._grid.layout
+        diagonal: Values = _cpu_stencils.plane_diagonal(s, self._shift, ndim, size, nz)
         return diagonal
 
     def apply(self, x: Values, out: Values) -> Sums:
         sums = self._sums(True)
-        _cpu_stencils.apply_operator(self._items, self._blocks, self._stiffness, self._shift, x, *self._rest, out, sums)
+        _cpu_stencils.apply_operator(self._grid, self._blocks, self._stiffness, self._shift, x, out, sums)
         return _over_items(sums)
 
     def residual(self, rhs: Values, x: Values, out: Values) -> None:
-        _cpu_stencils.residual(self._items, self._blocks, self._stiffness, self._shift, rhs, x, *self._rest, out)
+        _cpu_stencils.residual(self._grid, self._blocks, self._stiffness, self._shift, rhs, x, out)
 
     def relax(self, rhs: Values, x: Values | None, omega: float, out: Values, dotted: bool = False) -> Sums | None:
-        factor = np.float32(omega)
+        factor, given = np.float32(omega), (self._grid, self._blocks, self._stiffness)
         if x is None:
-            _cpu_stencils.relax_from_zero(
-                self._items, self._blocks, self._stiffness, self._diagonal, rhs, factor, *self._rest, out
-            )
+            _cpu_stencils.relax_from_zero(*given, self._diagonal, rhs, factor, out)
             return self.kernels.dots(rhs, out) if dotted else None
         sums = self._sums(dotted)
-        _cpu_stencils.relax(
-            self._items,
-            self._blocks,
-            self._stiffness,
-            self._diagonal,
-            self._shift,
-            rhs,
-            x,
-            factor,
-            *self._rest,
-            out,
-            sums,
-        )
+        _cpu_stencils.relax(*given, self._shift, self._diagonal, rhs, x, factor, out, sums)
         return _over_items(sums) if dotted else None
+
+    def relax_from_zero_and_residual(self, rhs: Values, omega: float, x: Values, out: Values) -> None:
+        given = self._grid, self._blocks, self._stiffness, self._shift, self._diagonal
+        _cpu_stencils.relax_from_zero_and_residual(*given, rhs, np.float32(omega), x, out)
 
     def _sums(self, wanted: bool) -> Sums:
         """Allocate an array for the sums of all items, by sample; empty if no sums are wanted."""
-        samples = len(self._blocks)
-        return np.empty((samples, self._items // samples if wanted else 0))
+        return np.empty((self._grid.samples, self._grid.items // self._grid.samples if wanted else 0))
 
 
 class CompiledTransfer:
@@ -322,9 +308,9 @@ class CompiledKernels:
         if faces is None:
             planes = _planes(x)
             out = np.empty_like(planes)
-            piece, many = pieces(planes.shape[-1], x.shape[-1])
-            items = len(planes) * planes.shape[2] * many
-            _cpu_stencils.laplacian(items, _stiffness(stiffness), planes, x.shape[-1], piece, out)
+            layout = planes.shape[1], planes.shape[2], planes.shape[3], x.shape[-1]
+            grid = _cpu_stencils.Grid(layout, None if x.shape[1] == 3 else 0, len(planes))
+            _cpu_stencils.laplacian(grid, _stiffness(stiffness), planes, out)
             return out.reshape(x.shape)
         field = _planar(x)
         out = np.empty_like(field)

@@ -92,6 +92,9 @@ class BoundOperator(Protocol):
     def relax(self, rhs: Array, x: Array | None, omega: float, out: Array, dotted: bool = False) -> Sums | None:
         """Write one damped block-Jacobi sweep from x (None: zero) to `out`; return <rhs, out> if `dotted`."""
 
+    def relax_from_zero_and_residual(self, rhs: Array, omega: float, x: Array, out: Array) -> None:
+        """Write one damped block-Jacobi sweep from zero to `x`, and its residual ``rhs - A x`` to `out`."""
+
 
 class BoundTransfer(Protocol):
     """Protocol: transfer between two levels, prepared by a back end, for arrays of :class:`BoundOperator`."""

@@ -47,6 +47,7 @@ def jobs(ndim: int) -> list[Callable[[], object]]:
         operator.residual(x, x, out)
         operator.relax(x, None, 0.8, out)
         operator.relax(x, x, 0.8, out, True)
+        operator.relax_from_zero_and_residual(x, 0.8, operator.room(), out)
         transfer.restrict(out, coarse)
         transfer.prolong(coarse, out)
         COMPILED.advance(COMPILED.dots(x, out), x, x, out, out)

@@ -99,12 +99,17 @@ class Multigrid:
             operator.relax(rhs, None, 1.0, out)
             return None
         coarse, other, product = self._work[depth + 1], out, None
-        operator.relax(rhs, None, self.relaxations[0], x)
-        for omega in self.relaxations[1:]:
-            operator.relax(rhs, x, omega, other)
-            x, other = other, x
-        for _ in range(2 if 0 < depth <= self.twice else 1):
+        if len(self.relaxations) == 1:
+            operator.relax_from_zero_and_residual(rhs, self.relaxations[0], x, other)
+        else:
+            operator.relax(rhs, None, self.relaxations[0], x)
+            for omega in self.relaxations[1:]:
+                operator.relax(rhs, x, omega, other)
+                x, other = other, x
             operator.residual(rhs, x, other)
+        for visit in range(2 if 0 < depth <= self.twice else 1):
+            if visit:
+                operator.residual(rhs, x, other)
             transfer.restrict(other, coarse.rhs)
             self._cycle(depth + 1, coarse.rhs, coarse.out)
             transfer.prolong(coarse.out, x)
