@@ -47,10 +47,7 @@ def warp(
     -------
     Array, shape (N, C, *S)
     """
-    warped = kernels.warp(image, field, matrix, shape)
-    if outside is None:
-        return warped
-    return _outside_as(outside, warped, inside(image.shape[2:], field, matrix, shape, warped))
+    return kernels.warp(image, field, matrix, shape, outside)
 
 
 def inside(
@@ -64,11 +61,6 @@ def inside(
     xp = namespace(of)
     ones = xp.ones((of.shape[0], 1, *image_shape), dtype=xp.uint8, device=device_of(of))
     return warp_nearest(ones, field, matrix, shape, outside=0) != 0
-
-
-def _outside_as(value: float, warped: Array, within: Array) -> Array:
-    xp = namespace(warped)
-    return xp.where(within, warped, xp.full_like(warped, value))
 
 
 def warp_nearest(

@@ -186,33 +186,6 @@ def _displacement(field, n, k, nz, nothing):  # type: ignore[no-untyped-def]
     )
 
 
-@loop_with(lambda image, before, field, m, shape, out: (*row_arrays(shape[2]), np.empty((8, shape[2]), np.float32)))
-def warp_linear(start, stop, index, f, nothing, weights, image, before, field, m, shape, out):  # type: ignore[no-untyped-def]
-    """Compute ``out[n, :, p] = image[n, m (p + field[n, :, p])]``; an empty `field`, else (N, D, V), stands for zero.
-
-    `image` is (N, V' * C) of shape `before`, `out` (N, C, V): channels first.
-    """
-    ny, nz = shape[1], shape[2]
-    rows, channels, step = shape[0] * ny, out.shape[1], strides(before)
-    first = np.int64(0)  # not a literal, for which Numba would compile another version
-    dx, dy, dz = np.int64(step[0]) * channels, np.int64(step[1]) * channels, np.int64(step[2]) * channels
-    for item in range(start, stop):
-        n, r = item // rows, item % rows
-        k = r * nz
-        d0, d1, d2 = _displacement(field, n, k, nz, nothing)
-        places(m, r // ny, r % ny, first, before, np.float32(1), d0, d1, d2, index, f[0], f[1], f[2])
-        if channels == 1:
-            _single(index, f[0], f[1], f[2], step, image[n], out[n, 0, k : k + nz])
-            continue
-        _corners(f[0], f[1], f[2], weights)
-        base, to, volume = n * image.shape[1], n * channels * out.shape[2] + k, out.shape[2]
-        whole = channels // LANES * LANES
-        for c in range(0, whole, LANES):
-            _eight(image, base, index, weights, (dx, dy, dz), channels, c, nz, None, out, to, volume)
-        if whole < channels:
-            _eight(image, base, index, weights, (dx, dy, dz), channels, whole, nz, channels - whole, out, to, volume)
-
-
 @part
 def _nearest(m, x, y, shape, d0, d1, d2, index):  # type: ignore[no-untyped-def]
     """Compute the index of the nearest voxel (halves round up), -1 beyond the volume; see :func:`places`."""
@@ -231,6 +204,53 @@ def _nearest(m, x, y, shape, d0, d1, d2, index):  # type: ignore[no-untyped-def]
         p0, p1, p2 = p0 if inside else _ZERO, p1 if inside else _ZERO, p2 if inside else _ZERO
         at = np.int64(p0) * plane + np.int64(p1) * row + np.int64(p2)
         index[i] = at if inside else -1
+
+
+@part
+def _blank(m, x, y, shape, d0, d1, d2, index, value, out):  # type: ignore[no-untyped-def]
+    """Set the points of a row beyond a volume to a value; out (C, Z)."""
+    _nearest(m, x, y, shape, d0, d1, d2, index)
+    for c in range(len(out)):
+        for i in range(len(index)):
+            out[c, i] = out[c, i] if index[i] >= 0 else value
+
+
+@loop_with(
+    lambda image, before, field, m, shape, limited, value, out: (
+        *row_arrays(shape[2]),
+        np.empty((8, shape[2]), np.float32),
+        np.empty(shape[2] if limited else 0, np.int64),
+    )
+)
+def warp_linear(start, stop, index, f, nothing, weights, nearest, image, before, field, m, shape, limited, value, out):  # type: ignore[no-untyped-def]
+    """Compute ``out[n, :, p] = image[n, m (p + field[n, :, p])]``; an empty `field`, else (N, D, V), stands for zero.
+
+    If it is `limited`, the result is `value` beyond the image. `image` is (N, V' * C) of shape `before`, `out`
+    (N, C, V): channels first.
+    """
+    ny, nz = shape[1], shape[2]
+    rows, channels, step = shape[0] * ny, out.shape[1], strides(before)
+    first = np.int64(0)  # not a literal, for which Numba would compile another version
+    dx, dy, dz = np.int64(step[0]) * channels, np.int64(step[1]) * channels, np.int64(step[2]) * channels
+    for item in range(start, stop):
+        n, r = item // rows, item % rows
+        k = r * nz
+        d0, d1, d2 = _displacement(field, n, k, nz, nothing)
+        places(m, r // ny, r % ny, first, before, np.float32(1), d0, d1, d2, index, f[0], f[1], f[2])
+        if channels == 1:
+            _single(index, f[0], f[1], f[2], step, image[n], out[n, 0, k : k + nz])
+            if limited:
+                _blank(m, r // ny, r % ny, before, d0, d1, d2, nearest, value, out[n, :, k : k + nz])
+            continue
+        _corners(f[0], f[1], f[2], weights)
+        base, to, volume = n * image.shape[1], n * channels * out.shape[2] + k, out.shape[2]
+        whole = channels // LANES * LANES
+        for c in range(0, whole, LANES):
+            _eight(image, base, index, weights, (dx, dy, dz), channels, c, nz, None, out, to, volume)
+        if whole < channels:
+            _eight(image, base, index, weights, (dx, dy, dz), channels, whole, nz, channels - whole, out, to, volume)
+        if limited:
+            _blank(m, r // ny, r % ny, before, d0, d1, d2, nearest, value, out[n, :, k : k + nz])
 
 
 @loop_with(

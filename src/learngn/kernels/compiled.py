@@ -216,11 +216,30 @@ class CompiledKernels:
 
     name = "numba"
 
-    def warp(self, image: Values, field: Values | None, matrix: NDArray[np.float64], shape: Sequence[int]) -> Values:
+    def warp(
+        self,
+        image: Values,
+        field: Values | None,
+        matrix: NDArray[np.float64],
+        shape: Sequence[int],
+        outside: float | None = None,
+    ) -> Values:
         source, before = _pixels(image), _solid(image.shape[2:])
         out = np.empty((len(source), image.shape[1], math.prod(shape)), dtype=np.float32)
         displacement = _NOWHERE if field is None else _volumes(field)
-        _cpu_sampling.warp_linear(_rows(out, shape), source, before, displacement, _matrix(matrix), _solid(shape), out)
+        # Two arguments of the same types with and without a value outside: one version is compiled.
+        value = np.float32(0 if outside is None else outside)
+        _cpu_sampling.warp_linear(
+            _rows(out, shape),
+            source,
+            before,
+            displacement,
+            _matrix(matrix),
+            _solid(shape),
+            outside is not None,
+            value,
+            out,
+        )
         return out.reshape(*image.shape[:2], *shape)
 
     def warp_nearest(

@@ -18,7 +18,9 @@ class TorchKernels(ReferenceKernels):
 
     name = "torch"
 
-    def warp(self, image: Tensor, field: Tensor | None, matrix: NDArray[np.float64], shape: Sequence[int]) -> Tensor:
+    def _sampled(
+        self, image: Tensor, field: Tensor | None, matrix: NDArray[np.float64], shape: Sequence[int]
+    ) -> Tensor:
         index = torch.stack(self._coordinates(field, matrix, shape, image), dim=-1)
         size = torch.tensor(image.shape[2:], dtype=image.dtype, device=image.device)
         # grid_sample takes x first, and coordinates from -1 to 1 over the whole extent; this convention stays here.

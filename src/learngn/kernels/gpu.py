@@ -22,7 +22,9 @@ class TritonKernels(TorchKernels):
 
     name = "triton"
 
-    def warp(self, image: Tensor, field: Tensor | None, matrix: NDArray[np.float64], shape: Sequence[int]) -> Tensor:
+    def _sampled(
+        self, image: Tensor, field: Tensor | None, matrix: NDArray[np.float64], shape: Sequence[int]
+    ) -> Tensor:
         n, channels = image.shape[:2]
         source, (of_channel, of_voxel) = _strided(image)
         out = image.new_empty((n, channels, *shape))

@@ -111,7 +111,14 @@ class Kernels(Protocol):
 
     name: str
 
-    def warp(self, image: Array, field: Array | None, matrix: NDArray[np.float64], shape: Sequence[int]) -> Array:
+    def warp(
+        self,
+        image: Array,
+        field: Array | None,
+        matrix: NDArray[np.float64],
+        shape: Sequence[int],
+        outside: float | None = None,
+    ) -> Array:
         """Sample an image linearly: ``out(x) = image(matrix @ (x + field(x)))``, clamped to the image's border.
 
         Parameters
@@ -122,6 +129,8 @@ class Kernels(Protocol):
             Maps the output grid's index to the image's.
         shape : sequence of int
             Shape S of the output grid.
+        outside : float, optional
+            Value beyond the image's extent, where :meth:`warp_nearest` has its own; None repeats the border.
 
         Returns
         -------

@@ -56,7 +56,25 @@ class ReferenceKernels:
             found.append(namespace(x).broadcast_to(along + row[-1], (n, *shape)))
         return found
 
-    def warp(self, image: Array, field: Array | None, matrix: NDArray[np.float64], shape: Sequence[int]) -> Array:
+    def warp(
+        self,
+        image: Array,
+        field: Array | None,
+        matrix: NDArray[np.float64],
+        shape: Sequence[int],
+        outside: float | None = None,
+    ) -> Array:
+        warped = self._sampled(image, field, matrix, shape)
+        if outside is None:
+            return warped
+        xp, inside = namespace(warped), None
+        for index, n in zip(self._coordinates(field, matrix, shape, image), image.shape[2:], strict=True):
+            within = _within(xp.floor(index + 0.5), n)
+            inside = within if inside is None else inside & within
+        return xp.where(xp.expand_dims(inside, axis=1), warped, xp.full_like(warped, outside))
+
+    def _sampled(self, image: Array, field: Array | None, matrix: NDArray[np.float64], shape: Sequence[int]) -> Array:
+        """Sample an image linearly, and repeat its border beyond."""
         xp, size = namespace(image), image.shape[2:]
         lower, parts = [], []
         for index, n in zip(self._coordinates(field, matrix, shape, image), size, strict=True):
@@ -86,7 +104,7 @@ class ReferenceKernels:
         inside, flat = None, None
         for index, n in zip(self._coordinates(field, matrix, shape, samples), image.shape[2:], strict=True):
             whole = xp.floor(index + 0.5)
-            within = (whole >= 0) & (whole < n)
+            within = _within(whole, n)
             at = xp.astype(xp.where(within, whole, xp.zeros_like(whole)), xp.int64)
             inside = within if inside is None else inside & within
             flat = at if flat is None else flat * n + at
@@ -281,6 +299,11 @@ def _shifted(image: Array, step: Sequence[int]) -> Array:
             index = np.clip(np.arange(n) + along, 0, n - 1)
             image = namespace(image).take(image, like(index, image, namespace(image).int64), axis=axis)
     return image
+
+
+def _within(whole: Array, n: int) -> Array:
+    """Return which whole coordinates are those of a voxel, along an axis of n."""
+    return (whole >= 0) & (whole < n)
 
 
 def _gathered(image: Array, flat: Array) -> Array:

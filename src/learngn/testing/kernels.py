@@ -136,6 +136,11 @@ def warp(case: Case) -> None:
                 expected = _REFERENCE.warp(stored, u, matrix, shape)
                 where = f"{what} of {channels} channels, {layout.__name__}"
                 case.agree(case.kernels.warp(stored, u, matrix, shape), expected, where, 2e-5)
+        # Whole positions and halves, so that rounding does not decide what is inside.
+        u, shift = case.array(np.round(2 * as_numpy(displacement))), np.eye(ndim + 1)
+        shift[:-1, -1] = -0.5
+        expected = _REFERENCE.warp(image, u, shift, shape, -7.0)
+        case.agree(case.kernels.warp(image, u, shift, shape, -7.0), expected, f"{channels} channels, outside", 2e-5)
 
 
 def warp_far_outside(case: Case) -> None:
