@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from learngn.errors import ShapeError
-from learngn.evaluation.deformation import folds_percent, sdlogj, std_log_jacobian
+from learngn.evaluation.deformation import folds_percent, sdlogj, slabs, smoothness, std_log_jacobian
 from learngn.geometry.grid import Grid
 from learngn.geometry.transform import Affine, DisplacementField
 
@@ -107,3 +107,30 @@ def test_determinants_of_either_library_have_the_same_scores():
     for score in (folds_percent, std_log_jacobian):
         assert score(determinant) == score(torch.as_tensor(determinant))
     np.testing.assert_array_equal(determinant, before)
+
+
+@pytest.mark.parametrize("shape", [(31, 12), (29, 8, 10), (4, 9, 9)])
+@pytest.mark.parametrize("masked", [False, True])
+def test_scores_by_parts_are_those_of_the_whole_displacement(shape, masked, monkeypatch):
+    """Of a displacement and an affine, between grids of different voxels; also where some parts have no inner voxel."""
+    rng, ndim = np.random.default_rng(4), len(shape)
+    fixed, moving = Grid.from_spacing(shape, np.arange(1, ndim + 1)), Grid.from_spacing(shape, [1.5] * ndim)
+    affine = Affine(np.diag([1.1, 0.8, 1.2, 1][-ndim - 1 :]) + np.eye(ndim + 1, k=1) * ([[0.1]] * ndim + [[0]]))
+    on_grid = DisplacementField(0.4 * rng.normal(size=(1, ndim, *shape)), fixed).then(affine).on(fixed)
+    mask = (rng.random(shape) < 0.6).astype(np.uint8) if masked else None
+    monkeypatch.setattr("learngn.evaluation.deformation._AT_ONCE", 1)
+    assert len(list(slabs(shape))) == max(1, -(-shape[0] // 8))
+    found, determinant = smoothness(on_grid, moving, mask), on_grid.jacobian_determinant()
+    assert found["folds_percent"] == folds_percent(determinant) > 0
+    assert found["std_log_jacobian"] == pytest.approx(std_log_jacobian(determinant), rel=1e-12)
+    expected = slow_sdlogj(on_grid.displacement(moving)[0], mask)
+    assert found["sdlogj"] == pytest.approx(expected, rel=1e-9, nan_ok=True)
+    np.testing.assert_array_equal(on_grid.displacement(moving, slice(2, 4)), on_grid.displacement(moving)[:, :, 2:4])
+
+
+def test_scores_of_an_affine_alone_need_no_displacement():
+    grid = Grid.from_spacing((9, 8, 10), (1.0, 2.0, 1.5))
+    found = smoothness(Affine(np.diag([1.1, 0.9, -1.2, 1.0])).on(grid), grid)
+    assert found["sdlogj"] == found["sdlogj"] < 1e-6
+    assert found["folds_percent"] == 100
+    assert np.isnan(found["std_log_jacobian"])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,8 +12,12 @@ from numpy.typing import NDArray
 from learngn import kernels
 from learngn.arrays import Array, as_numpy
 from learngn.errors import ShapeError
+from learngn.geometry.grid import Grid
+from learngn.geometry.grid_map import GridMap
 
 _MARGIN = 2
+_AT_ONCE = 2**20  # voxels
+_LEAST = 8  # planes, as every slab of determinants needs two planes more
 _CHALLENGE_SHIFT = 3.0
 _SMALLEST = 1e-9
 _LARGEST = 1e9
@@ -41,15 +47,78 @@ def sdlogj(displacement: Array, mask: NDArray[np.generic] | None = None) -> floa
     ShapeError
         If the mask has another shape.
     """
-    shape = tuple(displacement.shape[2:])
-    inner = (slice(_MARGIN, -_MARGIN),) * len(shape)
-    # Away from the border, the differences do not depend on the values that an implementation assumes outside.
-    determinant = as_numpy(kernels.determinant(displacement))[0][inner]
-    if mask is not None:
-        if mask.shape != shape:
-            raise ShapeError("SDlogJ", f"a mask of shape {mask.shape}", f"the field's {shape}", "mask the fixed grid")
-        determinant = determinant[mask[inner] == 1]
-    return _spread_of_log(determinant + determinant.dtype.type(_CHALLENGE_SHIFT))
+    return _scores(displacement, 1.0, 1.0, mask)["sdlogj"]
+
+
+def smoothness(on_grid: GridMap, moving: Grid, mask: NDArray[np.generic] | None = None) -> dict[str, float]:
+    """Compute ``sdlogj``, ``folds_percent`` and ``std_log_jacobian`` of a transform, some planes at a time.
+
+    Parameters
+    ----------
+    on_grid : GridMap
+        Transform on the fixed grid.
+    moving : Grid
+        Grid of the moving image, in whose voxels :func:`sdlogj` is computed.
+    mask : array, shape S, optional
+        Mask on the fixed grid for :func:`sdlogj`.
+
+    Raises
+    ------
+    ShapeError
+        If the mask has another shape.
+    """
+    ndim, field = on_grid.grid.ndim, on_grid.field
+    if field is None:
+        field = np.broadcast_to(np.float32(0), (1, ndim, *on_grid.grid.shape))
+    # The affine that follows the displacement multiplies the determinant, without another pass over the displacement.
+    to_moving = np.round(on_grid.grid.index_map(moving, on_grid.world), 10)
+    of_voxels, of_world = (float(np.linalg.det(m[:-1, :-1])) for m in (to_moving, on_grid.world))
+    return _scores(field, of_voxels, of_world, mask)
+
+
+def _scores(
+    field: Array, of_voxels: float, of_world: float, mask: NDArray[np.generic] | None = None
+) -> dict[str, float]:
+    """Compute the three scores of a field (1, D, *S) that is followed by an affine of these determinants."""
+    shape = tuple(field.shape[2:])
+    if mask is not None and mask.shape != shape:
+        raise ShapeError("SDlogJ", f"a mask of shape {mask.shape}", f"the field's {shape}", "mask the fixed grid")
+    challenge, spread, folds = _Spread(), _Spread(), 0
+    others = (slice(_MARGIN, -_MARGIN),) * (len(shape) - 1)
+    for planes in slabs(shape):
+        determinant = _determinant(field, planes)
+        # Away from the border, the differences do not depend on the values that an implementation assumes outside.
+        first, last = max(planes.start, _MARGIN), min(planes.stop, shape[0] - _MARGIN)
+        if first < last:
+            inner = determinant[(slice(first - planes.start, last - planes.start), *others)]
+            inner = inner.copy() if mask is None else inner[mask[(slice(first, last), *others)] == 1]
+            inner *= of_voxels
+            inner += _CHALLENGE_SHIFT
+            challenge.add_log(inner)
+        determinant *= of_world
+        positive = determinant > 0
+        count = int(np.count_nonzero(positive))
+        folds += int(np.count_nonzero(determinant <= 0))
+        spread.add_log(determinant if count == determinant.size else determinant[positive])
+    return {
+        "sdlogj": challenge.deviation,
+        "folds_percent": 100 * folds / math.prod(shape),
+        "std_log_jacobian": spread.deviation,
+    }
+
+
+def slabs(shape: Sequence[int]) -> Iterator[slice]:
+    """Divide a grid along its first axis into slabs of some planes, of about a million voxels."""
+    planes = max(_LEAST, _AT_ONCE * shape[0] // max(1, math.prod(shape)))
+    for start in range(0, shape[0], planes):
+        yield slice(start, min(shape[0], start + planes))
+
+
+def _determinant(field: Array, planes: slice) -> NDArray[Any]:
+    """Return ``det(I + ∇u)`` of some planes, an array of its own, from a field (1, D, *S)."""
+    start, stop = max(planes.start - 1, 0), min(planes.stop + 1, field.shape[2])
+    determinant = as_numpy(kernels.determinant(field[:, :, start:stop]))[0]
+    return np.array(determinant[planes.start - start : planes.stop - start], order="C")
 
 
 def folds_percent(determinant: Array) -> float:
@@ -79,12 +148,31 @@ def std_log_jacobian(determinant: Array) -> float:
     """
     values = as_numpy(determinant)
     unfolded = values > 0
-    return _spread_of_log(values.copy() if unfolded.all() else values[unfolded])
+    spread = _Spread()
+    spread.add_log(values.copy() if unfolded.all() else values[unfolded])
+    return spread.deviation
 
 
-def _spread_of_log(values: NDArray[Any]) -> float:
-    """Compute the standard deviation of the logarithm of clipped values, which are overwritten."""
-    if not values.size:
-        return float("nan")
-    np.log(values.clip(_SMALLEST, _LARGEST, out=values), out=values)
-    return float(values.std(dtype=np.float64))
+class _Spread:
+    """Standard deviation of the logarithm of clipped values that are added part by part; NaN without values."""
+
+    def __init__(self) -> None:
+        self._count, self._mean, self._squares = 0, 0.0, 0.0
+
+    def add_log(self, values: NDArray[Any]) -> None:
+        """Add the logarithms of values, which are overwritten."""
+        if not values.size:
+            return
+        np.log(values.clip(_SMALLEST, _LARGEST, out=values), out=values)
+        exact = values.astype(np.float64).reshape(-1)
+        count, mean = values.size, float(exact.mean())
+        exact -= mean
+        # Chan, Golub and LeVeque, "Updating formulae and a pairwise algorithm for computing sample variances", 1979.
+        total, shift = self._count + count, mean - self._mean
+        self._squares += float(exact @ exact) + shift**2 * self._count * count / total
+        self._count, self._mean = total, self._mean + shift * count / total
+
+    @property
+    def deviation(self) -> float:
+        """The standard deviation."""
+        return math.sqrt(self._squares / self._count) if self._count else float("nan")

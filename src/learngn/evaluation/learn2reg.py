@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from learngn.arrays import Array, as_numpy
+from learngn import kernels
+from learngn.arrays import as_numpy
 from learngn.errors import LabelError
-from learngn.evaluation.deformation import folds_percent, sdlogj, std_log_jacobian
+from learngn.evaluation.deformation import slabs, smoothness
 from learngn.evaluation.landmarks import distances, tre
-from learngn.evaluation.overlap import LabelArray, dice, labels_in_both
+from learngn.evaluation.overlap import LabelArray, dice, labels_in_both, labels_of
 from learngn.evaluation.pair_scores import PairScores
 from learngn.evaluation.surface import hd95
 from learngn.geometry.grid import Grid, apply_affine
+from learngn.geometry.grid_map import GridMap
 from learngn.geometry.image import Image
 from learngn.geometry.transform import Affine, Transform
-
-_AT_ONCE = 2**16  # voxels that are warped: in the processor's cache
 
 
 def score(
@@ -62,19 +62,15 @@ def score(
     and the challenge's script, github.com/MDL-UzL/L2R, ``evaluation/evaluation.py``.
     """
     on_grid = transform.on(fixed)
-    displacement = on_grid.displacement(moving)
-    array = as_numpy(displacement)[0]
-    scores: dict[str, Any] = {
-        "sdlogj": sdlogj(displacement, None if mask is None else _values(mask, fixed, "mask")),
-        **_folding(on_grid.jacobian_determinant()),
-    }
+    scores: dict[str, Any] = smoothness(on_grid, moving, None if mask is None else _values(mask, fixed, "mask"))
     if labels is not None:
         fixed_labels = _values(labels[0], fixed, "fixed labels")
         moving_labels = _values(labels[1], moving, "moving labels")
-        scores |= _score_labels(fixed_labels, moving_labels, array, _before(fixed, moving))
+        scores |= _score_labels(fixed_labels, moving_labels, on_grid, moving)
     if landmarks is not None:
         before = apply_affine(fixed.index_map(moving), landmarks[0])
-        errors = tre(array, *landmarks, moving.spacing), distances(before, landmarks[1], moving.spacing)
+        displacement = as_numpy(on_grid.displacement(moving))[0]
+        errors = tre(displacement, *landmarks, moving.spacing), distances(before, landmarks[1], moving.spacing)
         for suffix, values in zip(("", "_before"), errors, strict=True):
             scores[f"tre{suffix}"] = float(values.mean())
             scores[f"tre_landmarks{suffix}"] = tuple(values.tolist())
@@ -97,44 +93,46 @@ def warp_labels(moving: LabelArray, displacement: NDArray[np.floating]) -> Label
     made by :func:`learngn.geometry.sampling.warp_nearest`, whose images end at the voxels' edges instead of their
     centres, half a voxel further out, as in ITK.
     """
-    shape, values = displacement.shape[1:], np.ascontiguousarray(moving).reshape(-1)
-    warped = np.empty(shape, dtype=moving.dtype)
-    indices = np.ogrid[tuple(slice(n) for n in shape)]
-    planes = max(1, _AT_ONCE * shape[0] // warped.size)
-    for start in range(0, shape[0], planes):
-        slab = slice(start, start + planes)
-        inside, flat = np.True_, 0
-        for axis, (length, component) in enumerate(zip(moving.shape, displacement, strict=True)):
-            place = (indices[axis][slab] if axis == 0 else indices[axis]) + component[slab].astype(np.float64)
-            inside = inside & (place >= 0) & (place <= length - 1)
-            flat = flat * length + np.floor(place + 0.5).clip(0, length - 1).astype(np.int64)
-        warped[slab] = np.where(inside, values[flat], 0)
+    warped = np.empty(displacement.shape[1:], dtype=moving.dtype)
+    _warp_into(warped, moving, lambda planes: displacement[:, planes])
     return warped
 
 
-def _folding(determinant: Array) -> dict[str, float]:
-    return {"folds_percent": folds_percent(determinant), "std_log_jacobian": std_log_jacobian(determinant)}
+def _warp_into(warped: LabelArray, moving: LabelArray, displacement: Callable[[slice], NDArray[np.floating]]) -> None:
+    """Warp a label map, see :func:`warp_labels`, by a function that returns a displacement for part of the planes."""
+    source = np.ascontiguousarray(moving)
+    for planes in slabs(warped.shape):
+        warped[planes] = kernels.warp_labels(source, displacement(planes), planes.start)
 
 
 def _score_labels(
-    fixed: LabelArray, moving: LabelArray, displacement: NDArray[np.floating], before: NDArray[np.floating] | None
+    fixed: LabelArray, moving: LabelArray, on_grid: GridMap, moving_grid: Grid
 ) -> dict[str, dict[int, float]]:
     common = labels_in_both(fixed, moving)
-    warped = warp_labels(moving, displacement)
+    warped = _warped(moving, on_grid, moving_grid)
     measured = {
         "dice": dice(fixed, warped, common),
-        "dice_before": dice(fixed, moving if before is None else warp_labels(moving, before), common),
+        "dice_before": dice(fixed, _before(moving, on_grid.grid, moving_grid), common),
         "hd95": hd95(fixed, warped, common),
     }
-    every: Sequence[int] = [int(label) for label in np.union1d(fixed, moving) if label != 0]
+    every = sorted({*labels_of(fixed), *labels_of(moving)})
     return {name: {label: values.get(label, float("nan")) for label in every} for name, values in measured.items()}
 
 
-def _before(fixed: Grid, moving: Grid) -> NDArray[np.floating] | None:
-    """Return the displacement before registration, (D, *S) [voxel]; None if the grids of the scans are the same."""
-    if fixed.shape == moving.shape and not np.round(fixed.index_map(moving) - np.eye(fixed.ndim + 1), 10).any():
-        return None
-    return np.asarray(as_numpy(Affine.identity(fixed.ndim).on(fixed).displacement(moving))[0])
+def _warped(moving: LabelArray, on_grid: GridMap, moving_grid: Grid) -> LabelArray:
+    warped = np.empty(on_grid.grid.shape, dtype=moving.dtype)
+    _warp_into(warped, moving, lambda planes: np.asarray(as_numpy(on_grid.displacement(moving_grid, planes))[0]))
+    return warped
+
+
+def _before(moving: LabelArray, fixed: Grid, moving_grid: Grid) -> LabelArray:
+    """Return the moving labels before registration, on the fixed grid."""
+    if (
+        fixed.shape == moving_grid.shape
+        and not np.round(fixed.index_map(moving_grid) - np.eye(fixed.ndim + 1), 10).any()
+    ):
+        return moving
+    return _warped(moving, Affine.identity(fixed.ndim).on(fixed), moving_grid)
 
 
 def _values(image: Image, grid: Grid, what: str) -> LabelArray:

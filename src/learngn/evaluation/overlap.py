@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from learngn.errors import ShapeError
+from learngn.geometry.grid import bounding_box
 
 LabelArray = NDArray[Any]
 
@@ -19,7 +20,26 @@ def labels_in_both(fixed: LabelArray, moving: LabelArray) -> list[int]:
     Learn2Reg scores only these: a structure that is missing in one scan cannot be registered. The maps may differ in
     shape.
     """
-    return [int(label) for label in np.intersect1d(fixed, moving) if label != 0]
+    return sorted({*labels_of(fixed)} & {*labels_of(moving)})
+
+
+def labels_of(labels: LabelArray) -> list[int]:
+    """Return the labels in a map, without background, in ascending order."""
+    box = occupied(labels)
+    return [] if box is None else [int(label) for label in np.unique(labels[box]) if label != 0]
+
+
+def occupied(*maps: LabelArray) -> tuple[slice, ...] | None:
+    """Return the smallest box that contains all labels of maps of one shape; None if there is only background."""
+    first, projection = [], np.zeros(maps[0].shape[1:], dtype=np.bool_)
+    for index, planes in enumerate(zip(*maps, strict=True)):  # without a mask of the whole map
+        for plane in planes:
+            used = plane != 0
+            if used.any():
+                first.append(index)
+                projection |= used
+    rest = bounding_box(projection) if first else None
+    return None if rest is None else (slice(first[0], first[-1] + 1), *rest)
 
 
 def dice(fixed: LabelArray, warped: LabelArray, labels: Iterable[int]) -> dict[int, float]:
@@ -43,7 +63,9 @@ def dice(fixed: LabelArray, warped: LabelArray, labels: Iterable[int]) -> dict[i
         If the maps differ in shape.
     """
     check_same_shape(fixed, warped)
-    scores = {}
+    scores, labels = {}, list(labels)
+    if 0 not in labels and (box := occupied(fixed, warped)) is not None:  # labels often fill a small part of a scan
+        fixed, warped = fixed[box], warped[box]
     for label in labels:
         in_fixed, in_warped = fixed == label, warped == label
         total = int(np.count_nonzero(in_fixed) + np.count_nonzero(in_warped))

@@ -10,7 +10,7 @@ import scipy  # SciPy imports its subpackages when they are used
 from numpy.typing import NDArray
 
 from learngn.errors import ShapeError
-from learngn.evaluation.overlap import LabelArray, check_same_shape
+from learngn.evaluation.overlap import LabelArray, check_same_shape, occupied
 from learngn.geometry.grid import FloatArray, bounding_box
 from learngn.threads import thread_count
 
@@ -58,7 +58,9 @@ def hd95(
             "2D or 3D labels and a size for each axis",
             "pass one voxel size for each axis",
         )
-    areas = _corner_areas(steps)
+    areas, labels = _corner_areas(steps), list(labels)
+    if 0 not in labels and (box := occupied(fixed, warped)) is not None:  # distances do not depend on where the box is
+        fixed, warped = fixed[box], warped[box]
     return {
         int(label): _robust_hausdorff(_surface(fixed == label, areas), _surface(warped == label, areas), steps)
         for label in labels

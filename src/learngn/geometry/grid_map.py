@@ -101,22 +101,28 @@ class GridMap:
                 data = bspline.warp(source, field, matrix, shape, outside=outside or 0.0)
         return Image(in_order(data), self.grid, image.labels, stored=_stored(image.stored, outside))
 
-    def displacement(self, moving: Grid | None = None) -> Array:
+    def displacement(self, moving: Grid | None = None, planes: slice | None = None) -> Array:
         """Return the whole displacement, affine included, shape (1, D, *S).
 
         Its unit is voxels of the map's grid. If the moving image's grid is given, it is the index in the moving image
-        minus the index in the fixed image, as Learn2Reg defines it for different grids.
+        minus the index in the fixed image, as Learn2Reg defines it for different grids. With `planes` it is that of a
+        part of the grid, along the first axis.
         """
         # Without rounding, errors of the matrices would move the outermost voxels out of the moving image.
         matrix = np.round(self.grid.index_map(moving or self.grid, self.world), 10)
-        ndim, shape = self.grid.ndim, self.grid.shape
-        field = np.zeros((1, ndim, *shape), dtype=np.float32) if self.field is None else self.field
+        first = range(self.grid.shape[0])[planes or slice(None)]
+        ndim, shape = self.grid.ndim, (len(first), *self.grid.shape[1:])
+        if self.field is None:
+            field: Array = np.zeros((1, ndim, *shape), dtype=np.float32)
+        else:
+            field = self.field[:, :, first.start : first.stop]
         xp, affine = namespace(field), like(matrix, field)
         moved = xp.reshape(affine[:-1, :-1] @ xp.reshape(field, (ndim, -1)), (1, ndim, *shape))
         # The displacement of the affine is added axis by axis, without storing coordinates of all voxels.
         offset = matrix[:-1, :-1] - np.eye(ndim)
         for axis, n in enumerate(shape):
-            index = like(np.arange(n).reshape([-1 if other == axis else 1 for other in range(ndim)]), field)
+            along = np.arange(n) + (first.start if axis == 0 else 0)
+            index = like(along.reshape([-1 if other == axis else 1 for other in range(ndim)]), field)
             for component in np.flatnonzero(offset[:, axis]):
                 moved[0, component] += float(offset[component, axis]) * index
         moved += xp.reshape(affine[:-1, -1], (1, ndim, *[1] * ndim))

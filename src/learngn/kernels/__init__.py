@@ -13,6 +13,7 @@ from learngn.kernels.taps import Taps, area_taps, box_taps, linear_taps
 
 warp = operation(Kernels.warp)
 warp_nearest = operation(Kernels.warp_nearest)
+warp_labels = operation(Kernels.warp_labels)
 resample = operation(Kernels.resample)
 normal_equations = operation(Kernels.normal_equations)
 apply_operator = operation(Kernels.apply_operator)
@@ -69,5 +70,6 @@ __all__ = [
     "self_similarity",
     "smooth",
     "warp",
+    "warp_labels",
     "warp_nearest",
 ]

@@ -271,6 +271,34 @@ def warp_nearest(start, stop, index, nothing, image, before, field, m, shape, ou
 
 
 @part
+def _of_centres(x, y, shape, d0, d1, d2, index):  # type: ignore[no-untyped-def]
+    """Compute the index of the nearest voxel (halves round up) in double precision, -1 beyond the outermost centres."""
+    e0, e1, e2 = np.float64(shape[0] - 1), np.float64(shape[1] - 1), np.float64(shape[2] - 1)
+    zero, half = np.float64(0), np.float64(0.5)
+    row, plane = shape[2], shape[1] * shape[2]
+    for i in range(len(index)):
+        p0, p1, p2 = x + np.float64(d0[i]), y + np.float64(d1[i]), np.float64(i) + np.float64(d2[i])
+        inside = (p0 >= zero) & (p0 <= e0) & (p1 >= zero) & (p1 <= e1) & (p2 >= zero) & (p2 <= e2)
+        p0, p1, p2 = p0 if inside else zero, p1 if inside else zero, p2 if inside else zero
+        at = np.int64(p0 + half) * plane + np.int64(p1 + half) * row + np.int64(p2 + half)
+        index[i] = at if inside else -1
+
+
+@loop_with(
+    lambda labels, before, field, shape, first, out: (np.empty(shape[2], np.int64), np.zeros(shape[2], np.float32))
+)
+def warp_labels(start, stop, index, nothing, labels, before, field, shape, first, out):  # type: ignore[no-untyped-def]
+    """Sample labels (V') of shape `before` for a part of a grid, from `first` on; `field` (1, D, V), `out` (1, V)."""
+    ny, nz = shape[1], shape[2]
+    for r in range(start, stop):
+        k = r * nz
+        d0, d1, d2 = _displacement(field, 0, k, nz, nothing)
+        _of_centres(np.float64(first[0] + r // ny), np.float64(first[1] + r % ny), before, d0, d1, d2, index)
+        for i in range(nz):
+            out[0, k + i] = labels[np.uint64(index[i])] if index[i] >= 0 else 0
+
+
+@part
 def _join3(index, f0, f1, f2, step, share, s0, s1, s2, u0, u1, u2, o0, o1, o2):  # type: ignore[no-untyped-def]
     dx, dy, dz = step
     for i in range(len(o0)):

@@ -253,6 +253,15 @@ class CompiledKernels:
         )
         return out.reshape(*image.shape[:2], *shape)
 
+    def warp_labels(self, labels: Values, displacement: Values, first: int) -> Values:
+        source, shape = _contiguous(labels).reshape(-1), displacement.shape[1:]
+        out = np.empty((1, math.prod(shape)), dtype=source.dtype)
+        start = (first, 0) if len(shape) == 3 else (0, first)
+        _cpu_sampling.warp_labels(
+            _rows(out, shape), source, _solid(labels.shape), _volumes(displacement[None]), _solid(shape), start, out
+        )
+        return out.reshape(shape)
+
     def resample(self, image: Values, taps: Sequence[Taps]) -> Values:
         last = np.moveaxis(image, 1, -1)
         interleaved = last.flags.c_contiguous and image.shape[1] > 1

@@ -142,6 +142,25 @@ class Kernels(Protocol):
     ) -> Array:
         """Sample an image at the nearest voxel (halves round up), with the value `outside` beyond its extent."""
 
+    def warp_labels(self, labels: Array, displacement: Array, first: int) -> Array:
+        """Sample labels as Learn2Reg does: at the nearest voxel, halves round up, with zero beyond the outermost centres.
+
+        Positions are computed in double precision.
+
+        Parameters
+        ----------
+        labels : Array, shape T
+            Label map.
+        displacement : Array, shape (D, *S) [voxel]
+            Index in the label map minus index in the output grid.
+        first : int
+            Index of the first plane of the displacement in the output grid, of which it may be a part.
+
+        Returns
+        -------
+        Array, shape S
+        """
+
     def resample(self, image: Array, taps: Sequence[Taps]) -> Array:
         """Apply one banded matrix along each spatial axis; (N, C, *S) to (N, C, *T), in the same memory format."""
 

@@ -111,6 +111,20 @@ class ReferenceKernels:
         values = _gathered(image, flat)
         return xp.where(xp.expand_dims(inside, axis=1), values, xp.full_like(values, outside))
 
+    def warp_labels(self, labels: Array, displacement: Array, first: int) -> Array:
+        xp, shape = namespace(labels, displacement), displacement.shape[1:]
+        inside, flat = None, None
+        for axis, n in enumerate(labels.shape):
+            along = np.arange(shape[axis]) + (first if axis == 0 else 0)
+            along = like(along.reshape([-1 if other == axis else 1 for other in range(len(shape))]), displacement)
+            place = xp.astype(along, xp.float64) + xp.astype(displacement[axis], xp.float64)
+            within = (place >= 0) & (place <= n - 1)
+            at = xp.astype(xp.where(within, xp.floor(place + 0.5), xp.zeros_like(place)), xp.int64)
+            inside = within if inside is None else inside & within
+            flat = at if flat is None else flat * n + at
+        values = xp.reshape(xp.reshape(labels, (-1,))[xp.reshape(flat, (-1,))], shape)
+        return xp.where(inside, values, xp.zeros_like(values))
+
     def resample(self, image: Array, taps: Sequence[Taps]) -> Array:
         xp = namespace(image)
         for axis, tap in enumerate(taps):

@@ -58,6 +58,8 @@ def jobs(ndim: int) -> list[Callable[[], object]]:
         COMPILED.warp(image, None, same, shape)
         for kind in (np.uint8, np.int16, np.float32):
             COMPILED.warp_nearest(image.astype(kind), field, same, shape, 0)
+        for kind in (np.uint8, np.int16):
+            COMPILED.warp_labels(image[0, 0].astype(kind), field[0], 0)
 
     def linearise() -> None:
         COMPILED.normal_equations(several, several, None, True)

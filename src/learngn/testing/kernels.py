@@ -170,6 +170,16 @@ def warp_nearest(case: Case) -> None:
         )
 
 
+def warp_labels(case: Case) -> None:
+    """Check Learn2Reg's sampling of labels, of a whole grid and of a part of it, up to the outermost centres."""
+    for dtype in ("uint8", "int16", "int32"):
+        labels = case.array(as_numpy(1 + 8 * case.uniform(*[n + 1 for n in case.shape])), dtype)
+        for u in (2 * case.field()[0], case.array(np.round(4 * as_numpy(case.field()[0])) / 2)):
+            for first in (0, 1):
+                expected = _REFERENCE.warp_labels(labels, u, first)
+                case.agree(case.kernels.warp_labels(labels, u, first), expected, f"warp_labels of {dtype}", 0)
+
+
 def resample(case: Case) -> None:
     """Check banded matrices along the axes: cell averages, linear interpolation, boxes, in both memory formats."""
     shape = case.shape
@@ -353,6 +363,7 @@ KERNEL_RULES: dict[str, Callable[[Case], None]] = {
         warp,
         warp_far_outside,
         warp_nearest,
+        warp_labels,
         resample,
         normal_equations,
         operator,
