@@ -36,7 +36,7 @@ def stored(path):
 @pytest.mark.usefixtures("many_pieces", "threads")
 def test_displacements_are_rounded_if_compressed_alone(chain, grid, tmp_path):
     for suffix in (".nii.gz", ".nii", ".mha"):
-        write_transform(chain, tmp_path / f"a{suffix}", reference=grid)
+        write_transform(chain, tmp_path / f"a{suffix}", reference=grid, rounded=True)
     rounded, exact = stored(tmp_path / "a.nii.gz"), stored(tmp_path / "a.nii")
     assert np.abs(rounded - exact).max() <= BOUND
     np.testing.assert_array_equal(rounded, np.rint(rounded / STEP) * STEP)
@@ -52,7 +52,7 @@ def test_displacements_are_rounded_if_compressed_alone(chain, grid, tmp_path):
 @pytest.mark.usefixtures("many_pieces")
 def test_learn2reg_is_rounded_to_as_many_millimetres(chain, grid, moving_grid, tmp_path):
     for suffix in (".nii.gz", ".nii"):
-        write_learn2reg(chain, tmp_path / f"disp_0001_0002{suffix}", grid, moving_grid)
+        write_learn2reg(chain, tmp_path / f"disp_0001_0002{suffix}", grid, moving_grid, rounded=True)
     rounded, exact = (stored(tmp_path / f"disp_0001_0002{suffix}") for suffix in (".nii.gz", ".nii"))
     assert 0 < (np.abs(rounded - exact) * moving_grid.spacing).max() <= BOUND
     whole = np.moveaxis(np.asarray(chain.on(grid).displacement(moving_grid))[0], 0, -1)
@@ -69,13 +69,19 @@ def test_small_voxels_take_smaller_steps(voxel, step):
 def test_fields_of_microscopy_are_kept(rng, tmp_path):
     grid = Grid.from_spacing((12, 10, 8), 0.001)
     field = DisplacementField(rng.normal(size=(1, 3, 12, 10, 8)).astype(np.float32), grid)
-    write_transform(field, tmp_path / "a.nii.gz")
+    write_transform(field, tmp_path / "a.nii.gz", rounded=True)
     np.testing.assert_allclose(read_transform(tmp_path / "a.nii.gz").data, field.data, atol=1 / 100)
 
 
+def test_a_transform_is_saved_exactly_unless_asked_otherwise(chain, grid, tmp_path):
+    for suffix in (".nii.gz", ".nii"):
+        chain.save(tmp_path / f"a{suffix}", grid)
+    np.testing.assert_array_equal(stored(tmp_path / "a.nii.gz"), stored(tmp_path / "a.nii"))
+
+
 def test_writing_what_was_read_changes_nothing(chain, grid, tmp_path):
-    write_transform(chain, tmp_path / "a.nii.gz", reference=grid)
-    write_transform(read_transform(tmp_path / "a.nii.gz"), tmp_path / "b.nii.gz")
+    write_transform(chain, tmp_path / "a.nii.gz", reference=grid, rounded=True)
+    write_transform(read_transform(tmp_path / "a.nii.gz"), tmp_path / "b.nii.gz", rounded=True)
     np.testing.assert_array_equal(stored(tmp_path / "a.nii.gz"), stored(tmp_path / "b.nii.gz"))
 
 

@@ -103,7 +103,8 @@ class PairWork:
             clock=clock,
         )
         start = perf_counter()
-        write_learn2reg(result.transform, self.directory / files.field_name, pair.fixed.grid, pair.moving.grid)
+        field, grids = self.directory / files.field_name, (pair.fixed.grid, pair.moving.grid)
+        write_learn2reg(result.transform, field, *grids, rounded=True)
         seconds = result.seconds | {"write": perf_counter() - start}
         scores = score_pair(result.transform, pair).to_json()
         preset = result.resolved.recognised

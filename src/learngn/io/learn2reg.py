@@ -81,7 +81,9 @@ def read_voxels(path: str | Path, fixed: Grid) -> NDArray[np.float32]:
     return np.asarray(values, dtype=np.float32)
 
 
-def write_learn2reg(transform: Transform, path: str | Path, fixed: Grid, moving: Grid) -> None:
+def write_learn2reg(
+    transform: Transform, path: str | Path, fixed: Grid, moving: Grid, *, rounded: bool = False
+) -> None:
     """Write a transform, affine parts included, as a displacement file of Learn2Reg, float32.
 
     Parameters
@@ -89,10 +91,11 @@ def write_learn2reg(transform: Transform, path: str | Path, fixed: Grid, moving:
     transform : Transform
         Transform from the fixed to the moving world.
     path : Path
-        ``disp_FFFF_MMMM.nii.gz``, ``.nii`` or ``.npz``; see :attr:`learngn.io.Pair.field_name`. Compressed
-        (``.nii.gz``), displacements are rounded to 1/128 mm, and to at most 1/64 of a voxel.
+        ``disp_FFFF_MMMM.nii.gz``, ``.nii`` or ``.npz``; see :attr:`learngn.io.Pair.field_name`.
     fixed, moving : Grid
         Grids of the two images.
+    rounded : bool
+        Round the displacements in ``.nii.gz`` to 1/128 mm, and to at most 1/64 of a voxel.
 
     Raises
     ------
@@ -104,7 +107,7 @@ def write_learn2reg(transform: Transform, path: str | Path, fixed: Grid, moving:
     if suffix not in NIFTI_SUFFIXES:
         write_voxels(np.moveaxis(as_numpy(on_grid.displacement(moving))[0], 0, -1).astype(np.float32), path, fixed)
         return
-    steps = [rounding(size, unit=size) for size in moving.spacing.tolist()] if suffix == ".nii.gz" else None
+    steps = [rounding(size, unit=size) for size in moving.spacing.tolist()] if rounded and suffix == ".nii.gz" else None
     _write_nifti(components(on_grid, moving=moving, steps=steps), path, fixed)
 
 

@@ -84,7 +84,12 @@ def read_transform(path: str | Path, *, fixed: Grid | None = None, moving: Grid 
 
 
 def write_transform(
-    transform: Transform, path: str | Path, *, reference: Grid | None = None, moving: Grid | None = None
+    transform: Transform,
+    path: str | Path,
+    *,
+    reference: Grid | None = None,
+    moving: Grid | None = None,
+    rounded: bool = False,
 ) -> None:
     """Write a transform, atomically, in the format that the suffix names.
 
@@ -93,8 +98,7 @@ def write_transform(
     transform : Transform
     path : Path
         - ``.nii.gz``, ``.nii``, ``.mha``, ``.mhd``, ``.nrrd``: the whole transform, affine parts included, as one
-          displacement on `reference`: vectors in LPS mm, float32 (NIfTI: intent 1007). Compressed (``.nii.gz``), they
-          are rounded to 1/128 mm, and to at most 1/64 of the smallest voxel size; all other formats are exact.
+          displacement on `reference`: vectors in LPS mm, float32 (NIfTI: intent 1007).
         - ``.h5``: ITK, part by part, a chain as a chain.
         - ``.tfm``, ``.txt``, ``.mat``: ITK, affine maps only; a chain of them as their product.
         - ``.npz``: displacement of Learn2Reg.
@@ -103,6 +107,9 @@ def write_transform(
         used.
     moving : Grid, optional
         Grid of the moving image, for Learn2Reg; the reference by default.
+    rounded : bool
+        Round the displacements in ``.nii.gz`` to 1/128 mm, and to at most 1/64 of the smallest voxel size: the file is
+        half as large. Other formats are exact.
 
     Raises
     ------
@@ -126,7 +133,7 @@ def write_transform(
         on_grid = transform.on(grid)
         if suffix in NIFTI_SUFFIXES:
             shape = (*grid.shape, *[1] * (4 - grid.ndim), grid.ndim)
-            steps = [rounding(float(grid.spacing.min()))] * grid.ndim if suffix == ".nii.gz" else None
+            steps = [rounding(float(grid.spacing.min()))] * grid.ndim if rounded and suffix == ".nii.gz" else None
             parts = components(on_grid, basis=voxel_to_lps(grid), steps=steps)
             with atomic_path(path) as temporary:
                 write_nifti(temporary, shape, np.float32, grid, parts, intent=VECTOR, notes=_NOTES)
@@ -134,7 +141,7 @@ def write_transform(
             write_file(vectors_to_sitk(on_grid), path)
     elif suffix == ".npz":
         grid = reference or _own_grid(transform, path)
-        write_learn2reg(transform, path, grid, moving or grid)
+        write_learn2reg(transform, path, grid, moving or grid, rounded=rounded)
     else:
         raise OutputError(
             f"output {path}", f"the suffix {suffix!r}", f"one of {', '.join(_SUFFIXES)}", "rename the output"

@@ -37,13 +37,16 @@ def write_files(registration: Registration, directory: Path, moving_labels: Imag
         if warped_labels is not None:
             write_image(warped_labels, directory / "warped_labels.nii.gz")
         write_image(registration.warped, directory / "warped.nii.gz")
-        write_transform(registration.transform, directory / f"displacement{field_suffix(grid)}", reference=grid)
+        write_transform(
+            registration.transform, directory / f"displacement{field_suffix(grid)}", reference=grid, rounded=True
+        )
         if registration.inverse is not None:
             moving_grid = registration.moving.grid
             write_transform(
                 registration.inverse,
                 directory / f"inverse_displacement{field_suffix(moving_grid)}",
                 reference=moving_grid,
+                rounded=True,
             )
         if registration.settings.aligns:
             write_transform(registration.affine, directory / "affine.tfm")
