@@ -130,6 +130,21 @@ def test_cached_code_is_loaded_alone(package):
     assert imported == ["True", "False"]
 
 
+def test_a_change_of_any_source_compiles_anew(tmp_path, monkeypatch):
+    """A loop holds parts of other files, whose change Numba does not see."""
+    folder = shutil.copytree(Path(_cpu_cache.__file__).parent, tmp_path / "kernels")
+    monkeypatch.setattr(_cpu_cache, "__file__", str(folder / "_cpu_cache.py"))
+    stamps = []
+    for text in ("", "# another\n"):
+        with (folder / "_cpu_lines.py").open("a") as file:
+            file.write(text)
+        _cpu_cache.source_stamp.cache_clear()
+        stamps.append(_cpu_cache.source_stamp())
+    monkeypatch.undo()
+    _cpu_cache.source_stamp.cache_clear()
+    assert len({*stamps, _cpu_cache.source_stamp()}) == 2
+
+
 def test_parts_are_kept_within_their_loops():
     from numba.core.caching import NullCache
 

@@ -8,6 +8,7 @@ container image with precompiled code, are used as well.
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import os
 import shutil
@@ -31,6 +32,7 @@ from numba.core.caching import (
     UserWideCacheLocator,
 )
 
+from learngn._version import __version__
 from learngn.kernels._numba import import_numba
 
 _LOG = logging.getLogger("learngn")
@@ -109,6 +111,18 @@ def _is_ours(folder: Path) -> bool:
 
 
 @lru_cache(maxsize=1)
+def source_stamp() -> str:
+    """Return a digest of the source of all kernels: loops contain parts of other files, and are compiled by others.
+
+    It is one of the contents, as all files of a wheel may have the same time.
+    """
+    digest = hashlib.sha256(__version__.encode())
+    for file in sorted(Path(__file__).parent.glob("_*.py")):
+        digest.update(file.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+@lru_cache(maxsize=1)
 def announce() -> None:
     """Log, once per process, that kernels are being compiled."""
     often = "once" if places().folder else "at every run"
@@ -133,6 +147,10 @@ class _Locator(UserProvidedCacheLocator):
     def __init__(self, function: Callable[..., Any], file: str) -> None:
         super().__init__(function, file)
         self._cache_path = str(places().folder or places().readable[0])
+
+    def get_source_stamp(self) -> str:
+        """Return what cached code must have been compiled from; Numba's stamp is that of the function's file alone."""
+        return source_stamp()
 
     @classmethod
     def from_function(cls, function: Callable[..., Any], file: str) -> _Locator:

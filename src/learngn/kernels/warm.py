@@ -19,7 +19,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from learngn import kernels
-from learngn._version import __version__
 from learngn.kernels.interface import Coarsening
 from learngn.kernels.taps import area_taps, linear_taps
 
@@ -122,7 +121,9 @@ def load(ndim: int) -> None:
 
 def _mark(ndim: int) -> str:
     """Return the name of a marker file that is kept beside the compiled kernels."""
-    return f"compiled_{ndim}d_{__version__}_{platform.machine()}"
+    from learngn.kernels._cpu_cache import source_stamp
+
+    return f"compiled_{ndim}d_{source_stamp()}_{platform.machine()}"
 
 
 def _marks(ndim: int) -> list[Path]:
