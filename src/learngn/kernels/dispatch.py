@@ -103,6 +103,7 @@ def compiles() -> bool:
 def forced() -> str:
     """Return the value of the environment variable, checked."""
     name = os.environ.get(VARIABLE, "auto")
+    name = "reference" if name == "torch" else name  # its earlier name
     if name not in _NAMES:
         raise SettingsError(f"environment variable {VARIABLE}", repr(name), " or ".join(_NAMES), "correct or unset it")
     if name == "triton" and find_spec("triton") is None:
