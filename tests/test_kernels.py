@@ -102,6 +102,34 @@ def test_threads_share_the_work_to_the_same_result():
     assert all(np.array_equal(alone, one) for one in together)
 
 
+@pytest.mark.parametrize("shape", [(35, 66, 67), (3, 2, 5), (90, 170)], ids=str)
+def test_sweep_with_residual_is_the_sweep_and_its_residual(shape, monkeypatch):
+    """To the bit, for any number of threads, on several planes and pieces of planes."""
+    ndim, random = len(shape), np.random.default_rng(0).standard_normal
+    blocks, rhs, _ = COMPILED.normal_equations(*random((2, 2, 4, *shape)).astype(np.float32), None, True)
+    stiffness, shift = np.full((2, ndim, ndim), 0.3, np.float32), np.array([0.1, 0.3], np.float32)
+    operator = COMPILED.bind(blocks, stiffness, shift, None, 1)
+    given, swept, expected = operator.owned(rhs), operator.room(), operator.room()
+    operator.relax(given, None, 0.8, swept)
+    operator.residual(given, swept, expected)
+    for count in (1, 2, 3):
+        monkeypatch.setattr("learngn.kernels._cpu_threads.thread_count", lambda count=count: count)
+        x, out = np.full_like(swept, np.nan), np.full_like(swept, np.nan)
+        operator.relax_from_zero_and_residual(given, 0.8, x, out)
+        np.testing.assert_array_equal(x, swept)
+        np.testing.assert_array_equal(out, expected)
+
+
+@pytest.mark.parametrize("shape", [(35, 30, 41), (1, 170, 170)], ids=str)
+def test_normal_equations_do_not_depend_on_the_number_of_threads(shape, monkeypatch):
+    images = np.random.default_rng(0).standard_normal((2, 1, 12, *shape)).astype(np.float32)
+    found = []
+    for count in (1, 2, 3):
+        monkeypatch.setattr("learngn.kernels._cpu_threads.thread_count", lambda count=count: count)
+        found.append(COMPILED.normal_equations(*images, None, True))
+    assert all(np.array_equal(a, b) for other in found[1:] for a, b in zip(found[0], other, strict=True))
+
+
 def test_similarities_do_not_depend_on_the_number_of_threads(monkeypatch):
     image = np.random.default_rng(0).standard_normal((2, 1, 40, 44, 51)).astype(np.float32)
     steps = np.random.default_rng(1).integers(-2, 3, (2, 12, 3))

@@ -262,6 +262,10 @@ def _solver_results(
         name = "relax" if start is None else "relax from a guess"
         found[f"sums of {name}"] = np.asarray(sums)
         keep(name, out)
+    guess = operator.room()
+    operator.relax_from_zero_and_residual(own(rhs), 0.3, guess, out)
+    keep("relax of relax and residual", guess)
+    keep("residual of relax and residual", out)
     found["dots"] = kernels.dots(own(x), own(rhs))
     p, r, solution = own(x), own(rhs), own(x)
     kernels.turn(own(rhs), factors, p)
