@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from learngn.kernels import _cpu_guard
+from learngn.kernels.layouts import is_plane, row_count, solid, volumes
 from learngn.kernels.taps import area_taps, linear_taps
 
 
@@ -21,13 +22,13 @@ class CompiledGuard:
     """
 
     def __init__(self, u: NDArray[Any], step: NDArray[Any], shares: Sequence[float], bound: float, reach: int) -> None:
-        self._before, self._shortened = _volumes(u), False
+        self._before, self._shortened = volumes(u), False
         self.u, self.step = np.empty(u.shape, dtype=np.float32), step
-        self._steps, self._out = _volumes(step), self.u.reshape(self._before.shape)
-        self._shape, self._plane = (1, *u.shape[2:])[-3:], None if u.shape[1] == 3 else 0
+        self._steps, self._out = volumes(step), self.u.reshape(self._before.shape)
+        self._shape, self._plane = solid(u.shape[2:]), is_plane(u.shape[1])
         self._shares, self._bound = np.array(shares, dtype=np.float32), np.float32(bound)
         self._cells, self._starts, self._weights = _cells(self._shape, reach)
-        self._rows, count = self._shape[0] * self._shape[1], len(step)
+        self._rows, count = row_count(1, self._shape), len(step)
         self._spans = np.empty((count, self._rows, 2), dtype=np.int64)
         self._spans[..., 0], self._spans[..., 1] = 0, self._shape[2]
         self._least = np.empty((len(u), self._rows), dtype=np.float32)
@@ -54,12 +55,6 @@ class CompiledGuard:
         wide, items = _cpu_guard.widened(self._low), len(self._steps) * self._rows
         marked = wide.any(-1)
         _cpu_guard.shorten(items, self._steps, wide, marked, self._starts, self._weights, self._shape, self._spans)
-
-
-def _volumes(array: NDArray[Any]) -> NDArray[np.float32]:
-    """Convert to components first with flat volumes, (N, K, V)."""
-    array = np.ascontiguousarray(array)
-    return (array if array.flags.writeable else array.copy()).reshape(*array.shape[:2], -1)
 
 
 @lru_cache(maxsize=64)

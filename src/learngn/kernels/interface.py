@@ -143,7 +143,7 @@ class Kernels(Protocol):
         """Sample an image at the nearest voxel (halves round up), with the value `outside` beyond its extent."""
 
     def warp_labels(self, labels: Array, displacement: Array, first: int) -> Array:
-        """Sample labels as Learn2Reg does: nearest voxel, halves round up, zero beyond the outermost centres.
+        """Sample labels as Learn2Reg does: at the nearest voxel, halves round up, zero beyond the outermost centres.
 
         Positions are computed in double precision.
 
