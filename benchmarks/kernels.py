@@ -21,13 +21,13 @@ from numpy.typing import NDArray
 
 from learngn import __version__
 from learngn.arrays import channels_last
-from learngn.arrays.parts import in_threads
 from learngn.geometry.grid import Grid
 from learngn.kernels import Coarsening, area_taps
 from learngn.kernels.compiled import COMPILED
+from learngn.memory import keep_freed
 from learngn.regularise import Diffusion
 from learngn.solve import Multigrid, NormalOperator, conjugate_gradients
-from learngn.threads import set_threads, thread_count
+from learngn.threads import in_threads, set_threads, thread_count
 
 _REPEATS = 15
 
@@ -91,7 +91,7 @@ def kernels(side: int, channels: int) -> dict[str, tuple[Callable[[], object], i
         "prolongation": (lambda: COMPILED.resample(coarse, first.prolong), int(3.375 * voxels)),
         "pooling, features": (lambda: COMPILED.resample(moving, half), int(1.125 * channels * voxels)),
         "V-cycle, one iteration": (
-            # down and up: a sweep from zero with its residual, a restriction, a prolongation, a sweep; then the operator.
+            # down and up: a sweep from zero with its residual, a restriction, a prolongation, a sweep; then the rest.
             lambda: conjugate_gradients(operator, gradient, cycle, tolerance=1e-9, iterations=1),
             int((15 + 3.4 + 3.4 + 15) * voxels * 8 / 7) + 6 * voxels + 12 * voxels + 12 * voxels,
         ),
@@ -103,6 +103,7 @@ def kernels(side: int, channels: int) -> dict[str, tuple[Callable[[], object], i
 
 def main(side: str = "96", channels: str = "12", threads: str = "") -> None:
     """Print one JSON line a kernel, and a table."""
+    keep_freed()
     if threads:
         set_threads(int(threads))
     limit = bandwidth()

@@ -124,7 +124,7 @@ def test_nothing_here_imports_pytorch():
 @pytest.mark.parametrize("shape", [(2, 3, 70, 40, 60), (1, 2, 5, 4), (2, 1, 1, 300, 400)], ids=str)
 def test_parts_of_arrays_join_to_the_whole(make, shape, monkeypatch):
     """More than one part and thread, less than one row, another number of channels, another type."""
-    monkeypatch.setattr("learngn.arrays.parts.thread_count", lambda: 3)
+    monkeypatch.setattr("learngn.threads.thread_count", lambda: 3)
     x, y = values(*shape), values(shape[0], 1, *shape[2:])
     found = arrays.by_parts(lambda a, b: a[:, :1] * b > 0, make(x), make(y))
     assert arrays.is_tensor(found) == arrays.is_tensor(make(x))
@@ -132,7 +132,7 @@ def test_parts_of_arrays_join_to_the_whole(make, shape, monkeypatch):
 
 
 def test_failure_in_a_part_is_raised(monkeypatch):
-    monkeypatch.setattr("learngn.arrays.parts.thread_count", lambda: 3)
+    monkeypatch.setattr("learngn.threads.thread_count", lambda: 3)
 
     def fails(part):
         if part.max() == 1:

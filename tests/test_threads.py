@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 from learngn import threads
@@ -58,7 +59,7 @@ def test_kernels_use_no_more(fresh, monkeypatch):
 
     asked = []
     monkeypatch.setenv("NUMBA_NUM_THREADS", "3")
-    monkeypatch.setattr(_cpu_threads, "_pool", lambda process, count: asked.append(count) or _Pool())
+    monkeypatch.setattr(threads, "_pool", lambda process, count: asked.append(count) or _Pool())
     seen = []
     large = _Size()
     run = _cpu_threads.Loop.__new__(_cpu_threads.Loop)
@@ -67,6 +68,19 @@ def test_kernels_use_no_more(fresh, monkeypatch):
     assert asked == [3]
     assert sorted(seen)[0][0] == 0
     assert sorted(seen)[-1][1] == 100
+
+
+def test_arrays_and_kernels_share_the_threads(fresh, monkeypatch):
+    from learngn.arrays.parts import by_parts
+    from learngn.kernels import combined
+
+    monkeypatch.setenv("NUMBA_NUM_THREADS", "3")
+    threads._pool.cache_clear()
+    a = np.zeros((1, 1, 64, 64, 100), np.float32)
+    by_parts(np.sqrt, a)
+    combined(a, 1.0, a, 1.0)
+    assert threads._pool.cache_info().currsize == 1
+    assert threads._pool.cache_info().hits == 1
 
 
 class _Size:

@@ -1,9 +1,15 @@
-"""Number of CPU threads, of the kernels and of the libraries."""
+"""Number of CPU threads, of the kernels and of the libraries, and the threads of this process."""
 
 from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from concurrent.futures import ThreadPoolExecutor
 
 # Read by the libraries when they are loaded, and by the processes that this one starts.
 VARIABLES = (
@@ -43,3 +49,33 @@ def set_threads(threads: int) -> None:
         torch.set_num_threads(threads)
     if (sitk := sys.modules.get("SimpleITK")) is not None:
         sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(threads)
+
+
+def in_threads(work: Callable[[], Any], threads: int | None = None) -> None:
+    """Run a function in several threads at once, one of them the caller's; return when all have finished.
+
+    A thread that is still busy with something else when the caller has finished is not waited for.
+
+    Parameters
+    ----------
+    work : callable
+        Takes its part of the work, for example from an iterator that the threads share.
+    threads : int, optional
+        Number of threads; by default :func:`thread_count`.
+    """
+    allowed = thread_count()
+    count = allowed if threads is None else threads
+    pool = _pool(os.getpid(), max(allowed, count)) if count > 1 else None
+    others = [] if pool is None else [pool.submit(work) for _ in range(count - 1)]
+    work()
+    for other in others:
+        if not other.cancel():
+            other.result()
+
+
+@lru_cache(maxsize=4)
+def _pool(process: int, count: int) -> ThreadPoolExecutor:
+    """Return the threads of a process: a forked one does not have those of its parent."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    return ThreadPoolExecutor(count, thread_name_prefix="learngn")

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from functools import lru_cache
 from math import prod
-from typing import Any
 
 import numpy as np
 
 from learngn.arrays.array import Array, is_tensor
-from learngn.threads import thread_count
+from learngn.threads import in_threads
 
 _VALUES = 2**16  # values of a part, about as many as stay in the cache of a core with a few results beside them
 
@@ -51,19 +47,3 @@ def by_parts(function: Callable[..., Array], *arrays: Array) -> Array:
 
     in_threads(work)
     return out
-
-
-def in_threads(work: Callable[[], Any]) -> None:
-    """Run a function in all threads, one of them the caller's."""
-    count = thread_count()
-    others = [] if count == 1 else [_pool(os.getpid(), count).submit(work) for _ in range(count - 1)]
-    work()
-    for other in others:
-        if not other.cancel():
-            other.result()
-
-
-@lru_cache(maxsize=4)
-def _pool(process: int, count: int) -> ThreadPoolExecutor:
-    """Return the threads of a process: a forked one does not have those of its parent."""
-    return ThreadPoolExecutor(count, thread_name_prefix="learngn-arrays")

@@ -6,10 +6,7 @@ grid. Plain compiled loops that release the interpreter's lock avoid this; a sma
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from functools import lru_cache
 from typing import Any, TypeAlias
 
 from numba import njit
@@ -17,7 +14,7 @@ from numpy.typing import NDArray
 
 from learngn.kernels._cpu_cache import kept
 from learngn.kernels._cpu_parts import LoopCompiler, PartCompiler
-from learngn.threads import thread_count
+from learngn.threads import in_threads, thread_count
 
 _ENOUGH = 2**17  # least number of values per thread
 _SHARES = 2  # shares of a loop per thread
@@ -63,8 +60,7 @@ class Loop:
 
     def __call__(self, items: int, *arguments: Any) -> None:
         size = max(arguments[0].size, arguments[-1].size)
-        allowed = thread_count()
-        threads = max(1, min(allowed, items, size // _ENOUGH))
+        threads = max(1, min(thread_count(), items, size // _ENOUGH))
         if threads == 1:
             self.compiled(0, items, *self._work_arrays(arguments), *arguments)
             return
@@ -77,13 +73,7 @@ class Loop:
             for share in numbers:
                 self.compiled(items * share // shares, items * (share + 1) // shares, *room, *arguments)
 
-        # A forked process does not have the threads of its parent.
-        pool = _pool(os.getpid(), allowed)
-        others = [pool.submit(work) for _ in range(threads - 1)]
-        work()
-        for other in others:
-            if not other.cancel():
-                other.result()
+        in_threads(work, threads)
 
     def _work_arrays(self, arguments: tuple[Any, ...]) -> tuple[NDArray[Any], ...]:
         return () if self._room is None else self._room(*arguments)
@@ -97,8 +87,3 @@ def loop(function: Callable[..., None]) -> Loop:
 def loop_with(room: Room) -> Callable[[Callable[..., None]], Loop]:
     """Decorate a function as a :class:`Loop` with the work arrays that `room` returns for its arguments."""
     return lambda function: Loop(function, room)
-
-
-@lru_cache(maxsize=4)
-def _pool(process: int, threads: int) -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(threads, thread_name_prefix="learngn")
