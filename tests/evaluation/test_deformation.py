@@ -123,7 +123,7 @@ def test_scores_by_parts_are_those_of_the_whole_displacement(shape, masked, monk
     found, determinant = smoothness(on_grid, moving, mask), on_grid.jacobian_determinant()
     assert found["folds_percent"] == folds_percent(determinant) > 0
     assert found["std_log_jacobian"] == pytest.approx(std_log_jacobian(determinant), rel=1e-12)
-    expected = slow_sdlogj(on_grid.displacement(moving)[0], mask)
+    expected = slow_sdlogj(on_grid.displacement(moving)[0], mask) if min(shape) > 4 else np.nan
     assert found["sdlogj"] == pytest.approx(expected, rel=1e-9, nan_ok=True)
     np.testing.assert_array_equal(on_grid.displacement(moving, slice(2, 4)), on_grid.displacement(moving)[:, :, 2:4])
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Sequence
 from contextlib import suppress
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from learngn.errors import HeaderWarning, ImageError, LearnGNError, OutputError
 from learngn.io import dicom, nifti, nifti_values
@@ -97,6 +99,23 @@ def read_file(path: Path, *, what: str = "image", error: type[LearnGNError] = Im
     except ITK_FAILURES as failure:
         raise _unreadable(path, what, error, reason(failure)) from failure
     return replace(source, header=header)
+
+
+def read_scan(path: Path) -> tuple[Header, NDArray[np.float32]] | None:
+    """Read a single volume of real numbers in NIfTI as float32; None for other files. Raises and warns as `read_file`.
+
+    This takes less time and memory than a conversion of :func:`read_file`'s values.
+    """
+    check_exists(path, "image", ImageError)
+    if path.is_dir() or not nifti.reads(path):
+        return None
+    stored = nifti.read_stored(path, "image", ImageError)
+    header = stored.header
+    volumes, axes = math.prod(header.shape) // math.prod(header.space), len(header.space)
+    if header.components > 1 or volumes > 1 or axes not in (2, 3) or stored.dtype.kind == "c":
+        return None
+    _warn(path, "image", header)
+    return header, nifti_values.read_scan(stored, f"image {path}", ImageError)
 
 
 def read_header(path: Path, *, what: str = "image", error: type[LearnGNError] = ImageError) -> Header:

@@ -19,13 +19,14 @@ from learngn.io.files import (
     named,
     read_file,
     read_header,
+    read_scan,
     suffix_of,
     write_file,
 )
 from learngn.io.itk import to_sitk
 from learngn.io.nifti_writer import write_nifti
 from learngn.io.simpleitk import sitk
-from learngn.io.source import part_to_write
+from learngn.io.source import Source, part_to_write, scan_of
 
 
 def read_image(path: str | Path, *, labels: bool = False) -> Image:
@@ -62,9 +63,11 @@ def read_image(path: str | Path, *, labels: bool = False) -> Image:
         noticeably rounded; if colours are converted to grey.
     """
     path = Path(path)
-    source = read_file(path)
+    scan = None if labels else read_scan(path)
+    source = scan or read_file(path)
     try:
-        return replace(source.image(labels, f"image {path}"), path=path)
+        image = source.image(labels, f"image {path}") if isinstance(source, Source) else scan_of(*source)
+        return replace(image, path=path)
     except LearnGNError as error:
         raise named(error, path) from None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -13,6 +14,7 @@ from learngn.io.gzip_stream import BLOCK, DAMAGED, is_packed, open_binary, read_
 from learngn.io.limits import check_memory, check_promise
 from learngn.io.nifti import Stored
 from learngn.io.source import Source
+from learngn.io.tiles import fill_slab, slabs
 
 _SLAB = 1 << 16  # values scaled at a time, in 64 bits
 
@@ -32,6 +34,21 @@ def read_source(stored: Stored, name: str, error: type[LearnGNError]) -> Source:
     check(stored, name, error)
     (values,) = read_blocks(stored, [stored.count], name, error)
     return Source(stored.header, stored.arranged(values))
+
+
+def read_scan(stored: Stored, name: str, error: type[LearnGNError]) -> NDArray[np.float32]:
+    """Read one volume of real numbers as float32, last axis fastest, without all of the file's values in memory.
+
+    Parameters as those of :func:`read_source`.
+    """
+    check(stored, name, error)
+    shape = stored.header.space
+    parts, plane = list(slabs(shape, stored.dtype.itemsize)), math.prod(shape[:-1])
+    blocks = read_blocks(stored, [plane * (part.stop - part.start) for part in parts], name, error)
+    result = np.empty(shape, np.float32)
+    for part, values in zip(parts, blocks, strict=True):
+        fill_slab(result, part, values.reshape((*shape[:-1], part.stop - part.start), order="F"))
+    return result
 
 
 def check(stored: Stored, name: str, error: type[LearnGNError]) -> None:

@@ -141,8 +141,14 @@ def image_of(values: AnyArray, header: Header, labels: bool, what: str = "image"
     if np.iscomplexobj(values):
         raise ImageError("image", "complex values", "real ones", "take the magnitude first")
     # Copied once: the memory may belong to a SimpleITK image, which the caller may change.
-    data = np.array(label_values(values), order="C") if labels else fastest_last(values, np.float32)
+    kept = label_values(values) if labels else values
+    data = fastest_last(kept, kept.dtype if labels else np.float32)
     return Image(data[None, None], header.grid, labels, stored=None if labels else _stored(values.dtype))
+
+
+def scan_of(header: Header, values: NDArray[np.float32]) -> Image:
+    """Make an image of a scan's values of one volume, shape (*S), which have been converted from those of the file."""
+    return Image(values[None, None], header.grid, stored=_stored(header.dtype))
 
 
 def values_to_write(image: Image) -> AnyArray:
@@ -190,7 +196,7 @@ def label_values(values: AnyArray) -> AnyArray:
         If there are other values than whole numbers, or numbers of more than 32 bits.
     """
     if values.dtype in (np.uint8, np.int16):
-        return np.ascontiguousarray(values, dtype=values.dtype.newbyteorder("="))
+        return np.asarray(values, dtype=values.dtype.newbyteorder("="))
     with np.errstate(invalid="ignore"):
         whole = np.isfinite(values) & (values == np.rint(values)) if values.dtype.kind == "f" else np.True_
     if not whole.all():
@@ -201,7 +207,7 @@ def label_values(values: AnyArray) -> AnyArray:
     low, high = int(values.min()), int(values.max())
     for dtype in (np.int16, np.int32):
         if np.iinfo(dtype).min <= low and high <= np.iinfo(dtype).max:
-            return np.ascontiguousarray(values, dtype=dtype)
+            return np.asarray(values, dtype=dtype)
     raise LabelError("label map", f"values from {low} to {high}", "labels of 32 bits", "number the labels anew")
 
 

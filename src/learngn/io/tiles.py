@@ -54,6 +54,11 @@ def fastest_last(values: NDArray[Any], dtype: DTypeLike) -> NDArray[Any]:
         result[...] = values
         return result
     for slab in slabs(values.shape, kind.itemsize):
-        for box in tiles(values.shape, slab, kind.itemsize):
-            result[box] = values[box]
+        fill_slab(result, slab, values[..., slab])
     return result
+
+
+def fill_slab(volume: NDArray[Any], slab: slice, values: NDArray[Any]) -> None:
+    """Copy values to a slab of a volume of two or three axes, whatever the order of their axes in memory."""
+    for box in tiles(volume.shape, slab, volume.itemsize):
+        volume[box] = values[box[:-1]]

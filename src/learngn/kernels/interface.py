@@ -143,9 +143,9 @@ class Kernels(Protocol):
         """Sample an image at the nearest voxel (halves round up), with the value `outside` beyond its extent."""
 
     def warp_labels(self, labels: Array, displacement: Array, first: int) -> Array:
-        """Sample labels as Learn2Reg does: at the nearest voxel, halves round up, zero beyond the outermost centres.
+        """Sample labels as Learn2Reg does: at the nearest voxel, in double precision.
 
-        Positions are computed in double precision.
+        Halves round up; beyond the outermost centres of the voxels the result is zero.
 
         Parameters
         ----------

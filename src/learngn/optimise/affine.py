@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import product
 
@@ -112,17 +113,32 @@ def _distance(first: FloatArray, second: FloatArray, grid: Grid) -> float:
     return float(apart.max() / grid.spacing.min())
 
 
-def centre_of_mass(weights: Array, grid: Grid) -> FloatArray:
-    """Return the centre of mass of weights, (1, 1, *S) ≥ 0, in RAS mm; the grid's centre if all weights are zero."""
-    xp = namespace(weights)
-    total = float(xp.sum(weights, dtype=xp.float64))
-    if total <= 0:
+def centre_of_mass(image: Array, grid: Grid, weight: Callable[[Array], Array] | None = None) -> FloatArray:
+    """Return the centre of mass in RAS mm; the grid's centre if all weights are zero.
+
+    Parameters
+    ----------
+    image : Array, shape (1, 1, *S)
+    grid : Grid
+    weight : callable, optional
+        Returns the weights, ≥ 0, of a plane of the image; by default the image's values are the weights.
+    """
+    xp, first, plane = namespace(image), [], None
+    for values in image[0, 0]:  # without weights of the whole image
+        weights = xp.astype(values if weight is None else weight(values), xp.float64)
+        first.append(xp.sum(weights))
+        if plane is None:
+            plane = weights
+        else:
+            plane += weights
+    profiles = [as_numpy(xp.stack(first))]
+    total = float(profiles[0].sum())
+    if plane is None or total <= 0:
         return grid.centre
-    index = []
-    for axis, n in enumerate(grid.shape):
-        profile = xp.sum(weights[0, 0], axis=tuple(a for a in range(grid.ndim) if a != axis), dtype=xp.float64)
-        index.append(float(as_numpy(profile) @ np.arange(n)) / total)
-    return grid.index_to_world(index)
+    for axis in range(plane.ndim):
+        others = tuple(a for a in range(plane.ndim) if a != axis)
+        profiles.append(as_numpy(xp.sum(plane, axis=others) if others else plane))
+    return grid.index_to_world([float(profile @ np.arange(len(profile))) / total for profile in profiles])
 
 
 def translation_starts(fixed: Grid, moving: Grid, masses: tuple[FloatArray, FloatArray]) -> dict[str, FloatArray]:

@@ -178,5 +178,6 @@ def _mass(image: Image) -> FloatArray:
     """Return the centre of mass of the labels, or of the intensities minus the lowest."""
     xp = namespace(image.data)
     if image.labels:
-        return centre_of_mass(xp.astype(image.data != 0, xp.float32), image.grid)
-    return centre_of_mass(image.data - xp.min(image.data), image.grid)
+        return centre_of_mass(image.data, image.grid, lambda plane: plane != 0)
+    lowest = xp.min(image.data)
+    return centre_of_mass(image.data, image.grid, lambda plane: plane - lowest)

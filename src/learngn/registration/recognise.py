@@ -107,6 +107,8 @@ def _is_ct(image: Image) -> bool:
 
 def _lung(image: Image) -> float:
     """Return the number of voxels of the density of lung, divided by that of denser voxels."""
-    data = as_numpy(image.data)
-    lung = int(np.count_nonzero((data > _LUNG[0]) & (data < _LUNG[1])))
-    return float(lung / max(1, int(np.count_nonzero(data >= _LUNG[1]))))
+    lung = dense = 0
+    for plane in as_numpy(image.data)[0, 0]:  # without masks of the whole scan
+        lung += int(np.count_nonzero((plane > _LUNG[0]) & (plane < _LUNG[1])))
+        dense += int(np.count_nonzero(plane >= _LUNG[1]))
+    return lung / max(1, dense)
