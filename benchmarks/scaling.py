@@ -20,6 +20,7 @@ import torch
 
 from learngn.features import FeatureImage
 from learngn.geometry.grid import Grid
+from learngn.memory import keep_freed
 from learngn.optimise import GaussNewton, StepControl
 from learngn.settings import schedule
 
@@ -88,6 +89,7 @@ if __name__ == "__main__":
         side, channels, iterations, *rest = sys.argv[2:]
         if rest and rest[0]:
             torch.set_num_threads(int(rest[0]))
+        keep_freed()  # as the program does
         print(json.dumps(once(int(side), int(channels), int(iterations))))
     else:
         main(*sys.argv[1:])

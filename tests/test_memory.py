@@ -1,8 +1,10 @@
 """Memory: what a registration takes is foreseen, and kept within a budget."""
 
 import json
+import platform
 import subprocess
 import sys
+import tracemalloc
 from dataclasses import replace
 
 import numpy as np
@@ -10,7 +12,10 @@ import pytest
 
 from learngn import Grid, Image, Settings, memory, register
 from learngn.errors import LearnGNError, SettingsError
-from learngn.io import write_image
+from learngn.evaluation import score
+from learngn.geometry import sampling
+from learngn.geometry.transform import DisplacementField
+from learngn.io import read_image, write_image
 from learngn.memory import affordable, linear_spacing, parse_size, peak_bytes, predicted_bytes, readable
 from learngn.optimise import AffineGaussNewton
 from learngn.phantom import abdomen
@@ -170,3 +175,60 @@ def test_a_budget_is_kept(scans, tmp_path):
     assert metrics["settings"]["memory"] == 340_000_000
     assert metrics["peak_memory_mb"] * 2**20 <= 340e6
     assert any("To keep to 340 MB of memory the levels 1/1 were left out" in warning for warning in metrics["warnings"])
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="glibc alone has this")
+def test_a_large_array_is_made_of_the_memory_of_the_last_one():
+    """Without fresh pages, which the system clears one by one; and it is returned when that is asked for."""
+    program = """
+import resource, numpy as np
+from learngn.memory import give_back, keep_freed
+from pathlib import Path
+def resident():
+    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+keep_freed()
+np.ones(10**7)
+first, held = resource.getrusage(resource.RUSAGE_SELF).ru_minflt, resident()
+np.ones(10**7)
+second = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+give_back()
+print(second - first < 10, held - resident() > 6 * 10**7)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout == "True True\n"
+
+
+def peak_of(work) -> int:
+    """Largest size of the arrays that a function makes, besides those that exist [byte]."""
+    tracemalloc.start()
+    try:
+        work()
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+def test_reading_and_warping_hold_no_second_volume(tmp_path, monkeypatch):
+    values = np.random.default_rng(0).integers(-1000, 1000, (192, 160, 150)).astype(np.int16)
+    at, size = Grid.from_spacing(values.shape, (1.0, 1.0, 1.0)), 4 * values.size
+    path = tmp_path / "scan.nii.gz"
+    write_image(Image(values[None, None], at, stored="int16"), path)
+    scan = read_image(path)  # and what is loaded once
+    field = np.zeros((1, 3, *at.shape), np.float32)
+    sampling.warp(scan.data, field, np.eye(4), at.shape, outside=0.0)
+    assert scan.stored == "int16"
+    np.testing.assert_array_equal(scan.data[0, 0], values)
+    assert peak_of(lambda: sampling.warp(scan.data, field, np.eye(4), at.shape, outside=0.0)) < 1.1 * size
+    monkeypatch.setattr("learngn.io.tiles._SLAB", 1 << 18)
+    assert peak_of(lambda: read_image(path)) < 1.2 * size
+
+
+def test_scores_hold_no_displacement_besides_the_field(monkeypatch):
+    at = Grid.from_spacing((160, 96, 96), (1.0, 1.0, 1.0))
+    labels = np.zeros(at.shape, np.uint8)
+    labels[40:80, 30:60, 30:60] = 1
+    maps = (Image.from_array(labels, at, labels=True),) * 2
+    transform = DisplacementField.zero(at)
+    monkeypatch.setattr("learngn.evaluation.deformation._AT_ONCE", 2**16)
+    score(transform, at, at, labels=maps)  # and what is loaded once
+    assert peak_of(lambda: score(transform, at, at, labels=maps)) < transform.data.nbytes / 3

@@ -36,10 +36,9 @@ _LINEAR_PART = 1 / 48  # voxel size of the linear stage, as a fraction of the sm
 SIMILAR = 2.0
 LINEAR_VOXELS = 1_000_000
 _MAKING = 60  # per voxel that the moving scan's features have more than the fixed scan's: temporary arrays
+_TRIM_THRESHOLD, _MMAP_MAX = -1, -4  # parameters of glibc's mallopt
 _UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 _UNITS |= {"KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "TIB": 2**40, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
-# Parameters of glibc's mallopt, and a size above that of arrays that are used again.
-_TRIM_THRESHOLD, _MMAP_THRESHOLD, _KEPT = -1, -3, 2**30
 
 
 def parse_size(text: str | int) -> int:
@@ -219,15 +218,15 @@ def peak_bytes() -> int:
 
 
 def keep_freed() -> None:
-    """Let the C library (glibc) keep freed memory of large arrays for the next ones; :func:`give_back` returns it.
+    """Let the C library (glibc) keep freed arrays for the next ones, in this whole process.
 
-    By default it maps memory for every array above 32 MB, and the system clears all its pages at their first use: a
-    tenth of a registration's time.
+    By default it returns every array of more than 32 MB to the system at once, which then clears the pages of the next
+    one: half of the time that the levels of a large scan take. :func:`give_back` still returns what is free.
     """
-    with suppress(OSError, AttributeError, TypeError):  # TypeError: Windows has no library without a name
-        mallopt = ctypes.CDLL(None).mallopt
-        mallopt(_MMAP_THRESHOLD, _KEPT)
-        mallopt(_TRIM_THRESHOLD, _KEPT)
+    with suppress(OSError, AttributeError, TypeError):
+        library = ctypes.CDLL(None)
+        library.mallopt(_TRIM_THRESHOLD, 2**31 - 1)
+        library.mallopt(_MMAP_MAX, 0)
 
 
 def give_back() -> None:

@@ -15,7 +15,7 @@ from numpy.typing import DTypeLike, NDArray
 Box = tuple[slice, ...]  # part of a volume: a slice of every axis
 Part = Callable[[Box], NDArray[Any]]  # returns the values of a part; `array.__getitem__` is one
 
-_SLAB = 8 << 20  # bytes
+_SLAB = 16 << 20  # bytes: rows of a slab along the last axis, which are read one by one, are not too short
 _TILE = 256 << 10  # bytes
 
 
