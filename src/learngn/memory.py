@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from learngn.geometry.grid import Grid
 
 # Bytes, measured and rounded up (docs/speed.md).
-_LIBRARIES = 205_000_000
+_LIBRARIES = 250_000_000  # and freed memory that is kept
 _PYTORCH = 250_000_000  # if it has been imported: for a model, for tensors, or to look for a GPU
 _AFFINE = 20_000_000  # the pose search
 _PER_SCAN_VOXEL = 8  # of both scans: scan, label map, temporary arrays
