@@ -299,8 +299,8 @@ def warp_labels(start, stop, index, nothing, labels, before, field, shape, first
 
 
 @part
-def _join3(index, f0, f1, f2, step, share, s0, s1, s2, u0, u1, u2, o0, o1, o2):  # type: ignore[no-untyped-def]
-    dx, dy, dz = step
+def _join3(index, f, corner, share, step, u, out):  # type: ignore[no-untyped-def]
+    (f0, f1, f2), (dx, dy, dz), (s0, s1, s2), (u0, u1, u2), (o0, o1, o2) = f, corner, step, u, out
     for i in range(len(o0)):
         a, g0, g1, g2 = index[i], f0[i], f1[i], f2[i]
         b, c, d = a + dy, a + dx, a + dx + dy
@@ -319,8 +319,8 @@ def _join3(index, f0, f1, f2, step, share, s0, s1, s2, u0, u1, u2, o0, o1, o2): 
 
 
 @part
-def _join2(index, f1, f2, step, share, s1, s2, u1, u2, o1, o2):  # type: ignore[no-untyped-def]
-    _, dy, dz = step
+def _join2(index, f, corner, share, step, u, out):  # type: ignore[no-untyped-def]
+    (f1, f2), (_, dy, dz), (s1, s2), (u1, u2), (o1, o2) = f, corner, step, u, out
     for i in range(len(o1)):
         a, g1, g2 = index[i], f1[i], f2[i]
         b = a + dy
@@ -340,10 +340,10 @@ def compose_row(u, step, share, m, shape, plane, r, lo, hi, room, f, nothing, ou
     i, j, many = r * nz + lo, r * nz + hi, hi - lo
     index, f0, f1, f2, corner = room[:many], f[0, :many], f[1, :many], f[2, :many], strides(shape)
     if plane is None:
-        s0, s1, s2 = step[0, i:j], step[1, i:j], step[2, i:j]
-        places(m, r // ny, r % ny, lo, shape, share, s0, s1, s2, index, f0, f1, f2)
-        _join3(index, f0, f1, f2, corner, share, s0, s1, s2, u[0], u[1], u[2], out[0, i:j], out[1, i:j], out[2, i:j])
+        s, inside = (step[0, i:j], step[1, i:j], step[2, i:j]), (f0, f1, f2)
+        places(m, r // ny, r % ny, lo, shape, share, s[0], s[1], s[2], index, f0, f1, f2)
+        _join3(index, inside, corner, share, s, (u[0], u[1], u[2]), (out[0, i:j], out[1, i:j], out[2, i:j]))
     else:
-        s1, s2 = step[0, i:j], step[1, i:j]
-        places(m, 0, r % ny, lo, shape, share, nothing[:many], s1, s2, index, f0, f1, f2)
-        _join2(index, f1, f2, corner, share, s1, s2, u[0], u[1], out[0, i:j], out[1, i:j])
+        t = step[0, i:j], step[1, i:j]
+        places(m, 0, r % ny, lo, shape, share, nothing[:many], t[0], t[1], index, f0, f1, f2)
+        _join2(index, (f1, f2), corner, share, t, (u[0], u[1]), (out[0, i:j], out[1, i:j]))
