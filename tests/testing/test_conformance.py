@@ -224,6 +224,7 @@ def test_an_update_that_cannot_be_trained_through():
 OPERATIONS = [
     ("warp", "warp"),
     ("warp_nearest", "warp_nearest"),
+    ("warp_labels", "warp_labels"),
     ("resample", "resample"),
     ("normal_equations", "normal_equations"),
     ("apply_operator", "operator"),
@@ -253,7 +254,7 @@ def test_kernels(operation, rule):
         result = getattr(ReferenceKernels, operation)(self, *given)
         if isinstance(result, tuple):
             return (*result[:-1], result[-1] * 1.001)
-        return result * {"warp_nearest": 2, "best_match": 0}.get(operation, 1.001)
+        return result * {"warp_nearest": 2, "warp_labels": 2, "best_match": 0}.get(operation, 1.001)
 
     kernels = type("Spoilt", (ReferenceKernels,), {operation: spoilt, "name": "spoilt"})()
     with pytest.raises(AssertionError, match="kernels 'spoilt'"):
