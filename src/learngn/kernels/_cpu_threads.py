@@ -42,7 +42,7 @@ class Loop:
 
     It is called with the number of items and the arguments, and runs on at most :func:`thread_count` threads, depending
     on the size of its first and last arguments, one of which is the largest array. Items must not write to
-    the same memory. The function is compiled when it is first called, and cached on disk.
+    the same memory, unless the same bits. The function is compiled when it is first called, and cached on disk.
 
     Parameters
     ----------
