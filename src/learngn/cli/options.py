@@ -188,6 +188,14 @@ class SettingsOptions:
             rich_help_panel=_PANEL,
         ),
     ] = None
+    uncertainty: Annotated[
+        bool | None,
+        typer.Option(
+            "--uncertainty/--no-uncertainty",
+            help="Estimate the standard deviation of the displacement [mm], as an image and by label.",
+            rich_help_panel=_PANEL,
+        ),
+    ] = None
 
     def request(self, device: str = "cpu") -> Request:
         """Return the request for a registration.

@@ -41,6 +41,8 @@ class Optimised:
         Why the last level ended.
     into_fixed : Array, shape (N, D, *S) [voxel of grid], optional
         Displacement from half-way into the fixed image, if the update is symmetric.
+    energy : Energy, optional
+        Energy of the finest level; None for a method without normal equations.
     """
 
     field: Array
@@ -48,6 +50,7 @@ class Optimised:
     history: tuple[Iteration, ...]
     stop: StopReason
     into_fixed: Array | None = None
+    energy: Energy | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -197,7 +200,7 @@ class GaussNewton:
         for level, energy in enumerate(energies):
             u, stop = descent.run(energy, sampling.resize_field(u, energy.pair.grid.shape), level, report)
         into_moving, into_fixed = halves(u) if self.update.symmetric else (u, None)
-        return Optimised(into_moving, energies[-1].pair.grid, tuple(history), stop, into_fixed)
+        return Optimised(into_moving, energies[-1].pair.grid, tuple(history), stop, into_fixed, energies[-1])
 
     def descent(self) -> Descent:
         """Return the minimisation of the energy of a level."""

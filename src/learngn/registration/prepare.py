@@ -21,6 +21,7 @@ from learngn.registration.prealign import Prealigned, prealign
 from learngn.registration.resolve import Resolved
 from learngn.registration.result import Registration
 from learngn.settings import Settings
+from learngn.uncertainty import factor_of, uncertainty_of
 
 if TYPE_CHECKING:
     from learngn.model import Model
@@ -88,6 +89,12 @@ class Prepared:
                 voxel=resolved.voxel,
                 callback=callback,
             )
+        uncertainty = None
+        if chosen.uncertainty:
+            with clock.stage("uncertainty"):
+                factor = factor_of(resolved.preset, resolved.feature.name)
+                uncertainty = uncertainty_of(result, fixed.grid, factor)
+        result = replace(result, energy=None)  # with its images, which are not needed while others are made
         with clock.stage("warp"):
             fields = at_full_resolution(result, fixed.grid, diffeomorphic=chosen.diffeomorphic)
             affine = Affine(matrix)
@@ -110,6 +117,7 @@ class Prepared:
             seconds=clock.seconds,
             inverse=inverse,
             inverse_error=fields.error,
+            uncertainty=uncertainty,
         )
 
 

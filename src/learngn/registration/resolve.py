@@ -116,6 +116,8 @@ class Resolved:
         The preset recognised from the scans, if it was used.
     left_out : tuple of float
         Strides of the levels left out because of the memory budget.
+    preset : str or None
+        Name of the preset whose features and settings are used, if any.
     coarsened : bool
         Whether the levels are coarser than those of the preset or the features, because the fixed grid is large.
     """
@@ -126,6 +128,7 @@ class Resolved:
     recognised: Recognised | None = None
     left_out: tuple[float, ...] = ()
     coarsened: bool = False
+    preset: str | None = None
 
     @property
     def spacing(self) -> float:
@@ -174,7 +177,11 @@ def resolve(request: Request, pair: RegistrationPair, model: Model | None = None
     check_suits(feature, pair)
     settings = replace(settings, features=feature.name)
     voxel = float(compared.spacing.min())
-    return _within_memory(Resolved(settings, feature, voxel, recognised, coarsened=coarsened), pair)
+    named = request.preset if recognised is None else recognised.preset.name
+    preset_used = named if request.features is None else None
+    return _within_memory(
+        Resolved(settings, feature, voxel, recognised, coarsened=coarsened, preset=preset_used), pair
+    )
 
 
 def _base(request: Request, pair: RegistrationPair) -> tuple[Settings, Recognised | None]:

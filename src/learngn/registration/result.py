@@ -11,6 +11,7 @@ from learngn.optimise import Iteration, StopReason
 from learngn.registration.pair import RegistrationPair
 from learngn.registration.resolve import Resolved
 from learngn.settings import Settings
+from learngn.uncertainty import Uncertainty
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,12 +35,14 @@ class Registration:
     affine_start : str
         Name of the initial transform that the affine stage chose; ``"none"`` if the stage was skipped.
     seconds : dict
-        Times of the stages [s]: read, features, affine, discrete, optimise, warp.
+        Times of the stages [s]: read, features, affine, discrete, optimise, uncertainty, warp.
     inverse : Composite, optional
         Transform from the moving to the fixed world, if the settings are symmetric or diffeomorphic.
     inverse_error : float, optional
         Mean distance between a voxel and its position after the transform and its inverse, where that is inside the
         fixed image [voxel of the fixed image].
+    uncertainty : Uncertainty, optional
+        Uncertainty of the displacement, if the settings ask for it.
     """
 
     transform: Composite
@@ -52,6 +55,7 @@ class Registration:
     seconds: dict[str, float] = field(repr=False)
     inverse: Composite | None = None
     inverse_error: float | None = None
+    uncertainty: Uncertainty | None = None
 
     def of_pair(self, pair: RegistrationPair) -> Registration:
         """Return the result for the same pair in another library or on another device, in which it is returned."""
@@ -62,6 +66,7 @@ class Registration:
             warped=self.warped.like(array),
             pair=pair,
             inverse=None if self.inverse is None else _like(self.inverse, array),
+            uncertainty=None if self.uncertainty is None else self.uncertainty.like(array),
         )
 
     @property

@@ -9,6 +9,7 @@ from learngn.clock import Clock
 from learngn.geometry.image import Image
 from learngn.io import field_suffix, write_image, write_transform
 from learngn.registration import Registration
+from learngn.uncertainty import Uncertainty
 
 _BLOCK = 1 << 20  # bytes read at a time
 
@@ -48,9 +49,18 @@ def write_files(registration: Registration, directory: Path, moving_labels: Imag
                 reference=moving_grid,
                 rounded=True,
             )
+        if registration.uncertainty is not None:
+            write_uncertainty(registration.uncertainty, directory)
         if registration.settings.aligns:
             write_transform(registration.affine, directory / "affine.tfm")
     return clock.seconds | {"total": sum(clock.seconds.values())}
+
+
+def write_uncertainty(uncertainty: Uncertainty, directory: Path, prefix: str = "uncertainty") -> None:
+    """Write the standard deviation on the fixed grid, and the long axis as vectors on a coarser one."""
+    field = uncertainty.axis_field()
+    write_image(uncertainty.deviation, directory / f"{prefix}.nii.gz")
+    write_transform(field, directory / f"{prefix}_axis{field_suffix(field.grid)}", reference=field.grid)
 
 
 def sha256(path: Path) -> str:

@@ -20,6 +20,9 @@ RESULT_FILES = (
     "inverse_displacement.nii.gz",
     "inverse_displacement.mha",
     "affine.tfm",
+    "uncertainty.nii.gz",
+    "uncertainty_axis.nii.gz",
+    "uncertainty_axis.mha",
     "metrics.json",
     "report.html",
 )

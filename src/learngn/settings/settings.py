@@ -107,6 +107,8 @@ class Settings:
     memory : int, optional
         Memory budget of the whole process [byte]; also as text, ``"4GB"``. The finest levels are left out if they need
         more.
+    uncertainty : bool
+        Estimate the uncertainty of the displacement, see :mod:`learngn.uncertainty`.
 
     Raises
     ------
@@ -129,6 +131,7 @@ class Settings:
     overlap: bool = False
     regulariser: RegulariserName = "diffusion"
     memory: Annotated[int | None, BeforeValidator(_bytes)] = None
+    uncertainty: bool = False
 
     @model_validator(mode="wrap")
     @classmethod
@@ -147,6 +150,10 @@ class Settings:
                 f"update {self.update} with an option of Gauss-Newton",
                 "a baseline without options",
                 "leave out either: symmetric, diffeomorphic, robust, overlap and regulariser need another update",
+            )
+        if self.uncertainty and self.update == "adam":
+            raise SettingsError(
+                "settings", "uncertainty with the update adam", "Gauss-Newton", "leave it out, or name another update"
             )
         self.levels()
 
@@ -211,3 +218,4 @@ class Changes(TypedDict, total=False):
     overlap: bool
     regulariser: RegulariserName
     memory: int | str | None
+    uncertainty: bool
