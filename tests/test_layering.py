@@ -18,7 +18,7 @@ LAYERS = (
     {"results"},
     {"evaluation"},
     {"registration"},
-    {"model"},
+    {"model", "uncertainty"},
     {"optimise"},
     {"features", "interop", "linearise", "solve"},
     {"settings"},

@@ -141,6 +141,9 @@ def _summary(metrics: Mapping[str, Any]) -> list[str]:
 
     lines.append(f"finest level {readable_spacing(metrics['finest_level_mm'])}")
     lines.append(f"folds {metrics['folds_percent']:.3g} %, stopped: {metrics['stop']}")
+    if "uncertainty" in metrics:
+        spread = metrics["uncertainty"]
+        lines.append(f"uncertain by {spread['median']:.2g} mm (median), {spread['p95']:.2g} mm (95 %)")
     if metrics.get("inverse_error") is not None:
         lines.append(f"inverse off by {metrics['inverse_error']:.2g} voxels on average")
     lines.append(f"{metrics['seconds']['total']:.1f} s, {metrics['peak_memory_mb']:.0f} MB")

@@ -19,7 +19,7 @@ from learngn.evaluation import score_pair
 from learngn.io import Pair, write_learn2reg
 from learngn.optimise import Iteration
 from learngn.registration import Guidance, Request, model_of, read_pair, register_pair
-from learngn.results import outcome
+from learngn.results import outcome, uncertainty_json, write_uncertainty
 from learngn.settings import Settings
 
 if TYPE_CHECKING:
@@ -106,12 +106,15 @@ class PairWork:
         field, grids = self.directory / files.field_name, (pair.fixed.grid, pair.moving.grid)
         write_learn2reg(result.transform, field, *grids, rounded=True)
         seconds = result.seconds | {"write": perf_counter() - start}
+        if result.uncertainty is not None:
+            write_uncertainty(result.uncertainty, self.directory, f"uncertainty_{files.id}")
         scores = score_pair(result.transform, pair).to_json()
         preset = result.resolved.recognised
         return {
             **identity(files),
             **scores,
             **outcome(result),
+            **uncertainty_json(result),
             "seconds": seconds | {"total": sum(seconds.values())},
             "asked": request_as_json(self.request, self.context),
             "settings": result.settings.as_dict(),

@@ -179,9 +179,7 @@ def resolve(request: Request, pair: RegistrationPair, model: Model | None = None
     voxel = float(compared.spacing.min())
     named = request.preset if recognised is None else recognised.preset.name
     preset_used = named if request.features is None else None
-    return _within_memory(
-        Resolved(settings, feature, voxel, recognised, coarsened=coarsened, preset=preset_used), pair
-    )
+    return _within_memory(Resolved(settings, feature, voxel, recognised, coarsened=coarsened, preset=preset_used), pair)
 
 
 def _base(request: Request, pair: RegistrationPair) -> tuple[Settings, Recognised | None]:

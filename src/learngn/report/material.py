@@ -36,6 +36,8 @@ class Material:
     fixed_labels, moving_labels, warped_labels : Image or None
     transform : Transform or None
         Transform from the fixed to the moving world.
+    uncertainty : Image or None
+        Standard deviation of the displacement [mm].
     grid : Grid or None
         Fixed grid; None if nothing can be shown.
     notes : list of str
@@ -54,6 +56,7 @@ class Material:
     warped_labels: Image | None
     transform: Transform | None
     grid: Grid | None
+    uncertainty: Image | None = None
     notes: list[str] = field(default_factory=list)
     windows: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
@@ -84,16 +87,22 @@ def material_of(directory: Path, registration: Registration | None = None) -> Ma
     moving: Image | None
     warped: Image | None
     transform: Transform | None
+    uncertainty: Image | None = None
     if registration is not None:
         fixed, moving, warped = (
             replace(image, data=as_numpy(image.data))
             for image in (registration.fixed, registration.moving, registration.warped)
         )
         transform = registration.transform
+        if registration.uncertainty is not None:
+            deviation = registration.uncertainty.deviation
+            uncertainty = replace(deviation, data=as_numpy(deviation.data))
     else:
         fixed, moving = reader.given("fixed", label_maps), reader.given("moving", label_maps)
         warped = reader.read(lambda: read_image(directory / "warped.nii.gz", labels=label_maps))
         transform = reader.read(lambda: read_transform(_displacement(directory)))
+        if "uncertainty" in metrics:
+            uncertainty = reader.read(lambda: read_image(directory / "uncertainty.nii.gz"))
     if moving is not None and warped is not None and transform is not None and not label_maps:
         # Warped again, so that outside the moving scan the page shows its own background.
         warped = transform.warp(moving, warped.grid)
@@ -111,6 +120,7 @@ def material_of(directory: Path, registration: Registration | None = None) -> Ma
         warped_labels=warped_labels,
         transform=transform,
         grid=grids[0] if grids else None,
+        uncertainty=uncertainty,
         notes=reader.notes,
     )
 

@@ -80,6 +80,27 @@ def overlap(metrics: Metrics) -> str:
     )
 
 
+def uncertainty(metrics: Metrics) -> str:
+    """Make the section of uncertainty: what the standard deviation of the displacement means for every label."""
+    found: Mapping[str, Any] = metrics["uncertainty"]
+    rows = [
+        (
+            html.chip(label_colour(int(label)), label_name(metrics, label)),
+            number(values["deviation"]),
+            number(values["across"]),
+            number(values["dice_loss"]),
+        )
+        for label, values in sorted(found["labels"].items(), key=lambda item: int(item[0]))
+    ]
+    head = ("", "deviation [mm]", "across the surface [mm]", "expected loss of Dice")
+    return html.section(
+        "Uncertainty",
+        f"Standard deviation of the displacement: {number(found['median'])} mm (median), below {number(found['p95'])} mm "
+        "in 95 % of the voxels.",
+        *([html.table(head, rows, "Uncertainty by label")] if rows else []),
+    )
+
+
 def progress(metrics: Metrics) -> str:
     """Make the section of convergence: a plot of the energy against the steps, and a table of the levels."""
     history: Sequence[Mapping[str, Any]] = metrics["history"]

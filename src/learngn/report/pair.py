@@ -56,6 +56,8 @@ def write_pair_report(directory: str | Path, registration: Registration | None =
         sections.append(html.section("Pictures", "", *content))
         needed = _FILES
     beside = [numbers.overlap(metrics)] if metrics.get("dice") else []
+    if metrics.get("uncertainty"):
+        beside.append(numbers.uncertainty(metrics))
     if metrics["history"]:
         beside.append(numbers.progress(metrics))
     sections += [html.columns(*beside)] if beside else []

@@ -52,6 +52,8 @@ def viewer_data(
     turn = Orientation.of(grid) if view is None else Orientation.of(grid).facing(view)
     values = _label_values(material)
     deformation = _deformation(material.transform, grid, turn, budget)
+    if material.uncertainty is not None:
+        deformation["uncertainty"] = _uncertainty(material.uncertainty, grid, turn, budget)
     voxels = _VOXELS
     while True:
         display = volumes.display_grid(grid, voxels)
@@ -143,6 +145,15 @@ def _deformation(transform: Transform | None, grid: Grid, turn: Orientation, bud
     jacobian = volumes.pack_smooth(turn.volume(codes))
     jacobian.spec["top"] = top
     return {"displacement": displacement, "jacobian": jacobian, "determinant": determinant}
+
+
+def _uncertainty(deviation: Image, grid: Grid, turn: Orientation, budget: int) -> Part:
+    """Return the packed standard deviation of the displacement."""
+    values = _shown(deviation, volumes.display_grid(grid, int(_JACOBIAN_SHARE * budget)))
+    top = max(volumes.rounded_up(float(np.percentile(values, 99))), 0.1)
+    packed = volumes.pack_smooth(turn.volume(np.round(np.clip(values / top, 0, 1) * 255).astype(np.uint8)))
+    packed.spec["top"] = top
+    return packed
 
 
 def _label_values(material: Material) -> list[int]:

@@ -1,8 +1,8 @@
 """Writing the results of a registration to disk."""
 
-from learngn.results.files import sha256, write_files
+from learngn.results.files import sha256, write_files, write_uncertainty
 from learngn.results.folder import RESULT_FILES, check_inputs_kept, result_folder
-from learngn.results.metrics import outcome, readable_spacing, warnings_of, write_metrics
+from learngn.results.metrics import outcome, readable_spacing, uncertainty_json, warnings_of, write_metrics
 
 __all__ = [
     "RESULT_FILES",
@@ -11,7 +11,9 @@ __all__ = [
     "readable_spacing",
     "result_folder",
     "sha256",
+    "uncertainty_json",
     "warnings_of",
     "write_files",
     "write_metrics",
+    "write_uncertainty",
 ]

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from learngn._version import __version__
+from learngn.arrays import quantile
 from learngn.evaluation import PairScores
 from learngn.evaluation.pair_scores import json_number
 from learngn.io import write_json
@@ -71,6 +72,7 @@ def write_metrics(
         "seconds": dict(seconds),
         "peak_memory_mb": peak_bytes() / 2**20,
         **outcome(registration),
+        **uncertainty_json(registration),
         **({} if registration.inverse_error is None else {"inverse_error": registration.inverse_error}),
         "history": [_iteration_json(step) for step in registration.history],
         "warnings": [*notes, *_about_levels(registration), *warnings_of(registration, scores)],
@@ -83,6 +85,16 @@ def outcome(registration: Registration) -> dict[str, str]:
     """Return start and stop reason of a registration, for JSON."""
     stop = registration.stop
     return {"affine_start": registration.affine_start, "stop": stop.value, "stop_reason": stop.name.lower()}
+
+
+def uncertainty_json(registration: Registration) -> dict[str, Any]:
+    """Return the uncertainty of a registration for JSON, if it was estimated; by label if the fixed scan has labels."""
+    found, labels = registration.uncertainty, registration.pair.fixed.labels
+    if found is None:
+        return {}
+    median, high = quantile(found.deviation.data, (0.5, 0.95))
+    by_label = {} if labels is None else {str(k): asdict(value) for k, value in found.by_label(labels).items()}
+    return {"uncertainty": {"median": float(median), "p95": float(high), "labels": by_label}}
 
 
 def finest_level(registration: Registration) -> list[float]:

@@ -119,4 +119,3 @@ def _roots(stiffness: Stiffness, axis: int, n: int) -> Array:
     if stiffness.faces is None:
         return roots
     return roots * xp.sqrt(narrow(stiffness.faces[:1, axis : axis + 1], axis + 2, 0, n - 1))
-

@@ -127,7 +127,9 @@ def _from_half_way(blocks: Array, into_fixed: Array, grid: Grid) -> Array:
 def _resampled(image: Image, grid: Grid) -> Image:
     """Interpolate an image on another grid of the same world."""
     if image.grid.resized(grid.shape).same_space(grid):
-        return Image(sampling.resize(image.data, grid.shape), grid) if image.grid.size <= grid.size else Image(
-            sampling.pool(image.data, grid.shape), grid
+        return (
+            Image(sampling.resize(image.data, grid.shape), grid)
+            if image.grid.size <= grid.size
+            else Image(sampling.pool(image.data, grid.shape), grid)
         )
     return Affine.identity(grid.ndim).warp(image, grid)

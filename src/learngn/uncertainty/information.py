@@ -144,6 +144,3 @@ def _with_landmarks(
     if variance == 0:
         variance = 2 * float(namespace(normal.energy).sum(normal.energy)) / prod(term.fixed.shape)
     return blocks + sampling.pool(normal.blocks, shape), variance
-
-
-

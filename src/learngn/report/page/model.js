@@ -3,7 +3,7 @@
 
 const NAMES = { R: "right", L: "left", A: "anterior", P: "posterior", S: "superior", I: "inferior" };
 const SHORT = { warped: "registered", before: "before" };
-const COLOURS = ["displacement", "jacobian"];
+const COLOURS = ["displacement", "jacobian", "uncertainty"];
 const OTHERS = [200, 200, 200]; // all labels beyond the 254th
 
 function modelOf(page) {
@@ -25,6 +25,7 @@ function modelOf(page) {
     palettes: {
       length: Drawing.scale(page.palettes.length),
       jacobian: Drawing.scale(page.palettes.jacobian),
+      uncertainty: Drawing.scale(page.palettes.length),
       fold: page.palettes.fold,
     },
     // Letter and distance [mm] along an axis of the world, RAS.

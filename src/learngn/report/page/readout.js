@@ -24,6 +24,10 @@ function readout(model, point) {
     const folded = volumes.folds && at(volumes.folds);
     parts.push(folded ? '<b class="fold">fold</b>' : `det J <b>${Math.exp(log).toFixed(2)}</b>`);
   }
+  if (volumes.uncertainty) {
+    const deviation = (at(volumes.uncertainty) / 255) * volumes.uncertainty.top;
+    parts.push(`uncertain by <b>${deviation.toFixed(1)} mm</b>`);
+  }
   return parts.map((part) => `<span>${part}</span>`).join("");
 }
 
@@ -43,7 +47,7 @@ function legends(model, page) {
       <div class="bar" style="background:linear-gradient(90deg,${stops.join(",")})"></div><small>${title}</small></div>
       <span>${high}</span></div>`;
   const chip = (colour, text) => `<span class="chip"><i style="background:${colour}"></i>${text}</span>`;
-  const { displacement, jacobian, folds } = model.volumes;
+  const { displacement, jacobian, uncertainty, folds } = model.volumes;
   const parts = [
     `<div class="legend" data-modes="both">${chip("#ff8000", "brighter in the fixed scan")}
       ${chip("#0080ff", "brighter in the moving scan")}<span>grey: they agree</span></div>`,
@@ -54,6 +58,8 @@ function legends(model, page) {
     const most = Math.exp(jacobian.top).toPrecision(2);
     parts.push(bar("jacobian", page.palettes.jacobian, `÷ ${most}`, `× ${most}`, "change of volume, det J"));
   }
+  if (uncertainty)
+    parts.push(bar("uncertainty", page.palettes.length, "0", `${uncertainty.top} mm`, "standard deviation of the displacement"));
   if (folds) parts.push(`<div class="legend" data-modes="swipe checker both displacement jacobian">${chip(page.palettes.fold, "fold, det J ≤ 0")}</div>`);
   return parts.join("");
 }

@@ -110,9 +110,9 @@ class View {
     const { context, model } = this;
     const volume = model.volumes[mode];
     const picture = this.once(mode, () => {
-      if (mode === "jacobian") {
+      if (mode !== "displacement") {
         const slice = this.slice(volume);
-        return Drawing.coloured(slice.columns, slice.rows, model.palettes.jacobian, (i) => slice.data[i] / 255);
+        return Drawing.coloured(slice.columns, slice.rows, model.palettes[mode], (i) => slice.data[i] / 255);
       }
       const parts = Array.from({ length: volume.components }, (_, c) => this.slice(volume, c));
       const scale = volume.step / volume.top;

@@ -5,7 +5,7 @@
   const root = document.getElementById("viewer");
   const node = (id) => document.getElementById(id);
   const page = JSON.parse(node("payload").textContent);
-  const MODES = { swipe: "Swipe", checker: "Checkerboard", both: "Overlay", displacement: "Displacement", jacobian: "Jacobian" };
+  const MODES = { swipe: "Swipe", checker: "Checkerboard", both: "Overlay", displacement: "Displacement", jacobian: "Jacobian", uncertainty: "Uncertainty" };
   const AGAINST = { warped: "Registered", before: "Before" };
   const LAYERS = { outlines: "Outlines", grid: "Deformed grid", folds: "Folds", cross: "Cross" };
   const KEYS = { outlines: "O", grid: "G", folds: "F", cross: "X" };
