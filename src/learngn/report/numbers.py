@@ -95,8 +95,8 @@ def uncertainty(metrics: Metrics) -> str:
     head = ("", "deviation [mm]", "across the surface [mm]", "expected loss of Dice")
     return html.section(
         "Uncertainty",
-        f"Standard deviation of the displacement: {number(found['median'])} mm (median), below {number(found['p95'])} mm "
-        "in 95 % of the voxels.",
+        f"Standard deviation of the displacement: {number(found['median'])} mm (median), "
+        f"below {number(found['p95'])} mm in 95 % of the voxels.",
         *([html.table(head, rows, "Uncertainty by label")] if rows else []),
     )
 
