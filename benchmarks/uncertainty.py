@@ -134,13 +134,19 @@ def phantoms(count: int, kinds: list[str]) -> None:
 
 
 def calibrate(count: int, kinds: list[str]) -> None:
-    """Print the factor with which 95 % of the true displacements in the body are in the ellipsoids of 95 %."""
+    """Print the factor with which ellipsoids of 95 % hold 95 % of the true displacements."""
     for kind in kinds:
         ratios = []
         for result, error, covariance, body in runs(kind, range(100, 100 + count)):
             used = factor_of(result.resolved.preset, result.settings.features)
             limit = stats.chi2.ppf(0.95, body.ndim)
-            ratios.append(used * np.quantile(squared_radii(error[body], covariance[body]), 0.95) / limit)
+            ratios.append(
+                used
+                * np.quantile(
+                    squared_radii(error.reshape(-1, body.ndim), covariance.reshape(-1, body.ndim, body.ndim)), 0.95
+                )
+                / limit
+            )
         print(f'    "{kind}": {statistics.median(ratios):.3g},  # {min(ratios):.3g} to {max(ratios):.3g}', flush=True)
 
 

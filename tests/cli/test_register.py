@@ -237,3 +237,34 @@ def test_features_that_need_others(features, warned, learngn, scans, tmp_path, f
     result = learngn(*arguments, "--features", features)
     assert result.exit_code == 0
     assert (f"warning: {features} alone has too little information" in result.stderr) == warned
+
+
+def test_uncertainty(learngn, scans, tmp_path, fast, files_in):
+    """Files, metrics and page; the displacement is that of a registration without it."""
+    out, plain = tmp_path / "out", tmp_path / "plain"
+    result = learngn("register", scans["fixed"], scans["moving"], "-o", out, *with_truth(scans), *fast, "--uncertainty")
+    assert result.exit_code == 0
+    assert "uncertain by" in result.stdout
+    assert files_in(out) == sorted([*ALL, "uncertainty.nii.gz", "uncertainty_axis.nii.gz"])
+    metrics = json.loads((out / "metrics.json").read_text(), parse_constant=pytest.fail)
+    found = metrics["uncertainty"]
+    assert 0 < found["median"] < found["p95"]
+    assert set(found["labels"]) == {"1", "2"}
+    assert set(found["labels"]["1"]) == {"deviation", "across", "dice_loss"}
+    deviation, fixed = nibabel.load(out / "uncertainty.nii.gz"), nibabel.load(scans["fixed"])
+    np.testing.assert_allclose(deviation.affine, fixed.affine, atol=1e-5)
+    assert deviation.shape == fixed.shape
+    assert np.median(deviation.get_fdata()) == pytest.approx(found["median"], rel=1e-3)
+    # The axis is a vector image for ITK, nowhere longer than the deviation, of which it is the largest part.
+    axis = sitk.ReadImage(str(out / "uncertainty_axis.nii.gz"))
+    assert axis.GetNumberOfComponentsPerPixel() == 3
+    length = np.linalg.norm(sitk.GetArrayFromImage(axis), axis=-1)
+    assert 0.5 * found["median"] < np.median(length) < found["median"]
+    page = (out / "report.html").read_text()
+    assert "Uncertainty by label" in page
+    assert '"uncertainty": {' in page or '"uncertainty":{' in page
+    assert learngn("register", scans["fixed"], scans["moving"], "-o", plain, *fast, "--no-report").exit_code == 0
+    assert (plain / "displacement.nii.gz").read_bytes() == (out / "displacement.nii.gz").read_bytes()
+    # A later result without it removes the files.
+    assert learngn("register", scans["fixed"], scans["moving"], "-o", out, *fast, "--no-report").exit_code == 0
+    assert "uncertainty.nii.gz" not in files_in(out)

@@ -205,3 +205,13 @@ def test_workers_that_are_not_there(options, told, monkeypatch):
     monkeypatch.setenv("PATH", "")
     with pytest.raises(ClusterError, match=told):
         open_pool(**options).__enter__()
+
+
+def test_uncertainty_of_every_pair(pairs, settings, tmp_path, undisturbed, contents):
+    request = replace(settings, changes={**settings.changes, "uncertainty": True})
+    records = run_cohort(pairs[:2], tmp_path, request)
+    for pair, record in zip(pairs, records, strict=False):
+        assert record["uncertainty"]["median"] > 0
+        assert (tmp_path / f"uncertainty_{pair.id}.nii.gz").is_file()
+        assert (tmp_path / f"uncertainty_{pair.id}_axis.nii.gz").is_file()
+        assert contents(tmp_path)[pair.field_name] == contents(undisturbed)[pair.field_name]
