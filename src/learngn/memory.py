@@ -21,8 +21,8 @@ _LIBRARIES = 250_000_000  # and freed memory that is kept
 _PYTORCH = 250_000_000  # if it has been imported: for a model, for tensors, or to look for a GPU
 _AFFINE = 20_000_000  # the pose search
 _PER_SCAN_VOXEL = 8  # of both scans: scan, label map, temporary arrays
-_WRITING = 62  # per voxel of the fixed scan: the displacement, its copies during writing, and scoring at the same time
-_WRITING_AFTER_SCORING = 42  # the same, if the result is written after it has been scored
+_WRITING = 40  # per voxel of the fixed scan: the displacement, its copies during writing, and scoring at the same time
+_WRITING_AFTER_SCORING = 30  # the same, if the result is written after it has been scored
 _FIELDS = 250  # per voxel of the finest level: displacements, blocks, the solver
 _SYMMETRIC = 1.5  # as many times that if both scans are displaced
 _INVERSE = 28  # per voxel of both scans: the inverse, from its computation to its writing
@@ -225,7 +225,7 @@ def keep_freed() -> None:
     """
     with suppress(OSError, AttributeError, TypeError):
         library = ctypes.CDLL(None)
-        library.mallopt(_TRIM_THRESHOLD, 2**31 - 1)
+        library.mallopt(_TRIM_THRESHOLD, -1)  # never
         library.mallopt(_MMAP_MAX, 0)
 
 
