@@ -7,7 +7,15 @@ import pytest
 import torch
 
 from learngn.errors import LabelError
-from learngn.features import EncoderDecoder, NetworkFeature, OrganDistance, ScoreDistances, kept, parse_features
+from learngn.features import (
+    EncoderDecoder,
+    NetworkFeature,
+    OrganDistance,
+    ScoreDistances,
+    for_linear_stage,
+    kept,
+    parse_features,
+)
 from learngn.features.combined import FEATURES
 from learngn.geometry.grid import Grid
 from learngn.geometry.image import Image
@@ -143,3 +151,15 @@ def test_functions_are_not_kept(subjects):
     a, b, _ = images(subjects, feature)
     same(kept(feature, store)(a, b, SPACING), feature(a, b, SPACING))
     assert len(store) == 2
+
+
+def test_the_linear_stage_has_one_scale_of_self_similarity(subjects):
+    """Within combinations and caches, too; all other features are what they were."""
+    store, feature = Memory(), parse_features("mind-multi,intensity:10")
+    fixed, moving, _ = images(subjects, feature)
+    simple = for_linear_stage(feature)
+    assert simple.name == "mind,intensity:10"
+    same(for_linear_stage(kept(feature, store))(fixed, moving, SPACING), simple(fixed, moving, SPACING))
+    assert store
+    for name in ("mind", "intensity", "corners"):
+        assert for_linear_stage(parse_features(name)).name == name

@@ -10,7 +10,7 @@ from learngn.features.combined import Combined, parse_features
 from learngn.features.corners import Corners
 from learngn.features.distance import Distance, OrganDistance
 from learngn.features.intensity import Intensity
-from learngn.features.kept import FeatureStore, kept
+from learngn.features.kept import FeatureStore, for_linear_stage, kept
 from learngn.features.labels import Labels
 from learngn.features.local import EdgeStrength, LocalIntensity, NormalisedGradient
 from learngn.features.mind import Mind, MindCentre, MindScales
@@ -55,6 +55,7 @@ __all__ = [
     "Vesselness",
     "common_grids",
     "cut_alike",
+    "for_linear_stage",
     "kept",
     "parse_features",
 ]

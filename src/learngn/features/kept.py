@@ -14,6 +14,7 @@ from learngn._version import __version__
 from learngn.arrays import Array, as_numpy, in_order, kind_of, shared
 from learngn.features.base import Feature, FeatureImage, OneByOne, Traits, on_common_grids
 from learngn.features.combined import Combined
+from learngn.features.mind import Mind, MindScales
 from learngn.features.network_feature import NetworkFeature, is_module
 from learngn.geometry.grid import Grid
 from learngn.geometry.image import Image
@@ -51,6 +52,20 @@ def kept(feature: Feature, store: FeatureStore) -> Feature:
         network = _KeptNetwork(feature.network, store) if is_module(feature.network) else None
         return NetworkFeature(kept(feature.base, store), network or feature.network, feature.name)
     return _Kept(feature, store) if isinstance(feature, OneByOne) else feature
+
+
+def for_linear_stage(feature: Feature) -> Feature:
+    """Return a feature that is as good for a linear map, which has few parameters, and has fewer channels.
+
+    Self-similarity at several scales distinguishes places better than at one; a linear map is found by all places
+    together.
+    """
+    if isinstance(feature, Combined):
+        return Combined(tuple((for_linear_stage(part), weight) for part, weight in feature.parts))
+    if isinstance(feature, _Kept):
+        simple = for_linear_stage(feature.feature)
+        return _Kept(simple, feature.store) if isinstance(simple, OneByOne) else simple
+    return Mind(*feature.scales[0]) if isinstance(feature, MindScales) else feature
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,7 +11,7 @@ import numpy as np
 from learngn.arrays import Array, in_order, shared, undifferentiated
 from learngn.clock import Clock
 from learngn.errors import GeometryError
-from learngn.features import FeatureImage, FeatureStore, kept
+from learngn.features import FeatureImage, FeatureStore, for_linear_stage, kept
 from learngn.geometry.grid_map import Resampling
 from learngn.geometry.transform import Affine, Composite, DisplacementField
 from learngn.optimise import FAMILIES, DiscreteStart, Iteration, at_full_resolution, build
@@ -150,7 +150,7 @@ def prepare(
         matched = comparable(fixed, moving, resolved.feature, resolved.spacing)
     if resolved.settings.aligns:
         with clock.stage("affine"):
-            aligned = prealign(fixed, matched, feature, FAMILIES[resolved.settings.affine], masks)
+            aligned = prealign(fixed, matched, for_linear_stage(feature), FAMILIES[resolved.settings.affine], masks)
     else:
         _check_overlap(pair)
         aligned = Prealigned(np.eye(fixed.grid.ndim + 1), "none")
