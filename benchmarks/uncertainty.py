@@ -91,13 +91,14 @@ def errors(result: Registration, true: DisplacementField) -> tuple[Floats, Float
     grid = true.grid
     difference = np.moveaxis(np.asarray(result.displacement.data - true.data)[0], 0, -1)
     found = result.uncertainty
-    covariance = sampling.resize(found.covariance.data, grid.shape)  # type: ignore[union-attr]
+    image = found.covariance  # type: ignore[union-attr]
+    covariance = sampling.warp(image.data, None, grid.index_map(image.grid), grid.shape)
     return difference @ grid.affine[:-1, :-1].T, np.asarray(full_blocks(covariance, grid.ndim))[0]
 
 
 def squared_radii(error: Floats, covariance: Floats) -> Floats:
     """Return ``eᵀ C⁻¹ e``, whose distribution is that of χ² if C is right."""
-    solved: Floats = np.linalg.solve(covariance, error[..., None])[..., 0]
+    solved = np.linalg.solve(covariance, error[..., None])[..., 0]
     return np.asarray(np.einsum("va,va->v", error, solved))
 
 

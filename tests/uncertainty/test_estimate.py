@@ -203,6 +203,17 @@ def test_it_is_estimated_on_few_voxels():
     assert coarse_grid(coarse, 50_000) == coarse
 
 
+def test_the_border_is_not_extrapolated():
+    """A covariance that falls towards the border, on a coarse grid: below zero if the slope went on."""
+    fine = Grid.from_spacing((24, 24, 24), (1.0, 1.0, 1.0))
+    slope = np.arange(6, dtype=np.float32)[:, None, None] + np.zeros((6, 6, 6), np.float32) + 0.01
+    entries = np.stack([slope, 0 * slope, 0 * slope, slope, 0 * slope, slope])[None]
+    spread = Uncertainty(Image(entries, fine.resized((6, 6, 6))), fine)
+    assert spread.deviation.data.min() == pytest.approx(np.sqrt(0.03))
+    labels = Image.from_array(np.ones((24, 24, 24), np.uint8), fine, labels=True)
+    assert 0 < spread.of_labels(labels)[1] < np.inf
+
+
 def test_deviation_of_a_known_covariance():
     grid = Grid.from_spacing((4, 5, 6), (1.0, 2.0, 3.0))
     entries = np.array([4.0, 0, 0, 9, 0, 36], dtype=np.float32).reshape(1, 6, 1, 1, 1)

@@ -5,16 +5,16 @@ from __future__ import annotations
 # Factors with which ellipsoids of 95 % hold 95 % of the true displacements of phantoms, by preset and by the first of
 # the features of a request without one: `python benchmarks/uncertainty.py calibrate` prints them.
 FACTORS: dict[str, float] = {
-    "abdomen-ct": 6.3,
-    "thorax-ct": 6.3,  # the same settings
-    "abdomen-mr": 5.5,
+    "abdomen-ct": 9.4,
+    "thorax-ct": 9.4,  # the same settings
+    "abdomen-mr": 7.6,
     "brain-mr": 18.0,
     "ct-mr": 34.0,
     "2d": 1.5,
     "label-maps": 70.0,
-    "mind": 4.4,
+    "mind": 6.4,
     "intensity": 8.4,
-    "distance": 9.4,
+    "distance": 11.0,
     "organ-distance": 70.0,
     "labels": 170.0,
 }

@@ -12,7 +12,7 @@ from learngn.errors import SettingsError
 from learngn.geometry import sampling
 from learngn.geometry.grid import Grid
 from learngn.geometry.image import Image
-from learngn.geometry.transform import Affine, DisplacementField, invert
+from learngn.geometry.transform import DisplacementField, invert
 from learngn.kernels.stencils import block_index, diagonal, full_blocks
 from learngn.optimise import Optimised
 from learngn.uncertainty.information import information
@@ -125,11 +125,5 @@ def _from_half_way(blocks: Array, into_fixed: Array, grid: Grid) -> Array:
 
 
 def _resampled(image: Image, grid: Grid) -> Image:
-    """Interpolate an image on another grid of the same world."""
-    if image.grid.resized(grid.shape).same_space(grid):
-        return (
-            Image(sampling.resize(image.data, grid.shape), grid)
-            if image.grid.size <= grid.size
-            else Image(sampling.pool(image.data, grid.shape), grid)
-        )
-    return Affine.identity(grid.ndim).warp(image, grid)
+    """Interpolate an image on another grid of the same world; beyond its voxel centres its border is continued."""
+    return Image(sampling.warp(image.data, None, grid.index_map(image.grid), grid.shape), grid)
