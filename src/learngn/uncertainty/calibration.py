@@ -13,7 +13,7 @@ FACTORS: dict[str, float] = {
     "2d": 1.5,
     "label-maps": 70.0,
     "mind": 6.4,
-    "intensity": 8.4,
+    "intensity": 9.0,
     "distance": 11.0,
     "organ-distance": 70.0,
     "labels": 170.0,
