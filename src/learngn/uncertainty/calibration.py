@@ -10,12 +10,12 @@ FACTORS: dict[str, float] = {
     "abdomen-mr": 7.6,
     "brain-mr": 18.0,
     "ct-mr": 34.0,
-    "2d": 1.5,
-    "label-maps": 70.0,
+    "2d": 1.9,
+    "label-maps": 69.0,
     "mind": 6.4,
     "intensity": 9.0,
     "distance": 11.0,
-    "organ-distance": 70.0,
+    "organ-distance": 69.0,
     "labels": 170.0,
 }
 _OTHERS = 8.0  # of features that were not calibrated

@@ -19,6 +19,8 @@ from learngn.uncertainty.information import information
 from learngn.uncertainty.labels import LabelUncertainty, on_labels
 from learngn.uncertainty.marginals import covariance
 
+_SAMPLES = 4  # more hardly change rank correlations or coverage
+
 
 @dataclass(frozen=True, eq=False)
 class Uncertainty:
@@ -108,7 +110,7 @@ def uncertainty_of(result: Optimised, fixed: Grid, factor: float = 1.0) -> Uncer
         xp = namespace(result.field)
         u = result.field if result.into_fixed is None else xp.concat([result.field, result.into_fixed])
         found = information(result.energy, u)
-        blocks = covariance(found.operator)
+        blocks = covariance(found.operator, _SAMPLES)
         if result.into_fixed is not None:
             blocks = _from_half_way(blocks, result.into_fixed, found.grid)
         to_world = like(result.grid.affine[:-1, :-1], blocks)
