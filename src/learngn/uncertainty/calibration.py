@@ -8,8 +8,8 @@ FACTORS: dict[str, float] = {
     "abdomen-ct": 9.4,
     "thorax-ct": 9.4,  # the same settings
     "abdomen-mr": 7.6,
-    "brain-mr": 18.0,
-    "ct-mr": 34.0,
+    "brain-mr": 30.0,
+    "ct-mr": 100.0,
     "2d": 1.9,
     "label-maps": 69.0,
     "mind": 6.4,
