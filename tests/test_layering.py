@@ -18,7 +18,7 @@ LAYERS = (
     {"results"},
     {"evaluation"},
     {"registration"},
-    {"model", "uncertainty"},
+    {"model", "quality", "uncertainty"},
     {"optimise"},
     {"features", "interop", "linearise", "solve"},
     {"settings"},

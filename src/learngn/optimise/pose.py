@@ -70,7 +70,7 @@ class PoseSearch:
             # The smaller image is rotated instead of the larger one, whose bounding box would grow with the rotation.
             return [np.asarray(np.linalg.inv(matrix)) for matrix in self(moving, fixed)]
         fixed, moving = self.bounded(fixed, moving)
-        f, m = _components((fixed, moving), self.channels)
+        f, m = components((fixed, moving), self.channels)
         spread = spread_of((f.data, m.data), (weight_of(f), weight_of(m)))
         poses: list[tuple[float, FloatArray]] = []
         correlation = Correlation(f)
@@ -179,7 +179,7 @@ def quality(concordance: FloatArray, covered: FloatArray) -> FloatArray:
     return np.asarray(concordance * np.clip(covered, 0, 1) ** 0.5)
 
 
-def _components(images: tuple[FeatureImage, FeatureImage], most: int) -> list[FeatureImage]:
+def components(images: tuple[FeatureImage, FeatureImage], most: int) -> list[FeatureImage]:
     """Return the principal components of both images' features, about their common mean."""
     xp = namespace(images[0].data)
     stacks = [xp.astype(xp.reshape(i.data[0], (i.data.shape[1], -1)), xp.float64) for i in images]
