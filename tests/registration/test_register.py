@@ -55,7 +55,7 @@ def test_scans(shape):
     assert result.transform.parts == (result.displacement, result.affine)
     assert result.displacement.grid == result.warped.grid == fixed.grid
     assert result.affine_start in {"header", "centre", "mass", "search"}
-    assert set(result.seconds) == {"read", "affine", "features", "optimise", "warp"}
+    assert set(result.seconds) == {"read", "affine", "features", "optimise", "quality", "warp"}
     assert min(result.seconds.values()) >= 0
     again = result.transform.warp(moving, fixed.grid)
     np.testing.assert_array_equal(again.data, result.warped.data)

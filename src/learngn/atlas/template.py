@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -95,13 +95,15 @@ def build_template(
         raise FeatureError(
             "template", request.as_dict()["features"], "features of scans", "choose others, mind for example"
         )
+    asked = request or Request()
+    unjudged = replace(asked, changes={"quality": False, **asked.changes})  # means of all; none is left where it was
     for number in range(1, rounds + 1):
         folder = directory / "rounds" / str(number)
         check_writable(folder)
         fixed = Subject(folder / _FIXED_NAME)
         write_image(template, fixed.image)
         pairs = [Pair(fixed, subject) for subject in subjects]
-        records = run_cohort(pairs, folder, request, events, pool=pool, retries=retries)
+        records = run_cohort(pairs, folder, unjudged, events, pool=pool, retries=retries)
         scans, transforms = [], []
         for pair, record in zip(pairs, records, strict=True):
             if "error" not in record:

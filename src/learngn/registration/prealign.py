@@ -20,6 +20,11 @@ from learngn.registration.masks import masked
 
 _ROTATED = 8.0  # [degree] rotation above which features that depend on the axes are not comparable
 
+
+class NoAlignmentError(GeometryError):
+    """No linear map aligns two images."""
+
+
 Masks = tuple[Image | None, Image | None]
 
 
@@ -88,8 +93,10 @@ def prealign(fixed: Image, moving: Image, feature: Feature, family: Family, mask
 
     Raises
     ------
+    NoAlignmentError
+        If no alignment is found.
     GeometryError
-        If no alignment is found, or the extents of the images differ too much.
+        If the extents of the images differ too much.
     """
     check_extents(fixed.grid, moving.grid)
     if ratio(fixed.grid, moving.grid) > SIMILAR:
@@ -113,7 +120,7 @@ def prealign(fixed: Image, moving: Image, feature: Feature, family: Family, mask
         if not refined_pair[1].grid.same_space(searched_pair[1].grid):
             result = replace(stage, search=None)(*refined_pair, {result.start: result.matrix})
     if result.energy == float("inf"):
-        raise GeometryError(
+        raise NoAlignmentError(
             "fixed and moving image",
             "no alignment found by the affine stage",
             "images of the same part of the body",

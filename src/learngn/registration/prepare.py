@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from learngn.arrays import Array, in_order, shared, undifferentiated
+from learngn.arrays import Array, in_order, namespace, shared, undifferentiated
 from learngn.clock import Clock
 from learngn.errors import GeometryError
-from learngn.features import FeatureImage, FeatureStore, for_linear_stage, kept
+from learngn.features import Feature, FeatureImage, FeatureStore, for_linear_stage, kept
 from learngn.geometry.grid_map import Resampling
+from learngn.geometry.image import Image
 from learngn.geometry.transform import Affine, Composite, DisplacementField
 from learngn.optimise import FAMILIES, DiscreteStart, Iteration, at_full_resolution, build
+from learngn.optimise.finish import Fields
+from learngn.quality import Verdict
 from learngn.registration.contrast import comparable
+from learngn.registration.harmless import Harmless
 from learngn.registration.pair import RegistrationPair
-from learngn.registration.prealign import Prealigned, prealign
+from learngn.registration.prealign import NoAlignmentError, Prealigned, prealign
 from learngn.registration.resolve import Resolved
 from learngn.registration.result import Registration
 from learngn.settings import Settings
@@ -41,6 +45,8 @@ class Prepared:
         Features at the finest level's resolution.
     seconds : dict
         Times of the stages so far [s].
+    harmless : Harmless, optional
+        What leaves out steps that do not improve the fit; None without :attr:`learngn.Settings.quality`.
     """
 
     pair: RegistrationPair
@@ -48,6 +54,7 @@ class Prepared:
     aligned: Prealigned
     features: tuple[FeatureImage, FeatureImage]
     seconds: dict[str, float]
+    harmless: Harmless | None = None
 
     @undifferentiated
     def register(
@@ -95,10 +102,16 @@ class Prepared:
                 factor = factor_of(resolved.preset, resolved.feature.name)
                 uncertainty = uncertainty_of(result, fixed.grid, factor)
         result = replace(result, energy=None)  # with its images, which are not needed while others are made
+        affine = Affine(matrix)
         with clock.stage("warp"):
             fields = at_full_resolution(result, fixed.grid, diffeomorphic=chosen.diffeomorphic)
-            affine = Affine(matrix)
             transform = Composite((DisplacementField(fields.forward, fixed.grid), affine))
+        verdict = None
+        if self.harmless is not None and chosen.quality:
+            with clock.stage("quality"):
+                fields, verdict = self._judged(self.harmless, fields, affine)
+            transform = Composite((DisplacementField(fields.forward, fixed.grid), affine))
+        with clock.stage("warp"):
             options = resampling or Resampling()
             warped = transform.warp(
                 self.pair.moving.scan, fixed.grid, interpolation=options.interpolation, background=options.background
@@ -118,7 +131,22 @@ class Prepared:
             inverse=inverse,
             inverse_error=fields.error,
             uncertainty=uncertainty,
+            verdict=verdict,
         )
+
+    def _judged(self, harmless: Harmless, fields: Fields, affine: Affine) -> tuple[Fields, Verdict]:
+        """Return the displacement to keep, and the verdict on it."""
+        grid = self.pair.fixed.grid
+        transform = Composite((DisplacementField(fields.forward, grid), affine))
+        after: Mapping[str, float] = harmless.found.fit(transform)
+        reason = harmless.left_out(after)
+        if reason is not None:
+            xp = namespace(fields.forward)
+            still = xp.zeros_like(fields.forward)
+            fields = Fields(still, None if fields.inverse is None else still, None if fields.error is None else 0.0)
+            transform, harmless = Composite((DisplacementField(still, grid), affine)), harmless.without(reason)
+            after = harmless.found.linear
+        return fields, harmless.verdict(transform, after)
 
 
 @undifferentiated
@@ -148,18 +176,35 @@ def prepare(
     feature = resolved.feature if store is None else kept(resolved.feature, _like(store, fixed.data))
     with clock.stage("features"):
         matched = comparable(fixed, moving, resolved.feature, resolved.spacing)
+    unaligned = Prealigned(np.eye(fixed.grid.ndim + 1), "none")
+    found: Prealigned | None = unaligned
     if resolved.settings.aligns:
         with clock.stage("affine"):
-            aligned = prealign(fixed, matched, for_linear_stage(feature), FAMILIES[resolved.settings.affine], masks)
+            found = _aligned(pair, matched, for_linear_stage(feature), resolved)
     else:
         _check_overlap(pair)
-        aligned = Prealigned(np.eye(fixed.grid.ndim + 1), "none")
+    aligned, harmless = found or unaligned, None
+    if resolved.settings.quality:
+        with clock.stage("quality"):
+            harmless = Harmless.of(pair, None if found is None else found.matrix)
+            aligned = harmless.start(aligned)
     with clock.stage("features"):
         fixed_features, moving_features = aligned.features(feature, fixed, matched, resolved.spacing, masks)
         if not resolved.settings.symmetric:
             # The layout of the optimiser (see levels_of_pair), which would otherwise make a copy while this one exists.
             fixed_features = replace(fixed_features, data=in_order(fixed_features.data))
-    return Prepared(pair, resolved, aligned, (fixed_features, moving_features), clock.seconds)
+    return Prepared(pair, resolved, aligned, (fixed_features, moving_features), clock.seconds, harmless)
+
+
+def _aligned(pair: RegistrationPair, matched: Image, feature: Feature, resolved: Resolved) -> Prealigned | None:
+    """Return the linear alignment; None if there is none, and the headers' position can be kept."""
+    masks = pair.fixed.mask, pair.moving.mask
+    try:
+        return prealign(pair.fixed.scan, matched, feature, FAMILIES[resolved.settings.affine], masks)
+    except NoAlignmentError:
+        if not resolved.settings.quality or pair.fixed.grid.overlap(pair.moving.grid) == 0:
+            raise
+        return None
 
 
 def _like(store: FeatureStore, array: Array) -> FeatureStore:

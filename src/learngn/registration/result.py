@@ -8,6 +8,7 @@ from learngn.arrays import Array, shared
 from learngn.geometry.image import Image
 from learngn.geometry.transform import Affine, Composite, DisplacementField
 from learngn.optimise import Iteration, StopReason
+from learngn.quality import Verdict
 from learngn.registration.pair import RegistrationPair
 from learngn.registration.resolve import Resolved
 from learngn.settings import Settings
@@ -43,6 +44,8 @@ class Registration:
         fixed image [voxel of the fixed image].
     uncertainty : Uncertainty, optional
         Uncertainty of the displacement, if the settings ask for it.
+    verdict : Verdict, optional
+        Whether the result can be trusted, with reasons; None without :attr:`learngn.Settings.quality`.
     """
 
     transform: Composite
@@ -56,6 +59,7 @@ class Registration:
     inverse: Composite | None = None
     inverse_error: float | None = None
     uncertainty: Uncertainty | None = None
+    verdict: Verdict | None = None
 
     def of_pair(self, pair: RegistrationPair) -> Registration:
         """Return the result for the same pair in another library or on another device, in which it is returned."""

@@ -109,6 +109,9 @@ class Settings:
         more.
     uncertainty : bool
         Estimate the uncertainty of the displacement, see :mod:`learngn.uncertainty`.
+    quality : bool
+        Judge the result without labels; see :attr:`learngn.Registration.verdict`. What fits no better than the scans
+        did before is left out then.
 
     Raises
     ------
@@ -132,6 +135,7 @@ class Settings:
     regulariser: RegulariserName = "diffusion"
     memory: Annotated[int | None, BeforeValidator(_bytes)] = None
     uncertainty: bool = False
+    quality: bool = True
 
     @model_validator(mode="wrap")
     @classmethod
@@ -219,3 +223,4 @@ class Changes(TypedDict, total=False):
     regulariser: RegulariserName
     memory: int | str | None
     uncertainty: bool
+    quality: bool

@@ -218,7 +218,7 @@ class _Bench:
     def __init__(self, pairs: Sequence[RegistrationPair], start: Settings, most_folds: float) -> None:
         self.most_folds = most_folds
         # Features at full resolution can be used for all levels.
-        finest = replace(start, strides=(start.strides[0] * 2, 1.0), iterations=(1, 1))
+        finest = replace(start, strides=(start.strides[0] * 2, 1.0), iterations=(1, 1), quality=False)
         request = Request(settings=finest)
         self.prepared: list[Prepared] = [prepare(pair, resolve(request, pair)) for pair in pairs]
 

@@ -1,0 +1,100 @@
+"""Do no harm: what fits no better than what it started from is left out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from learngn.geometry.grid import FloatArray
+from learngn.geometry.transform import Transform
+from learngn.quality import Evidence, Reason, Verdict, evidence, judge, measure
+from learngn.registration.pair import RegistrationPair
+from learngn.registration.prealign import Prealigned
+
+_BY_CHANCE = (
+    "the linear stage has found no more agreement than unrelated scans have ({linear:.2f}; in the headers' position "
+    "{before:.2f}): that position is kept"
+)
+_NO_BETTER = "the linear map fits worse ({linear:.2f}) than the headers' position ({before:.2f}): that is kept"
+_NO_MAP = "the linear stage has found no alignment: the headers' position is kept"
+_NOT_SHOWN = "no displacement is kept, since the scans agree no more than unrelated ones do ({0:.2f})"
+_NO_GAIN = "the displacement is left out, since it fits worse: local correlation {0:.2f} without and {1:.2f} with it"
+
+
+@dataclass(frozen=True, eq=False)
+class Harmless:
+    """Choice between the headers' position, the linear map and the displacement, and the verdict.
+
+    Attributes
+    ----------
+    found : Evidence
+        What speaks for the linear map in use.
+    notes : tuple of Reason
+        What was left out, and why.
+    guided : bool
+        Key points guide the registration: nothing is left out.
+    """
+
+    found: Evidence
+    notes: tuple[Reason, ...] = ()
+    guided: bool = False
+
+    @classmethod
+    def of(cls, pair: RegistrationPair, matrix: FloatArray | None) -> Harmless:
+        """Compare a linear map with the headers' position.
+
+        Parameters
+        ----------
+        pair : RegistrationPair
+        matrix : array, shape (D+1, D+1), optional
+            The map of the linear stage, fixed RAS mm to moving RAS mm; None if it has found none.
+        """
+        fixed, moving = pair.fixed, pair.moving
+        map_or_none = np.eye(fixed.grid.ndim + 1) if matrix is None else matrix
+        found = evidence(fixed.scan, moving.scan, map_or_none, (fixed.mask, moving.mask))
+        if matrix is None:
+            return cls(found, (Reason("patterns_linear", _NO_MAP),))
+        guided = pair.keypoints is not None
+        if guided or found.linear is found.before or not found.header_better:
+            return cls(found, guided=guided)
+        text = _NO_BETTER if found.supported else _BY_CHANCE
+        values = {"before": found.before["patterns"], "linear": found.linear["patterns"]}
+        return cls(found.unmoved(), (Reason("patterns_linear", text.format(**values)),))
+
+    def start(self, aligned: Prealigned) -> Prealigned:
+        """Return the linear map to use."""
+        return Prealigned(self.found.matrix, "header") if self.notes else aligned
+
+    def left_out(self, after: Mapping[str, float]) -> Reason | None:
+        """Return why a displacement is to be left out; None to keep it.
+
+        Parameters
+        ----------
+        after : dict
+            Fit with the displacement.
+        """
+        if self.guided:
+            return None
+        if self.notes and not self.found.supported:
+            return Reason("patterns_linear", _NOT_SHOWN.format(self.found.linear["patterns"]))
+        if not self.found.worsened(after):
+            return None
+        name = "labels" if self.found.pair.kind == "labels" else "local"
+        return Reason(f"{name}_after", _NO_GAIN.format(self.found.linear[name], after[name]))
+
+    def without(self, reason: Reason) -> Harmless:
+        """Return this with the note that the displacement is left out."""
+        return replace(self, notes=(*self.notes, reason))
+
+    def verdict(self, transform: Transform, after: Mapping[str, float]) -> Verdict:
+        """Return the verdict on a result.
+
+        Parameters
+        ----------
+        transform : Transform
+        after : dict
+            Its fit.
+        """
+        return judge(measure(self.found, transform, after), self.notes)
