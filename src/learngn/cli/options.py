@@ -196,6 +196,14 @@ class SettingsOptions:
             rich_help_panel=_PANEL,
         ),
     ] = None
+    quality: Annotated[
+        bool | None,
+        typer.Option(
+            "--quality/--no-quality",
+            help="Judge the result without labels, and leave out what fits no better than the scans did before.",
+            rich_help_panel=_PANEL,
+        ),
+    ] = None
 
     def request(self, device: str = "cpu") -> Request:
         """Return the request for a registration.

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from learngn.io import Subject
     from learngn.registration import Request
 
+FAILED = 3  # exit status of --strict for the verdict "failed"
+
 
 @with_options
 def register(
@@ -60,6 +62,7 @@ def register(
     device: Device = "auto",
     threads: Threads = None,
     report: Annotated[bool, typer.Option("--report/--no-report", help="Write report.html.")] = True,
+    strict: Annotated[bool, typer.Option("--strict", help="End with status 3 if the verdict is failed.")] = False,
     json: console.Json = False,
     quiet: console.Quiet = False,
 ) -> None:
@@ -94,6 +97,8 @@ def register(
     )
     where = f"see {output / 'report.html'}" if report else f"written to {output}"
     show(metrics, where, json=json, quiet=quiet)
+    if strict and metrics.get("verdict") == "failed":
+        raise typer.Exit(FAILED)
 
 
 def register_files(
@@ -140,6 +145,8 @@ def _summary(metrics: Mapping[str, Any]) -> list[str]:
     from learngn.results import readable_spacing
 
     lines.append(f"finest level {readable_spacing(metrics['finest_level_mm'])}")
+    if "verdict" in metrics:
+        lines.append(f"verdict {metrics['verdict']}" + "".join(f"\n  {reason}" for reason in metrics["reasons"]))
     lines.append(f"folds {metrics['folds_percent']:.3g} %, stopped: {metrics['stop']}")
     if "uncertainty" in metrics:
         spread = metrics["uncertainty"]

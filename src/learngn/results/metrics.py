@@ -74,6 +74,7 @@ def write_metrics(
         **outcome(registration),
         **uncertainty_json(registration),
         **({} if registration.inverse_error is None else {"inverse_error": registration.inverse_error}),
+        **({} if registration.verdict is None else registration.verdict.to_json()),
         "history": [_iteration_json(step) for step in registration.history],
         "warnings": [*notes, *_about_levels(registration), *warnings_of(registration, scores)],
     }
