@@ -15,7 +15,7 @@ Status = Literal["ok", "check", "failed"]
 _SHARE = 0.15  # least share of the doubt by which a measure becomes a reason
 _MOST = 4  # reasons
 
-# What a measure says when its value is odd: {0} is the value, {1} that of nineteen of twenty good pairs.
+# What a measure says when its value is odd: {0} is the value, {1} the limit of good pairs.
 _SENTENCES = {
     "patterns_linear": "after the linear map the patterns of both agree by {0:.2f} (good pairs: {1:.2f} and more)",
     "patterns_after": "the patterns of both scans agree by {0:.2f} in the end (good pairs: {1:.2f} and more)",
@@ -95,7 +95,7 @@ class Verdict:
     @property
     def line(self) -> str:
         """The verdict in a line of text."""
-        return ": ".join([self.status, *["; ".join(reason.text for reason in self.reasons)][: len(self.reasons)]])
+        return ": ".join(part for part in (self.status, "; ".join(reason.text for reason in self.reasons)) if part)
 
 
 def judge(measures: Measures, notes: tuple[Reason, ...] = ()) -> Verdict:
