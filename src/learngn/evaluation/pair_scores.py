@@ -74,6 +74,11 @@ class PairScores:
         Standard deviation of the log determinant over the other voxels.
     error : str, optional
         Message, if the pair could not be scored.
+    verdict : str, optional
+        Whether the registration can be trusted, ``"ok"``, ``"check"`` or ``"failed"``, if it was judged; see
+        :class:`learngn.quality.Verdict`.
+    reasons : tuple of str
+        Reasons for the verdict, a sentence each.
     """
 
     fixed: str
@@ -89,6 +94,8 @@ class PairScores:
     folds_percent: float = _NAN
     std_log_jacobian: float = _NAN
     error: str | None = None
+    verdict: str | None = None
+    reasons: tuple[str, ...] = ()
 
     @property
     def dice_mean(self) -> float:
@@ -116,6 +123,8 @@ class PairScores:
                 result[name] = [json_number(value) for value in values]
         if self.error is not None:
             result["error"] = self.error
+        if self.verdict is not None:
+            result |= {"verdict": self.verdict, "reasons": list(self.reasons)}
         return result
 
     @classmethod
@@ -129,6 +138,7 @@ class PairScores:
             numbers[key] = {int(label): _from_json(value) for label, value in record.get(key, {}).items()}
         for key in _BY_LANDMARK:
             numbers[key] = tuple(_from_json(value) for value in record.get(key, ()))
+        numbers |= {"verdict": record.get("verdict"), "reasons": tuple(record.get("reasons", ()))}
         return cls(record["fixed"], record["moving"], **numbers, error=record.get("error"))
 
 

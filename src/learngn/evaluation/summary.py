@@ -17,6 +17,7 @@ from learngn.evaluation.statistics import (
     quantile_over_cases,
 )
 from learngn.geometry.grid import FloatArray
+from learngn.quality.verdict import STATUSES, Status
 
 LABEL_METRICS = ("dice_before", "dice", "hd95")
 
@@ -56,11 +57,23 @@ class Summary:
         """Pairs without scores."""
         return [pair for pair in self.pairs if pair.error is not None]
 
+    @property
+    def verdicts(self) -> dict[Status, int]:
+        """Number of pairs of each verdict, the worst first; empty if no pair was judged."""
+        given = [pair.verdict for pair in self.pairs if pair.verdict is not None]
+        return {status: given.count(status) for status in STATUSES} if given else {}
+
+    @property
+    def doubtful(self) -> list[PairScores]:
+        """Pairs whose verdict is not ``"ok"``, the worst verdict first."""
+        return [pair for status in STATUSES[:-1] for pair in self.pairs if pair.verdict == status]
+
     def to_json(self) -> dict[str, Any]:
         """Return all attributes as values for :func:`json.dumps`: statistics first, then every pair."""
         return {
             "pairs_scored": len(self.pairs) - len(self.failed),
             "pairs_failed": len(self.failed),
+            **({"verdicts": self.verdicts} if self.verdicts else {}),
             "means": {key: _interval_json(interval) for key, interval in self.means.items()},
             "quantile_over_cases": {key: json_number(value) for key, value in self.case_quantiles.items()},
             "dice_mean_hardest_30_percent": json_number(self.dice_hardest),

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from learngn.evaluation.comparison import MethodComparison, compared_metrics
-from learngn.evaluation.pair_scores import METRICS, Metric
+from learngn.evaluation.pair_scores import METRICS, Metric, PairScores
 from learngn.evaluation.statistics import Interval
 from learngn.evaluation.summary import LABEL_METRICS, Summary
 
@@ -24,6 +24,12 @@ def render(summary: Summary) -> Group:
     parts: list[Table | Text] = [metrics_table(summary)]
     if summary.labels:
         parts.append(labels_table(summary))
+    if summary.verdicts:
+        counts = ", ".join(f"{count} {status}" for status, count in summary.verdicts.items() if count)
+        parts.append(Text(f"Verdicts: {counts}"))
+    for pair in summary.doubtful:
+        style = "red" if pair.verdict == "failed" else "yellow"
+        parts.append(Text(f"{pair.moving} onto {pair.fixed}: {verdict_line(pair)}", style=style))
     for pair in summary.failed:
         parts.append(Text(f"{pair.fixed} <- {pair.moving}: {pair.error}", style="red"))
     return Group(*parts)
@@ -115,16 +121,23 @@ def render_comparison(comparison: MethodComparison) -> Group:
     return Group(means, ranks)
 
 
+def verdict_line(pair: PairScores) -> str:
+    """Return the verdict on a pair with its reasons, in words; empty if it was not judged."""
+    return ": ".join(part for part in (pair.verdict or "", "; ".join(pair.reasons)) if part)
+
+
 def csv_rows(summary: Summary) -> list[list[str]]:
     """Return rows for :func:`csv.writer`: a header, then one row per pair; missing scores are empty cells."""
     keys = [metric.key for metric in METRICS if metric.key in summary.means]
     columns = [(name, label) for name in LABEL_METRICS for label in summary.labels]
-    rows = [["fixed", "moving", *keys, *(f"{name}_{label}" for name, label in columns), "error"]]
+    judged = ["verdict", "reasons"] if summary.verdicts else []
+    rows = [["fixed", "moving", *judged, *keys, *(f"{name}_{label}" for name, label in columns), "error"]]
     for pair in summary.pairs:
         numbers = [getattr(pair, key) for key in keys]
         numbers += [getattr(pair, name).get(label, float("nan")) for name, label in columns]
         cells = ["" if math.isnan(number) else repr(float(number)) for number in numbers]
-        rows.append([pair.fixed, pair.moving, *cells, pair.error or ""])
+        words = [pair.verdict or "", "; ".join(pair.reasons)] if judged else []
+        rows.append([pair.fixed, pair.moving, *words, *cells, pair.error or ""])
     return rows
 
 

@@ -11,6 +11,7 @@ from learngn.quality.measures import Measures
 from learngn.quality.thresholds import MODELS, Model
 
 Status = Literal["ok", "check", "failed"]
+STATUSES: tuple[Status, ...] = ("failed", "check", "ok")  # the worst first
 
 _SHARE = 0.15  # least share of the doubt by which a measure becomes a reason
 _MOST = 4  # reasons

@@ -10,7 +10,7 @@ from typing import Any
 from learngn.errors import LearnGNError
 from learngn.evaluation import Summary
 from learngn.io import Pair, write_text
-from learngn.report import html, score_tables
+from learngn.report import banner, html, score_tables
 from learngn.report.numbers import number, setting
 from learngn.report.pair import VIEW_FILES
 from learngn.report.thumbnails import thumbnail
@@ -61,7 +61,8 @@ def write_cohort_report(
     """
     directory = Path(directory)
     seconds = [float(record["seconds"]["total"]) if "seconds" in record else float("nan") for record in records]
-    notes = [f"{len(summary.failed)} of {len(summary.pairs)} pairs failed."] if summary.failed else []
+    missing = len(summary.failed)
+    notes = [f"{missing} of {len(summary.pairs)} pairs could not be registered."] if missing else []
     gallery = _gallery(directory, pairs, records, summary, pictures, notes, progress)
     sections = [score_tables.distributions(summary, seconds)] if summary.means else []
     sections += [gallery] if gallery else []
@@ -70,18 +71,25 @@ def write_cohort_report(
     sections.append(_settings(directory, records))
     count = f"{len(pairs)} pair{'' if len(pairs) == 1 else 's'}"
     header = html.heading(f"Registration of {count}", escape(title or directory.name), notes)
-    header += score_tables.tiles(summary, seconds)
+    header += banner.of_cohort(summary, [_short(pair) for pair in pairs]) + score_tables.tiles(summary, seconds)
     path = directory / _NAME
     name = f"{title or directory.name}, {count}"
-    write_text(html.page(name, _verdict(summary), header, sections, _FILES), path)
+    write_text(html.page(name, _means(summary), header, sections, _FILES), path)
     return path
 
 
-def _verdict(summary: Summary) -> str:
+def _means(summary: Summary) -> str:
     means = ", ".join(
         f"{metric.title} {summary.means[metric.key].mean:.3f}" for metric in score_tables.shown_metrics(summary)
     )
     return f"Means: {means}" if means else "No scores"
+
+
+def _short(pair: Pair) -> str:
+    """Return the name of a pair by the numbers of its scans, with their modalities if these differ."""
+    numbers = pair.id.split("_")
+    half = len(numbers) // 2
+    return f"{'_'.join(numbers[half:])} onto {'_'.join(numbers[:half])}"
 
 
 def _gallery(
@@ -123,6 +131,8 @@ def _card(index: int, record: Record, summary: Summary) -> str:
         f"<span>{escape(metric.title)} <b>{number(getattr(pair, metric.key))}</b></span>"
         for metric in score_tables.shown_metrics(summary)[:2]
     )
+    if pair.verdict is not None:
+        numbers = banner.badge(pair.verdict) + numbers
     title = f'<h3 title="{escape(score_tables.pair_name(pair), quote=True)}">{escape(str(record["pair"]))}</h3>'
     return f'<article class="card" data-pair="{index}"><div class="place"></div>{title}<p>{numbers}</p></article>'
 
@@ -132,7 +142,7 @@ def _table(table: str) -> str:
         '<div class="search"><input type="search" id="filter" aria-label="Filter pairs" autocomplete="off" '
         'spellcheck="false" placeholder="a name, or dice&lt;0.6 folds&gt;0.1"><output id="count"></output></div>'
     )
-    lead = "Click on a heading to sort. The filter takes names and conditions on columns."
+    lead = "Click on a heading to sort. The filter takes names, verdicts and conditions on columns."
     scroll = f'<div class="scroll tall" tabindex="0" role="region" aria-label="All pairs">{table}</div>'
     return html.section("All pairs", lead, search, scroll)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from learngn.io import write_text
 from learngn.registration import Registration
-from learngn.report import html, numbers
+from learngn.report import banner, html, numbers
 from learngn.report.material import material_of
 from learngn.report.viewer import BUDGET, viewer_data
 
@@ -64,7 +64,7 @@ def write_pair_report(directory: str | Path, registration: Registration | None =
     sections += [html.columns(numbers.times(metrics), numbers.settings(metrics)), numbers.provenance(metrics)]
     title = f"{_stem(moving)} <span>onto</span> {_stem(fixed)}"
     notes = [*metrics.get("warnings", []), *material.notes]
-    header = html.heading("Registration of a pair", title, notes) + numbers.tiles(metrics)
+    header = html.heading("Registration of a pair", title, notes) + banner.of_pair(metrics) + numbers.tiles(metrics)
     path = directory / "report.html"
     write_text(html.page(f"{moving} onto {fixed}", numbers.verdict(metrics), header, sections, needed), path)
     return path

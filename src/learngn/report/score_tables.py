@@ -11,7 +11,9 @@ import numpy as np
 
 from learngn.evaluation import Summary
 from learngn.evaluation.pair_scores import METRICS, Metric, PairScores
+from learngn.quality.verdict import STATUSES
 from learngn.report import html
+from learngn.report.banner import badge
 from learngn.report.numbers import number
 from learngn.report.palette import label_colour
 from learngn.report.plots import distribution, scatter
@@ -27,14 +29,19 @@ def shown_metrics(summary: Summary) -> list[Metric]:
 
 
 def order_of(summary: Summary) -> list[int]:
-    """Sort pairs from worst to best by Dice, landmark error or folding; failed pairs come first."""
+    """Sort pairs from worst to best: by verdict, then by Dice, landmark error or folding.
+
+    Pairs that could not be registered come first.
+    """
     keys = [metric for key in ("dice_mean", "tre", "folds_percent") for metric in METRICS if metric.key == key]
     chosen = next((metric for metric in keys if metric.key in summary.means), METRICS[0])
     sign = 1 if chosen.higher_is_better else -1
 
-    def badness(index: int) -> tuple[bool, float]:
-        value = getattr(summary.pairs[index], chosen.key)
-        return (not math.isnan(value), sign * value if not math.isnan(value) else 0.0)
+    def badness(index: int) -> tuple[bool, int, bool, float]:
+        pair = summary.pairs[index]
+        value = getattr(pair, chosen.key)
+        known = not math.isnan(value)
+        return (pair.error is None, _rank(pair), known, sign * value if known else 0.0)
 
     return sorted(range(len(summary.pairs)), key=badness)
 
@@ -42,7 +49,7 @@ def order_of(summary: Summary) -> list[int]:
 def tiles(summary: Summary, seconds: Sequence[float]) -> str:
     """Make tiles of the means over the pairs."""
     failed = len(summary.failed)
-    items = [("Pairs", str(len(summary.pairs)), "", f"{failed} failed" if failed else "all registered")]
+    items = [("Pairs", str(len(summary.pairs)), "", f"{failed} with an error" if failed else "all registered")]
     for metric in shown_metrics(summary):
         mean = summary.means[metric.key]
         before = summary.means.get(_BEFORE.get(metric.key, ""))
@@ -112,10 +119,11 @@ def table(summary: Summary, records: Sequence[Mapping[str, Any]], seconds: Seque
             columns.append((f"{metric.key}_before", f"{metric.title} before", metric.unit, metric.decimals - 1))
         columns.append((metric.key, metric.title, metric.unit, metric.decimals - 1))
     columns.append(("seconds", "Time", "s", 1))
+    judged = [("verdict", "Verdict", "", 0)] if summary.verdicts else []
     head = "".join(
         f'<th scope="col"><button type="button" data-key="{key}">{escape(title)}'
         f"{f' <small>{escape(unit)}</small>' if unit else ''}</button></th>"
-        for key, title, unit, _ in [("pair", "Pair", "", 0), *columns]
+        for key, title, unit, _ in [("pair", "Pair", "", 0), *judged, *columns]
     )
     rows = []
     for index in order_of(summary):
@@ -123,14 +131,29 @@ def table(summary: Summary, records: Sequence[Mapping[str, Any]], seconds: Seque
         title = escape(f"{pair.moving} onto {pair.fixed}", quote=True)
         cells = f'<th scope="row" title="{title}" data-v="{name}">{name}</th>'
         if pair.error is not None:
-            cells += f'<td class="error" colspan="{len(columns)}">{escape(pair.error)}</td>'
+            cells += f'<td class="error" colspan="{len(judged) + len(columns)}">{escape(pair.error)}</td>'
         else:
+            cells += _verdict_cell(pair) if judged else ""
             values = [seconds[index] if key == "seconds" else getattr(pair, key) for key, *_ in columns]
             cells += "".join(
                 f'<td data-v="{_data(v)}">{_cell(v, d)}</td>' for v, (*_, d) in zip(values, columns, strict=True)
             )
-        rows.append(f'<tr data-pair="{index}" data-text="{title.lower()}">{cells}</tr>')
+        words = f"{title} {pair.verdict or ''}".strip().lower()
+        rows.append(f'<tr data-pair="{index}" data-text="{words}">{cells}</tr>')
     return f'<table id="pairs"><thead><tr>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table>'
+
+
+def _verdict_cell(pair: PairScores) -> str:
+    """Make the cell of a pair's verdict; its reasons are shown when one points at it."""
+    if pair.verdict is None:
+        return '<td data-v="">–</td>'
+    reasons = escape("; ".join(pair.reasons), quote=True)
+    return f'<td data-v="{_rank(pair)}" title="{reasons}">{badge(pair.verdict)}</td>'
+
+
+def _rank(pair: PairScores) -> int:
+    """Return the place of a pair's verdict: the worst first, those without one last."""
+    return STATUSES.index(pair.verdict) if pair.verdict in STATUSES else len(STATUSES)
 
 
 def pair_name(pair: PairScores) -> str:

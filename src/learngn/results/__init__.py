@@ -2,7 +2,14 @@
 
 from learngn.results.files import sha256, write_files, write_uncertainty
 from learngn.results.folder import RESULT_FILES, check_inputs_kept, result_folder
-from learngn.results.metrics import outcome, readable_spacing, uncertainty_json, warnings_of, write_metrics
+from learngn.results.metrics import (
+    outcome,
+    readable_spacing,
+    uncertainty_json,
+    verdict_json,
+    warnings_of,
+    write_metrics,
+)
 
 __all__ = [
     "RESULT_FILES",
@@ -12,6 +19,7 @@ __all__ = [
     "result_folder",
     "sha256",
     "uncertainty_json",
+    "verdict_json",
     "warnings_of",
     "write_files",
     "write_metrics",

@@ -74,7 +74,7 @@ def write_metrics(
         **outcome(registration),
         **uncertainty_json(registration),
         **({} if registration.inverse_error is None else {"inverse_error": registration.inverse_error}),
-        **({} if registration.verdict is None else registration.verdict.to_json()),
+        **verdict_json(registration),
         "history": [_iteration_json(step) for step in registration.history],
         "warnings": [*notes, *_about_levels(registration), *warnings_of(registration, scores)],
     }
@@ -86,6 +86,11 @@ def outcome(registration: Registration) -> dict[str, str]:
     """Return start and stop reason of a registration, for JSON."""
     stop = registration.stop
     return {"affine_start": registration.affine_start, "stop": stop.value, "stop_reason": stop.name.lower()}
+
+
+def verdict_json(registration: Registration) -> dict[str, Any]:
+    """Return the verdict on a registration with its reasons and measures, for JSON; empty if it was not judged."""
+    return {} if registration.verdict is None else registration.verdict.to_json()
 
 
 def uncertainty_json(registration: Registration) -> dict[str, Any]:
