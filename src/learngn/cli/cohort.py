@@ -11,12 +11,14 @@ import typer
 from learngn.cli import console
 from learngn.cli.evaluate import end_if_failed
 from learngn.cli.options import (
+    FAILED,
     INFINITE,
     Device,
     KeypointScale,
     ModelOptions,
     SettingsOptions,
     Threads,
+    VerdictOptions,
     WorkerOptions,
     check_device,
     prepare_process,
@@ -42,6 +44,7 @@ def cohort(
     options: SettingsOptions,
     trained: ModelOptions,
     workers: WorkerOptions,
+    verdicts: VerdictOptions,
     masks: Annotated[
         bool, typer.Option("--masks", help="Use the data set's masks (masksTr): features outside them are ignored.")
     ] = False,
@@ -84,6 +87,7 @@ def cohort(
     from learngn.registration import Guidance
 
     check_device(device, elsewhere=bool(workers.scheduler or workers.cluster))
+    verdicts.check(options.quality)
     request, model = options.request(device), trained.read()
     description = read_dataset(dataset)
     chosen = choose_pairs(description, pairs)[:limit]
@@ -102,6 +106,7 @@ def cohort(
                 guidance=guidance,
                 pool=pool,
                 retries=workers.retries,
+                retry=verdicts.retry,
                 scratch=scratch,
             )
     scores = [PairScores.from_json(record) for record in records]
@@ -114,6 +119,9 @@ def cohort(
         console.print_json(summary.to_json() | {"seconds_mean": mean, "features_computed": progress.features})
     elif not quiet:
         console.stdout().print(render(summary))
+        improved = sum(bool(record.get("searches", {}).get("kept")) for record in records)
+        if verdicts.retry:
+            typer.echo(f"wider searches improved {improved} pair{'' if improved == 1 else 's'}")
         if seconds:
             typer.echo(f"{np.mean(seconds):.1f} s a pair (median {np.median(seconds):.1f} s), written to {output}")
         if report:
@@ -121,6 +129,8 @@ def cohort(
         if progress.features:
             typer.echo(f"features computed {progress.features} times for {progress.registered} pairs")
     end_if_failed(summary)
+    if verdicts.strict and summary.verdicts.get("failed"):
+        raise typer.Exit(FAILED)
 
 
 def write_report(

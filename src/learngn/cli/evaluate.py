@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv as csv_files
 import io
+from collections.abc import Sequence
+from dataclasses import replace
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -15,7 +17,8 @@ from learngn.cli.options import LabelNames
 from learngn.errors import DatasetError, require_packages
 
 if TYPE_CHECKING:
-    from learngn.evaluation import Summary
+    from learngn.evaluation import PairScores, Summary
+    from learngn.io import Pair
 
 _SEED = 0  # random seed of the bootstrap
 
@@ -78,6 +81,7 @@ def evaluate(
         task = bars.add_task("scoring", total=len(chosen) * len(folders))
         for name, folder in folders.items():
             scores = score_dataset(description, folder, pairs=chosen, progress=lambda *_: bars.update(task, advance=1))
+            scores = with_verdicts(scores, chosen, folder)
             summaries[name] = summarise(scores, np.random.default_rng(_SEED), names=names)
     first = next(iter(summaries.values()))
     comparison = compare_methods(summaries, test=test.value) if len(summaries) > 1 else None
@@ -97,6 +101,23 @@ def evaluate(
         console.stdout().print(render(first) if comparison is None else render_comparison(comparison))
     for summary in summaries.values():
         end_if_failed(summary)
+
+
+def with_verdicts(scores: Sequence[PairScores], pairs: Sequence[Pair], folder: Path) -> list[PairScores]:
+    """Return scores with the verdicts that ``learngn cohort`` has recorded in the folder, if it has."""
+    from learngn.cohort import read_records
+
+    try:
+        records = read_records(folder)
+    except DatasetError:  # a file of this name by another program: displacements of any origin are scored
+        return list(scores)
+    judged = []
+    for score, pair in zip(scores, pairs, strict=True):
+        record = records.get(pair.id, {})
+        known = "verdict" in record and score.error is None
+        words = {"verdict": record["verdict"], "reasons": tuple(record.get("reasons", ()))} if known else {}
+        judged.append(replace(score, **words))
+    return judged
 
 
 def named_folders(fields: list[str]) -> dict[str, Path]:

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from learngn.model import Model
     from learngn.registration import Request
 
-_PANEL, _WORKERS = "Registration", "Workers"
+FAILED = 3  # exit status of --strict for the verdict "failed"
+_PANEL, _WORKERS, _VERDICT = "Registration", "Workers", "Verdict"
 _T = TypeVar("_T")
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -322,6 +323,35 @@ class WorkerOptions:
     def connection(self) -> Mapping[str, Any]:
         """Return the arguments of :func:`learngn.cohort.open_pool` by name, except the threads."""
         return {"workers": self.workers, "scheduler": self.scheduler, "cluster": self.cluster}
+
+
+@dataclass(frozen=True)
+class VerdictOptions:
+    """Options of what follows from the verdicts on the pairs of a cohort."""
+
+    strict: Annotated[
+        bool,
+        typer.Option(
+            "--strict", help="End with status 3 if the verdict on a pair is failed.", rich_help_panel=_VERDICT
+        ),
+    ] = False
+    retry: Annotated[
+        bool,
+        typer.Option(
+            "--retry",
+            help="Register pairs whose verdict is check or failed again with wider searches (other linear maps, "
+            "--overlap, --discrete, larger λ) and keep the best result; options that are given are not changed.",
+            rich_help_panel=_VERDICT,
+        ),
+    ] = False
+
+    def check(self, quality: bool | None) -> None:
+        """Raise :class:`SettingsError` if nothing is judged that these options need."""
+        for name in ("strict", "retry"):
+            if getattr(self, name) and quality is False:
+                raise SettingsError(
+                    "options", f"--{name} and --no-quality", "a verdict on every pair", "leave out either"
+                )
 
 
 LabelNames = Annotated[

@@ -12,6 +12,7 @@ import typer
 
 from learngn.cli import console
 from learngn.cli.options import (
+    FAILED,
     INFINITE,
     Device,
     KeypointScale,
@@ -30,8 +31,6 @@ from learngn.errors import SettingsError, header_warnings
 if TYPE_CHECKING:
     from learngn.io import Subject
     from learngn.registration import Request
-
-FAILED = 3  # exit status of --strict for the verdict "failed"
 
 
 @with_options

@@ -14,12 +14,13 @@ from learngn.clock import Clock
 from learngn.cohort.feature_cache import FolderStore
 from learngn.cohort.locks import locked
 from learngn.cohort.records import Record, differences, save_record, saved_record
+from learngn.cohort.wider import is_doubtful, widened
 from learngn.errors import ClusterError
 from learngn.evaluation import score_pair
 from learngn.io import Pair, write_learn2reg
 from learngn.optimise import Iteration
-from learngn.registration import Guidance, Request, model_of, read_pair, register_pair
-from learngn.results import outcome, uncertainty_json, write_uncertainty
+from learngn.registration import Guidance, Registration, Request, model_of, read_pair, register_pair
+from learngn.results import outcome, uncertainty_json, verdict_json, write_uncertainty
 from learngn.settings import Settings
 
 if TYPE_CHECKING:
@@ -44,6 +45,8 @@ class PairWork:
         Inputs beside the request that decide a result, for the record: model and guidance.
     begins, step : callable, optional
         See :class:`learngn.cohort.CohortEvents`; only without worker processes.
+    retry : bool
+        Register pairs whose verdict is not ``"ok"`` again, see :func:`learngn.cohort.wider.widened`.
     version : str
         Version of LearnGN in the process that made this object.
     """
@@ -56,6 +59,7 @@ class PairWork:
     context: Mapping[str, Any] = field(default_factory=dict)
     begins: Callable[[Pair, Settings], None] | None = None
     step: Callable[[Iteration], None] | None = None
+    retry: bool = False
     version: str = __version__
 
     def __call__(self, pair: Pair, features: Path | None) -> Record:
@@ -83,7 +87,9 @@ class PairWork:
         with locked(self.saved / f"{pair.id}.lock"):
             record = saved_record(pair.id, self.saved)
             there = (self.directory / pair.field_name).is_file()
-            if record is None or differences(record, request_as_json(self.request, self.context)) or not there:
+            again = record is not None and self.retry and is_doubtful(record)
+            asked = request_as_json(self.request, self.context)
+            if record is None or again or differences(record, asked) or not there:
                 record = self._register(pair, features)
                 save_record(record, self.saved)
         return record
@@ -93,19 +99,27 @@ class PairWork:
         self.guidance.check(files)
         with clock.stage("read"):
             pair = read_pair(files, label_maps=self.request.label_maps(model), guidance=self.guidance)
-        result = register_pair(
-            pair,
-            self.request,
-            model=model,
-            begins=None if self.begins is None else partial(self.begins, files),
-            callback=self.step,
-            store=None if features is None else FolderStore(features),
-            clock=clock,
-        )
+
+        def register(request: Request, clock: Clock) -> Registration:
+            return register_pair(
+                pair,
+                request,
+                model=model,
+                begins=None if self.begins is None else partial(self.begins, files),
+                callback=self.step,
+                store=None if features is None else FolderStore(features),
+                clock=clock,
+            )
+
+        result, searches = register(self.request, clock), dict[str, Any]()
+        seconds: Mapping[str, float] = result.seconds
+        if self.retry and result.verdict is not None and result.verdict.status != "ok":
+            best = widened(result, self.request, register, learned=model is not None)
+            result, seconds, searches = best.result, best.seconds, best.to_json()
         start = perf_counter()
         field, grids = self.directory / files.field_name, (pair.fixed.grid, pair.moving.grid)
         write_learn2reg(result.transform, field, *grids, rounded=True)
-        seconds = result.seconds | {"write": perf_counter() - start}
+        seconds = {**seconds, "write": perf_counter() - start}
         if result.uncertainty is not None:
             write_uncertainty(result.uncertainty, self.directory, f"uncertainty_{files.id}")
         scores = score_pair(result.transform, pair).to_json()
@@ -114,6 +128,8 @@ class PairWork:
             **identity(files),
             **scores,
             **outcome(result),
+            **verdict_json(result),
+            **searches,
             **uncertainty_json(result),
             "seconds": seconds | {"total": sum(seconds.values())},
             "asked": request_as_json(self.request, self.context),

@@ -17,6 +17,7 @@ from learngn.cohort.locks import exclusive_folder
 from learngn.cohort.pair import PairWork, identity, request_as_json
 from learngn.cohort.pool import Failure, Pool, Serial
 from learngn.cohort.records import Ledger, Record, check_same_request
+from learngn.cohort.wider import is_doubtful
 from learngn.errors import DatasetError
 from learngn.io import Pair, Subject, check_writable
 from learngn.optimise import Iteration
@@ -67,6 +68,7 @@ def run_cohort(
     guidance: Guidance | None = None,
     pool: Pool | None = None,
     retries: int = 0,
+    retry: bool = False,
     scratch: str | Path | None = None,
     device: str | None = None,
 ) -> list[Record]:
@@ -91,6 +93,11 @@ def run_cohort(
         Pool of workers; by default this process. See :func:`learngn.cohort.open_pool`.
     retries : int
         Number of times that a failed pair is tried again.
+    retry : bool
+        Register pairs whose verdict is ``"check"`` or ``"failed"`` again, with a wider search for the position, then
+        with one for large displacements and a larger λ, and keep the result with the least doubt. What was tried is
+        recorded as ``searches``. Pairs of an earlier run without it are registered again, too. Values that the request
+        names are not changed.
     scratch : path, optional
         Folder for the feature cache during the run, visible to all workers; by default `directory`.
     device : str, optional
@@ -127,8 +134,11 @@ def run_cohort(
         done, missing = _done_and_missing(pairs, ledger.records, directory)
         for pair in done:
             check_same_request(ledger.records[pair.id], request_as_json(request, context), directory)
+        if retry:
+            missing |= {pair.id: pair for pair in done if is_doubtful(ledger.records[pair.id])}
+            done = [pair for pair in done if pair.id not in missing]
         trained = folders.portable(model) if pool.remote else model
-        work = PairWork(directory, folders.records, request, guidance, trained, context)
+        work = PairWork(directory, folders.records, request, guidance, trained, context, retry=retry)
         if not pool.remote:
             work = replace(work, begins=events.begins, step=events.step)
         try:
