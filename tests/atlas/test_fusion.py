@@ -6,7 +6,7 @@ import SimpleITK as sitk
 
 from learngn.arrays import as_numpy, is_tensor
 from learngn.atlas import joint, majority
-from learngn.errors import ShapeError
+from learngn.errors import SettingsError, ShapeError
 from learngn.geometry.grid import Grid
 from learngn.geometry.image import Image
 
@@ -109,3 +109,30 @@ def test_other_grids_are_refused(rng):
             vote(image, [image], [other])
         with pytest.raises(ShapeError):
             vote(image, [], [])
+
+
+def test_votes_are_in_proportion_to_trust():
+    """No scan tells which atlas is right (all look alike), so that trust decides; without it, the majority."""
+    truth, wrong = ball((12, 10, 8)), ball((15, 10, 8))
+    target, maps = scan_of(np.zeros(SHAPE)), [labels_of(m) for m in (truth, wrong, wrong)]
+    scans = [target] * 3
+    for vote in (majority, joint):
+        for trust, winner in ((None, wrong), ((1, 1, 1), wrong), ((1.0, 0.6, 0.6), wrong), ((1.0, 0.45, 0.45), truth)):
+            np.testing.assert_array_equal(vote(target, scans, maps, trust=trust).data[0, 0], winner)
+
+
+def test_the_same_trust_in_all_changes_nothing(rng):
+    truth, wrong = ball((12, 10, 8)), ball((15, 10, 8))
+    target, maps = looks(truth, rng), [truth, wrong, wrong]
+    scans, labels = [looks(m, rng) for m in maps], [labels_of(m) for m in maps]
+    for vote in (majority, joint):
+        plain = vote(target, scans, labels).data
+        np.testing.assert_array_equal(vote(target, scans, labels, trust=(1.0, 1.0, 1.0)).data, plain)
+
+
+@pytest.mark.parametrize("trust", [(1.0,), (1.0, 0.0), (1.0, float("nan"))])
+def test_trust_that_cannot_be(rng, trust):
+    truth = ball((12, 10, 8))
+    for vote in (majority, joint):
+        with pytest.raises(SettingsError, match="2 numbers above zero"):
+            vote(looks(truth, rng), [looks(truth, rng)] * 2, [labels_of(truth)] * 2, trust=trust)

@@ -33,6 +33,26 @@ def test_propagate(learngn, abdomen_files, tmp_path, files_in):
     assert [entry["target"] for entry in json.loads(result.stdout)] == names[1:]
 
 
+@pytest.mark.parametrize(("options", "asked"), [
+    ((), {"weigh": True, "retry": False}),
+    (("--no-weigh", "--retry"), {"weigh": False, "retry": True}),
+])  # fmt: skip
+def test_atlases_without_a_vote_are_named(learngn, abdomen_files, tmp_path, monkeypatch, options, asked):
+    seen = []
+
+    def propagated(*given, **others):
+        seen.append(others)
+        first = {"target": "a.nii.gz", "atlases": 1, "left_out": ["x.nii.gz", "y.nii.gz"]}
+        return [first, {"target": "b.nii.gz", "atlases": 3, "all_failed": True}]
+
+    monkeypatch.setattr("learngn.atlas.propagate", propagated)
+    result = learngn("propagate", abdomen_files, "-o", tmp_path, *options, *FAST)
+    assert result.exit_code == 0
+    assert asked.items() <= seen[0].items()
+    assert "warning: a.nii.gz: no vote for x.nii.gz, y.nii.gz, since the verdict on" in result.stderr
+    assert "warning: b.nii.gz: the verdict on every atlas's registration is failed; all vote" in result.stderr
+
+
 @pytest.mark.slow
 def test_template(learngn, abdomen_files, tmp_path):
     arguments = ("template", abdomen_files, "-o", tmp_path / "out", "--rounds", "2", "--limit", "3", *FAST)
@@ -52,6 +72,7 @@ def test_template(learngn, abdomen_files, tmp_path):
         (("template", "{dataset}", "-o", "out", "--subjects", "some"), "train, val or all"),
         (("propagate", "{dataset}", "nothing.nii.gz", "-o", "out"), "nothing.nii.gz"),
         (("propagate", "{dataset}", "-o", "out", "--voting", "loud", "-f", "mind"), "majority, joint"),
+        (("propagate", "{dataset}", "-o", "out", "--retry", "--no-quality"), "--retry and --no-quality"),
         (("cohort", "{dataset}", "-o", "out", "--pairs", "pairs.csv"), "pairs.csv"),
         (("cohort", "{dataset}", "-o", "out", "--device", "abacus"), "see learngn info"),
         (("cohort", "{dataset}", "-o", "out", "-f", "mind", "--cluster", "pbs"), "expected slurm"),

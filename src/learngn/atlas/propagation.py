@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from learngn.arrays import as_numpy
 from learngn.atlas.fusion import VOTING
+from learngn.atlas.trust import trusted
 from learngn.cohort import CohortEvents, Failure, Pool, Serial, run_cohort
 from learngn.errors import DatasetError, LabelError, SettingsError
 from learngn.evaluation import dice, labels_in_both, mean_over_labels
@@ -32,9 +33,11 @@ def propagate(
     events: CohortEvents | None = None,
     *,
     voting: str = "joint",
+    weigh: bool = True,
     model: Model | None = None,
     pool: Pool | None = None,
     retries: int = 0,
+    retry: bool = False,
 ) -> list[dict[str, Any]]:
     """Label targets by registered atlases.
 
@@ -48,16 +51,20 @@ def propagate(
     atlases : sequence of Subject
         Scans with label maps.
     directory : path
-    request, events, model, pool, retries
+    request, events, model, pool, retries, retry
         As of :func:`learngn.cohort.run_cohort`, whose fixed scans are the targets.
     voting : str
         ``"joint"`` or ``"majority"``; see :mod:`learngn.atlas.fusion`.
+    weigh : bool
+        Weigh the votes of atlases by the doubt and the uncertainty of their registrations, and leave out those whose
+        verdict is ``"failed"``, unless all are; see :mod:`learngn.atlas.trust`.
 
     Returns
     -------
     list of dict
-        For every target ``target``, ``atlases`` (number of atlases that were used), and, if it has labels, ``dice`` by
-        label and ``dice_mean``; or ``error``.
+        For every target ``target``, ``atlases`` (number of atlases that were used), ``trust`` in each (if it differs),
+        ``left_out`` (atlases whose verdict is ``"failed"``) or ``all_failed``, and, if it has labels, ``dice`` by label
+        and ``dice_mean``; or ``error``.
 
     Raises
     ------
@@ -76,16 +83,21 @@ def propagate(
     _check(targets, atlases)
     check_writable(directory)
     pairs = [Pair(target, atlas) for target in targets for atlas in atlases]
-    records = run_cohort(pairs, directory / _FIELDS, request, events, model=model, pool=pool, retries=retries)
-    tasks = {}
+    records = run_cohort(
+        pairs, directory / _FIELDS, request, events, model=model, pool=pool, retries=retries, retry=retry
+    )
+    tasks, notes = {}, {}
     for number, target in enumerate(targets):
         of_target = records[number * len(atlases) : (number + 1) * len(atlases)]
-        usable = [atlas for atlas, record in zip(atlases, of_target, strict=True) if "error" not in record]
-        tasks[target.image.name] = partial(_Fusion(directory, voting), target, usable)
-    results = {name: _described(name, result) for name, result in pool.run(tasks, retries)}
+        trust = trusted(of_target) if weigh else {n: 1.0 for n, r in enumerate(of_target) if "error" not in r}
+        usable = [atlases[index] for index in trust]
+        tasks[target.image.name] = partial(_Fusion(directory, voting), target, usable, tuple(trust.values()))
+        notes[target.image.name] = _notes(atlases, of_target, trust) if weigh else {}
+    results = {name: _described(name, result, notes[name]) for name, result in pool.run(tasks, retries)}
     summary = [results[target.image.name] for target in targets]
     write_json(
-        {"voting": voting, "atlases": [a.image.name for a in atlases], "targets": summary}, directory / PROPAGATION_NAME
+        {"voting": voting, "weigh": weigh, "atlases": [a.image.name for a in atlases], "targets": summary},
+        directory / PROPAGATION_NAME,
     )
     return summary
 
@@ -97,7 +109,7 @@ class _Fusion:
     directory: Path
     voting: str
 
-    def __call__(self, target: Subject, atlases: Sequence[Subject]) -> dict[str, Any]:
+    def __call__(self, target: Subject, atlases: Sequence[Subject], trust: Sequence[float]) -> dict[str, Any]:
         if not atlases:
             raise DatasetError("atlases", "none that could be registered", "one at least", "see fields/results.jsonl")
         scan = read_image(target.image)
@@ -108,7 +120,7 @@ class _Fusion:
             on_target = read_learn2reg(field, scan.grid, moving.grid).on(scan.grid)
             warped.append(on_target.warp(moving, background="border"))
             labels.append(on_target.warp(moving_labels))
-        fused = VOTING[self.voting](scan, warped, labels)
+        fused = VOTING[self.voting](scan, warped, labels, trust=trust)
         write_image(fused, self.directory / target.image.name)
         result: dict[str, Any] = {"atlases": len(atlases)}
         if target.labels is not None:
@@ -121,8 +133,24 @@ class _Fusion:
         return result
 
 
-def _described(name: str, result: Mapping[str, Any] | Failure) -> dict[str, Any]:
-    return {"target": name, **({"error": result.error} if isinstance(result, Failure) else result)}
+def _described(name: str, result: Mapping[str, Any] | Failure, notes: Mapping[str, Any]) -> dict[str, Any]:
+    return {"target": name, **({"error": result.error} if isinstance(result, Failure) else {**result, **notes})}
+
+
+def _notes(
+    atlases: Sequence[Subject], records: Sequence[Mapping[str, Any]], trust: Mapping[int, float]
+) -> dict[str, Any]:
+    """Return what is said about a target's atlases: those left out, and the trust in the others if it differs."""
+    names = [atlas.image.name for atlas in atlases]
+    failed = [n for n, record in enumerate(records) if record.get("verdict") == "failed"]
+    notes: dict[str, Any] = {}
+    if left_out := [names[index] for index in failed if index not in trust]:
+        notes["left_out"] = left_out
+    elif failed:
+        notes["all_failed"] = True
+    if len(set(trust.values())) > 1:
+        notes["trust"] = {names[index]: round(value, 4) for index, value in trust.items()}
+    return notes
 
 
 def _labels(atlas: Subject) -> Path:

@@ -21,6 +21,7 @@ from learngn.cli.options import (
     VerdictOptions,
     WorkerOptions,
     check_device,
+    check_judged,
     prepare_process,
     with_options,
 )
@@ -87,7 +88,7 @@ def cohort(
     from learngn.registration import Guidance
 
     check_device(device, elsewhere=bool(workers.scheduler or workers.cluster))
-    verdicts.check(options.quality)
+    check_judged(options.quality, strict=verdicts.strict, retry=verdicts.retry)
     request, model = options.request(device), trained.read()
     description = read_dataset(dataset)
     chosen = choose_pairs(description, pairs)[:limit]

@@ -325,6 +325,17 @@ class WorkerOptions:
         return {"workers": self.workers, "scheduler": self.scheduler, "cluster": self.cluster}
 
 
+Retry = Annotated[
+    bool,
+    typer.Option(
+        "--retry",
+        help="Register pairs whose verdict is check or failed again with wider searches (other linear maps, "
+        "--overlap, --discrete, larger λ) and keep the best result; options that are given are not changed.",
+        rich_help_panel=_VERDICT,
+    ),
+]
+
+
 @dataclass(frozen=True)
 class VerdictOptions:
     """Options of what follows from the verdicts on the pairs of a cohort."""
@@ -335,23 +346,7 @@ class VerdictOptions:
             "--strict", help="End with status 3 if the verdict on a pair is failed.", rich_help_panel=_VERDICT
         ),
     ] = False
-    retry: Annotated[
-        bool,
-        typer.Option(
-            "--retry",
-            help="Register pairs whose verdict is check or failed again with wider searches (other linear maps, "
-            "--overlap, --discrete, larger λ) and keep the best result; options that are given are not changed.",
-            rich_help_panel=_VERDICT,
-        ),
-    ] = False
-
-    def check(self, quality: bool | None) -> None:
-        """Raise :class:`SettingsError` if nothing is judged that these options need."""
-        for name in ("strict", "retry"):
-            if getattr(self, name) and quality is False:
-                raise SettingsError(
-                    "options", f"--{name} and --no-quality", "a verdict on every pair", "leave out either"
-                )
+    retry: Retry = False
 
 
 LabelNames = Annotated[
@@ -405,6 +400,13 @@ def check_device(device: str, elsewhere: bool = False) -> None:
             chosen_device(device)
     except SettingsError as error:
         raise SettingsError("--device", error.got, error.expected, error.remedy) from None
+
+
+def check_judged(quality: bool | None, **options: bool) -> None:
+    """Raise :class:`SettingsError` if an option that needs verdicts is given together with ``--no-quality``."""
+    for name, given in options.items():
+        if given and quality is False:
+            raise SettingsError("options", f"--{name} and --no-quality", "a verdict on every pair", "leave out either")
 
 
 def prepare_process(threads: int | None) -> None:

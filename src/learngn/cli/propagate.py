@@ -12,10 +12,12 @@ from learngn.cli.cohort import CohortProgress, show_dashboard
 from learngn.cli.options import (
     Device,
     ModelOptions,
+    Retry,
     SettingsOptions,
     Threads,
     WorkerOptions,
     check_device,
+    check_judged,
     prepare_process,
     with_options,
 )
@@ -42,6 +44,15 @@ def propagate(
         typer.Argument(metavar="[TARGET]...", help="Scans to label; by default the validation subjects."),
     ] = None,
     voting: Annotated[str, typer.Option(metavar="joint|majority", help="Method of label fusion.")] = "joint",
+    weigh: Annotated[
+        bool,
+        typer.Option(
+            "--weigh/--no-weigh",
+            help="Weigh votes by the verdict on each atlas's registration (with --uncertainty, by that too) and leave "
+            "out those that failed; or let all vote alike.",
+        ),
+    ] = True,
+    retry: Retry = False,
     atlases: Annotated[int | None, typer.Option(min=1, help="Use only the first N atlases.")] = None,
     device: Device = "auto",
     threads: Threads = None,
@@ -58,6 +69,7 @@ def propagate(
     from learngn.io import find_subject, read_dataset, subjects
 
     check_device(device, elsewhere=bool(workers.scheduler or workers.cluster))
+    check_judged(options.quality, retry=retry)
     request, model = options.request(device), trained.read()
     description = read_dataset(dataset)
     atlas_subjects = description.training[:atlases]
@@ -79,10 +91,13 @@ def propagate(
                 request,
                 CohortProgress(bars, len(scans) * len(atlas_subjects)).events,
                 voting=voting,
+                weigh=weigh,
                 model=model,
                 pool=pool,
                 retries=workers.retries,
+                retry=retry,
             )
+    console.warn(_warnings(results), quiet)
     if json:
         console.print_json(results)
     elif not quiet:
@@ -93,6 +108,20 @@ def propagate(
         count = f"{len(failed)} of {len(results)} targets failed"
         typer.echo(f"error: {count}, the first of them by {failed[0]['error']}", err=True)
         raise typer.Exit(2)
+
+
+def _warnings(results: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return a line for every target some or all of whose atlases have the verdict failed."""
+    lines = []
+    for entry in results:
+        if "left_out" in entry:
+            names = ", ".join(entry["left_out"])
+            lines.append(f"{entry['target']}: no vote for {names}, since the verdict on the registration is failed")
+        elif entry.get("all_failed"):
+            lines.append(
+                f"{entry['target']}: the verdict on every atlas's registration is failed; all vote nevertheless"
+            )
+    return lines
 
 
 def _table(results: Sequence[Mapping[str, Any]], names: Mapping[int, str]) -> Any:
