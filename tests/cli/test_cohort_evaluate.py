@@ -119,10 +119,10 @@ def test_interrupted_cohort(learngn, dataset, tmp_path, fast, monkeypatch, files
 
     write = serial.write_learn2reg
 
-    def interrupt_second(transform, path, *grids):
+    def interrupt_second(transform, path, *grids, **how):
         if "0001_0003" in path.name:
             raise KeyboardInterrupt
-        write(transform, path, *grids)
+        write(transform, path, *grids, **how)
 
     monkeypatch.setattr(serial, "write_learn2reg", interrupt_second)
     out = tmp_path / "out"
