@@ -3,12 +3,16 @@
 import json
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 import learngn.cohort.pair as work
 from learngn.cohort import read_records, run_cohort
 from learngn.cohort.wider import is_doubtful, widened
 from learngn.errors import FeatureError, SettingsError
+from learngn.geometry.grid import Grid
+from learngn.io import Pair, Subject
+from learngn.phantom import abdomens
 from learngn.quality import Reason, Verdict
 from learngn.registration import Request
 
@@ -179,3 +183,22 @@ def test_verdicts_are_among_the_scores(learngn, abdomen_files, tmp_path, judged)
     head, first = (tmp_path / "s.csv").read_text().splitlines()[:2]
     assert head.startswith("fixed,moving,verdict,reasons,")
     assert ",failed,it is mirrored," in first
+
+
+def test_turned_label_map_is_found(tmp_path):
+    """Label maps are not aligned linearly by default; one whose header turns it by 40° needs that."""
+    fixed, moving = (made.labels for made in abdomens(2, (48, 40, 32), seed=4))
+    turn = np.eye(4)
+    turn[:2, :2] = [[np.cos(0.7), -np.sin(0.7)], [np.sin(0.7), np.cos(0.7)]]
+    paths = []
+    for number, (labels, matrix) in enumerate(((fixed, np.eye(4)), (moving, turn)), start=1):
+        paths.append(tmp_path / f"Toy_{number:04d}_0000.nii.gz")
+        replace(labels, grid=Grid(labels.grid.shape, matrix @ labels.grid.affine)).save(paths[-1])
+    pair = [Pair(*(Subject(path, path) for path in paths))]
+    request = Request(changes={"strides": (8.0, 4.0), "iterations": (4, 4)})
+    [alone] = run_cohort(pair, tmp_path / "alone", request)
+    [found] = run_cohort(pair, tmp_path / "found", request, retry=True)
+    assert alone["verdict"] == "failed"
+    assert found["verdict"] != "failed"
+    assert found["searches"]["kept"] > 0
+    assert found["dice_mean"] > alone["dice_mean"] + 0.05
