@@ -112,6 +112,11 @@ class PairScores:
         """Mean over labels of the 95th percentile of the surface distance [voxel]."""
         return mean_over_labels(self.hd95)
 
+    @property
+    def verdict_in_words(self) -> str:
+        """The verdict with its reasons, in a line; empty if the registration was not judged."""
+        return ": ".join(part for part in (self.verdict or "", "; ".join(self.reasons)) if part)
+
     def to_json(self) -> dict[str, Any]:
         """Return all scores as values for :func:`json.dumps`; see :func:`json_number`."""
         result: dict[str, Any] = {"fixed": self.fixed, "moving": self.moving}

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from learngn.evaluation.comparison import MethodComparison, compared_metrics
-from learngn.evaluation.pair_scores import METRICS, Metric, PairScores
+from learngn.evaluation.pair_scores import METRICS, Metric
 from learngn.evaluation.statistics import Interval
 from learngn.evaluation.summary import LABEL_METRICS, Summary
 
@@ -29,7 +29,7 @@ def render(summary: Summary) -> Group:
         parts.append(Text(f"Verdicts: {counts}"))
     for pair in summary.doubtful:
         style = "red" if pair.verdict == "failed" else "yellow"
-        parts.append(Text(f"{pair.moving} onto {pair.fixed}: {verdict_line(pair)}", style=style))
+        parts.append(Text(f"{pair.moving} onto {pair.fixed}: {pair.verdict_in_words}", style=style))
     for pair in summary.failed:
         parts.append(Text(f"{pair.fixed} <- {pair.moving}: {pair.error}", style="red"))
     return Group(*parts)
@@ -119,11 +119,6 @@ def render_comparison(comparison: MethodComparison) -> Group:
             *(f"{score:.2f}" for score in ranking.scores[index]),
         )
     return Group(means, ranks)
-
-
-def verdict_line(pair: PairScores) -> str:
-    """Return the verdict on a pair with its reasons, in words; empty if it was not judged."""
-    return ": ".join(part for part in (pair.verdict or "", "; ".join(pair.reasons)) if part)
 
 
 def csv_rows(summary: Summary) -> list[list[str]]:

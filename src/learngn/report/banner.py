@@ -7,7 +7,6 @@ from html import escape
 from typing import Any
 
 from learngn.evaluation import Summary
-from learngn.evaluation.tables import verdict_line
 from learngn.quality.verdict import STATUSES
 
 # A sign and a word beside the colour, for those who see no colours, and for print.
@@ -51,7 +50,9 @@ def of_cohort(summary: Summary, names: Sequence[str]) -> str:
     title = " ".join(f"<span>{counts[status]} {badge(status)}</span>" for status in STATUSES)
     name_of = {id(pair): name for pair, name in zip(summary.pairs, names, strict=True)}
     doubtful = summary.doubtful
-    items = [f"<strong>{escape(name_of[id(pair)])}</strong>: {escape(verdict_line(pair))}" for pair in doubtful[:_MOST]]
+    items = [
+        f"<strong>{escape(name_of[id(pair)])}</strong>: {escape(pair.verdict_in_words)}" for pair in doubtful[:_MOST]
+    ]
     if len(doubtful) > _MOST:
         items.append(f"{len(doubtful) - _MOST} more: see the table of all pairs.")
     count = sum(counts.values())
