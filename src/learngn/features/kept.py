@@ -65,7 +65,8 @@ def for_linear_stage(feature: Feature) -> Feature:
     if isinstance(feature, _Kept):
         simple = for_linear_stage(feature.feature)
         return _Kept(simple, feature.store) if isinstance(simple, OneByOne) else simple
-    return Mind(*feature.scales[0]) if isinstance(feature, MindScales) else feature
+    # The middle scale: the smallest one alone loses a slab of another modality.
+    return Mind(*feature.scales[len(feature.scales) // 2]) if isinstance(feature, MindScales) else feature
 
 
 @dataclass(frozen=True, eq=False)
