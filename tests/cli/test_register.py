@@ -29,7 +29,7 @@ def test_result_folder(learngn, scans, tmp_path, fast, files_in):
     assert metrics["tre"] < metrics["tre_before"]
     assert set(metrics["dice"]) == {"1", "2"}
     assert metrics["folds_percent"] == 0
-    parts = {"read", "features", "affine", "optimise", "warp", "write"}
+    parts = {"read", "features", "affine", "quality", "optimise", "warp", "write"}
     assert set(metrics["seconds"]) == parts | {"total"}
     assert metrics["seconds"]["total"] == pytest.approx(sum(metrics["seconds"][part] for part in parts))
     assert set(metrics["inputs"]) == set(scans)

@@ -186,10 +186,10 @@ def test_verdicts_are_among_the_scores(learngn, abdomen_files, tmp_path, judged)
 
 
 def test_turned_label_map_is_found(tmp_path):
-    """Label maps are not aligned linearly by default; one whose header turns it by 40° needs that."""
+    """Label maps are not aligned linearly by default; one whose header turns it by 70° needs that."""
     fixed, moving = (made.labels for made in abdomens(2, (48, 40, 32), seed=4))
     turn = np.eye(4)
-    turn[:2, :2] = [[np.cos(0.7), -np.sin(0.7)], [np.sin(0.7), np.cos(0.7)]]
+    turn[:2, :2] = [[np.cos(1.2), -np.sin(1.2)], [np.sin(1.2), np.cos(1.2)]]
     paths = []
     for number, (labels, matrix) in enumerate(((fixed, np.eye(4)), (moving, turn)), start=1):
         paths.append(tmp_path / f"Toy_{number:04d}_0000.nii.gz")

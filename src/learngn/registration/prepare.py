@@ -31,6 +31,9 @@ if TYPE_CHECKING:
     from learngn.model import Model
 
 
+_SLICES = 8  # least number of voxels along every axis for which one scale of self-similarity finds a linear map
+
+
 @dataclass(frozen=True, eq=False)
 class Prepared:
     """A pair, aligned linearly, with features, on which several schedules can be tried.
@@ -180,7 +183,7 @@ def prepare(
     found: Prealigned | None = unaligned
     if resolved.settings.aligns:
         with clock.stage("affine"):
-            found = _aligned(pair, matched, for_linear_stage(feature), resolved)
+            found = _aligned(pair, matched, _linear(feature, pair), resolved)
     else:
         _check_overlap(pair)
     aligned, harmless = found or unaligned, None
@@ -205,6 +208,12 @@ def _aligned(pair: RegistrationPair, matched: Image, feature: Feature, resolved:
         if not resolved.settings.quality or pair.fixed.grid.overlap(pair.moving.grid) == 0:
             raise
         return None
+
+
+def _linear(feature: Feature, pair: RegistrationPair) -> Feature:
+    """Return the feature for the linear stage: a simpler one, unless a scan has too few slices to find a map by it."""
+    thinnest = min(*pair.fixed.scan.grid.shape, *pair.moving.scan.grid.shape)
+    return for_linear_stage(feature) if thinnest >= _SLICES else feature
 
 
 def _like(store: FeatureStore, array: Array) -> FeatureStore:
