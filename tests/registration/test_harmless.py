@@ -75,9 +75,10 @@ def test_another_part_of_another_persons_body(phantoms):
 
 def test_noise_leaves_the_headers_position(phantoms):
     noise = np.random.default_rng(0).normal(0, 100, (1, 1, *SHAPE)).astype(np.float32)
-    result = register(phantoms[0].scan, Image(noise, phantoms[0].scan.grid))
+    result = register(phantoms[0].scan, Image(noise, phantoms[0].scan.grid), uncertainty=True)
     assert result.verdict.status == "failed"
     assert result.verdict.left_out
+    assert result.uncertainty is None  # it was that of the displacement that is left out
     assert result.affine_start == "header"
     assert np.array_equal(result.affine.matrix, np.eye(4))
     assert not result.displacement.data.any()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from learngn.arrays import Array
+from learngn.arrays import Array, namespace
 from learngn.geometry import sampling
 from learngn.geometry.grid import Grid
 from learngn.geometry.transform import DisplacementField, invert
@@ -29,6 +29,12 @@ class Fields:
     forward: Array
     inverse: Array | None = None
     error: float | None = None
+
+    def without_displacement(self) -> Fields:
+        """Return fields of the same shapes that are zero."""
+        xp = namespace(self.forward)
+        inverse = None if self.inverse is None else xp.zeros_like(self.inverse)
+        return Fields(xp.zeros_like(self.forward), inverse, None if self.error is None else 0.0)
 
 
 def at_full_resolution(result: Optimised, grid: Grid, *, diffeomorphic: bool = False) -> Fields:

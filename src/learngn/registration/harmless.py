@@ -52,8 +52,8 @@ class Harmless:
             The map of the linear stage, fixed RAS mm to moving RAS mm; None if it has found none.
         """
         fixed, moving = pair.fixed, pair.moving
-        map_or_none = np.eye(fixed.grid.ndim + 1) if matrix is None else matrix
-        found = evidence(fixed.scan, moving.scan, map_or_none, (fixed.mask, moving.mask))
+        linear = np.eye(fixed.grid.ndim + 1) if matrix is None else matrix
+        found = evidence(fixed.scan, moving.scan, linear, (fixed.mask, moving.mask))
         if matrix is None:
             return cls(found, (Reason("patterns_linear", _NO_MAP),))
         guided = pair.keypoints is not None

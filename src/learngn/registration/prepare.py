@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from learngn.arrays import Array, in_order, namespace, shared, undifferentiated
+from learngn.arrays import Array, in_order, shared, undifferentiated
 from learngn.clock import Clock
 from learngn.errors import GeometryError
 from learngn.features import Feature, FeatureImage, FeatureStore, for_linear_stage, kept
@@ -16,7 +16,6 @@ from learngn.geometry.grid_map import Resampling
 from learngn.geometry.image import Image
 from learngn.geometry.transform import Affine, Composite, DisplacementField
 from learngn.optimise import FAMILIES, DiscreteStart, Iteration, at_full_resolution, build
-from learngn.optimise.finish import Fields
 from learngn.quality import Verdict
 from learngn.registration.contrast import comparable
 from learngn.registration.harmless import Harmless
@@ -108,13 +107,17 @@ class Prepared:
         affine = Affine(matrix)
         with clock.stage("warp"):
             fields = at_full_resolution(result, fixed.grid, diffeomorphic=chosen.diffeomorphic)
-            transform = Composite((DisplacementField(fields.forward, fixed.grid), affine))
         verdict = None
         if self.harmless is not None and chosen.quality:
+            # The field of the finest level is the same displacement with far fewer voxels, unless it was changed.
+            same = result.into_fixed is None and not chosen.diffeomorphic
+            field = DisplacementField(*((result.field, result.grid) if same else (fields.forward, fixed.grid)))
             with clock.stage("quality"):
-                fields, verdict = self._judged(self.harmless, fields, affine)
-            transform = Composite((DisplacementField(fields.forward, fixed.grid), affine))
+                verdict, kept_field = self._judged(self.harmless, field, affine)
+            if not kept_field:
+                fields, uncertainty = fields.without_displacement(), None
         with clock.stage("warp"):
+            transform = Composite((DisplacementField(fields.forward, fixed.grid), affine))
             options = resampling or Resampling()
             warped = transform.warp(
                 self.pair.moving.scan, fixed.grid, interpolation=options.interpolation, background=options.background
@@ -137,19 +140,15 @@ class Prepared:
             verdict=verdict,
         )
 
-    def _judged(self, harmless: Harmless, fields: Fields, affine: Affine) -> tuple[Fields, Verdict]:
-        """Return the displacement to keep, and the verdict on it."""
-        grid = self.pair.fixed.grid
-        transform = Composite((DisplacementField(fields.forward, grid), affine))
+    def _judged(self, harmless: Harmless, field: DisplacementField, affine: Affine) -> tuple[Verdict, bool]:
+        """Return the verdict, and whether the displacement is kept."""
+        transform = Composite((field, affine))
         after: Mapping[str, float] = harmless.found.fit(transform)
         reason = harmless.left_out(after)
-        if reason is not None:
-            xp = namespace(fields.forward)
-            still = xp.zeros_like(fields.forward)
-            fields = Fields(still, None if fields.inverse is None else still, None if fields.error is None else 0.0)
-            transform, harmless = Composite((DisplacementField(still, grid), affine)), harmless.without(reason)
-            after = harmless.found.linear
-        return fields, harmless.verdict(transform, after)
+        if reason is None:
+            return harmless.verdict(transform, after), True
+        still = Composite((DisplacementField.zero(field.grid), affine))
+        return harmless.without(reason).verdict(still, harmless.found.linear), False
 
 
 @undifferentiated
