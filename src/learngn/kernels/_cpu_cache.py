@@ -126,7 +126,7 @@ def source_stamp() -> str:
 def announce() -> None:
     """Log, once per process, that kernels are being compiled."""
     often = "once" if places().folder else "at every run"
-    _LOG.info("compiling kernels for this machine, %s: about a minute", often)
+    _LOG.info("compiling kernels for this machine, %s: up to half a minute", often)
 
 
 @lru_cache(maxsize=1)
