@@ -10,7 +10,7 @@ from importlib import import_module
 from typing import Any, ParamSpec, TypeAlias, TypeVar
 
 import numpy as np
-from array_api_compat import array_namespace, device, to_device
+from array_api_compat import array_namespace, device
 from array_api_compat import is_torch_array as is_tensor
 from numpy.typing import NDArray
 
@@ -19,7 +19,6 @@ from learngn.errors import require_packages
 __all__ = [
     "Array",
     "as_numpy",
-    "bytes_of",
     "channels_last",
     "detached",
     "device_of",
@@ -29,7 +28,6 @@ __all__ = [
     "is_tensor",
     "kind_of",
     "like",
-    "moved_to",
     "namespace",
     "require_torch",
     "shared",
@@ -62,11 +60,6 @@ def device_of(array: Array) -> Any:
 def kind_of(array: Array) -> str:
     """Return the kind of the device of an array: ``"cpu"``, ``"cuda"``, ..."""
     return str(array.device.type) if is_tensor(array) else "cpu"
-
-
-def moved_to(array: Array, target: Any) -> Array:
-    """Return an array on another device."""
-    return to_device(array, target)
 
 
 def differentiable(*arrays: Array | None) -> bool:
@@ -167,8 +160,3 @@ def shared(array: Array | None, other: Array) -> Array | None:
 def in_order(array: Array) -> Array:
     """Return an array with its last axis contiguous in memory, and so on (C order); copied only if it is not."""
     return array.contiguous() if is_tensor(array) else np.ascontiguousarray(array)
-
-
-def bytes_of(shape: Sequence[int], array: Array) -> int:
-    """Return the size in memory of an array of a shape and of the type of another one [byte]."""
-    return int(np.prod(shape, dtype=np.int64)) * int(array.itemsize)

@@ -26,7 +26,7 @@ _VALUES = 4096  # values of a plane of such an item: what is read of two planes 
 
 
 class Grid(NamedTuple):
-    """What the loops are told about the grid.
+    """Shape of a grid, in the form that the loops take.
 
     Attributes
     ----------

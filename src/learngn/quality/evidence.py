@@ -1,4 +1,4 @@
-"""What speaks for a linear map: the fit against that in the headers' position, and how rare the map is."""
+"""Evidence for a linear map: its fit against that of the headers' position, and how rare the map is."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ _COVERED = 0.3  # least fraction of the fixed body that tells which way round a 
 
 @dataclass(frozen=True)
 class Measures:
-    """What is known about a result without labels.
+    """Measures of a result that need no labels.
 
     Attributes
     ----------

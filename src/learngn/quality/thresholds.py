@@ -1,7 +1,8 @@
-"""What good pairs look like, learned on training subjects by ``python benchmarks/quality.py learn``."""
+"""Limits and weights of the measures, learned on training subjects by ``python benchmarks/quality.py learn``."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple, TypeAlias
 
 
@@ -42,37 +43,31 @@ _WITHIN: Model = {
     "scale": Term(0.111, 1.59, 0.5),
     "body": Term(0.7, 1.0, 0.7),
 }
-_ACROSS: Model = {
-    "patterns_linear": Term(0.33, -2.4, 2.0),
-    "patterns_after": Term(0.45, -5.13, 2.0),
-    "local_after": Term(0.17, -2.38, 2.0),
-    "information_after": Term(0.09, -2.74, 2.0),
-    "agreement": Term(0.42, -4.78, 2.0),
-    "bodies_linear": Term(0.8, -1.81, 0.7),
-    "covered_linear": Term(0.5, -5.89, 1.5),
-    "turned": Term(0.005, 60.0, 2.0),
-    "both_ways": Term(0.05, 12.64, 2.0),
-    "spread": Term(0.482, 2.16, 1.5),
-    "bending": Term(0.68, 10.0, 2.0),
-    "displacement": Term(0.194, 2.68, 0.7),
-    "stretch": Term(0.234, 0.91, 0.5),
-    "scale": Term(0.111, 1.59, 0.5),
-    "body": Term(0.7, 1.0, 0.7),
+# Between modalities, and for planes, the same measures count as much beyond other limits.
+_ACROSS_LIMITS = {
+    "patterns_linear": 0.33,
+    "patterns_after": 0.45,
+    "local_after": 0.17,
+    "information_after": 0.09,
+    "agreement": 0.42,
 }
-_PLANAR: Model = {
-    "patterns_linear": Term(0.2, -2.4, 2.0),
-    "patterns_after": Term(0.4, -5.13, 2.0),
-    "local_after": Term(0.3, -2.38, 2.0),
-    "information_after": Term(0.1, -2.74, 2.0),
-    "agreement": Term(0.42, -4.78, 2.0),
-    "bodies_linear": Term(0.8, -1.81, 0.7),
-    "covered_linear": Term(0.5, -5.89, 1.5),
-    "turned": Term(0.005, 60.0, 2.0),
-    "bending": Term(0.68, 10.0, 2.0),
-    "stretch": Term(0.234, 0.91, 0.5),
-    "scale": Term(0.111, 1.59, 0.5),
-    "body": Term(0.7, 1.0, 0.7),
+_PLANAR_LIMITS = {
+    "patterns_linear": 0.2,
+    "patterns_after": 0.4,
+    "local_after": 0.3,
+    "information_after": 0.1,
+    "agreement": 0.42,
 }
+_NOT_OF_PLANES = {"both_ways", "spread", "displacement"}
+
+
+def _limited(model: Model, limits: Mapping[str, float]) -> Model:
+    """Return a model with other limits of some measures."""
+    return {name: term._replace(limit=limits.get(name, term.limit)) for name, term in model.items()}
+
+
+_ACROSS = _limited(_WITHIN, _ACROSS_LIMITS)
+_PLANAR = _limited({name: term for name, term in _WITHIN.items() if name not in _NOT_OF_PLANES}, _PLANAR_LIMITS)
 _LABELS: Model = {
     "labels_after": Term(0.51, -5.78, 2.0),
     "bodies_linear": Term(0.419, -1.11, 0.5),

@@ -1,4 +1,4 @@
-"""What two images say about the displacement between them: precision of the data, and variance of the residual."""
+"""Precision of the displacement between two images by the data term, and variance of the residual."""
 
 from __future__ import annotations
 
