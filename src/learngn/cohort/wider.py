@@ -14,7 +14,13 @@ from learngn.registration import Registration, Request
 _SMOOTHER = 4.0  # factor of λ
 _LEARNED = ("lam",)  # settings that are a model's own
 # Linear maps to try instead: fewer parameters are led astray less often, and more of them reach what was missed.
-_OTHER_MAPS = {"none": "rigid", "rigid": "affine", "similarity": "affine", "affine": "similarity"}
+_OTHER_MAPS = {
+    "none": "rigid",
+    "translation": "rigid",
+    "rigid": "affine",
+    "similarity": "affine",
+    "affine": "similarity",
+}
 
 Register = Callable[[Request, Clock], Registration]
 

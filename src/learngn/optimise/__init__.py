@@ -9,7 +9,8 @@ from learngn.optimise.build import build
 from learngn.optimise.descent import Descent
 from learngn.optimise.discrete import DiscreteStart
 from learngn.optimise.energy import Energy, QuadraticModel, State
-from learngn.optimise.families import AFFINE, FAMILIES, RIGID, SIMILARITY, Family
+from learngn.optimise.families import AFFINE, FAMILIES, RIGID, SIMILARITY, TRANSLATION, Family
+from learngn.optimise.feature_pose import pose_by_features
 from learngn.optimise.finish import Fields, at_full_resolution
 from learngn.optimise.gauss_newton import GaussNewton, Optimised
 from learngn.optimise.history import Iteration, StopReason
@@ -28,6 +29,7 @@ __all__ = [
     "FAMILIES",
     "RIGID",
     "SIMILARITY",
+    "TRANSLATION",
     "AdamDisplacement",
     "Additive",
     "AffineGaussNewton",
@@ -54,6 +56,7 @@ __all__ = [
     "build",
     "centre_of_mass",
     "inverse_error",
+    "pose_by_features",
     "published_gauss_newton",
     "refuse_landmarks",
     "translation_starts",

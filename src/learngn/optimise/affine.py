@@ -11,7 +11,7 @@ import numpy as np
 from learngn.arrays import Array, as_numpy, namespace
 from learngn.features import FeatureImage, common_grids
 from learngn.geometry.grid import FloatArray, Grid, apply_affine
-from learngn.optimise.families import AFFINE, RIGID, Family
+from learngn.optimise.families import AFFINE, RIGID, TRANSLATION, Family
 from learngn.optimise.levels import on_grids
 from learngn.optimise.linear_problem import LinearLimits, LinearProblem
 from learngn.optimise.pose import PoseSearch, quality
@@ -59,8 +59,8 @@ class AffineGaussNewton:
     -----
     A step is ``T <- T exp(Σ_k p_k E_k)`` with the generators E_k of the family. The normal equations of p follow from
     the blocks and gradients of a dense displacement: a displacement linear in x needs only their moments up to second
-    order. Starts are refined as rigid maps on the coarsest level and compared there by concordance and overlap, since
-    the residuals of two maps over different overlaps are not comparable.
+    order. Starts are refined as rigid maps, or translations, on the coarsest level and compared there by concordance
+    and overlap, since the residuals of two maps over different overlaps are not comparable.
     """
 
     family: Family = AFFINE
@@ -89,11 +89,12 @@ class AffineGaussNewton:
         if self.search is not None:
             candidates += [("search", matrix) for matrix in self.search(fixed_levels[0], moving_levels[0])]
         best, name, best_score = None, "none", -np.inf
+        first = self.family if self.family is TRANSLATION else RIGID
         seen: list[FloatArray] = []  # starts, and the maps to which they have led
         for label, start in candidates:
             if any(_distance(start, other, levels[0].grid) < _SAME for other in seen):
                 continue
-            state = levels[0].refine(start, RIGID, self.iterations)
+            state = levels[0].refine(start, first, self.iterations)
             seen += [start, state.matrix]
             score = float(quality(*map(np.asarray, levels[0].agreement(state.matrix))))
             # Of starts that lead to the same map the first is kept: the given ones come first.

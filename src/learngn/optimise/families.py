@@ -1,4 +1,4 @@
-"""Families of linear maps for the pre-alignment: rigid, similarity, affine."""
+"""Families of linear maps for the pre-alignment: translation, rigid, similarity, affine."""
 
 from __future__ import annotations
 
@@ -79,7 +79,8 @@ def _all(ndim: int) -> list[FloatArray]:
     return [np.outer(unit[row], unit[column]) for row, column in product(range(ndim), repeat=2)]
 
 
+TRANSLATION = Family("translation", lambda ndim: [])
 RIGID = Family("rigid", _rotations)
 SIMILARITY = Family("similarity", lambda ndim: [*_rotations(ndim), np.eye(ndim)])
 AFFINE = Family("affine", _all)
-FAMILIES = {family.name: family for family in (RIGID, SIMILARITY, AFFINE)}
+FAMILIES = {family.name: family for family in (TRANSLATION, RIGID, SIMILARITY, AFFINE)}

@@ -15,7 +15,7 @@ from learngn.memory import parse_size
 from learngn.settings.schedule import Level, schedule
 
 NO_AFFINE = "none"
-LinearMaps = Literal["none", "rigid", "similarity", "affine"]
+LinearMaps = Literal["none", "translation", "rigid", "similarity", "affine"]
 UpdateRule = Literal["compositional", "exponential", "additive", "published", "adam"]
 RegulariserName = Literal["diffusion", "curvature", "edges", "lungs"]
 LossName = Literal["huber", "geman-mcclure"]
@@ -75,7 +75,8 @@ class Settings:
     features : str
         Names and weights in the format of :func:`learngn.features.parse_features`.
     affine : str
-        Linear maps of the pre-alignment: ``"affine"``, ``"similarity"``, ``"rigid"``, or ``"none"`` to leave it out.
+        Linear maps of the pre-alignment: ``"affine"``, ``"similarity"``, ``"rigid"``, ``"translation"``, or ``"none"``
+        to leave it out.
         True is accepted for ``"affine"``, False for ``"none"``.
     strides : tuple of float
         Voxel size of every level, in multiples of the fixed image's finest spacing, coarse to fine.
