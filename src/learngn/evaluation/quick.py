@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -38,6 +39,7 @@ def quick_scores(
     fixed: Grid,
     labels: tuple[Image, Image] | None = None,
     landmarks: tuple[FloatArray, FloatArray] | None = None,
+    values: Sequence[int] | None = None,
 ) -> QuickScores:
     """Score a transform from the fixed to the moving world.
 
@@ -49,13 +51,17 @@ def quick_scores(
         Label maps of the fixed and the moving scan, the first on `fixed`.
     landmarks : (array, array), optional
         Corresponding points, shape (M, D) [RAS mm].
+    values : sequence of int, optional
+        Labels that count; by default all.
     """
     on_grid = transform.on(fixed)
     overlap = distance = float("nan")
     if labels is not None:
         fixed_labels, moving_labels = (as_numpy(image.data)[0, 0] for image in labels)
         warped = as_numpy(on_grid.warp(labels[1]).data)[0, 0]
-        overlap = mean_over_labels(dice(fixed_labels, warped, labels_in_both(fixed_labels, moving_labels)))
+        both = labels_in_both(fixed_labels, moving_labels)
+        counted = both if values is None else [value for value in both if value in values]
+        overlap = mean_over_labels(dice(fixed_labels, warped, counted)) if counted else overlap
     if landmarks is not None:
         distance = float(np.linalg.norm(transform.map_points(landmarks[0]) - landmarks[1], axis=1).mean())
     return QuickScores(overlap, distance, folds_percent(on_grid.jacobian_determinant()))

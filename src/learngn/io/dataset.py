@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import reprlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from os.path import isfile  # False for invalid names, for which pathlib raises
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from learngn.io.documents import parse_json
 from learngn.io.images import read_grid
 
 _DIGITS = 20  # most digits of a label
+_CODE = 4  # digits of a modality
 _SCAN_NAME = re.compile(r"_(\d{4})_(\d{4})\.")
 
 
@@ -93,6 +94,8 @@ class Dataset:
         Pairs that the data set names for training, without validation subjects; empty where there are none.
     test : tuple of Pair
         Test pairs; empty where there are none, or none of their scans has been published.
+    modalities : dict
+        Name of every modality by its number in file names, ``{"0000": "CT"}``; empty where the description has none.
     """
 
     name: str
@@ -103,6 +106,7 @@ class Dataset:
     label_names: Mapping[int, str]
     training_pairs: tuple[Pair, ...] = ()
     test: tuple[Pair, ...] = ()
+    modalities: Mapping[str, str] = field(default_factory=dict)
 
 
 def read_dataset(path: str | Path) -> Dataset:
@@ -139,7 +143,17 @@ def read_dataset(path: str | Path) -> Dataset:
         if not held_out & {scan_numbers(subject.image)[0] for subject in (pair.fixed, pair.moving)}
     )
     test = _pairs(description, "registration_test", path, hidden=True)
-    return Dataset(name, path.parent, read_grid(scans[0]).ndim, training, validation, labels, paired, test)
+    return Dataset(
+        name,
+        path.parent,
+        read_grid(scans[0]).ndim,
+        training,
+        validation,
+        labels,
+        paired,
+        test,
+        _modality_names(description),
+    )
 
 
 def read_label_names(path: str | Path) -> dict[int, str]:
@@ -269,6 +283,13 @@ def scan_numbers(scan: Path) -> tuple[str, str]:
             f"scan {scan}", "a name without numbers", "NAME_0001_0000.nii.gz (subject, modality)", "name it so"
         )
     return numbers[1], numbers[2]
+
+
+def _modality_names(description: Mapping[str, Any]) -> dict[str, str]:
+    """Parse names by modality, from ``{"0": "CT"}``; anything else counts as none."""
+    entry = description.get("modality")
+    named = entry.items() if isinstance(entry, dict) else ()
+    return {f"{int(key):04d}": str(value) for key, value in named if str(key).isdecimal() and len(str(key)) <= _CODE}
 
 
 def _label_names(entry: Any, path: Path) -> dict[int, str]:
