@@ -49,8 +49,9 @@ def kept(feature: Feature, store: FeatureStore) -> Feature:
     if isinstance(feature, Combined):
         return Combined(tuple((kept(part, store), weight) for part, weight in feature.parts))
     if isinstance(feature, NetworkFeature):
-        network = _KeptNetwork(feature.network, store) if is_module(feature.network) else None
-        return NetworkFeature(kept(feature.base, store), network or feature.network, feature.name)
+        base, moving = kept(feature.base, store), feature.moving_network
+        second = None if moving is None else _kept_network(moving, store)
+        return NetworkFeature(base, _kept_network(feature.network, store), feature.name, moving_network=second)
     return _Kept(feature, store) if isinstance(feature, OneByOne) else feature
 
 
@@ -95,6 +96,10 @@ class _Kept:
         if source is not None:
             _update_from_files(digest, source)
         return self.store(digest.hexdigest(), lambda: self.feature.of(image, grid))
+
+
+def _kept_network(network: Callable[[Array], Array], store: FeatureStore) -> Callable[[Array], Array]:
+    return _KeptNetwork(network, store) if is_module(network) else network
 
 
 class _KeptNetwork:

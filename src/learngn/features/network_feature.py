@@ -21,6 +21,9 @@ class NetworkFeature:
     network : callable
         Maps a tensor (N, C, *S) to one (N, C', *S): an ``nn.Module`` in evaluation mode, or any function.
     name : str
+    moving_network : callable, optional
+        Network of the moving image, for pairs of two modalities; by default `network`. The base of each image is then
+        computed from that image alone, as scalings that suit both do not exist.
 
     Notes
     -----
@@ -30,8 +33,15 @@ class NetworkFeature:
     It takes tensors of PyTorch. Features of images of NumPy are converted for it and its output back, without gradient.
     """
 
-    def __init__(self, base: Feature, network: Callable[[Array], Array], name: str = "network") -> None:
-        self.base, self.network, self.name = base, network, name
+    def __init__(
+        self,
+        base: Feature,
+        network: Callable[[Array], Array],
+        name: str = "network",
+        *,
+        moving_network: Callable[[Array], Array] | None = None,
+    ) -> None:
+        self.base, self.network, self.name, self.moving_network = base, network, name, moving_network
 
     @property
     def traits(self) -> Traits:
@@ -46,18 +56,20 @@ class NetworkFeature:
         FeatureError
             If the network changes the shape of the grid.
         """
-        first, second = self.base(fixed, moving, spacing)
-        a, b = self._apply(first), self._apply(second)
-        return a, b
+        if self.moving_network is None:
+            first, second = self.base(fixed, moving, spacing)
+            return self._apply(first, self.network), self._apply(second, self.network)
+        first, second = (self.base(image, image, spacing)[0] for image in (fixed, moving))
+        return self._apply(first, self.network), self._apply(second, self.moving_network)
 
-    def _apply(self, image: FeatureImage) -> FeatureImage:
+    def _apply(self, image: FeatureImage, network: Callable[[Array], Array]) -> FeatureImage:
         given = image.data
         if is_tensor(given):
-            data = self.network(in_order(given))
+            data = network(in_order(given))
         else:
             torch = require_torch(f"feature {self.name}, a network")
             with torch.no_grad():
-                data = self.network(torch.as_tensor(in_order(given)))
+                data = network(torch.as_tensor(in_order(given)))
         if tuple(data.shape[2:]) != tuple(given.shape[2:]):
             raise FeatureError(
                 f"network of feature {self.name}",

@@ -35,6 +35,12 @@ class NetworkConfig(Strict):
         Keep the input's channels beside the learned ones, each with a learned factor.
     gain : float
         Initial value of this factor.
+    profiles : bool
+        Give every learned channel d a profile ``g d + h tanh(d / t)``, which begins as d. It turns a distance into
+        a band around the boundary, weighted by how much the overlap of that organ gains from it.
+    encoders : str, optional
+        ``"shared"``: one network for both scans of a pair; ``"each"``: one for each modality. By default one for each
+        if the pairs have two modalities.
     """
 
     kind: Literal["encoder-decoder", "profiles", "own"] = "encoder-decoder"
@@ -46,6 +52,8 @@ class NetworkConfig(Strict):
     pool: Literal[1, 2, 4] = 1
     keep_input: bool = True
     gain: float = Field(1.0, gt=0)
+    profiles: bool = False
+    encoders: Literal["shared", "each"] | None = None
 
 
 class LineariserConfig(Strict):
@@ -80,6 +88,24 @@ class VoxelMorphConfig(Strict):
     stages: int = Field(4, ge=1, le=6)
 
 
+class Modality(Strict):
+    """One of the modalities of a model for pairs of two.
+
+    Attributes
+    ----------
+    code : str
+        Its number in file names, ``NAME_SSSS_MMMM.nii.gz``.
+    name : str
+        Its name in the data set, for example ``"MR"``; the code where it has none.
+    scale : float
+        Factor of its input features: one over their standard deviation in the training data.
+    """
+
+    code: str
+    name: str
+    scale: float = Field(gt=0)
+
+
 class ModelConfig(Strict):
     """Architecture of a :class:`learngn.model.Model`.
 
@@ -97,6 +123,8 @@ class ModelConfig(Strict):
         Labels with one channel each, for features by organ.
     scale : float
         Factor of the input features: one over their standard deviation in the training data.
+    modalities : tuple of Modality
+        The two modalities of the pairs, that of the fixed scans first; empty for a model of one.
     network : NetworkConfig, optional
         Network of the learned features; None for none.
     lineariser : LineariserConfig, optional
@@ -113,6 +141,7 @@ class ModelConfig(Strict):
     channels: int = Field(ge=1)
     organs: tuple[int, ...] | None = None
     scale: float = Field(1.0, gt=0)
+    modalities: tuple[Modality, ...] = ()
     network: NetworkConfig | None = None
     lineariser: LineariserConfig | None = None
     learn_lam: bool = True

@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
-from torch import nn
+from torch import Tensor, nn
 
 from learngn._version import __version__
 from learngn.errors import ModelError, SettingsError
@@ -50,7 +50,7 @@ def write_model(model: Model, directory: str | Path, provenance: Provenance | No
     directory.mkdir(parents=True, exist_ok=True)
     origin = provenance or Provenance()
     with atomic_path(directory / WEIGHTS_NAME) as temporary:
-        weights = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+        weights = {name: tensor.detach().cpu().contiguous() for name, tensor in _stored(model).items()}
         temporary.write_bytes(save(weights))
     description = {
         "format": FORMAT,
@@ -123,12 +123,19 @@ def read_model(directory: str | Path, *, network: nn.Module | None = None) -> Mo
             f"weights {path}", f"a broken file ({failure})", "what learngn train has written", "copy it again"
         ) from failure
     try:
-        model.load_state_dict(weights)
+        if weights.keys() != _stored(model).keys():
+            raise RuntimeError("other names")
+        model.load_state_dict(weights, strict=False)  # what encoders share is stored once
     except RuntimeError as failure:
         raise ModelError(
             f"weights {path}", "tensors of another architecture", f"those of {CONFIG_NAME}", "copy both files together"
         ) from failure
     return model.eval()
+
+
+def _stored(model: Model) -> dict[str, Tensor]:
+    """Return the tensors of a model by name; those that encoders of two modalities share, once."""
+    return {**dict(model.named_parameters()), **dict(model.named_buffers())}
 
 
 def _first(failure: KeyError | ValidationError) -> str:

@@ -2,88 +2,22 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
-import math
-from collections.abc import Sequence
-from typing import ClassVar
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
 from learngn.errors import ModelError
 from learngn.features import ChannelProfiles, EncoderDecoder, Feature, NetworkFeature, parse_features
-from learngn.geometry import sampling
 from learngn.geometry.image import Image
 from learngn.linearise import Analytic, LearnedLinearisation, Lineariser, PublishedLinearisation
 from learngn.model.architecture import ModelConfig, NetworkConfig
+from learngn.model.encoder import Encoder, Profiles
+from learngn.model.modalities import modalities_of
 from learngn.model.trainable import TrainableGaussNewton
 from learngn.model.voxelmorph import VoxelMorphRegistration
 from learngn.optimise import GaussNewton, build
 from learngn.settings import Settings
-
-
-class Encoder(nn.Module):
-    """Learned features φ: the input's channels, each times a factor, and the output channels of a network.
-
-    Parameters
-    ----------
-    channels : int
-        Number of input channels.
-    scale : float
-        Factor that scales the input to unit standard deviation; λ has the unit of the squared features.
-    network : nn.Module, optional
-        Maps (N, channels, *S) to (N, C', *S).
-    pool : int
-        Factor by which the input is averaged before the network.
-    gain : float, optional
-        Initial factor of the input's channels; None leaves these channels out.
-
-    Attributes
-    ----------
-    factor_parameters : tuple of str
-        Names of the parameters that have one number per channel; training uses a separate learning rate for them.
-    """
-
-    factor_parameters: ClassVar[tuple[str, ...]] = ("log_gain",)
-
-    def __init__(
-        self, channels: int, scale: float, network: nn.Module | None, *, pool: int = 1, gain: float | None = 1.0
-    ) -> None:
-        super().__init__()
-        self.channels, self.scale, self.network, self.pool = channels, scale, network, pool
-        self.log_gain = None if gain is None else nn.Parameter(torch.full((channels,), math.log(gain)))
-
-    def learned(self, x: Tensor) -> Tensor | None:
-        """Compute the network's output for input features (N, channels, *S), on a grid `pool` times coarser."""
-        if self.network is None:
-            return None
-        pooled = sampling.pool(x, pooled_shape(x.shape[2:], self.pool)).contiguous()
-        learned: Tensor = self.network(pooled * self.scale)
-        return learned
-
-    def join(self, x: Tensor, learned: Tensor | None) -> Tensor:
-        """Join the input features and the network's output to φ."""
-        parts = [] if learned is None else [sampling.resize(learned.to(x.dtype), x.shape[2:])]
-        if self.log_gain is not None:
-            parts.insert(0, x * (self.scale * self.log_gain.exp()).reshape(1, -1, *[1] * (x.ndim - 2)))
-        return torch.cat(parts, dim=1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Compute φ of input features (N, channels, *S).
-
-        Raises
-        ------
-        ModelError
-            If the input has another number of channels than the model was trained with.
-        """
-        if x.shape[1] != self.channels:
-            raise ModelError(
-                "features of the pair",
-                f"{x.shape[1]} channels",
-                f"the model's {self.channels}",
-                "register with the features that it was trained with",
-            )
-        return self.join(x, self.learned(x))
 
 
 class Model(nn.Module):
@@ -110,13 +44,10 @@ class Model(nn.Module):
     def __init__(self, config: ModelConfig, network: nn.Module | None = None) -> None:
         super().__init__()
         self.config = config
-        self.encoder = Encoder(
-            config.channels,
-            config.scale,
-            _network(config, network),
-            pool=1 if config.network is None else config.network.pool,
-            gain=_gain(config.network),
-        )
+        self.given: tuple[str, str] | None = None  # modalities of the scans, if the caller names them
+        scales = [modality.scale for modality in config.modalities] or [config.scale]
+        self.encoder = _encoder(config, _network(config, network), scales[0])
+        self.moving_encoder = None if len(scales) == 1 else _beside(self.encoder, config, scales[1])
         self.method: TrainableGaussNewton | VoxelMorphRegistration = _method(config)
 
     @property
@@ -139,8 +70,52 @@ class Model(nn.Module):
 
     @property
     def feature(self) -> Feature:
-        """Learned features φ as a :class:`learngn.features.Feature` of a pair of images."""
-        return NetworkFeature(self.base_feature, self.encoder, self.settings.features)
+        """Learned features φ as a feature of a pair of images, in the order of the training."""
+        return NetworkFeature(
+            self.base_feature, self.encoder, self.settings.features, moving_network=self.moving_encoder
+        )
+
+    def encoder_of(self, modality: int) -> Encoder:
+        """Return the encoder of a modality, 0 or 1, in the order of the training."""
+        return self.moving_encoder if modality and self.moving_encoder is not None else self.encoder
+
+    def for_modalities(self, fixed: str, moving: str) -> Model:
+        """Return the same model for scans of these modalities, whatever their file names are.
+
+        Parameters
+        ----------
+        fixed, moving : str
+            Name (``"MR"``) or number (``"0001"``) of a modality of the training.
+
+        Raises
+        ------
+        ModelError
+            If the model does not have them.
+        """
+        modalities_of(self.config.modalities, (fixed, moving), ("", ""))
+        chosen = copy.copy(self)
+        chosen.given = (fixed, moving)
+        return chosen
+
+    def feature_of(self, names: tuple[str, str]) -> Feature:
+        """Return φ for a pair of scans, each computed by the encoder of its modality.
+
+        Parameters
+        ----------
+        names : (str, str)
+            File names of the scans.
+
+        Raises
+        ------
+        ModelError
+            If the model is for two modalities, and the names do not tell those of the scans; see
+            :meth:`for_modalities`.
+        """
+        if self.moving_encoder is None:
+            return self.feature
+        order = modalities_of(self.config.modalities, self.given, names)
+        fixed, moving = (self.encoder_of(index) for index in order)
+        return NetworkFeature(self.base_feature, fixed, self.settings.features, moving_network=moving)
 
     def scheduled(
         self, settings: Settings, fixed: Image | None = None, tissue: Image | None = None
@@ -170,9 +145,22 @@ class Model(nn.Module):
         return built
 
 
-def pooled_shape(shape: Sequence[int], factor: int) -> tuple[int, ...]:
-    """Return the shape of the network's grid, `factor` times coarser than that of the features."""
-    return tuple(max(1, round(n / factor)) for n in shape)
+def _encoder(config: ModelConfig, network: nn.Module | None, scale: float) -> Encoder:
+    parts = config.network
+    profiles = None
+    if parts is not None and parts.profiles:
+        profiles = Profiles(config.channels if parts.kind == "profiles" else parts.out_channels, config.ndim)
+    pool = 1 if parts is None else parts.pool
+    return Encoder(config.channels, scale, network, pool=pool, gain=_gain(parts), profiles=profiles)
+
+
+def _beside(first: Encoder, config: ModelConfig, scale: float) -> Encoder:
+    """Return the encoder of the second modality: factors and profiles are shared, the network only where wanted."""
+    shared = config.network is not None and config.network.encoders == "shared"
+    network = first.network if shared else copy.deepcopy(first.network)
+    second = _encoder(config, network, scale)
+    second.log_gain, second.profiles = first.log_gain, first.profiles
+    return second
 
 
 def _gain(network: NetworkConfig | None) -> float | None:
