@@ -6,7 +6,7 @@ from lightning_fabric import Fabric
 from learngn.learning import train
 from learngn.learning.data import read_example
 from learngn.learning.regularisation_weight import with_suited_lam
-from learngn.learning.train import split
+from learngn.learning.selection import select
 from learngn.learning.trainer import Trained
 from learngn.learning.validation import validate
 from learngn.model import Model
@@ -18,8 +18,8 @@ def stiff(dataset, quick, tmp_path_factory):
     config = quick(network=None, lam=(1e4, 1e4), steps=1, lam_factors=())
     trained = train(dataset, tmp_path_factory.mktemp("stiff"), config, fabric=Fabric(accelerator="cpu", devices=1))
     model = trained.model
-    fitting, held_out = split(dataset, config)
-    examples = [read_example(s, model.base_feature, 2 * model.config.spacing) for s in (*held_out, *fitting)[:2]]
+    subjects = select(dataset, config).held_out[0]
+    examples = [read_example(s, model.base_feature, 2 * model.config.spacing) for s in subjects]
     pairs = [(examples[0], examples[1])]
     return Trained(model, validate(model, pairs), 1), pairs
 

@@ -10,7 +10,7 @@ from torch import nn
 import learngn
 from learngn.errors import TrainingError
 from learngn.io import read_dataset, read_image
-from learngn.learning import TrainingEvents, train, trainer
+from learngn.learning import TrainingEvents, draw, train, trainer
 from learngn.learning.checkpoint import CHECKPOINT_NAME, read_checkpoint
 from learngn.learning.unrolled import unrolled
 from learngn.model import LineariserConfig, NetworkConfig, VoxelMorphConfig, read_description, read_model
@@ -166,12 +166,12 @@ def test_broken_checkpoint(undisturbed, dataset, tmp_path):
 
 def test_held_out_and_validation_subjects_are_never_trained_on(dataset, quick, tmp_path, monkeypatch):
     drawn, read = set(), set()
-    draw, read_example = trainer.augmented, learngn.learning.train.__globals__["read_example"]
-    monkeypatch.setattr(trainer, "augmented", lambda example, *rest: drawn.add(example.name) or draw(example, *rest))
+    deform, read_example = draw.augmented, learngn.learning.train.__globals__["read_example"]
+    monkeypatch.setattr(draw, "augmented", lambda e, *rest, **kinds: drawn.add(e.name) or deform(e, *rest, **kinds))
     monkeypatch.setitem(
         learngn.learning.train.__globals__,
         "read_example",
-        lambda subject, *rest: read.add(subject.image.name) or read_example(subject, *rest),
+        lambda subject, **rest: read.add(subject.image.name) or read_example(subject, **rest),
     )
     config = quick(steps=12, pretraining=0.9, validate_every=12, checkpoint_every=12)
     train(dataset, tmp_path, config)
@@ -228,9 +228,9 @@ def test_loss_that_is_no_number(dataset, quick, tmp_path, monkeypatch):
     """The training ends in one line; the best model before, and the checkpoint, are there and whole."""
     step, calls = trainer.TrainingStep.forward, []
 
-    def diverging(self, batch, iterations):
+    def diverging(self, batch, iterations, random):
         calls.append(1)
-        losses = step(self, batch, iterations)
+        losses = step(self, batch, iterations, random)
         return {name: value * (torch.nan if len(calls) == 5 else 1) for name, value in losses.items()}
 
     monkeypatch.setattr(trainer.TrainingStep, "forward", diverging)
@@ -421,7 +421,7 @@ def test_without_labels(scans, quick, tmp_path):
 def test_landmarks_must_correspond(scans, quick, tmp_path):
     path = next((scans.root / "landmarksTr").iterdir())
     path.write_text("\n".join(path.read_text().splitlines()[:1]))
-    with pytest.raises(TrainingError, match=r"landmarks: got 1 to 3 points a subject"):
+    with pytest.raises(TrainingError, match=r"landmarks: got 1 to 3 points"):
         train(scans, tmp_path / "model", quick(**SCANS, losses=NO_LABELS | {"landmarks": 1}))
 
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from learngn.registration import Request
 
 FAILED = 3  # exit status of --strict for the verdict "failed"
+_PAIR = 2
 _PANEL, _WORKERS, _VERDICT = "Registration", "Workers", "Verdict"
 _T = TypeVar("_T")
 _Command = TypeVar("_Command", bound=Callable[..., Any])
@@ -270,21 +271,37 @@ class ModelOptions:
         ),
     ] = None
 
+    modalities: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FIXED,MOVING",
+            help="Modalities of the scans, for a model of two, such as US,MR; by default told by the file names.",
+            rich_help_panel=_PANEL,
+        ),
+    ] = None
+
     def read(self) -> Model | None:
         """Read the model.
 
         Raises
         ------
         ModelError
-            If it cannot be read.
+            If it cannot be read, or does not have the modalities.
+        SettingsError
+            If modalities are given that are not two, or without a model.
         MissingPackageError
             If PyTorch is not installed.
         """
+        names = [] if self.modalities is None else self.modalities.split(",")
+        if names and (len(names) != _PAIR or self.model is None):
+            got = f"{self.modalities}{' without --model' if self.model is None else ''}"
+            raise SettingsError("--modalities", got, "those of FIXED and MOVING, with --model", "write US,MR")
         if self.model is None:
             return None
         from learngn.registration import model_of
 
-        return model_of(self.model)
+        model = model_of(self.model)
+        return model.for_modalities(*names) if model is not None and names else model
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,13 @@ def train(
     ] = None,
     steps: Annotated[int | None, typer.Option(min=1, help="Number of training steps.")] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Random seed.")] = None,
+    minutes: Annotated[
+        float | None, typer.Option(min=0.1, help="Time for the training; chooses the number of steps.")
+    ] = None,
+    initial: Annotated[
+        Path | None, typer.Option("--initial-model", metavar="MODEL", help="Trained model to start from.")
+    ] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Scans read at a time; by default one a thread.")] = None,
     accelerator: Annotated[str, typer.Option(help="cpu, cuda, mps, or auto for the fastest available.")] = "auto",
     devices: Annotated[int, typer.Option(min=1, help="Number of devices of this machine.")] = 1,
     show_config: Annotated[
@@ -47,6 +54,7 @@ def train(
     from learngn.learning import train as train_model
     from learngn.learning.log import logged
     from learngn.learning.suited_config import config_for
+    from learngn.model import read_model
 
     description = read_dataset(dataset)
     chosen = config_for(description, config, features=features, steps=steps, seed=seed)
@@ -54,11 +62,14 @@ def train(
         console.print_json(chosen.model_dump(mode="json"))
         return
     fabric = _fabric(accelerator, devices)
+    start = None if initial is None else read_model(initial)
     with console.progress(quiet or not fabric.is_global_zero) as bars:
         events = training_events(bars, chosen.steps, quiet)
         if fabric.is_global_zero:
             events = logged(output, events)
-        trained = train_model(description, output, chosen, fabric=fabric, events=events)
+        trained = train_model(
+            description, output, chosen, fabric=fabric, events=events, workers=workers, initial=start, minutes=minutes
+        )
     if not fabric.is_global_zero:
         return
     result = {"model": str(output), "step": trained.step, **trained.validation.to_json()}
@@ -117,4 +128,14 @@ def training_events(bars: Progress, steps: int | None, quiet: bool) -> TrainingE
         score = f"Dice {scores.dice:.3f}" if scores.dice is not None else f"figure {scores.figure:.3g}"
         bars.console.print(f"step {done}: {score}, folds {scores.folds:.3g} %{', the best' if best else ''}")
 
-    return TrainingEvents(step, validated)
+    def begins(drawn: str, organs: tuple[int, ...]) -> None:
+        if not quiet:
+            taught = ", ".join(map(str, organs)) or "none"
+            bars.console.print(f"draws {drawn}; labels that teach the features: {taught}")
+
+    def planned(steps: int, seconds: float) -> None:
+        bars.update(task, total=steps)
+        if not quiet and seconds:
+            bars.console.print(f"{steps} steps, about {seconds / 60:.0f} minutes")
+
+    return TrainingEvents(step, validated, begins, planned)

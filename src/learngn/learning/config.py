@@ -6,79 +6,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from learngn.learning.config_parts import AugmentationConfig, LossConfig
 from learngn.model import LineariserConfig, NetworkConfig, VoxelMorphConfig
 from learngn.model.architecture import Strict
-
-
-class AugmentationConfig(Strict):
-    """Random deformation of every scan, drawn anew at each step and independently for both scans of a pair.
-
-    Attributes
-    ----------
-    rotation : float
-        Standard deviation of the rotation about every axis [degrees].
-    scale, shear : float
-        Standard deviations of the logarithm of the size along each axis, and of the shear.
-    shift : float
-        Standard deviation of the translation along each axis [fraction of the extent].
-    smooth : float
-        Standard deviation of a smooth displacement at its control points [fraction of the extent].
-    control : int
-        Number of control points of the smooth displacement along the longest axis.
-    contrast : float
-        Standard deviation of the logarithm of gamma for features of scans; 0 for label maps.
-    drop : float
-        Probability that a channel of both scans of a pair is set to zero, for features of organs: a segmentation may
-        miss one of them.
-    """
-
-    rotation: float = Field(6.0, ge=0)
-    scale: float = Field(0.08, ge=0)
-    shear: float = Field(0.04, ge=0)
-    shift: float = Field(0.03, ge=0)
-    smooth: float = Field(0.015, ge=0)
-    control: int = Field(6, ge=2)
-    contrast: float = Field(0.0, ge=0)
-    drop: float = Field(0.0, ge=0, lt=1)
-
-
-class LossConfig(Strict):
-    """Weights of the losses; a loss of weight zero is not computed.
-
-    Attributes
-    ----------
-    labels : float
-        Soft Dice + cross-entropy of the warped against the fixed labels.
-    mse : float
-        Squared difference of the warped and the fixed labels, each label weighted by the inverse root of its volume,
-        as published.
-    auxiliary : float
-        Soft Dice + cross-entropy of a 1 x 1 convolution of the learned features against the scan's own labels: it
-        teaches the features to distinguish the organs.
-    distances : float
-        Mean squared difference of the learned features to the signed distances of the organs, one channel an organ:
-        such features have gradients also far from an organ, which Gauss-Newton needs.
-    smoothness : float
-        Mean squared derivative of the displacement [mm per mm].
-    features : float
-        Mean squared difference of the input features after warping; needs no labels.
-    landmarks : float
-        Mean distance of the landmarks after warping [mm].
-    earlier : float
-        Weight of each level's result relative to that of the next finer level; with zero only the finest level counts.
-    stride : float
-        Voxel size at which labels are compared [voxel of the scans].
-    """
-
-    labels: float = Field(0.1, ge=0)
-    mse: float = Field(0.0, ge=0)
-    auxiliary: float = Field(0.3, ge=0)
-    distances: float = Field(1.0, ge=0)
-    smoothness: float = Field(0.0, ge=0)
-    features: float = Field(0.0, ge=0)
-    landmarks: float = Field(0.0, ge=0)
-    earlier: float = Field(0.3, ge=0)
-    stride: float = Field(2.0, ge=1)
 
 
 class TrainingConfig(Strict):
@@ -90,6 +20,13 @@ class TrainingConfig(Strict):
         Input features of the model; see :func:`learngn.features.parse_features`.
     strides, iterations, lam, longest_step, min_jacobian
         Schedule of the model, see :class:`learngn.settings.Settings`; by default that of the features.
+    organs : tuple of int, optional
+        Labels that mean the same in every subject: they teach φ. Other labels correspond within a pair alone, and count
+        for the overlap of that pair only. By default all labels of the data set; for pairs that it lists, those that
+        lie at much the same place in all of them (:func:`learngn.learning.selection.organs_of`).
+    pose : str
+        Linear alignment by φ before the Gauss-Newton steps, "none" for scans that lie on one another; see
+        :class:`learngn.settings.Settings.affine`. In training, the centres of the organs are put on one another.
     network : NetworkConfig, optional
         Network of the learned features; null for none.
     lineariser : LineariserConfig, optional
@@ -115,10 +52,17 @@ class TrainingConfig(Strict):
     pretraining : float
         Fraction of the steps, at the beginning, that use the losses of φ alone: such a step costs a tenth of a whole
         one.
+    known : float
+        Fraction of the whole steps whose pairs are one scan deformed twice, see :attr:`LossConfig.known_maps`.
+    start : float
+        Standard deviation of a random smooth displacement from which a whole step starts [fraction of the extent].
     batch : int
-        Pairs per step, on each device.
+        Pairs per step, of all devices together.
     rate, weight_decay : float
-        Learning rate and weight decay of AdamW; the rate rises over `warmup` steps and falls along a cosine to zero.
+        Learning rate and weight decay of AdamW; in each of the two parts of a training, of φ alone and of whole steps,
+        the rate rises over `warmup` steps and falls along a cosine to zero.
+    through_rate : float
+        Factor of the learning rate of the network in whole steps; with 0 the network is fixed then.
     factor_rate : float, optional
         Learning rate of parameters with one number per channel or level: factors of channels, profiles, λ. They need,
         and tolerate, a far larger one than convolutions; by default it is the same.
@@ -144,10 +88,13 @@ class TrainingConfig(Strict):
     checkpoint_every : int
         Steps between checkpoints, from which an interrupted training resumes.
     precision : str
-        Floating-point type of the networks; the solver always uses float32.
+        Floating-point type of the networks; ``"auto"``: bfloat16 where the processor or GPU has instructions for it.
+        The solver always uses float32.
     """
 
     features: str
+    organs: tuple[int, ...] | None = None
+    pose: Literal["none", "translation", "rigid", "similarity", "affine"] = "none"
     strides: tuple[float, ...] | None = None
     iterations: tuple[int, ...] | None = None
     lam: tuple[float, float] | None = None
@@ -164,9 +111,12 @@ class TrainingConfig(Strict):
     validation_pairs: int = Field(6, ge=1)
     seed: int = Field(0, ge=0)
     steps: int = Field(2000, ge=1)
-    pretraining: float = Field(0.6, ge=0, lt=1)
+    pretraining: float = Field(0.6, ge=0, le=1)
+    known: float = Field(0.0, ge=0, le=1)
+    start: float = Field(0.0, ge=0)
     batch: int = Field(1, ge=1)
     rate: float = Field(2e-3, gt=0)
+    through_rate: float = Field(1.0, ge=0)
     factor_rate: float | None = Field(None, gt=0)
     weight_decay: float = Field(1e-3, ge=0)
     warmup: int = Field(50, ge=0)
@@ -180,7 +130,7 @@ class TrainingConfig(Strict):
     curriculum: float = Field(0.2, ge=0, le=1)
     validate_every: int = Field(100, ge=1)
     checkpoint_every: int = Field(50, ge=1)
-    precision: Literal["float32", "bfloat16"] = "float32"
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
 
     @property
     def teaches_features(self) -> bool:

@@ -12,6 +12,7 @@ from learngn.features import Feature, FeatureImage, OrganDistance
 from learngn.geometry.grid import FloatArray, Grid
 from learngn.geometry.image import Image, check_scan
 from learngn.io import Subject, labels_on, read_image, read_landmarks
+from learngn.learning.pairing import Pairing
 from learngn.model import pooled_shape
 
 
@@ -33,6 +34,8 @@ class Example:
         Signed √distance of every organ on the network's grid, (1, L-1, *R), -1 to 1; NaN everywhere for an organ that
         is missing.
     landmarks : array, shape (M, D) [RAS mm], or None
+    modality : int
+        0 for the first modality, or the only one; 1 for the second.
     """
 
     name: str
@@ -41,10 +44,30 @@ class Example:
     labels: Image | None
     distances: FeatureImage | None
     landmarks: FloatArray | None
+    modality: int = 0
+
+    def to(self, device: torch.device) -> Example:
+        """Return a copy on a device."""
+        return replace(
+            self,
+            features=_on(self.features, device),
+            labels=None if self.labels is None else self.labels.to(device),
+            distances=None if self.distances is None else _on(self.distances, device),
+        )
+
+
+def _on(image: FeatureImage, device: torch.device) -> FeatureImage:
+    return FeatureImage(image.data.to(device), image.grid)
 
 
 def read_example(
-    subject: Subject, feature: Feature, spacing: float, organs: tuple[int, ...] = (), pool: int = 1
+    subject: Subject,
+    feature: Feature,
+    spacing: float,
+    organs: tuple[int, ...] = (),
+    pool: int = 1,
+    *,
+    modality: int = 0,
 ) -> Example:
     """Read a subject and compute its features on a grid of about `spacing` mm.
 
@@ -58,6 +81,8 @@ def read_example(
         Labels whose distances are computed.
     pool : int
         Factor by which the grid of the distances is coarser than that of the features.
+    modality : int
+        See :class:`Example`.
 
     Raises
     ------
@@ -73,13 +98,7 @@ def read_example(
     landmarks = None if subject.landmarks is None else read_landmarks(subject.landmarks, image.grid).points
     features, _ = feature(image, image, spacing)
     distances = None if labels is None or not organs else _organ_distances(labels, features.grid, organs, pool)
-    return Example(subject.image.name, image.grid, features, labels, distances, landmarks)
-
-
-def organs_in(subjects: Sequence[Subject]) -> tuple[int, ...]:
-    """Return the labels that occur in the subjects' label maps, for a data set without named labels."""
-    paths = [subject.labels for subject in subjects if subject.labels is not None]
-    return tuple(sorted({value for path in paths for value in read_image(path, labels=True).label_values}))
+    return Example(subject.image.name, image.grid, features, labels, distances, landmarks, modality)
 
 
 def _organ_distances(labels: Image, grid: Grid, organs: tuple[int, ...], pool: int) -> FeatureImage:
@@ -93,23 +112,42 @@ def _organ_distances(labels: Image, grid: Grid, organs: tuple[int, ...], pool: i
     return FeatureImage(distances, target)
 
 
+class _Placed:
+    """Examples on a device, each moved once, though it is in many pairs."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.device, self.there = device, dict[int, Example]()
+
+    def __call__(self, example: Example) -> Example:
+        if id(example) not in self.there:
+            self.there[id(example)] = example.to(self.device)
+        return self.there[id(example)]
+
+
 @dataclass(frozen=True, eq=False)
 class TrainingData:
     """Examples of a training.
 
     Attributes
     ----------
-    training : sequence of Example
-        Examples from which every step draws random pairs.
+    pairing : Pairing of Example
+        From which every step draws random pairs.
     validation : sequence of (Example, Example)
-        Pairs of held-out subjects; a single held-out subject is paired with subjects of `training`.
+        Pairs of held-out subjects; a single held-out subject is paired with others.
     organs : tuple of int
-        Labels that the losses use.
+        Labels that teach φ.
+    pair_labels : tuple of int
+        Labels that correspond within a pair alone: the losses compare them after warping.
     """
 
-    training: Sequence[Example]
+    pairing: Pairing[Example]
     validation: Sequence[tuple[Example, Example]]
     organs: tuple[int, ...]
+    pair_labels: tuple[int, ...] = ()
+
+    def to(self, device: torch.device) -> TrainingData:
+        """Return the data with the training examples on a device; those for validation are moved one by one."""
+        return replace(self, pairing=self.pairing.mapped(_Placed(device)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,12 +159,16 @@ class Side:
     features : FeatureImage
         Input features, (N, C, *S).
     labels : Tensor, shape (N, L, *T), or None
-        One-hot labels, background first.
+        One-hot labels: background, the organs that teach φ, then labels that correspond within a pair.
     label_grid : Grid
         Grid of the labels.
     distances : Tensor, shape (N, L-1, *S), or None
         Distances of the organs on the network's grid; see :class:`Example`.
     landmarks : Tensor, shape (N, M, D) [RAS mm], or None
+    origins : Tensor, shape (N, D, *S) [RAS mm], or None
+        Place of each voxel in the scan before it was deformed, if both sides are one scan deformed twice.
+    modality : int
+        See :class:`Example`.
     """
 
     features: FeatureImage
@@ -134,25 +176,18 @@ class Side:
     label_grid: Grid
     distances: Tensor | None
     landmarks: Tensor | None
+    origins: Tensor | None = None
+    modality: int = 0
 
     @property
     def kind(self) -> tuple[object, ...]:
         """Key that is equal for sides that can be stacked."""
-        return self.features.grid, None if self.landmarks is None else self.landmarks.shape
+        points = None if self.landmarks is None else self.landmarks.shape
+        return self.features.grid, points, self.origins is None, self.modality
 
     def with_features(self, data: Tensor) -> Side:
         """Return a copy with other features."""
         return replace(self, features=FeatureImage(data, self.features.grid))
-
-    def to(self, device: torch.device) -> Side:
-        """Return a copy on a device."""
-        return Side(
-            FeatureImage(self.features.data.to(device), self.features.grid),
-            None if self.labels is None else self.labels.to(device),
-            self.label_grid,
-            None if self.distances is None else self.distances.to(device),
-            None if self.landmarks is None else self.landmarks.to(device),
-        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -162,25 +197,24 @@ class Batch:
     fixed: Side
     moving: Side
 
-    def to(self, device: torch.device) -> Batch:
-        """Return a copy on a device."""
-        return Batch(self.fixed.to(device), self.moving.to(device))
-
 
 def stack(sides: Sequence[Side]) -> Side:
     """Stack sides that share one grid along the batch dimension."""
     first = sides[0]
-    labels = None if first.labels is None else torch.cat([s.labels for s in sides if s.labels is not None])
-    distances = [side.distances for side in sides if side.distances is not None]
-    landmarks = [side.landmarks for side in sides if side.landmarks is not None]
-    data = torch.cat([side.features.data for side in sides])
     return Side(
-        FeatureImage(data, first.features.grid),
-        labels,
+        FeatureImage(torch.cat([side.features.data for side in sides]), first.features.grid),
+        _joined([side.labels for side in sides]),
         first.label_grid,
-        torch.cat(distances) if distances else None,
-        torch.cat(landmarks) if landmarks else None,
+        _joined([side.distances for side in sides]),
+        _joined([side.landmarks for side in sides]),
+        _joined([side.origins for side in sides]),
+        first.modality,
     )
+
+
+def _joined(parts: Sequence[Tensor | None]) -> Tensor | None:
+    there = [part for part in parts if part is not None]
+    return torch.cat(there) if there else None
 
 
 def share_channels(fixed: Tensor, moving: Tensor) -> tuple[Tensor, Tensor]:

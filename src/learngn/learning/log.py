@@ -38,4 +38,4 @@ def logged(directory: Path, then: TrainingEvents) -> TrainingEvents:
         writer().flush()
         then.validated(done, model, validation, best)
 
-    return TrainingEvents(step, validated)
+    return TrainingEvents(step, validated, then.begins, then.planned)

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from itertools import product
+
 import numpy as np
 import torch
 from monai.losses.dice import DiceLoss
 from torch import Tensor
 
+from learngn.features import FeatureImage
+from learngn.features.filters import gaussian
 from learngn.geometry import sampling
 from learngn.geometry.grid import FloatArray, Grid
-from learngn.learning.config import LossConfig
+from learngn.learning.config_parts import LossConfig
 from learngn.learning.data import Batch
 from learngn.regularise import Diffusion, apply_regulariser
 
 _TINY = 1e-5
+_THERE = 0.05  # value of a label that is there
 
 
 class LabelLoss:
@@ -29,7 +34,8 @@ class LabelLoss:
     def __call__(self, probabilities: Tensor, truth: Tensor) -> Tensor:
         """Return the mean Dice loss of the labels present, plus the mean cross-entropy of the voxels."""
         dice = self._dice(probabilities, truth).flatten(1)[:, 1:]
-        present = (truth[:, 1:].flatten(2).amax(2) > 0).to(dice.dtype)
+        # Blurred labels have small values even where they are cut away.
+        present = (truth[:, 1:].flatten(2).amax(2) > _THERE).to(dice.dtype)
         entropy = -(truth * probabilities.clamp_min(_TINY).log()).sum(1).mean()
         total: Tensor = (dice * present).sum() / present.sum().clamp_min(1) + entropy
         return total
@@ -98,7 +104,11 @@ class RegistrationLoss:
                 target.shape,
             )
             if c.labels:
-                losses["labels"] = c.labels * self.labels(warped, batch.fixed.labels)
+                fixed = batch.fixed.labels
+                if c.blur:
+                    sigma = c.blur * float(target.spacing.min())
+                    warped, fixed = (gaussian(labels, target, sigma) for labels in (warped, fixed))
+                losses["labels"] = c.labels * self.labels(warped, fixed)
             if c.mse:
                 losses["mse"] = c.mse * weighted_squares(warped, batch.fixed.labels)
         if c.smoothness:
@@ -108,6 +118,8 @@ class RegistrationLoss:
             losses["features"] = c.features * _feature_difference(batch, field, grid, world)
         if c.landmarks and batch.fixed.landmarks is not None and batch.moving.landmarks is not None:
             losses["landmarks"] = c.landmarks * _landmark_error(batch, field, grid, world)
+        if c.known_maps and batch.fixed.origins is not None and batch.moving.origins is not None:
+            losses["known_maps"] = c.known_maps * _map_error(batch, field, grid, world)
         return losses
 
 
@@ -117,6 +129,30 @@ def _feature_difference(batch: Batch, field: Tensor, grid: Grid, world: FloatArr
     warped = sampling.warp(moving.data, field, grid.index_map(moving.grid, world), grid.shape)
     difference: Tensor = (warped - fixed.data).square().mean()
     return difference
+
+
+def _map_error(batch: Batch, field: Tensor, grid: Grid, world: FloatArray) -> Tensor:
+    """Return the mean distance of moved points to the right ones [mm], where the fixed scan was deformed from inside.
+
+    Both scans are one scan deformed twice: a point of the fixed and the point to which it is moved came from the same
+    place.
+    """
+    fixed, moving = batch.fixed, batch.moving
+    if fixed.origins is None or moving.origins is None:
+        return field.new_zeros(())
+    came = FeatureImage(fixed.origins, fixed.features.grid).on(grid).data
+    went = sampling.warp(moving.origins, field, grid.index_map(moving.features.grid, world), grid.shape)
+    distance = (went - came).square().sum(1).add(_TINY).sqrt()
+    low, high = (torch.as_tensor(bound, dtype=came.dtype, device=came.device) for bound in _bounds(fixed.features.grid))
+    shape = (1, -1, *[1] * grid.ndim)
+    inside = ((came > low.reshape(shape)) & (came < high.reshape(shape))).all(1)
+    total: Tensor = (distance * inside).sum() / inside.sum().clamp_min(1)
+    return total
+
+
+def _bounds(grid: Grid) -> tuple[FloatArray, FloatArray]:
+    corners = grid.index_to_world(list(product(*[(0, n - 1) for n in grid.shape])))
+    return corners.min(0), corners.max(0)
 
 
 def _landmark_error(batch: Batch, field: Tensor, grid: Grid, world: FloatArray) -> Tensor:

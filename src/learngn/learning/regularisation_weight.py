@@ -20,7 +20,12 @@ from learngn.model import VoxelMorphRegistration
 _MOST_FOLDS = 0.1  # [%]
 
 
-def with_suited_lam(trained: Trained, pairs: Sequence[tuple[Example, Example]], factors: Sequence[float]) -> Trained:
+def with_suited_lam(
+    trained: Trained,
+    pairs: Sequence[tuple[Example, Example]],
+    factors: Sequence[float],
+    organs: Sequence[int] | None = None,
+) -> Trained:
     """Multiply λ of all levels by the factor with the best validation score.
 
     Parameters
@@ -31,6 +36,8 @@ def with_suited_lam(trained: Trained, pairs: Sequence[tuple[Example, Example]], 
     factors : sequence of float
         Factors to choose from, beside 1, the trained λ. A factor with more than 0.1 % folded voxels is excluded, unless
         the trained model folds as many.
+    organs : sequence of int, optional
+        Labels that are scored; by default all.
 
     Returns
     -------
@@ -45,7 +52,7 @@ def with_suited_lam(trained: Trained, pairs: Sequence[tuple[Example, Example]], 
             break
         with torch.no_grad():
             method.log_lam.add_(math.log(factor))
-        validation = validate(model, pairs)
+        validation = validate(model, pairs, organs=organs)
         few_folds = validation.folds <= max(_MOST_FOLDS, trained.validation.folds)
         if validation.figure > best.validation.figure and few_folds:
             best = replace(trained, model=model, validation=validation)

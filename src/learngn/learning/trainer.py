@@ -14,10 +14,11 @@ from lightning_fabric import Fabric
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from learngn.errors import TrainingError
-from learngn.learning.augmentation import augmented
 from learngn.learning.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from learngn.learning.config import TrainingConfig
-from learngn.learning.data import Batch, Side, TrainingData, share_channels, stack
+from learngn.learning.data import TrainingData
+from learngn.learning.draw import batches
+from learngn.learning.precision import computes_in_bfloat16
 from learngn.learning.training_step import TrainingStep
 from learngn.learning.validation import Validation, validate
 from learngn.model import Model
@@ -39,10 +40,16 @@ class TrainingEvents:
     validated : callable
         Called after every validation with the number of steps done, the model, its validation, and whether it is the
         best so far.
+    begins : callable
+        Called once, before scans are read, with a sentence on what is drawn, and the labels that teach φ.
+    planned : callable
+        Called once, before the first step, with the number of steps and, if it was estimated, the time [s], or 0.
     """
 
     step: Callable[[int, dict[str, float]], None] = _ignore
     validated: Callable[[int, Model, Validation, bool], None] = _ignore
+    begins: Callable[[str, tuple[int, ...]], None] = _ignore
+    planned: Callable[[int, float], None] = _ignore
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,10 +102,12 @@ def fit(
         If the loss diverges; the last checkpoint, with the best weights so far, is kept. If the folder has the
         checkpoint of another training.
     """
-    return _Loop(model, data, config, directory, fabric, identity, events or TrainingEvents()).run()
+    return TrainingLoop(model, data, config, directory, fabric, identity, events).run()
 
 
-class _Loop:
+class TrainingLoop:
+    """State of a training, and its steps; see :func:`fit` for the parameters."""
+
     def __init__(
         self,
         model: Model,
@@ -107,18 +116,20 @@ class _Loop:
         directory: Path,
         fabric: Fabric,
         identity: str,
-        events: TrainingEvents,
+        events: TrainingEvents | None = None,
     ) -> None:
         self.data, self.config, self.directory, self.identity = data, config, directory, identity
-        self.fabric, self.events = fabric, events
+        self.fabric, self.events = fabric, events or TrainingEvents()
         torch.manual_seed(config.seed)  # for the head's initial weights; everything else random has its own generator
         step = TrainingStep(
             model,
             config.losses,
-            1 + len(data.organs),
+            len(data.organs),
             last=config.last,
             limit=config.limit,
-            mixed=config.precision == "bfloat16",
+            mixed=computes_in_bfloat16(config.precision, fabric.device),
+            through=config.through_rate > 0,
+            start=config.start,
         )
         optimiser = torch.optim.AdamW(_groups(step, config), lr=config.rate, weight_decay=config.weight_decay)
         self.average = AveragedModel(
@@ -139,18 +150,19 @@ class _Loop:
         self.step, self.optimiser = fabric.setup(step, optimiser)
 
     def run(self) -> Trained:
+        """Take the steps that are left."""
         config = self.config
         while self.done < config.steps:
             # The state before the first whole step is validated too: the analytic linearisation, or pretrained φ.
             if self.done == config.pretraining_steps and (self.done == 0 or self.done % config.validate_every):
-                self._validate()
-            losses = self._advance(self.done)
+                self.validate()
+            losses = self.advance(self.done)
             self.done += 1
             if self.fabric.is_global_zero:
                 self.events.step(self.done, losses)
             last = self.done == config.steps
             if last or self.done % config.validate_every == 0:
-                self._validate()
+                self.validate()
             if last or self.done % config.checkpoint_every == 0:
                 self._save()
         model = self._averaged()
@@ -162,20 +174,21 @@ class _Loop:
         step = self.average.module
         return step.model if isinstance(step, TrainingStep) else self.bare.model
 
-    def _advance(self, index: int) -> dict[str, float]:
+    def advance(self, index: int) -> dict[str, float]:
         """Take one step of the optimiser; random numbers depend only on the seed, the index and the process."""
         config = self.config
-        random = np.random.default_rng((config.seed, index, self.fabric.global_rank))
         shared = np.random.default_rng((config.seed, index))  # so that the graph is equally deep on all processes
         for group in self.optimiser.param_groups:
-            group["lr"] = group["highest"] * _rate(index, config)
+            group["lr"] = group["highest"] * _rate(index, config, group["through"])
         counts = _counts(self.bare.model.settings, index, config, shared)
         losses: dict[str, float] = {}
         self.optimiser.zero_grad()
-        batches = _batches(self.data, config, random, self.bare.model.config.spacing)
-        for number, (batch, weight) in enumerate(batches, start=1):
-            with self.fabric.no_backward_sync(self.step, enabled=number < len(batches)):
-                batch_losses = self.step(batch.to(self.fabric.device), counts)
+        rank, processes = self.fabric.global_rank, self.fabric.world_size
+        spacing = self.bare.model.config.spacing
+        drawn = batches(self.data, config, index, spacing, rank=rank, processes=processes)
+        for number, (batch, weight) in enumerate(drawn, start=1):
+            with self.fabric.no_backward_sync(self.step, enabled=number < len(drawn)):
+                batch_losses = self.step(batch, counts, shared)
                 total = torch.stack([value * weight for value in batch_losses.values()]).sum()
                 self._check(total, index)
                 self.fabric.backward(total)
@@ -198,11 +211,11 @@ class _Loop:
                 f"lower the rate ({self.config.rate:g}) or the clip ({self.config.clip:g}){where}",
             )
 
-    def _validate(self) -> None:
+    def validate(self) -> None:
         """Score the running mean of the weights; on every process, so that all of them know the best."""
         model = self._averaged()
         model.eval()
-        validation = validate(model, self.data.validation)
+        validation = validate(model, self.data.validation, organs=self.data.organs or None)
         model.train()
         better = not self.best or validation.figure > Validation(**self.best["validation"]).figure
         if better:
@@ -233,18 +246,28 @@ def _groups(step: TrainingStep, config: TrainingConfig) -> list[dict[str, Any]]:
     factors = {
         id(getattr(module, name)) for module in step.modules() for name in getattr(module, "factor_parameters", ())
     }
-    groups: list[dict[str, Any]] = []
-    for highest, are_factors in ((config.rate, False), (config.factor_rate or config.rate, True)):
-        chosen = [p for p in step.parameters() if p.requires_grad and (id(p) in factors) == are_factors]
-        if chosen:
-            groups.append({"params": chosen, "highest": highest})
-    return groups
+    networks = {id(p) for network in step.networks() for p in network.parameters()}
+    kinds: dict[str, list[torch.nn.Parameter]] = {"factor": [], "network": [], "rest": []}
+    for parameter in step.parameters():
+        kind = "factor" if id(parameter) in factors else "network" if id(parameter) in networks else "rest"
+        if parameter.requires_grad:
+            kinds[kind].append(parameter)
+    highest = {"factor": config.factor_rate or config.rate}
+    through = {"network": config.through_rate}
+    return [
+        {"params": chosen, "highest": highest.get(kind, config.rate), "through": through.get(kind, 1.0)}
+        for kind, chosen in kinds.items()
+        if chosen
+    ]
 
 
-def _rate(index: int, config: TrainingConfig) -> float:
-    """Return the factor of the learning rate: a linear rise, times a cosine that falls to zero."""
-    rise = min(1.0, (index + 1) / max(1, config.warmup))
-    return rise * (0.5 + 0.5 * math.cos(math.pi * index / config.steps))
+def _rate(index: int, config: TrainingConfig, through: float) -> float:
+    """Return the factor of the learning rate: in each part of the training a linear rise, and a cosine to zero."""
+    start = config.pretraining_steps
+    whole = index >= start
+    done, steps = (index - start, config.steps - start) if whole else (index, start)
+    rise = min(1.0, (done + 1) / max(1, config.warmup))
+    return (through if whole else 1.0) * rise * (0.5 + 0.5 * math.cos(math.pi * done / steps))
 
 
 def _counts(settings: Settings, index: int, config: TrainingConfig, random: np.random.Generator) -> tuple[int, ...]:
@@ -262,31 +285,3 @@ def _counts(settings: Settings, index: int, config: TrainingConfig, random: np.r
         high = max(low, round((config.fewest + (config.most - config.fewest) * progress) * full))
         counts.append(int(random.integers(low, high + 1)))
     return tuple(counts)
-
-
-def _batches(
-    data: TrainingData, config: TrainingConfig, random: np.random.Generator, spacing: float
-) -> list[tuple[Batch, float]]:
-    """Draw pairs; stack those with equal grids in batches, each with its share of the loss."""
-    groups: dict[tuple[object, ...], list[tuple[Side, Side]]] = {}
-    for _ in range(config.batch):
-        chosen = random.choice(len(data.training), 2, replace=False)
-        fixed, moving = (
-            augmented(data.training[i], data.organs, config.losses.stride * spacing, config.augmentation, random)
-            for i in chosen
-        )
-        fixed, moving = _shared(fixed, moving, config.augmentation.drop, random)
-        key = (fixed.kind, moving.kind)
-        groups.setdefault(key, []).append((fixed, moving))
-    return [
-        (Batch(stack([f for f, _ in group]), stack([m for _, m in group])), len(group) / config.batch)
-        for group in groups.values()
-    ]
-
-
-def _shared(fixed: Side, moving: Side, drop: float, random: np.random.Generator) -> tuple[Side, Side]:
-    first, second = share_channels(fixed.features.data, moving.features.data)
-    if drop:
-        keep = torch.from_numpy(random.random((1, first.shape[1], *[1] * (first.ndim - 2))) >= drop).to(first.dtype)
-        first, second = first * keep, second * keep
-    return fixed.with_features(first), moving.with_features(second)

@@ -11,14 +11,24 @@ import torch
 from torch import Tensor, nn
 
 from learngn.features import FeatureImage
-from learngn.learning.config import LossConfig
+from learngn.geometry.grid import FloatArray
+from learngn.learning.augmentation import smooth_field
+from learngn.learning.config_parts import LossConfig
 from learngn.learning.data import Batch, Side
 from learngn.learning.losses import RegistrationLoss, distance_loss
 from learngn.learning.unrolled import unrolled
-from learngn.model import Model, VoxelMorphRegistration
+from learngn.model import Model, TrainableGaussNewton, VoxelMorphRegistration
 
 # φ begins as distances in -1 to 1, of which an organ's boundary spans a tenth: the head is made steep instead of φ.
 _SHARPNESS = 10.0
+_START_POINTS = 4  # control points of a random start along the longest axis
+
+
+def _learned_channels(model: Model) -> int:
+    network = model.config.network
+    if network is None:
+        return 0
+    return model.config.channels if network.kind == "profiles" else network.out_channels
 
 
 class TrainingStep(nn.Module):
@@ -28,8 +38,8 @@ class TrainingStep(nn.Module):
     ----------
     model : Model
     losses : LossConfig
-    labels : int
-        Number of labels of the auxiliary loss, background included.
+    organs : int
+        Number of labels that teach φ.
     last : int, optional
         Number of Gauss-Newton steps at the end of every level that are differentiated; see
         :func:`learngn.learning.unrolled.unrolled`.
@@ -37,27 +47,42 @@ class TrainingStep(nn.Module):
         Largest norm of the gradient that reaches one scan's φ through the Gauss-Newton steps.
     mixed : bool
         Compute the networks in bfloat16; the solver stays in float32.
+    through : bool
+        Differentiate the networks in whole steps, too.
+    start : float
+        Standard deviation of a random smooth displacement from which whole steps start [fraction of the extent].
     """
 
     def __init__(
         self,
         model: Model,
         losses: LossConfig,
-        labels: int,
+        organs: int,
         *,
         last: int | None = None,
         limit: float | None = None,
         mixed: bool = False,
+        through: bool = True,
+        start: float = 0.0,
     ) -> None:
         super().__init__()
         self.model, self.losses, self.last, self.limit, self.mixed = model, losses, last, limit, mixed
+        self.organs, self.through, self.start = organs, through, start
         self.loss = RegistrationLoss(losses)
         self.head = None
         if losses.auxiliary and model.config.network is not None:
             conv = nn.Conv2d if model.config.ndim == 2 else nn.Conv3d
-            self.head = conv(model.config.network.out_channels, labels, 1)
+            self.head = conv(_learned_channels(model), 1 + organs, 1)
 
-    def forward(self, batch: Batch, iterations: Sequence[int]) -> dict[str, Tensor]:
+    def networks(self) -> list[nn.Module]:
+        """Return the networks of φ and the head that teaches them."""
+        encoders = (self.model.encoder, self.model.moving_encoder)
+        networks = [encoder.network for encoder in encoders if encoder is not None]
+        return [module for module in (*networks, self.head) if module is not None]
+
+    def forward(
+        self, batch: Batch, iterations: Sequence[int], random: np.random.Generator | None = None
+    ) -> dict[str, Tensor]:
         """Return the weighted losses by name; training minimises their sum.
 
         Parameters
@@ -65,10 +90,12 @@ class TrainingStep(nn.Module):
         batch : Batch
         iterations : sequence of int
             Number of Gauss-Newton steps of every level; empty for the losses of φ alone.
+        random : numpy Generator, optional
+            For random starts.
         """
         world = np.eye(self.model.config.ndim + 1)
-        fixed, fixed_losses = self._encode(batch.fixed)
-        moving, moving_losses = self._encode(batch.moving)
+        fixed, fixed_losses = self._encode(batch.fixed, whole=bool(iterations))
+        moving, moving_losses = self._encode(batch.moving, whole=bool(iterations))
         total = {name: (fixed_losses[name] + moving_losses[name]) / 2 for name in fixed_losses}
         if not iterations:
             return total
@@ -77,7 +104,14 @@ class TrainingStep(nn.Module):
             ends = [method.predicted(fixed, moving, world, voxel=voxel)]
         else:
             ends = unrolled(
-                method.gauss_newton, fixed, moving, world, iterations=iterations, last=self.last, voxel=voxel
+                method.gauss_newton,
+                fixed,
+                moving,
+                world,
+                self._initial(method, fixed, world, voxel, random),
+                iterations=iterations,
+                last=self.last,
+                voxel=voxel,
             )
         weight = 1.0
         for field, grid in reversed(ends):
@@ -88,24 +122,42 @@ class TrainingStep(nn.Module):
                 break
         return total
 
-    def _encode(self, side: Side) -> tuple[FeatureImage, dict[str, Tensor]]:
+    def _initial(
+        self,
+        method: TrainableGaussNewton,
+        fixed: FeatureImage,
+        world: FloatArray,
+        voxel: float,
+        random: np.random.Generator | None,
+    ) -> Tensor | None:
+        """Return a random smooth start, the same for all pairs of the batch; None without."""
+        if not self.start or random is None:
+            return None
+        grid = fixed.grid
+        field = smooth_field(grid, self.start, _START_POINTS, random, fixed.data.device)
+        return None if field is None else field.expand(len(fixed.data), *field.shape[1:])
+
+    def _encode(self, side: Side, *, whole: bool) -> tuple[FeatureImage, dict[str, Tensor]]:
         """Return φ of one side of the pairs, and the losses of φ alone."""
-        data, encoder = side.features.data.contiguous(), self.model.encoder
-        with self._autocast(data):
+        data, encoder = side.features.data.contiguous(), self.model.encoder_of(side.modality)
+        taught = self.through or not whole
+        with self._autocast(data), torch.set_grad_enabled(taught and torch.is_grad_enabled()):
             learned = encoder.learned(data)
         losses: dict[str, Tensor] = {}
         if learned is not None:
             learned = learned.float()
-            if self.head is not None and side.labels is not None:
+            if self.head is not None and side.labels is not None and taught:
                 grid = side.features.grid.resized(learned.shape[2:])
-                predicted, truth = FeatureImage(learned, grid), FeatureImage(side.labels, side.label_grid)
+                organs = side.labels[:, : 1 + self.organs].clone()
+                organs[:, :1] += side.labels[:, 1 + self.organs :].sum(1, keepdim=True)
+                predicted, truth = FeatureImage(learned, grid), FeatureImage(organs, side.label_grid)
                 if predicted.grid.size > truth.grid.size:
                     predicted = predicted.on(truth.grid)
                 elif predicted.grid.size < truth.grid.size:
                     truth = truth.on(predicted.grid)
                 probabilities = (_SHARPNESS * self.head(predicted.data)).softmax(1)
                 losses["auxiliary"] = self.losses.auxiliary * self.loss.labels(probabilities, truth.data)
-            if self.losses.distances and side.distances is not None:
+            if self.losses.distances and side.distances is not None and taught:
                 losses["distances"] = self.losses.distances * distance_loss(learned, side.distances)
         features = encoder.join(data, learned)
         if self.limit is not None and features.requires_grad:

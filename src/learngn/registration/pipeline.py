@@ -60,7 +60,9 @@ def register(
     settings : Settings, optional
         Complete settings; by default those of the preset, or those that suit the features.
     model : path or Model, optional
-        A trained model, with its own features and settings; `settings` may change its iterations.
+        A trained model, with its own features and settings; `settings` may change its iterations. One of two modalities
+        tells them by the numbers in the file names, ``NAME_0001_0000.nii.gz``; where there are none, pass
+        :meth:`learngn.model.Model.for_modalities`.
     fixed_mask, moving_mask : ImageLike, optional
         Weights of the features, 0 to 1 (or label maps: 1 where they are not zero), on any grids. The displacement is
         computed everywhere.

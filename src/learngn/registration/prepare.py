@@ -15,7 +15,7 @@ from learngn.features import Feature, FeatureImage, FeatureStore, for_linear_sta
 from learngn.geometry.grid_map import Resampling
 from learngn.geometry.image import Image
 from learngn.geometry.transform import Affine, Composite, DisplacementField
-from learngn.optimise import FAMILIES, DiscreteStart, Iteration, at_full_resolution, build
+from learngn.optimise import FAMILIES, DiscreteStart, Iteration, at_full_resolution, build, pose_by_features
 from learngn.quality import Verdict
 from learngn.registration.contrast import comparable
 from learngn.registration.harmless import Harmless
@@ -180,13 +180,19 @@ def prepare(
         matched = comparable(fixed, moving, resolved.feature, resolved.spacing)
     unaligned = Prealigned(np.eye(fixed.grid.ndim + 1), "none")
     found: Prealigned | None = unaligned
-    if resolved.settings.aligns:
+    if resolved.settings.aligns and resolved.learned:
+        with clock.stage("features"):
+            unmoved = unaligned.features(feature, fixed, matched, resolved.spacing, masks)
+        with clock.stage("affine"):
+            pose = pose_by_features(*unmoved, FAMILIES[resolved.settings.affine])
+            found = Prealigned(pose.matrix, pose.start)
+    elif resolved.settings.aligns:
         with clock.stage("affine"):
             found = _aligned(pair, matched, _linear(feature, pair), resolved)
     else:
         _check_overlap(pair)
     aligned, harmless = found or unaligned, None
-    if resolved.settings.quality:
+    if resolved.settings.quality and not resolved.learned:
         with clock.stage("quality"):
             harmless = Harmless.of(pair, None if found is None else found.matrix)
             aligned = harmless.start(aligned)

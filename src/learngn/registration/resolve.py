@@ -81,7 +81,7 @@ class Request:
     def label_maps(self, model: Model | None = None) -> bool | None:
         """Return whether the requested features compare label maps; None if it depends on the images."""
         if model is not None:
-            return model.feature.traits.reads_labels
+            return model.base_feature.traits.reads_labels
         if self.features is not None:
             return _feature(self.features).traits.reads_labels
         settings = self.settings if self.preset is None else preset(self.preset).settings
@@ -118,6 +118,8 @@ class Resolved:
         Strides of the levels left out because of the memory budget.
     preset : str or None
         Name of the preset whose features and settings are used, if any.
+    learned : bool
+        Whether the features are those of a model, which find the linear map, too.
     coarsened : bool
         Whether the levels are coarser than those of the preset or the features, because the fixed grid is large.
     """
@@ -129,6 +131,7 @@ class Resolved:
     left_out: tuple[float, ...] = ()
     coarsened: bool = False
     preset: str | None = None
+    learned: bool = False
 
     @property
     def spacing(self) -> float:
@@ -222,8 +225,9 @@ def _of_model(request: Request, pair: RegistrationPair, model: Model) -> Resolve
             "model", f"one for {model.config.ndim}D", f"one for {pair.fixed.grid.ndim}D images", "choose another"
         )
     settings = _changed(request.settings or model.settings, request.changes)
-    check_suits(model.feature, pair)
-    resolved = _within_memory(Resolved(settings, model.feature, model.config.spacing), pair)
+    feature = model.feature_of((pair.fixed.name, pair.moving.name))
+    check_suits(feature, pair)
+    resolved = _within_memory(Resolved(settings, feature, model.config.spacing, learned=True), pair)
     if resolved.left_out:
         levels = ", ".join(f"1/{stride:g}" for stride in settings.strides)
         raise ModelError(
