@@ -10,7 +10,7 @@ from __future__ import annotations
 from learngn.io.atomic import atomic_path, check_writable, temporary_folder, write_json, write_text
 from learngn.io.colour import is_colour, read_colour, write_colour
 from learngn.io.dataset import Dataset, Pair, Subject, find_subject, read_dataset, read_label_names, scan_numbers
-from learngn.io.documents import parse_json
+from learngn.io.documents import parse_json, read_values
 from learngn.io.images import read_grid, read_image, write_image
 from learngn.io.itk import from_sitk, to_sitk
 from learngn.io.itk_transforms import to_itk
@@ -56,6 +56,7 @@ __all__ = [
     "read_module",
     "read_scores",
     "read_transform",
+    "read_values",
     "read_voxels",
     "scan_numbers",
     "subjects",

@@ -1,9 +1,10 @@
-"""JSON and NumPy archives from untrusted sources: every fault of theirs is one exception."""
+"""JSON, TOML and NumPy archives from untrusted sources: every fault of theirs is one exception."""
 
 from __future__ import annotations
 
 import json
 import math
+import sys
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,11 @@ from numpy.typing import NDArray
 
 from learngn.errors import LearnGNError
 from learngn.io.limits import check_memory
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
 
 
 def parse_json(text: str) -> Any:
@@ -28,6 +34,33 @@ def parse_json(text: str) -> Any:
         return json.loads(text)
     except RecursionError:
         raise ValueError("nested too deeply") from None
+
+
+def read_values(path: Path, what: str, error: type[LearnGNError]) -> dict[str, Any]:
+    """Read the keys and values of a file: TOML if its name ends with ``.toml``, otherwise JSON.
+
+    Parameters
+    ----------
+    path : Path
+    what : str
+        Name of the file in messages.
+    error : type of LearnGNError
+        Raised if the file cannot be read, or holds something else than keys and values.
+    """
+    kind = "TOML" if path.suffix.lower() == ".toml" else "JSON"
+    try:
+        text = path.read_text(encoding="utf-8")
+        values = tomllib.loads(text) if kind == "TOML" else parse_json(text)
+    except OSError as failure:
+        raise error(
+            f"{what} {path}", failure.strerror or str(failure), "a file that can be read", "check its path and rights"
+        ) from failure
+    except (ValueError, RecursionError) as failure:
+        remedy = "correct it" if kind == "TOML" else "correct it; the name of a TOML file must end with .toml"
+        raise error(f"{what} {path}", f"text that is no {kind} ({failure})", kind, remedy) from failure
+    if not isinstance(values, dict):
+        raise error(f"{what} {path}", f"a {type(values).__name__}", "keys and values", "correct it")
+    return values
 
 
 def read_archive(path: Path, what: str, error: type[LearnGNError]) -> dict[str, NDArray[Any]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,13 +9,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from learngn.errors import SettingsError
-from learngn.io import parse_json
+from learngn.io import read_values
 from learngn.learning.config import TrainingConfig
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 
 def read_config(
@@ -38,7 +32,7 @@ def read_config(
     SettingsError
         If the file cannot be read, or a key is unknown or its value out of range.
     """
-    values = {} if path is None else _load(Path(path))
+    values = {} if path is None else read_values(Path(path), "training configuration", SettingsError)
     values = _merged(defaults or {}, values)
     values |= {key: value for key, value in given.items() if value is not None}
     where = "training configuration" if path is None else f"training configuration {path}"
@@ -60,21 +54,3 @@ def _merged(defaults: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str,
         if isinstance(default, Mapping) and isinstance(values.get(key), Mapping):
             merged[key] = _merged(default, values[key])
     return merged
-
-
-def _load(path: Path) -> dict[str, Any]:
-    try:
-        text = path.read_text(encoding="utf-8")
-        values = parse_json(text) if path.suffix == ".json" else tomllib.loads(text)
-    except OSError as failure:
-        raise SettingsError(
-            f"training configuration {path}", failure.strerror or str(failure), "a file that can be read", "check it"
-        ) from failure
-    except (ValueError, RecursionError) as failure:
-        kind = "JSON" if path.suffix == ".json" else "TOML"
-        raise SettingsError(f"training configuration {path}", f"no {kind} ({failure})", kind, "correct it") from failure
-    if not isinstance(values, dict):
-        raise SettingsError(
-            f"training configuration {path}", f"a {type(values).__name__}", "keys and values", "correct it"
-        )
-    return values

@@ -1,4 +1,4 @@
-"""Reading and writing settings as JSON files."""
+"""Settings as files: JSON or TOML for reading, JSON for writing."""
 
 from __future__ import annotations
 
@@ -7,27 +7,19 @@ from pathlib import Path
 from pydantic import TypeAdapter
 
 from learngn.errors import SettingsError
-from learngn.io import parse_json, write_json
+from learngn.io import read_values, write_json
 from learngn.settings.settings import Settings
 
 
 def read_settings(path: str | Path) -> Settings:
-    """Read settings written by :func:`write_settings` or ``learngn tune``.
+    """Read settings written by :func:`write_settings` or ``learngn tune``, or a TOML file with the same keys.
 
     Raises
     ------
     SettingsError
-        If the file is not such a JSON file, has an unknown key, or a value is out of range.
+        If the file is neither JSON nor TOML (by its suffix ``.toml``), has an unknown key, or a value is out of range.
     """
-    try:
-        values = parse_json(Path(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as failure:
-        got = failure.strerror or str(failure) if isinstance(failure, OSError) else str(failure)
-        raise SettingsError(
-            f"settings {path}", got, "a JSON file of settings", "check the path, or write the file again"
-        ) from None
-    if not isinstance(values, dict):
-        raise SettingsError(f"settings {path}", type(values).__name__, "an object", "write the file again")
+    values = read_values(Path(path), "settings", SettingsError)
     try:
         return TypeAdapter(Settings).validate_python(values)
     except SettingsError as error:
