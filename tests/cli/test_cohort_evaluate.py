@@ -26,6 +26,7 @@ def test_cohort_and_its_scores(learngn, dataset, tmp_path, fast, files_in):
     assert result.exit_code == 0
     assert files_in(out) == [
         *(f"disp_{pair}.nii.gz" for pair in ("0001_0002", "0001_0003", "0002_0003")),
+        "learngn.log",
         "report.html",
         "results.jsonl",
     ]
@@ -142,7 +143,14 @@ def test_wrong_options_stop_before_the_first_pair(learngn, dataset, tmp_path):
 def test_evaluate_tells_what_is_missing(learngn, dataset, tmp_path):
     (tmp_path / "fields").mkdir()
     result = learngn("evaluate", dataset, "--fields", tmp_path / "fields")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "got no displacement of the 3 pairs, expected files such as disp_0001_0002.nii.gz" in result.stderr
+    assert result.stderr.count("\n") == 1
+    # Those of some pairs: each other pair is named once.
+    (tmp_path / "fields" / "disp_0001_0003.nii.gz").touch()
+    result = learngn("evaluate", dataset, "--fields", tmp_path / "fields")
     assert result.exit_code == 2
+    assert "Toy_0001_0000.nii.gz <- Toy_0002_0000.nii.gz: displacement: got no such file" in result.stdout
     assert "disp_0001_0002.nii.gz or .npz" in result.stdout
     assert "error: 3 of 3 pairs failed" in result.stderr
 

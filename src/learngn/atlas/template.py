@@ -88,13 +88,13 @@ def build_template(
     directory = Path(directory).resolve()
     if len(subjects) < 2 or rounds < 1:
         raise DatasetError("template", f"{len(subjects)} subjects, {rounds} rounds", "two and one at least", "add some")
-    check_writable(directory)
-    _check_same_subjects(subjects, directory)
-    template, history = read_image(subjects[0].image), list[Round]()
     if request is not None and request.label_maps():
         raise FeatureError(
             "template", request.as_dict()["features"], "features of scans", "choose others, mind for example"
         )
+    template, history = read_image(subjects[0].image), list[Round]()
+    check_writable(directory)
+    _check_same_subjects(subjects, directory)
     asked = request or Request()
     unjudged = replace(asked, changes={"quality": False, **asked.changes})  # means of all; none is left where it was
     for number in range(1, rounds + 1):

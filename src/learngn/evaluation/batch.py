@@ -9,6 +9,7 @@ from learngn.errors import DatasetError, LearnGNError
 from learngn.evaluation.pair_scores import PairScores
 from learngn.io import scan_numbers
 
+NO_FILE = "no such file"
 _SUFFIXES = (".npz", ".nii.gz")
 
 Progress = Callable[[PairScores, int, int], None]
@@ -41,10 +42,10 @@ def find_field(folder: Path, fixed: Path, moving: Path) -> Path:
             if (path := folder / (name + suffix)).is_file():
                 return path
     raise DatasetError(
-        f"field of {fixed.name} <- {moving.name}",
-        "no such file",
+        "displacement",
+        NO_FILE,
         f"{names[0]}{_SUFFIXES[1]} or {_SUFFIXES[0]} in {folder}",
-        "register this pair, or name the folder that holds its field",
+        "register this pair, or name the folder that holds its displacement",
     )
 
 

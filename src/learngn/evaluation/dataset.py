@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from learngn.evaluation.batch import Progress, find_field, score_all
+from learngn.errors import DatasetError
+from learngn.evaluation.batch import NO_FILE, Progress, find_field, score_all
 from learngn.evaluation.learn2reg import score
 from learngn.evaluation.pair_scores import PairScores
 from learngn.geometry.transform import Transform
@@ -45,10 +46,36 @@ def score_pair(transform: Transform, pair: RegistrationPair) -> PairScores:
 def score_dataset(
     dataset: Dataset, folder: Path, *, pairs: Sequence[Pair] | None = None, progress: Progress | None = None
 ) -> list[PairScores]:
-    """Score displacement files, by default of the validation pairs; a pair without a valid file gets an `error`."""
+    """Score displacement files, by default of the validation pairs; a pair without a valid file gets an `error`.
+
+    Raises
+    ------
+    DatasetError
+        If the folder has no displacement file of any pair.
+    """
     chosen = dataset.validation if pairs is None else pairs
+    _check_any(chosen, folder)
     tasks = {(pair.fixed.image.name, pair.moving.image.name): partial(_score_file, pair, folder) for pair in chosen}
     return score_all(tasks, progress=progress)
+
+
+def _check_any(pairs: Sequence[Pair], folder: Path) -> None:
+    """Raise :class:`DatasetError` if a folder has no displacement of any of the pairs: it is another one."""
+    for pair in pairs:
+        try:
+            find_field(folder, pair.fixed.image, pair.moving.image)
+        except DatasetError as error:
+            if error.got != NO_FILE:  # the error of each pair says more
+                return
+        else:
+            return
+    if pairs:
+        raise DatasetError(
+            f"folder {folder}",
+            f"no displacement of the {len(pairs)} pairs",
+            f"files such as {pairs[0].field_name}",
+            "name the folder that learngn cohort has written, or register the pairs first",
+        )
 
 
 def _score_file(pair: Pair, folder: Path) -> PairScores:
