@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,9 @@ if TYPE_CHECKING:
     from learngn.geometry.transform import Affine, Composite, DisplacementField, Transform
     from learngn.registration import Registration, register
     from learngn.settings import Settings
+
+# Messages go to the handlers of the program that uses the package, or nowhere.
+logging.getLogger(__name__).addHandler(logging.NullHandler())
 
 # What needs NumPy or torch is imported when first used: `import learngn` and `learngn --help` stay fast.
 _LAZY = {

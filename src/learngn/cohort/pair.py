@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -25,6 +26,8 @@ from learngn.settings import Settings
 
 if TYPE_CHECKING:
     from learngn.model import Model
+
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -95,6 +98,7 @@ class PairWork:
         return record
 
     def _register(self, files: Pair, features: Path | None) -> Record:
+        _LOG.info("pair %s", files.id)
         clock, model = Clock(), model_of(self.model)
         self.guidance.check(files)
         with clock.stage("read"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -28,6 +29,7 @@ from learngn.settings import Settings
 if TYPE_CHECKING:
     from learngn.model import Model
 
+_LOG = logging.getLogger(__name__)
 _LOCK, _WORK, _TEMPORARY = ".learngn-cohort.lock", ".learngn-cohort", ".learngn-*"
 
 
@@ -132,6 +134,7 @@ def run_cohort(
     with _work_folders(directory, scratch) as folders:
         ledger = Ledger(directory, folders.records)
         done, missing = _done_and_missing(pairs, ledger.records, directory)
+        _LOG.info("%d pairs, %d of them registered before", len(pairs), len(done))
         for pair in done:
             check_same_request(ledger.records[pair.id], request_as_json(request, context), directory)
         if retry:
@@ -147,11 +150,27 @@ def run_cohort(
             for name, result in _results(work, missing, folders.features, pool, retries):
                 record = _failed(missing[name], result) if isinstance(result, Failure) else result
                 ledger.add(record)
+                _log_result(record)
                 events.done(record)
             events.ends(len(FolderStore(folders.features)), len(missing))
         finally:
             ledger.close(pair.id for pair in pairs)
     return [ledger.records[pair.id] for pair in pairs]
+
+
+def _log_result(record: Record) -> None:
+    """Log the result of a pair."""
+    if "error" in record:
+        _LOG.info("pair %s: error: %s", record["pair"], record["error"])
+        return
+    dice, verdict = record.get("dice_mean"), record.get("verdict")
+    _LOG.info(
+        "pair %s: %.1f s%s%s",
+        record["pair"],
+        record["seconds"]["total"],
+        f", Dice {dice:.3f}" if isinstance(dice, float) else "",
+        f", verdict {verdict}" if verdict else "",
+    )
 
 
 def _results(

@@ -35,7 +35,7 @@ from numba.core.caching import (
 from learngn._version import __version__
 from learngn.kernels._numba import import_numba
 
-_LOG = logging.getLogger("learngn")
+_LOG = logging.getLogger(__name__)
 ROOM = 50_000_000  # bytes that must be free: several times the size of the cache
 
 

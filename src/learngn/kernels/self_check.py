@@ -16,7 +16,7 @@ from torch import Tensor
 from learngn._version import __version__
 from learngn.kernels.interface import Kernels
 
-_LOG = logging.getLogger("learngn")
+_LOG = logging.getLogger(__name__)
 _SHAPES = ((7, 9), (6, 7, 5))  # of 2D and 3D, not multiples of a program's block
 _TOLERANCE = 1e-3  # relative to the largest value of a result
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -21,6 +22,7 @@ from learngn.registration.contrast import comparable
 from learngn.registration.harmless import Harmless
 from learngn.registration.pair import RegistrationPair
 from learngn.registration.prealign import NoAlignmentError, Prealigned, prealign
+from learngn.registration.progress import logged
 from learngn.registration.resolve import Resolved
 from learngn.registration.result import Registration
 from learngn.settings import Settings
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from learngn.model import Model
 
 
+_LOG = logging.getLogger(__name__)
 _SLICES = 8  # least number of voxels along every axis for which one scale of self-similarity finds a linear map
 
 
@@ -96,8 +99,9 @@ class Prepared:
                 initial,
                 landmarks=self.pair.keypoints,
                 voxel=resolved.voxel,
-                callback=callback,
+                callback=logged(chosen, resolved.voxel, callback),
             )
+        _LOG.info("optimised in %d steps; %s", len(result.history), result.stop.value)
         uncertainty = None
         if chosen.uncertainty:
             with clock.stage("uncertainty"):
@@ -114,6 +118,7 @@ class Prepared:
             field = DisplacementField(*((result.field, result.grid) if same else (fields.forward, fixed.grid)))
             with clock.stage("quality"):
                 verdict, kept_field = self._judged(self.harmless, field, affine)
+            _LOG.info("verdict: %s", "; ".join((verdict.status, *(reason.text for reason in verdict.reasons))))
             if not kept_field:
                 fields, uncertainty = fields.without_displacement(), None
         with clock.stage("warp"):
@@ -196,6 +201,11 @@ def prepare(
         with clock.stage("quality"):
             harmless = Harmless.of(pair, None if found is None else found.matrix)
             aligned = harmless.start(aligned)
+    if resolved.settings.aligns:
+        centre = fixed.grid.centre
+        shift = aligned.matrix[:-1, :-1] @ centre + aligned.matrix[:-1, -1] - centre
+        moved = ", ".join(f"{component:.3g}" for component in shift)
+        _LOG.info("linear alignment: started by %s, moves the centre by (%s) mm", aligned.start, moved)
     with clock.stage("features"):
         fixed_features, moving_features = aligned.features(feature, fixed, matched, resolved.spacing, masks)
         if not resolved.settings.symmetric:

@@ -25,9 +25,10 @@ RESULT_FILES = (
     "uncertainty_axis.mha",
     "metrics.json",
     "report.html",
+    "learngn.log",
 )
 
-_DESCRIPTIONS = ("metrics.json", "report.html")  # files that describe the other files
+_DESCRIPTIONS = ("metrics.json", "report.html", "learngn.log")  # files that describe the other files
 
 _LOCK = ".learngn-result.lock"
 

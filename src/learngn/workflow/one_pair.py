@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -24,6 +25,8 @@ from learngn.threads import thread_count
 if TYPE_CHECKING:
     from learngn.model import Model
 
+_LOG = logging.getLogger(__name__)
+
 
 def _ignore(*_: object) -> None:
     """Ignore an event."""
@@ -43,12 +46,16 @@ class PairEvents:
         Called with every Gauss-Newton step.
     stage : callable
         Called with the name of every later stage.
+    ends : callable
+        Called with the folder in which all files of the result have been written, before they are moved to the result
+        folder: a file of :data:`learngn.results.RESULT_FILES` that is added, such as a log, becomes part of the result.
     """
 
     dimension: Callable[[int], None] = _ignore
     begins: Callable[[Settings], None] = _ignore
     step: Callable[[Iteration], None] = _ignore
     stage: Callable[[str], None] = _ignore
+    ends: Callable[[Path], None] = _ignore
 
 
 def register_files(
@@ -142,11 +149,14 @@ def register_files(
             registration, scoring.result(), folder,
             inputs=inputs, seconds=seconds, command=command, label_names=label_names, notes=notes,
         )  # fmt: skip
+        for warning in metrics["warnings"]:
+            _LOG.info("warning: %s", warning)
         if report:
             from learngn.report import write_pair_report
 
             events.stage("report")
             write_pair_report(folder, registration)
+        events.ends(folder)
     return metrics
 
 
