@@ -157,7 +157,7 @@ def run(paths, out, *options):
 def test_the_peak_is_foreseen(scans, tmp_path, shape, features, channels, stride, monkeypatch):
     monkeypatch.setattr(memory, "_PYTORCH", 0)  # which other tests may have imported here, but not the program
     paths = scans(*shape)
-    options = ("-f", features, "--no-affine", "--strides", f"{2 * stride},{stride}", "--iterations", "1,2")
+    options = ("--features", features, "--no-affine", "--strides", f"{2 * stride},{stride}", "--iterations", "1,2")
     metrics = run(paths, tmp_path, *options, "--threads", "2")
     measured = metrics["peak_memory_mb"] * 2**20
     lattice = Grid.from_spacing(shape, 1.0)
@@ -169,7 +169,16 @@ def test_the_peak_is_foreseen(scans, tmp_path, shape, features, channels, stride
 @pytest.mark.slow
 def test_a_budget_is_kept(scans, tmp_path):
     paths = scans(96, 80, 64)
-    options = ("-f", "mind,intensity:10", "--no-affine", "--strides", "4,2,1", "--iterations", "2,2,2", "--no-discrete")
+    options = (
+        "--features",
+        "mind,intensity:10",
+        "--no-affine",
+        "--strides",
+        "4,2,1",
+        "--iterations",
+        "2,2,2",
+        "--no-discrete",
+    )
     metrics = run(paths, tmp_path, *options, "--memory", "340MB")
     assert metrics["settings"]["strides"] == [4.0, 2.0]
     assert metrics["settings"]["memory"] == 340_000_000

@@ -71,7 +71,7 @@ for found in pkgutil.walk_packages(learngn.__path__, "learngn.", onerror=lambda 
 PREPARE = (
     "import learngn.io, numpy as np; from learngn import interop; image = interop.from_array(np.eye(3), np.eye(3))"
 )
-FAST = ("-f", "intensity", "--strides", "8,4", "--iterations", "3,3", "--lambda", "0.3,0.1")
+FAST = ("--features", "intensity", "--strides", "8,4", "--iterations", "3,3", "--lambda", "0.3,0.1")
 INSTALL = re.compile(r"pip install 'learngn\[(torch|train)\]'")
 
 
@@ -205,13 +205,15 @@ def test_template(learngn, folder):
 
 
 def test_tune(learngn, folder):
-    learngn("tune", "Toy_dataset.json", "-o", "settings.json", "--pairs", "1", "--rounds", "1", "-f", "intensity")
+    learngn(
+        "tune", "Toy_dataset.json", "-o", "settings.json", "--pairs", "1", "--rounds", "1", "--features", "intensity"
+    )
     assert json.loads((folder / "settings.json").read_text())["features"] == "intensity"
 
 
 def test_info(learngn):
     found = json.loads(learngn("info", "--json"))
-    assert found["torch"] == "not installed"
+    assert found["[torch]"]["torch"] == "not installed"
     assert found["devices"] == ["cpu"]
     assert found["kernels"].startswith("CPU: numba")
 
@@ -221,7 +223,7 @@ def test_info(learngn):
     [
         ("train", "Toy_dataset.json", "-o", "model", "--features", "mind"),
         ("register", "fixed.nii.gz", "moving.nii.gz", "-o", "refused", "--model", "trained"),
-        ("register", "fixed.nii.gz", "moving.nii.gz", "-o", "refused", "-f", "network=net.pt"),
+        ("register", "fixed.nii.gz", "moving.nii.gz", "-o", "refused", "--features", "network=net.pt"),
         ("register", "fixed.nii.gz", "moving.nii.gz", "-o", "refused", "--device", "cuda"),
         ("cohort", "Toy_dataset.json", "-o", "refused", "--device", "cuda"),
         ("cohort", "Toy_dataset.json", "-o", "refused", "--model", "trained"),

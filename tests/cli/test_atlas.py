@@ -6,7 +6,7 @@ import pytest
 
 from learngn.io import read_image
 
-FAST = ("-f", "intensity", "--strides", "8,4", "--iterations", "3,3", "--lambda", "0.3,0.1", "--threads", "1")
+FAST = ("--features", "intensity", "--strides", "8,4", "--iterations", "3,3", "--lambda", "0.3,0.1", "--threads", "1")
 
 
 @pytest.mark.slow
@@ -71,11 +71,11 @@ def test_template(learngn, abdomen_files, tmp_path):
     [
         (("template", "{dataset}", "-o", "out", "--subjects", "some"), "train, val or all"),
         (("propagate", "{dataset}", "nothing.nii.gz", "-o", "out"), "nothing.nii.gz"),
-        (("propagate", "{dataset}", "-o", "out", "--voting", "loud", "-f", "mind"), "majority, joint"),
+        (("propagate", "{dataset}", "-o", "out", "--voting", "loud", "--features", "mind"), "majority, joint"),
         (("propagate", "{dataset}", "-o", "out", "--retry", "--no-quality"), "--retry and --no-quality"),
         (("cohort", "{dataset}", "-o", "out", "--pairs", "pairs.csv"), "pairs.csv"),
         (("cohort", "{dataset}", "-o", "out", "--device", "abacus"), "see learngn info"),
-        (("cohort", "{dataset}", "-o", "out", "-f", "mind", "--cluster", "pbs"), "expected slurm"),
+        (("cohort", "{dataset}", "-o", "out", "--features", "mind", "--cluster", "pbs"), "expected slurm"),
     ],
 )
 def test_bad_wishes(arguments, told, learngn, abdomen_files, tmp_path, monkeypatch):

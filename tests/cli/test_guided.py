@@ -10,7 +10,7 @@ from learngn.geometry.grid import Grid
 from learngn.geometry.image import Image
 from learngn.io import read_image
 
-WITH_INVERSE = ["displacement.nii.gz", "inverse_displacement.nii.gz", "metrics.json", "warped.nii.gz"]
+WITH_INVERSE = ["displacement.nii.gz", "inverse_displacement.nii.gz", "learngn.log", "metrics.json", "warped.nii.gz"]
 
 
 @pytest.fixture

@@ -24,7 +24,17 @@ def assert_refused(result, told):
 @pytest.fixture
 def field(learngn, scans, tmp_path, fast):
     """A displacement of the pair."""
-    learngn("register", scans["fixed"], scans["moving"], "-o", tmp_path / "r", "-f", "intensity", "--no-report", *fast)
+    learngn(
+        "register",
+        scans["fixed"],
+        scans["moving"],
+        "-o",
+        tmp_path / "r",
+        "--features",
+        "intensity",
+        "--no-report",
+        *fast,
+    )
     return tmp_path / "r" / "displacement.nii.gz"
 
 
@@ -34,7 +44,7 @@ def test_odd_names(name, learngn, scans, tmp_path, fast, files_in):
     folder.mkdir()
     moving = scans["moving"].rename(folder / f"{name}.nii.gz")
     out = folder / "out"
-    result = learngn("register", scans["fixed"], moving, "-o", out, "-f", "intensity", *fast, "-q")
+    result = learngn("register", scans["fixed"], moving, "-o", out, "--features", "intensity", *fast, "-q")
     assert result.exit_code == 0, result.stderr
     assert {"metrics.json", "report.html", "warped.nii.gz"} <= set(files_in(out))
     assert json.loads((out / "metrics.json").read_text())["inputs"]["moving"]["path"] == str(moving.resolve())
@@ -72,7 +82,9 @@ def test_full_disk(call, learngn, scans, field, tmp_path, monkeypatch, fast, fil
     before = files_in(tmp_path)
     monkeypatch.setattr(os, call, _full)
     pair = scans["fixed"], scans["moving"]
-    assert_refused(learngn("register", *pair, "-o", tmp_path / "new", "-f", "intensity", *fast), "No space left")
+    assert_refused(
+        learngn("register", *pair, "-o", tmp_path / "new", "--features", "intensity", *fast), "No space left"
+    )
     target = tmp_path / "warped.nii.gz"
     assert_refused(learngn("apply", pair[1], "-t", field, "-r", pair[0], "-o", target), "No space left")
     assert_refused(learngn("convert", field, tmp_path / "field.h5"), "No space left")
@@ -130,7 +142,7 @@ def test_two_processes_into_one_folder(scans, tmp_path, fast, files_in):
     out = tmp_path / "out"
     pairs = [(scans["fixed"], scans["moving"]), (scans["moving"], scans["fixed"])]
     command = [sys.executable, "-c", "from learngn.cli import main; main()", "register"]
-    options = ["-o", str(out), "-f", "intensity", "--no-report", "-q", *fast]
+    options = ["-o", str(out), "--features", "intensity", "--no-report", "-q", *fast]
     runs = [subprocess.Popen([*command, *map(str, pair), *options], stderr=subprocess.PIPE) for pair in pairs]
     for run in runs:
         assert run.communicate(timeout=300)[1] == b""

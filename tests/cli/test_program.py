@@ -1,6 +1,7 @@
 """The program as a whole: help, version, info, demo, exit status."""
 
 import json
+import re
 import subprocess
 import sys
 from importlib.metadata import PackageNotFoundError
@@ -8,6 +9,7 @@ from importlib.metadata import PackageNotFoundError
 import pytest
 
 import learngn as package
+from learngn.features.combined import FEATURES, FILE_FEATURES
 from learngn.kernels import cache_folder
 
 COMMANDS = (
@@ -48,7 +50,6 @@ def test_info(learngn):
     assert {
         "learngn",
         "python",
-        "torch",
         "numba",
         "SimpleITK",
         "numpy",
@@ -56,11 +57,20 @@ def test_info(learngn):
         "threads",
         "kernels",
         "cache",
+        "cache size",
+        "cores",
+        "CUDA",
     } <= set(found)
     assert found["devices"][0] == "cpu"
+    assert {"torch", "safetensors", "triton"} == set(found["[torch]"])
     shown = learngn("info").stdout
     assert "kernels    CPU: numba" in shown
     assert f"cache      {found['cache']}" in shown
+    assert re.search(r"cache size \d+\.\d MB in \d+ files", shown)
+    assert re.search(r"cores      \d+ of \d+ for this process", shown)
+    assert "presets    abdomen-ct, thorax-ct" in shown
+    for name in (*FEATURES, *FILE_FEATURES):  # all that --features takes
+        assert name in shown.partition("features ")[2]
 
 
 def test_info_of_packages_that_are_missing(learngn, monkeypatch):
@@ -71,7 +81,31 @@ def test_info_of_packages_that_are_missing(learngn, monkeypatch):
 
     monkeypatch.setattr("importlib.metadata.version", version)
     found = json.loads(learngn("info", "--json").stdout)
-    assert (found["torch"], found["numba"]) == ("not installed", "1.2")
+    assert (found["[torch]"]["torch"], found["numba"]) == ("not installed", "1.2")
+    assert "torch not installed, safetensors 1.2" in learngn("info").stdout
+
+
+@pytest.mark.parametrize(
+    ("driver", "gpus", "missing", "told"),
+    [
+        (False, [], (), "no driver of NVIDIA found"),
+        (True, [], (), "driver found, PyTorch without a device"),
+        (True, [], ("torch",), "driver found, no PyTorch"),
+        (True, ["H100"], (), "ready, Triton 1.2"),
+        (True, ["H100"], ("triton",), "ready, by PyTorch alone (no triton)"),
+    ],
+)
+def test_info_of_gpus(driver, gpus, missing, told, learngn, monkeypatch):
+    def version(package):
+        if package in missing:
+            raise PackageNotFoundError(package)
+        return "1.2"
+
+    monkeypatch.setattr("importlib.metadata.version", version)
+    monkeypatch.setattr("learngn.arrays.devices.has_driver", lambda: driver)
+    monkeypatch.setattr("learngn.arrays.cuda_devices", lambda: gpus)
+    found = json.loads(learngn("info", "--json").stdout)
+    assert (found["CUDA"], found["devices"]) == (told, ["cpu", *gpus])
 
 
 def test_warm(learngn, monkeypatch):

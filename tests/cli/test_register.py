@@ -12,7 +12,15 @@ from learngn.geometry.grid import Grid
 from learngn.geometry.image import Image
 from learngn.io import read_image
 
-ALL = ["affine.tfm", "displacement.nii.gz", "metrics.json", "report.html", "warped.nii.gz", "warped_labels.nii.gz"]
+ALL = [
+    "affine.tfm",
+    "displacement.nii.gz",
+    "learngn.log",
+    "metrics.json",
+    "report.html",
+    "warped.nii.gz",
+    "warped_labels.nii.gz",
+]
 
 
 def with_truth(scans):
@@ -126,7 +134,7 @@ def test_files_of_an_older_result_do_not_stay(learngn, scans, tmp_path, fast, fi
         (out / name).write_text("old")
     arguments = ("-o", out, "--no-affine", "--no-report", *fast)
     assert learngn("register", scans["fixed"], scans["moving"], *arguments).exit_code == 0
-    assert files_in(out) == ["displacement.nii.gz", "metrics.json", "notes.txt", "warped.nii.gz"]
+    assert files_in(out) == ["displacement.nii.gz", "learngn.log", "metrics.json", "notes.txt", "warped.nii.gz"]
 
 
 def test_iterations_follow_the_strides(learngn, scans, tmp_path):

@@ -47,7 +47,9 @@ NEEDLESS = {"torch", "scipy.linalg", "scipy.ndimage", "scipy.special", "numpy.f2
 NEEDLESS |= {"jinja2", "matplotlib", "learngn.model", "learngn.learning", "learngn.features.network"}
 
 
-@pytest.mark.parametrize("arguments", [("register", "{fixed}", "{moving}", "-f", "mind,intensity:10"), ("--version",)])
+@pytest.mark.parametrize(
+    "arguments", [("register", "{fixed}", "{moving}", "--features", "mind,intensity:10"), ("--version",)]
+)
 def test_nothing_is_imported_that_the_job_does_not_need(arguments, scans, fast, tmp_path):
     """Two scans in NIfTI, with linear alignment; without a terminal."""
     words = [word.format(**scans) for word in arguments]

@@ -25,7 +25,7 @@ COHORT = (
     "--no-report",
     "--pairs",
     "train",
-    "-f",
+    "--features",
     "organ-distance",
     "--strides",
     "8,4",

@@ -145,7 +145,7 @@ def test_features_that_can_be_searched_are(pairs, settings, judged):
 ])  # fmt: skip
 def test_status(learngn, abdomen_files, tmp_path, judged, doubts, options, status):
     judged(doubts)
-    options = (*options, "--pairs", "train", "--limit", "2", "-f", "organ-distance", "--no-report")
+    options = (*options, "--pairs", "train", "--limit", "2", "--features", "organ-distance", "--no-report")
     result = learngn("cohort", abdomen_files, "-o", tmp_path, *options, *STEPS)
     assert result.exit_code == status
     if doubts[0] == 3.0 and "--retry" not in options:
@@ -164,7 +164,7 @@ def test_nothing_is_judged(learngn, abdomen_files, tmp_path, option):
 
 def test_verdicts_are_among_the_scores(learngn, abdomen_files, tmp_path, judged):
     judged((3.0, 0.1))
-    options = ("--pairs", "train", "--limit", "2", "-f", "organ-distance", "--no-report", *STEPS)
+    options = ("--pairs", "train", "--limit", "2", "--features", "organ-distance", "--no-report", *STEPS)
     listed = json.loads(learngn("cohort", abdomen_files, "-o", tmp_path / "out", "--json", *options).stdout)
     assert listed["verdicts"] == {"failed": 1, "check": 0, "ok": 1}
     assert listed["pairs"][0]["reasons"] == ["it is mirrored"]

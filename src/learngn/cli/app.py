@@ -12,14 +12,14 @@ from learngn.cli import console
 from learngn.cli.apply import apply
 from learngn.cli.benchmark import benchmark
 from learngn.cli.cohort import cohort
-from learngn.cli.command import Command
+from learngn.cli.command import add_command
 from learngn.cli.convert import convert
 from learngn.cli.demo import demo
 from learngn.cli.evaluate import evaluate
 from learngn.cli.info import info
-from learngn.cli.options import option_of
 from learngn.cli.propagate import propagate
 from learngn.cli.register import register
+from learngn.cli.settings_options import option_of
 from learngn.cli.submission import submission
 from learngn.cli.template import template
 from learngn.cli.train import train
@@ -113,5 +113,5 @@ for command in (
     warm,
     info,
 ):
-    app.command(cls=Command)(command)
+    add_command(app, command)
 app.add_typer(benchmark)

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from learngn.cli import console
+from learngn.cli.panels import INPUT, OUTPUT
 from learngn.cli.resampling import BackgroundOption, Interpolation, InterpolationOption, name_of
-from learngn.cli.transforms import check_inputs_kept, grid_of, read_chain
+from learngn.cli.transforms import Moving, Reference, check_inputs_kept, grid_of, read_chain
 from learngn.errors import GeometryError, LandmarkError, TransformError
 
 if TYPE_CHECKING:
@@ -29,24 +30,39 @@ def apply(
     image: Annotated[
         Path,
         typer.Argument(
+            metavar="IMAGE",
             help="Scan, series of scans (4D), colour picture, label map, or points (.csv, .fcsv, .mrk.json, .pts).",
             show_default=False,
+            rich_help_panel=INPUT,
         ),
     ],
-    output: Annotated[Path, typer.Option("--output", "-o", help="File to write.")],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="FILE", help="File to write.", rich_help_panel=OUTPUT)
+    ],
     transforms: Annotated[
         list[Path] | None,
-        typer.Option("--transform", "-t", help="Transform; several are applied to points of FIXED in the given order."),
+        typer.Option(
+            "--transform",
+            "-t",
+            metavar="FILE",
+            help="Transform; several are applied to points of the fixed image in the given order.",
+            rich_help_panel=INPUT,
+        ),
     ] = None,
     identity: Annotated[
-        bool, typer.Option("--identity", help="No transform: resample IMAGE by its world coordinates.")
+        bool,
+        typer.Option("--identity", help="No transform: resample by world coordinates.", rich_help_panel=INPUT),
     ] = False,
-    reference: Annotated[
-        Path | None, typer.Option("--reference", "-r", help="Scan whose grid the result has; for points: FIXED.")
-    ] = None,
-    moving: Annotated[Path | None, typer.Option(help="For points in voxels: MOVING.")] = None,
-    labels: Annotated[bool, typer.Option("--labels", help="IMAGE is a label map: use the nearest voxel.")] = False,
-    inverse: Annotated[bool, typer.Option("--inverse", help="Apply the inverse, from MOVING to FIXED.")] = False,
+    reference: Reference = None,
+    moving: Moving = None,
+    labels: Annotated[
+        bool,
+        typer.Option("--labels", help="IMAGE is a label map: use the nearest voxel.", rich_help_panel=INPUT),
+    ] = False,
+    inverse: Annotated[
+        bool,
+        typer.Option("--inverse", help="Apply the inverse, from the moving to the fixed image.", rich_help_panel=INPUT),
+    ] = False,
     interpolation: InterpolationOption = None,
     background: BackgroundOption = None,
     quiet: console.Quiet = False,

@@ -8,23 +8,39 @@ from typing import Annotated
 import typer
 
 from learngn.cli import console
-from learngn.cli.command import Command
-from learngn.cli.options import Threads, prepare_process
+from learngn.cli.command import add_command
+from learngn.cli.options import DataSet, Limit, Seed, Threads, prepare_process
+from learngn.cli.panels import EXPERT, OUTPUT, REGISTRATION, TRAINING
 from learngn.cli.train import check_installed, training_events
 from learngn.errors import require_packages
 
 benchmark = typer.Typer(name="benchmark", help="Reproduce comparisons on your own data.", no_args_is_help=True)
 
 
-@benchmark.command(cls=Command)
 def paper(
-    dataset: Annotated[Path, typer.Argument(metavar="DATASET.json", help="Learn2Reg data set.", show_default=False)],
-    output: Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="Folder for models, table, figure.")],
-    features: Annotated[str, typer.Option("--features", "-f", help="Features of every method.")] = "distance",
-    steps: Annotated[int | None, typer.Option(min=1, help="Training steps of every method.")] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Random seed.")] = 0,
-    limit: Annotated[int | None, typer.Option(min=1, help="Use only the first N pairs.")] = None,
-    curve_pairs: Annotated[int, typer.Option(min=1, help="Number of pairs in the figure.")] = 10,
+    dataset: DataSet,
+    output: Annotated[
+        Path,
+        typer.Option("--output", "-o", metavar="DIR", help="Folder for models, table, figure.", rich_help_panel=OUTPUT),
+    ],
+    features: Annotated[
+        str,
+        typer.Option(
+            "--features", metavar="NAME[:W],...", help="Features of every method.", rich_help_panel=REGISTRATION
+        ),
+    ] = "distance",
+    steps: Annotated[
+        int | None,
+        typer.Option("--steps", metavar="N", min=1, help="Training steps of every method.", rich_help_panel=TRAINING),
+    ] = None,
+    seed: Seed = 0,
+    limit: Limit = None,
+    curve_pairs: Annotated[
+        int,
+        typer.Option(
+            "--curve-pairs", metavar="N", min=1, help="Number of pairs in the figure.", rich_help_panel=EXPERT
+        ),
+    ] = 10,
     threads: Threads = None,
     quiet: console.Quiet = False,
 ) -> None:
@@ -55,3 +71,6 @@ def paper(
     if not quiet:
         typer.echo(table.read_text(encoding="utf-8"))
         typer.echo(f"written to {table}")
+
+
+add_command(benchmark, paper)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,21 +11,25 @@ import typer
 
 from learngn.cli import console
 from learngn.cli.evaluate import end_if_failed
+from learngn.cli.grouping import with_options
+from learngn.cli.log import run_log
 from learngn.cli.options import (
     FAILED,
     INFINITE,
+    DataSet,
     Device,
     KeypointScale,
+    Limit,
     ModelOptions,
-    SettingsOptions,
+    Pairs,
     Threads,
-    VerdictOptions,
-    WorkerOptions,
     check_device,
     check_judged,
     prepare_process,
-    with_options,
 )
+from learngn.cli.panels import EXPERT, GUIDANCE, OUTPUT
+from learngn.cli.settings_options import SettingsOptions
+from learngn.cli.worker_options import VerdictOptions, WorkerOptions
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -40,37 +45,42 @@ _SEED = 0  # random seed of the bootstrap
 
 @with_options
 def cohort(
-    dataset: Annotated[Path, typer.Argument(metavar="DATASET.json", help="Learn2Reg data set.", show_default=False)],
-    output: Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="Folder for the results.")],
+    dataset: DataSet,
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="DIR", help="Folder for the results.", rich_help_panel=OUTPUT)
+    ],
     options: SettingsOptions,
     trained: ModelOptions,
     workers: WorkerOptions,
     verdicts: VerdictOptions,
     masks: Annotated[
-        bool, typer.Option("--masks", help="Use the data set's masks (masksTr): features outside them are ignored.")
+        bool, typer.Option("--masks", help="Use the data set's masks (masksTr).", rich_help_panel=GUIDANCE)
     ] = False,
     keypoint_weight: Annotated[
-        float | None, typer.Option(help="Use the data set's key points (keypointsTr), with this weight [1/mm²].")
+        float | None,
+        typer.Option(
+            "--keypoint-weight",
+            metavar="W",
+            help="Use the data set's key points (keypointsTr), with this weight [1/mm²].",
+            rich_help_panel=GUIDANCE,
+        ),
     ] = None,
     keypoint_scale: KeypointScale = INFINITE,
     threads: Threads = None,
-    pairs: Annotated[
-        str,
-        typer.Option(
-            "--pairs", metavar="val|train|all|test|FILE.csv", help="Pairs; a file has the columns fixed and moving."
-        ),
-    ] = "val",
-    limit: Annotated[int | None, typer.Option(min=1, help="Register only the first N pairs.")] = None,
+    pairs: Pairs = "val",
+    limit: Limit = None,
     device: Device = "auto",
     scratch: Annotated[
         Path | None,
         typer.Option(
+            "--scratch",
             metavar="DIR",
             help="Folder for the feature cache, visible to all workers; by default in the output folder.",
             show_default=False,
+            rich_help_panel=EXPERT,
         ),
     ] = None,
-    report: Annotated[bool, typer.Option("--report/--no-report", help="Write report.html.")] = True,
+    report: console.Report = True,
     json: console.Json = False,
     quiet: console.Quiet = False,
 ) -> None:
@@ -96,8 +106,8 @@ def cohort(
     console.compile_ahead(description.ndim, quiet)
     with open_pool(threads=threads, **workers.connection()) as pool:
         show_dashboard(pool, quiet)
-        with console.progress(quiet) as bars:
-            progress = CohortProgress(bars, len(chosen))
+        with console.progress(quiet) as bars, run_log() as log:
+            progress = CohortProgress(bars, len(chosen), log=partial(log.write, output))
             records = run_cohort(
                 chosen,
                 output,
@@ -160,10 +170,21 @@ class CohortProgress:
         Number of feature images that were computed and cached.
     registered : int
         Number of pairs that were registered in this run.
+
+    Parameters
+    ----------
+    bars : Progress
+    count : int
+        Number of pairs.
+    what : str
+        Description of the pairs.
+    log : callable
+        Called after every pair and at the end, to write the messages so far.
     """
 
-    def __init__(self, bars: Progress, count: int, what: str = "pairs") -> None:
+    def __init__(self, bars: Progress, count: int, what: str = "pairs", log: Callable[[], None] = lambda: None) -> None:
         self.features = self.registered = 0
+        self._log = log
         self._bars = bars
         self._pairs, self._steps = bars.add_task(what, total=count), bars.add_task("", total=None, visible=False)
 
@@ -175,13 +196,18 @@ class CohortProgress:
         return CohortEvents(
             self._begins,
             lambda step: self._bars.update(self._steps, advance=1),
-            lambda record: self._bars.update(self._pairs, advance=1),
+            self._done,
             self._count,
         )
 
     def _begins(self, pair: Pair, settings: Settings) -> None:
         self._bars.reset(self._steps, total=sum(settings.iterations), description=pair.id, visible=True)
 
+    def _done(self, record: Record) -> None:
+        self._bars.update(self._pairs, advance=1)
+        self._log()
+
     def _count(self, features: int, registered: int) -> None:
         self.features += features
         self.registered += registered
+        self._log()

@@ -12,13 +12,20 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 import typer
 
 from learngn import errors
+from learngn.cli.panels import OUTPUT
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress
 
-Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout, for other programs.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")]
+Json = Annotated[
+    bool,
+    typer.Option("--json", help="Print the result as JSON on stdout, for other programs.", rich_help_panel=OUTPUT),
+]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.", rich_help_panel=OUTPUT)]
+Report = Annotated[
+    bool, typer.Option("--report/--no-report", help="Write the page report.html.", rich_help_panel=OUTPUT)
+]
 
 _FILE_WIDTH = 120  # characters
 _FORCING = "FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE"  # variables by which Rich takes a pipe for a terminal

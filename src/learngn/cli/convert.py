@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from learngn.cli.transforms import check_inputs_kept, grid_of, is_learn2reg, read
+from learngn.cli.panels import INPUT, OUTPUT
+from learngn.cli.transforms import Moving, Reference, check_inputs_kept, grid_of, is_learn2reg, read
 from learngn.errors import TransformError
 
 if TYPE_CHECKING:
@@ -32,19 +33,34 @@ class Source(str, Enum):
 
 
 def convert(
-    source: Annotated[Path, typer.Argument(metavar="IN", help="Transform to read.", show_default=False)],
-    target: Annotated[Path, typer.Argument(metavar="OUT", help="File to write.", show_default=False)],
+    source: Annotated[
+        Path,
+        typer.Argument(metavar="IN", help="Transform to read.", show_default=False, rich_help_panel=INPUT),
+    ],
+    target: Annotated[
+        Path, typer.Argument(metavar="OUT", help="File to write.", show_default=False, rich_help_panel=OUTPUT)
+    ],
     source_format: Annotated[
         Source | None,
         typer.Option(
             "--from",
-            help="Format of IN; by default by name and content (disp_*, .npz: learn2reg). Needed for matrices in text "
-            "files: greedy (also c3d, NiftyReg) or fsl (flirt).",
+            metavar="FORMAT",
+            help="Format of IN, itk, learn2reg, greedy or fsl; by default by name and content (disp_*, .npz: "
+            "learn2reg). Needed for matrices in text files: greedy (also c3d, NiftyReg) or fsl (flirt).",
+            rich_help_panel=INPUT,
         ),
     ] = None,
-    target_format: Annotated[Target | None, typer.Option("--to", help="Format of OUT; by default by its name.")] = None,
-    reference: Annotated[Path | None, typer.Option("--reference", "-r", help="The fixed scan.")] = None,
-    moving: Annotated[Path | None, typer.Option(help="The moving scan; needed for Learn2Reg and FSL.")] = None,
+    target_format: Annotated[
+        Target | None,
+        typer.Option(
+            "--to",
+            metavar="FORMAT",
+            help="Format of OUT, itk or learn2reg; by default by its name.",
+            rich_help_panel=OUTPUT,
+        ),
+    ] = None,
+    reference: Reference = None,
+    moving: Moving = None,
 ) -> None:
     """Convert a transform between ITK/ANTs (NIfTI, MHA, NRRD, .h5, .tfm) and Learn2Reg.
 

@@ -9,6 +9,7 @@ import typer
 
 from learngn.cli import console
 from learngn.cli.options import Threads, prepare_process
+from learngn.cli.panels import OUTPUT
 from learngn.cli.register import register_files, show
 
 _SHAPE = (96, 80, 64)
@@ -16,9 +17,9 @@ _SEEDS = {"fixed": 1, "moving": 2}
 
 
 def demo(
-    output: Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="Folder for the result.")] = Path(
-        "learngn-demo"
-    ),
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="DIR", help="Folder for the result.", rich_help_panel=OUTPUT)
+    ] = Path("learngn-demo"),
     threads: Threads = None,
     json: console.Json = False,
     quiet: console.Quiet = False,

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from learngn.cli import console
-from learngn.cli.options import LabelNames
+from learngn.cli.options import DataSet, LabelNames, Pairs
+from learngn.cli.panels import INPUT, OUTPUT, SCORES
 from learngn.errors import DatasetError, require_packages
 
 if TYPE_CHECKING:
@@ -31,27 +32,44 @@ class RankingTest(str, Enum):
 
 
 def evaluate(
-    dataset: Annotated[Path, typer.Argument(metavar="DATASET.json", help="Learn2Reg data set.", show_default=False)],
+    dataset: DataSet,
     fields: Annotated[
         list[str],
         typer.Option(
-            metavar="[NAME=]DIR", help="Folder of disp_FFFF_MMMM.nii.gz or .npz; repeat it for each method to compare."
+            "--fields",
+            metavar="[NAME=]DIR",
+            help="Folder of disp_FFFF_MMMM.nii.gz or .npz; repeat it for each method to compare.",
+            rich_help_panel=INPUT,
         ),
     ],
-    pairs: Annotated[
-        str, typer.Option("--pairs", metavar="val|train|all|test|FILE.csv", help="Pairs to score.")
-    ] = "val",
+    pairs: Pairs = "val",
     csv: Annotated[
-        Path | None, typer.Option("--csv", metavar="FILE", help="Write the scores of every pair as CSV.")
+        Path | None,
+        typer.Option("--csv", metavar="FILE", help="Write the scores of every pair as CSV.", rich_help_panel=OUTPUT),
     ] = None,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", metavar="DIR", help="Write scores.csv and scores.json.")
+        Path | None,
+        typer.Option("--output", "-o", metavar="DIR", help="Write scores.csv and scores.json.", rich_help_panel=OUTPUT),
     ] = None,
     plot: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Plot the scores of the methods: .png, .svg or .pdf.")
+        Path | None,
+        typer.Option(
+            "--plot",
+            metavar="FILE",
+            help="Plot the scores of the methods: .png, .svg or .pdf.",
+            rich_help_panel=OUTPUT,
+        ),
     ] = None,
     label_names: LabelNames = None,
-    test: Annotated[RankingTest, typer.Option(help="Test for the ranking of several methods.")] = RankingTest.RANK_SUM,
+    test: Annotated[
+        RankingTest,
+        typer.Option(
+            "--test",
+            metavar="rank-sum|signed-rank",
+            help="Test for the ranking of several methods.",
+            rich_help_panel=SCORES,
+        ),
+    ] = RankingTest.RANK_SUM,
     json: console.Json = False,
     quiet: console.Quiet = False,
 ) -> None:

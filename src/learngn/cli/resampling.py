@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from learngn.cli.panels import OUTPUT
+
 if TYPE_CHECKING:
     from learngn.geometry import grid_map
 
@@ -23,16 +25,20 @@ InterpolationOption = Annotated[
     Interpolation | None,
     typer.Option(
         "--interpolation",
-        help="Interpolation of scans, by default linear. Label maps always use the nearest voxel.",
+        metavar="KIND",
+        help="nearest, linear (default) or bspline; label maps: always nearest.",
         show_default=False,
+        rich_help_panel=OUTPUT,
     ),
 ]
 BackgroundOption = Annotated[
     float | None,
     typer.Option(
         "--background",
-        help="Value outside the moving scan; by default its background: air for CT, 0 for label maps and most others.",
+        metavar="VALUE",
+        help="Value outside the moving image; by default its background.",
         show_default=False,
+        rich_help_panel=OUTPUT,
     ),
 ]
 

@@ -9,6 +9,8 @@ from typing import Annotated
 import typer
 
 from learngn.cli import console
+from learngn.cli.options import DataSet
+from learngn.cli.panels import INPUT, OUTPUT
 from learngn.errors import DatasetError
 
 
@@ -20,26 +22,47 @@ class FieldFormat(str, Enum):
 
 
 def submission(
-    fields: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of the displacements.", show_default=False)],
-    dataset: Annotated[Path, typer.Argument(metavar="DATASET.json", help="Learn2Reg data set.", show_default=False)],
-    output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE.zip", help="Archive to write.")] = Path(
-        "submission.zip"
-    ),
+    fields: Annotated[
+        Path,
+        typer.Argument(metavar="DIR", help="Folder of the displacements.", show_default=False, rich_help_panel=INPUT),
+    ],
+    dataset: DataSet,
+    output: Annotated[
+        Path,
+        typer.Option("--output", "-o", metavar="FILE.zip", help="Archive to write.", rich_help_panel=OUTPUT),
+    ] = Path("submission.zip"),
     pairs: Annotated[
         str,
         typer.Option(
-            "--pairs", metavar="val|test|FILE.csv", help="Pairs of the submission, which must all have a displacement."
+            "--pairs",
+            metavar="PAIRS",
+            help="val, test, or a CSV file; all of them must have a displacement.",
+            rich_help_panel=INPUT,
         ),
     ] = "val",
     form: Annotated[
-        FieldFormat, typer.Option("--format", help="Format of the displacement files.")
+        FieldFormat,
+        typer.Option(
+            "--format", metavar="nii.gz|npz", help="Format of the displacement files.", rich_help_panel=OUTPUT
+        ),
     ] = FieldFormat.NIFTI,
     float16: Annotated[
-        bool, typer.Option("--float16", help="Numbers of 16 bits, as before 2022; only for npz.")
+        bool,
+        typer.Option("--float16", help="Numbers of 16 bits, as before 2022; only for npz.", rich_help_panel=OUTPUT),
     ] = False,
-    folder: Annotated[str, typer.Option(metavar="NAME", help="Folder in the archive; by default none.")] = "",
+    folder: Annotated[
+        str,
+        typer.Option(
+            "--folder", metavar="NAME", help="Folder in the archive; by default none.", rich_help_panel=OUTPUT
+        ),
+    ] = "",
     full_names: Annotated[
-        bool, typer.Option("--full-names", help="Include both modalities in every file name, as in LUMIR.")
+        bool,
+        typer.Option(
+            "--full-names",
+            help="Include both modalities in every file name, as in LUMIR.",
+            rich_help_panel=OUTPUT,
+        ),
     ] = False,
     json: console.Json = False,
     quiet: console.Quiet = False,

@@ -9,29 +9,40 @@ import typer
 
 from learngn.cli import console
 from learngn.cli.cohort import CohortProgress, show_dashboard
-from learngn.cli.options import (
-    Device,
-    SettingsOptions,
-    Threads,
-    WorkerOptions,
-    check_device,
-    prepare_process,
-    with_options,
-)
+from learngn.cli.grouping import with_options
+from learngn.cli.options import DataSet, Device, Threads, check_device, prepare_process
+from learngn.cli.panels import INPUT, OUTPUT, REGISTRATION
+from learngn.cli.settings_options import SettingsOptions
+from learngn.cli.worker_options import WorkerOptions
 from learngn.errors import SettingsError
 
 
 @with_options
 def template(
-    dataset: Annotated[Path, typer.Argument(metavar="DATASET.json", help="Learn2Reg data set.", show_default=False)],
-    output: Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="Folder for the template.")],
+    dataset: DataSet,
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="DIR", help="Folder for the template.", rich_help_panel=OUTPUT)
+    ],
     options: SettingsOptions,
     workers: WorkerOptions,
-    group: Annotated[str, typer.Option("--subjects", metavar="train|val|all", help="Subjects of the group.")] = "train",
+    group: Annotated[
+        str,
+        typer.Option("--subjects", metavar="train|val|all", help="Subjects of the group.", rich_help_panel=INPUT),
+    ] = "train",
     rounds: Annotated[
-        int, typer.Option(min=1, help="Number of registrations of all subjects to the current average.")
+        int,
+        typer.Option(
+            "--rounds",
+            metavar="N",
+            min=1,
+            help="Number of registrations of all subjects to the current average.",
+            rich_help_panel=REGISTRATION,
+        ),
     ] = 3,
-    limit: Annotated[int | None, typer.Option(min=2, help="Use only the first N subjects.")] = None,
+    limit: Annotated[
+        int | None,
+        typer.Option("--limit", metavar="N", min=2, help="Use only the first N subjects.", rich_help_panel=INPUT),
+    ] = None,
     device: Device = "auto",
     threads: Threads = None,
     json: console.Json = False,

@@ -7,7 +7,7 @@ import logging
 import os
 import sys
 
-import typer
+from learngn.cli.log import Terminal
 
 _STDERR = 2
 
@@ -49,14 +49,5 @@ def _show_only_own_messages() -> None:
     logging.captureWarnings(True)
     logging.getLogger().addHandler(logging.NullHandler())
     own = logging.getLogger("learngn")
-    own.setLevel(logging.INFO)
-    own.addHandler(_Messages())
+    own.addHandler(Terminal())
     own.propagate = False
-
-
-class _Messages(logging.Handler):
-    """Log handler that prints messages as lines on stderr, above progress bars."""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        prefix = "" if record.levelno < logging.WARNING else f"{record.levelname.lower()}: "
-        typer.echo(f"{prefix}{record.getMessage()}", err=True)

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from learngn.cli import console
-from learngn.cli.options import Threads, prepare_process
+from learngn.cli.options import DataSet, Threads, prepare_process
+from learngn.cli.panels import OUTPUT, TRAINING
 from learngn.errors import TrainingError, require_packages
 
 if TYPE_CHECKING:
@@ -18,27 +19,71 @@ if TYPE_CHECKING:
 
 
 def train(
-    dataset: Annotated[Path, typer.Argument(metavar="DATASET.json", help="Learn2Reg data set.", show_default=False)],
-    output: Annotated[Path, typer.Option("--output", "-o", metavar="MODEL", help="Folder for the model.")],
+    dataset: DataSet,
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="DIR", help="Folder for the model.", rich_help_panel=OUTPUT)
+    ],
     config: Annotated[
-        Path | None, typer.Option("--config", "-c", metavar="FILE", help="Configuration, TOML or JSON.")
+        Path | None,
+        typer.Option("--config", "-c", metavar="FILE", help="Configuration, TOML or JSON.", rich_help_panel=TRAINING),
     ] = None,
     features: Annotated[
-        str | None, typer.Option("--features", "-f", metavar="NAME[:WEIGHT],...", help="Features of the model.")
+        str | None,
+        typer.Option("--features", metavar="NAME[:W],...", help="Features of the model.", rich_help_panel=TRAINING),
     ] = None,
-    steps: Annotated[int | None, typer.Option(min=1, help="Number of training steps.")] = None,
-    seed: Annotated[int | None, typer.Option(min=0, help="Random seed.")] = None,
+    steps: Annotated[
+        int | None,
+        typer.Option("--steps", metavar="N", min=1, help="Number of training steps.", rich_help_panel=TRAINING),
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option("--seed", metavar="N", min=0, help="Random seed.", rich_help_panel=TRAINING)
+    ] = None,
     minutes: Annotated[
-        float | None, typer.Option(min=0.1, help="Time for the training; chooses the number of steps.")
+        float | None,
+        typer.Option(
+            "--minutes",
+            metavar="N",
+            min=0.1,
+            help="Time for the training; chooses the number of steps.",
+            rich_help_panel=TRAINING,
+        ),
     ] = None,
     initial: Annotated[
-        Path | None, typer.Option("--initial-model", metavar="MODEL", help="Trained model to start from.")
+        Path | None,
+        typer.Option("--initial-model", metavar="DIR", help="Trained model to start from.", rich_help_panel=TRAINING),
     ] = None,
-    workers: Annotated[int | None, typer.Option(min=1, help="Scans read at a time; by default one a thread.")] = None,
-    accelerator: Annotated[str, typer.Option(help="cpu, cuda, mps, or auto for the fastest available.")] = "auto",
-    devices: Annotated[int, typer.Option(min=1, help="Number of devices of this machine.")] = 1,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            "--workers",
+            metavar="N",
+            min=1,
+            help="Scans read at a time; by default one a thread.",
+            rich_help_panel=TRAINING,
+        ),
+    ] = None,
+    accelerator: Annotated[
+        str,
+        typer.Option(
+            "--accelerator",
+            metavar="NAME",
+            help="auto (the fastest available), cpu, cuda or mps.",
+            rich_help_panel=TRAINING,
+        ),
+    ] = "auto",
+    devices: Annotated[
+        int,
+        typer.Option(
+            "--devices", metavar="N", min=1, help="Number of devices of this machine.", rich_help_panel=TRAINING
+        ),
+    ] = 1,
     show_config: Annotated[
-        bool, typer.Option("--show-config", help="Print the whole configuration as JSON, without training.")
+        bool,
+        typer.Option(
+            "--show-config",
+            help="Print the whole configuration as JSON, without training.",
+            rich_help_panel=OUTPUT,
+        ),
     ] = False,
     threads: Threads = None,
     json: console.Json = False,

@@ -3,13 +3,39 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
+import typer
+
+from learngn.cli.panels import INPUT
 from learngn.errors import OutputError, TransformError
 
 if TYPE_CHECKING:
     from learngn.geometry.grid import Grid
     from learngn.geometry.transform import Transform
+
+Reference = Annotated[
+    Path | None,
+    typer.Option(
+        "--reference",
+        "-r",
+        "--fixed",
+        "-f",
+        metavar="FILE",
+        help="Fixed image: its grid is that of the result.",
+        rich_help_panel=INPUT,
+    ),
+]
+Moving = Annotated[
+    Path | None,
+    typer.Option(
+        "--moving",
+        "-m",
+        metavar="FILE",
+        help="Moving image: for Learn2Reg's and FSL's files, and for points in voxels.",
+        rich_help_panel=INPUT,
+    ),
+]
 
 
 def is_learn2reg(path: Path) -> bool:

@@ -8,7 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from learngn.cli import console
-from learngn.cli.options import SettingsOptions, Threads, prepare_process, with_options
+from learngn.cli.grouping import with_options
+from learngn.cli.options import DataSet, Seed, Threads, prepare_process
+from learngn.cli.panels import INPUT, OUTPUT, REGISTRATION
+from learngn.cli.settings_options import SettingsOptions
 
 if TYPE_CHECKING:
     from learngn.workflow.tune import Trial
@@ -16,13 +19,41 @@ if TYPE_CHECKING:
 
 @with_options
 def tune(
-    dataset: Annotated[Path, typer.Argument(metavar="DATASET.json", help="Learn2Reg data set.", show_default=False)],
-    output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="JSON file for the settings found.")],
+    dataset: DataSet,
+    output: Annotated[
+        Path,
+        typer.Option(
+            "--output", "-o", metavar="FILE", help="JSON file for the settings found.", rich_help_panel=OUTPUT
+        ),
+    ],
     options: SettingsOptions,
-    pairs: Annotated[int, typer.Option(min=1, help="Number of pairs of training subjects, chosen at random.")] = 8,
-    rounds: Annotated[int, typer.Option(min=1, help="Rounds of the search, with decreasing steps.")] = 3,
-    folds: Annotated[float, typer.Option(min=0, help="Folding that is not penalised [%].")] = 0.1,
-    seed: Annotated[int, typer.Option(min=0, help="Random seed for the choice of pairs.")] = 0,
+    pairs: Annotated[
+        int,
+        typer.Option(
+            "--pairs",
+            metavar="N",
+            min=1,
+            help="Number of pairs of training subjects, chosen at random.",
+            rich_help_panel=INPUT,
+        ),
+    ] = 8,
+    rounds: Annotated[
+        int,
+        typer.Option(
+            "--rounds",
+            metavar="N",
+            min=1,
+            help="Rounds of the search, with decreasing steps.",
+            rich_help_panel=REGISTRATION,
+        ),
+    ] = 3,
+    folds: Annotated[
+        float,
+        typer.Option(
+            "--folds", metavar="X", min=0, help="Folding that is not penalised [%].", rich_help_panel=REGISTRATION
+        ),
+    ] = 0.1,
+    seed: Seed = 0,
     threads: Threads = None,
     json: console.Json = False,
     quiet: console.Quiet = False,
@@ -31,7 +62,7 @@ def tune(
 
     The validation pairs are not used. Use the result with --settings FILE.
 
-    Example:  learngn tune AbdomenCT_dataset.json -o settings.json --features mind,intensity:10
+    Example:  learngn tune AbdomenCT_dataset.json -o settings.json
     """
     prepare_process(threads)
     from learngn.io import check_writable, read_dataset
