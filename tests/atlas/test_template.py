@@ -106,3 +106,4 @@ def test_what_cannot_be_averaged(subjects, tmp_path):
         build_template(subjects[:1], tmp_path / "out", Request(settings=SETTINGS))
     with pytest.raises(FeatureError, match="features of scans"):
         build_template(subjects, tmp_path / "out", Request(settings=Settings("distance", affine=False)))
+    assert not (tmp_path / "out").exists()

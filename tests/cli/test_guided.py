@@ -225,3 +225,19 @@ def test_a_mask_in_the_output_folder_is_kept(learngn, scans, tmp_path, fast):
     assert result.exit_code == 2
     assert "fixed mask" in result.stderr
     assert mask.read_bytes() == before
+
+
+def test_settings_in_toml(learngn, scans, tmp_path):
+    """Other options change single values of the file; a wrong file is one line."""
+    file, out = tmp_path / "settings.toml", tmp_path / "out"
+    file.write_text(
+        'features = "intensity"\naffine = "none"\nstrides = [4, 2]\niterations = [2, 2]\nlam = [3, 0.3]\n', "utf-8"
+    )
+    arguments = ("register", scans["fixed"], scans["moving"], "-o", out, "--no-report", "--settings", file)
+    assert learngn(*arguments, "--lambda", "2").exit_code == 0
+    settings = json.loads((out / "metrics.json").read_text())["settings"]
+    assert (settings["features"], settings["strides"], settings["lam"]) == ("intensity", [4, 2], [2, 2])
+    file.write_text("features = mind")
+    result = learngn(*arguments)
+    assert (result.exit_code, result.stderr.count("\n")) == (2, 1)
+    assert "text that is no TOML" in result.stderr

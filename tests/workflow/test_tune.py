@@ -116,8 +116,9 @@ def test_settings_survive_their_file(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("{", "JSON file of settings"),
-        ("[1]", "got list, expected an object"),
+        ("{", "text that is no JSON"),
+        ("affine = true", "the name of a TOML file must end with .toml"),
+        ("[1]", "got a list, expected keys and values"),
         ('{"features": "mind", "affine": true, "lambda": 1}', "unknown key lambda"),
         ('{"features": "mind"}', "affine"),
         ('{"features": "mind", "affine": true, "lam": ["a", 1]}', "lam.0: got 'a'"),
@@ -128,4 +129,17 @@ def test_settings_that_are_none(tmp_path, text, message):
     path = tmp_path / "s.json"
     path.write_text(text)
     with pytest.raises(SettingsError, match=message):
+        read_settings(path)
+
+
+def test_settings_in_toml(tmp_path):
+    """The same keys as in JSON; comments are allowed."""
+    path = tmp_path / "s.TOML"
+    path.write_text('features = "mind"  # any similarity\naffine = "rigid"\nlam = [3, 0.3]\nrobust = "huber:0.5"\n')
+    assert read_settings(path) == Settings("mind", "rigid", lam=(3, 0.3), robust="huber:0.5")
+    path.write_text('features = "mind\n')
+    with pytest.raises(SettingsError, match=r"text that is no TOML .*line 1.*correct it$"):
+        read_settings(path)
+    path.write_text('features = "mind"\naffine = true\nlambda = 1\n')
+    with pytest.raises(SettingsError, match="unknown key lambda"):
         read_settings(path)
