@@ -129,8 +129,9 @@ def test_interrupted_cohort(learngn, dataset, tmp_path, fast, monkeypatch, files
     out = tmp_path / "out"
     result = learngn("cohort", dataset, "-o", out, *fast)
     assert (result.exit_code, result.stderr.splitlines()[-1]) == (130, "interrupted")
-    assert files_in(out) == ["disp_0001_0002.nii.gz", "results.jsonl"]
+    assert files_in(out) == ["disp_0001_0002.nii.gz", "learngn.log", "results.jsonl"]
     assert list(read_records(out)) == ["0001_0002"]
+    assert "pair 0001_0002: " in (out / "learngn.log").read_text(encoding="utf-8")
 
 
 def test_wrong_options_stop_before_the_first_pair(learngn, dataset, tmp_path):
