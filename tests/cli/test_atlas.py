@@ -4,8 +4,6 @@ import json
 
 import pytest
 
-from learngn.cli import console
-from learngn.cli.propagate import _tables
 from learngn.io import read_image
 
 FAST = ("--features", "intensity", "--strides", "8,4", "--iterations", "3,3", "--lambda", "0.3,0.1", "--threads", "1")
@@ -100,18 +98,3 @@ def test_workers_without_dask(learngn, abdomen_files, tmp_path, monkeypatch):
     assert result.exit_code == 0
     assert "11 of 11 pairs scored" in result.stdout
     assert "features computed 10 times for 11 pairs" in result.stdout  # of five subjects, the affine stage's too
-
-
-def test_names_of_many_labels_are_whole(capsys):
-    """At the width of a file, for as many organs as there are in the abdomen."""
-    names = {label: f"left adrenal gland, part {label}" for label in range(1, 14)}
-    dice = {str(label): 0.5 + label / 100 for label in names}
-    first = {"target": "PhantomCT_0001_0000", "atlases": 3, "dice_mean": 0.57, "dice": dice}
-    second = {"target": "PhantomCT_0002_0000", "atlases": 3, "dice_mean": 0.47, "dice": {"2": None, "13": 0.25}}
-    console.stdout().print(_tables([first, second, {"target": "PhantomCT_0003_0000", "error": "no scan"}], names))
-    lines = [" ".join(line.replace("│", " ").split()) for line in capsys.readouterr().out.splitlines()]
-    assert "2 of 3 scans labelled" in lines
-    assert "PhantomCT_0002_0000 3 0.470" in lines
-    assert "PhantomCT_0003_0000 failed" in lines
-    assert "2 left adrenal gland, part 2 0.520 0.520 1" in lines
-    assert "13 left adrenal gland, part 13 0.440 0.250 2" in lines

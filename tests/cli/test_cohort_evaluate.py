@@ -162,7 +162,6 @@ def test_evaluate_tells_what_is_missing(learngn, dataset, tmp_path):
         (("evaluate", "nothing.json", "--fields", "."), "nothing.json"),
         (("cohort", "nothing.json", "-o", "out"), "nothing.json"),
         (("evaluate", "{dataset}", "--fields", "nowhere"), "nowhere"),
-        (("cohort", "{dataset}", "-o", "out", "--pairs", "nothing.csv"), "pairs nothing.csv: got No such file or dir"),
     ],
 )
 def test_bad_paths(arguments, told, learngn, dataset, tmp_path, monkeypatch):

@@ -68,7 +68,7 @@ def test_log_of_a_result(learngn, scans, tmp_path, fast, terminal, monkeypatch):
     assert learngn(*arguments, *fast, "-q").stderr == ""
     lines = (tmp_path / "out" / "learngn.log").read_text(encoding="utf-8").splitlines()
     assert lines[0].endswith("INFO    learngn: learngn register first")
-    assert any("DEBUG   learngn.registration.progress: level 2, step 1" in line for line in lines)
+    assert any("DEBUG   learngn.registration.messages: level 2, step 1" in line for line in lines)
     assert any("preset brain-mr" in line for line in lines)
     monkeypatch.setattr("sys.argv", ["learngn", "register", "again"])
     learngn(*arguments, *fast)

@@ -112,7 +112,7 @@ def propagate(
     if json:
         console.print_json(results)
     elif not quiet:
-        console.stdout().print(_tables(results, description.label_names))
+        console.stdout().print(_table(results, description.label_names))
         typer.echo(f"written to {output}")
     failed = [entry for entry in results if "error" in entry]
     if failed:
@@ -135,34 +135,18 @@ def _warnings(results: Sequence[Mapping[str, Any]]) -> list[str]:
     return lines
 
 
-def _tables(results: Sequence[Mapping[str, Any]], names: Mapping[int, str]) -> Any:
-    """Make a table of the targets, with their mean Dice, and one of the labels, if targets have labels."""
-    from rich.console import Group
-    from rich.markup import escape
+def _table(results: Sequence[Mapping[str, Any]], names: Mapping[int, str]) -> Any:
+    """Make a table with one row per target: number of atlases, and the Dice of every label if the target has labels."""
     from rich.table import Table
 
-    labelled = sum("error" not in entry for entry in results)
-    targets = Table(title=f"{labelled} of {len(results)} scans labelled", title_justify="left")
-    targets.add_column("Target", no_wrap=True)
-    targets.add_column("Atlases", justify="right")
-    targets.add_column("Dice", justify="right")
-    for entry in results:
-        targets.add_row(escape(entry["target"]), str(entry.get("atlases", "failed")), _number(entry.get("dice_mean")))
     labels = sorted({int(label) for entry in results for label in entry.get("dice", {})})
-    if not labels:
-        return targets
-    by_label = Table(title="By label", title_justify="left")
-    by_label.add_column("Label", no_wrap=True)
-    for heading in ("Dice", "Lowest", "Scans"):
-        by_label.add_column(heading, justify="right")
-    for label in labels:
-        found = [entry.get("dice", {}).get(str(label)) for entry in results]
-        values = [value for value in found if value is not None]
-        mean, lowest = (sum(values) / len(values), min(values)) if values else (None, None)
-        name = escape(f"{label} {names.get(label, '')}".rstrip())
-        by_label.add_row(name, _number(mean), _number(lowest), str(len(values)))
-    return Group(targets, by_label)
-
-
-def _number(value: float | None) -> str:
-    return "" if value is None else f"{value:.3f}"
+    labelled = sum("error" not in entry for entry in results)
+    table = Table(title=f"{labelled} of {len(results)} scans labelled", title_justify="left")
+    table.add_column("Target")
+    for heading in ("Atlases", *(["Dice"] if labels else []), *(names.get(label) or str(label) for label in labels)):
+        table.add_column(heading, justify="right")
+    for entry in results:
+        numbers = [entry.get("dice_mean"), *(entry.get("dice", {}).get(str(label)) for label in labels)]
+        cells = ["" if number is None else f"{number:.3f}" for number in numbers] if labels else []
+        table.add_row(entry["target"], str(entry.get("atlases", "failed")), *cells)
+    return table

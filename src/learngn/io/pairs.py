@@ -54,7 +54,7 @@ def _read_pairs(path: Path, dataset: Dataset) -> tuple[Pair, ...]:
     except (OSError, ValueError, csv.Error) as failure:
         raise DatasetError(
             f"pairs {path}",
-            getattr(failure, "strerror", None) or f"'{failure}'",
+            f"'{failure}'",
             "val, train, all, test, or a CSV file of pairs",
             "check the path",
         ) from None

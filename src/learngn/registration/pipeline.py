@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,15 +12,14 @@ from learngn.features import Feature, FeatureStore
 from learngn.geometry.grid_map import Resampling
 from learngn.interop import ImageLike, as_image
 from learngn.optimise import Iteration, LandmarkPairs
+from learngn.registration.messages import log_choice
 from learngn.registration.pair import RegistrationPair, Side
 from learngn.registration.placing import placed
 from learngn.registration.prepare import prepare
 from learngn.registration.reading import read_tissue
-from learngn.registration.resolve import Request, Resolved, resolve
+from learngn.registration.resolve import Request, resolve
 from learngn.registration.result import Registration
 from learngn.settings import Settings
-
-_LOG = logging.getLogger(__name__)
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -150,35 +148,11 @@ def register_pair(
     """
     there, model = placed(pair, request, model)
     resolved = resolve(request, pair if model is None else there, model)
-    _log_choice(pair, resolved)
+    log_choice(pair, resolved)
     if begins is not None:
         begins(resolved.settings)
     prepared = prepare(there, resolved, store=store, clock=clock)
     return prepared.register(model=model, callback=callback, resampling=resampling).of_pair(pair)
-
-
-def _log_choice(pair: RegistrationPair, resolved: Resolved) -> None:
-    """Log the images and the settings that were chosen for them."""
-    _LOG.info("fixed image: %s; moving image: %s", pair.fixed.grid, pair.moving.grid)
-    if resolved.recognised is not None:
-        _LOG.info("preset %s: %s", resolved.recognised.preset.name, resolved.recognised.because)
-    elif resolved.preset is not None:
-        _LOG.info("preset %s: requested", resolved.preset)
-    chosen, voxel = resolved.settings, resolved.voxel
-    _LOG.info("similarity: %s; linear alignment: %s", chosen.features, chosen.affine)
-    _LOG.info(
-        "levels [mm]: %s; steps: %s; λ: %.3g to %.3g; update: %s",
-        ", ".join(f"{stride * voxel:.3g}" for stride in chosen.strides),
-        ", ".join(map(str, chosen.iterations)),
-        *chosen.lam,
-        chosen.update,
-    )
-    if resolved.coarsened:
-        _LOG.info("the levels are coarser than those of the preset or the features: the fixed image is large")
-    if resolved.left_out:
-        left_out = ", ".join(f"{stride * voxel:.3g} mm" for stride in resolved.left_out)
-        _LOG.info("levels left out because of the memory budget: %s", left_out)
-    _LOG.debug("all settings: %s", chosen.as_dict())
 
 
 def model_of(source: str | Path | Model | None) -> Model | None:

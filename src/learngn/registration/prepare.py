@@ -20,9 +20,9 @@ from learngn.optimise import FAMILIES, DiscreteStart, Iteration, at_full_resolut
 from learngn.quality import Verdict
 from learngn.registration.contrast import comparable
 from learngn.registration.harmless import Harmless
+from learngn.registration.messages import logged
 from learngn.registration.pair import RegistrationPair
 from learngn.registration.prealign import NoAlignmentError, Prealigned, prealign
-from learngn.registration.progress import logged
 from learngn.registration.resolve import Resolved
 from learngn.registration.result import Registration
 from learngn.settings import Settings

@@ -1,4 +1,4 @@
-"""Log messages about the steps of a registration."""
+"""Log messages about what a registration chooses and does."""
 
 from __future__ import annotations
 
@@ -6,9 +6,35 @@ import logging
 from collections.abc import Callable
 
 from learngn.optimise import Iteration
+from learngn.registration.pair import RegistrationPair
+from learngn.registration.resolve import Resolved
 from learngn.settings import Settings
 
 _LOG = logging.getLogger(__name__)
+
+
+def log_choice(pair: RegistrationPair, resolved: Resolved) -> None:
+    """Log the images and the settings that were chosen for them."""
+    _LOG.info("fixed image: %s; moving image: %s", pair.fixed.grid, pair.moving.grid)
+    if resolved.recognised is not None:
+        _LOG.info("preset %s: %s", resolved.recognised.preset.name, resolved.recognised.because)
+    elif resolved.preset is not None:
+        _LOG.info("preset %s: requested", resolved.preset)
+    chosen, voxel = resolved.settings, resolved.voxel
+    _LOG.info("similarity: %s; linear alignment: %s", chosen.features, chosen.affine)
+    _LOG.info(
+        "levels [mm]: %s; steps: %s; λ: %.3g to %.3g; update: %s",
+        ", ".join(f"{stride * voxel:.3g}" for stride in chosen.strides),
+        ", ".join(map(str, chosen.iterations)),
+        *chosen.lam,
+        chosen.update,
+    )
+    if resolved.coarsened:
+        _LOG.info("the levels are coarser than those of the preset or the features: the fixed image is large")
+    if resolved.left_out:
+        left_out = ", ".join(f"{stride * voxel:.3g} mm" for stride in resolved.left_out)
+        _LOG.info("levels left out because of the memory budget: %s", left_out)
+    _LOG.debug("all settings: %s", chosen.as_dict())
 
 
 def logged(
