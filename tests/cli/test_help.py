@@ -29,6 +29,11 @@ def panels(text):
     return [line.split()[1] for line in text.splitlines() if line.startswith("╭")]
 
 
+@pytest.mark.parametrize("path", sorted(commands()), ids=" ".join)
+def test_every_command_fits_on_a_screen(path):
+    assert len(shown(*path, "--help").splitlines()) <= 50
+
+
 def test_register_fits_on_a_screen():
     text = shown("register", "--help")
     assert len(text.splitlines()) <= 50

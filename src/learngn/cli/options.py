@@ -27,7 +27,7 @@ Pairs = Annotated[
     typer.Option(
         "--pairs",
         metavar="PAIRS",
-        help="val, train, all, test, or a CSV file with the columns fixed and moving.",
+        help="val, train, all, test, or a CSV file (columns fixed, moving).",
         rich_help_panel=INPUT,
     ),
 ]

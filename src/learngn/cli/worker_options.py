@@ -60,8 +60,7 @@ Retry = Annotated[
     bool,
     typer.Option(
         "--retry",
-        help="Register pairs whose verdict is check or failed again with wider searches (other linear maps, "
-        "--overlap, --discrete, larger λ) and keep the best result; options that are given are not changed.",
+        help="Register doubtful pairs again with wider searches, and keep the best result.",
         rich_help_panel=REGISTRATION,
     ),
 ]
