@@ -102,7 +102,7 @@ def train(
     from learngn.model import read_model
 
     description = read_dataset(dataset)
-    chosen = config_for(description, config, features=features, steps=steps, seed=seed)
+    chosen = config_for(description, config, minutes=minutes, features=features, steps=steps, seed=seed)
     if show_config:
         console.print_json(chosen.model_dump(mode="json"))
         return

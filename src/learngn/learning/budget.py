@@ -21,7 +21,6 @@ BUDGET_NAME = "budget.json"
 _TIMED = 4  # steps of each kind, the first of which is not counted
 _RESERVE = 0.9  # fraction of the time that is planned
 _VALIDATIONS = 8  # of a training
-_CHOICES = 5  # further validations, for the choice of λ
 
 
 @dataclass(frozen=True)
@@ -79,7 +78,7 @@ def within(config: TrainingConfig, seconds: float, speed: Speed) -> TrainingConf
     """
     share = config.pretraining if config.teaches_features else 0.0
     step = share * speed.alone + (1 - share) * speed.whole
-    left = _RESERVE * seconds - (_VALIDATIONS + _CHOICES) * speed.validation
+    left = _RESERVE * seconds - (_VALIDATIONS + len(config.lam_factors)) * speed.validation
     steps = max(1, int(left / max(step, 1e-9)))
     every = max(1, -(-steps // _VALIDATIONS))
     return config.model_copy(update={"steps": steps, "validate_every": every})

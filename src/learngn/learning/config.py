@@ -52,6 +52,9 @@ class TrainingConfig(Strict):
     pretraining : float
         Fraction of the steps, at the beginning, that use the losses of φ alone: such a step costs a tenth of a whole
         one.
+    unseen : float
+        Fraction of the subjects or pairs to train on whose labels do not teach φ, and of which whole steps draw: there
+        φ errs as on the scans of others. Without such subjects, whole steps see a φ that knows their scans by heart.
     known : float
         Fraction of the whole steps whose pairs are one scan deformed twice, see :attr:`LossConfig.known_maps`.
     start : float
@@ -112,6 +115,7 @@ class TrainingConfig(Strict):
     seed: int = Field(0, ge=0)
     steps: int = Field(2000, ge=1)
     pretraining: float = Field(0.6, ge=0, le=1)
+    unseen: float = Field(0.0, ge=0, lt=1)
     known: float = Field(0.0, ge=0, le=1)
     start: float = Field(0.0, ge=0)
     batch: int = Field(1, ge=1)

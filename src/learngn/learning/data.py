@@ -131,7 +131,9 @@ class TrainingData:
     Attributes
     ----------
     pairing : Pairing of Example
-        From which every step draws random pairs.
+        From which steps of φ alone draw random pairs.
+    whole : Pairing of Example
+        From which whole steps draw.
     validation : sequence of (Example, Example)
         Pairs of held-out subjects; a single held-out subject is paired with others.
     organs : tuple of int
@@ -141,13 +143,15 @@ class TrainingData:
     """
 
     pairing: Pairing[Example]
+    whole: Pairing[Example]
     validation: Sequence[tuple[Example, Example]]
     organs: tuple[int, ...]
     pair_labels: tuple[int, ...] = ()
 
     def to(self, device: torch.device) -> TrainingData:
         """Return the data with the training examples on a device; those for validation are moved one by one."""
-        return replace(self, pairing=self.pairing.mapped(_Placed(device)))
+        placed = _Placed(device)
+        return replace(self, pairing=self.pairing.mapped(placed), whole=self.whole.mapped(placed))
 
 
 @dataclass(frozen=True, eq=False)

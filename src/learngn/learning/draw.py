@@ -41,8 +41,9 @@ def batches(
 def _pair(
     data: TrainingData, config: TrainingConfig, random: np.random.Generator, index: int, spacing: float
 ) -> tuple[Side, Side]:
-    first, second = data.pairing.draw(random)
-    known = index >= config.pretraining_steps and bool(config.known) and random.random() < config.known
+    whole = index >= config.pretraining_steps
+    first, second = (data.whole if whole else data.pairing).draw(random)
+    known = whole and bool(config.known) and random.random() < config.known
     if known:
         first = second = (first, second)[int(random.integers(2))]
     labels = (*data.organs, *data.pair_labels)

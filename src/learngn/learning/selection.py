@@ -73,8 +73,10 @@ def select(dataset: Dataset, config: TrainingConfig) -> Selection:
         pairs = [(pair.fixed, pair.moving) for pair in dataset.training_pairs]
         _check_number(dataset, len(pairs), "training pairs")
         held = min(config.validation, len(pairs) // 3)
-        return Selection(Listed(pairs[:-held]), _spread(pairs[-held:], config), _modalities(dataset.training_pairs))
-    modalities = _modalities(dataset.validation)
+        return Selection(
+            Listed(pairs[:-held]), _spread(pairs[-held:], config), modalities_of_pairs(dataset.training_pairs)
+        )
+    modalities = modalities_of_pairs(dataset.validation)
     numbers = sorted({scan_numbers(subject.image)[0] for subject in dataset.training})
     _check_number(dataset, len(numbers), "training subjects")
     held = min(config.validation, len(numbers) // 3)
@@ -135,7 +137,7 @@ def _variation(places: Sequence[tuple[FloatArray, float]]) -> float:
     return float(np.sqrt(offsets.var(0).sum()) / radius)
 
 
-def _modalities(pairs: Sequence[Pair]) -> tuple[str, ...]:
+def modalities_of_pairs(pairs: Sequence[Pair]) -> tuple[str, ...]:
     """Return the modalities of the fixed and the moving scans, if they are two; otherwise none."""
     found = {(scan_numbers(pair.fixed.image)[1], scan_numbers(pair.moving.image)[1]) for pair in pairs}
     if len(found) != 1:

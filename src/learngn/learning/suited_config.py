@@ -6,51 +6,84 @@ from pathlib import Path
 from typing import Any
 
 from learngn.features import parse_features
-from learngn.io import Dataset
+from learngn.io import Dataset, read_image
 from learngn.learning.config import TrainingConfig
 from learngn.learning.config_file import read_config
+from learngn.learning.selection import modalities_of_pairs
+from learngn.registration.recognise import looks_like_label_map
 from learngn.settings import LABEL_FEATURES
 
 _CHANNELS = 12  # channels of φ for a data set without named labels
+_SCANS = "intensity"  # features of scans: the network finds the others
+_BRIEF = 12.0  # [min] below which a narrower network learns more
+# What other scanners and protocols do to intensities.
+_INTENSITIES = {"contrast": 0.3, "noise": 0.05, "blur": 1.0, "bias": 0.2, "thick": 2.0}
 
 
-def config_for(dataset: Dataset, path: Path | None = None, **given: Any) -> TrainingConfig:
+def config_for(
+    dataset: Dataset, path: Path | None = None, *, minutes: float | None = None, **given: Any
+) -> TrainingConfig:
     """Return a configuration for a data set: the values of a file and those given, otherwise values that suit the data.
 
     Parameters
     ----------
     dataset : Dataset
     path : Path, optional
+    minutes : float, optional
+        Time for the training, for which the width of the network is chosen.
     **given
         See :func:`learngn.learning.config_file.read_config`.
 
     Raises
     ------
     LearnGNError
-        If the configuration is invalid (:func:`learngn.learning.config_file.read_config`), or a feature is unknown.
+        If the configuration is invalid (:func:`learngn.learning.config_file.read_config`), a feature is unknown, or a
+        scan cannot be read.
     """
-    first = read_config(path, defaults={"features": LABEL_FEATURES}, **given)
-    return read_config(path, defaults=_suited(dataset, first.features), **given)
+    first = read_config(path, defaults={"features": _features(dataset)}, **given)
+    return read_config(path, defaults=_suited(dataset, first.features, minutes), **given)
 
 
-def _suited(dataset: Dataset, features: str) -> dict[str, Any]:
+def _features(dataset: Dataset) -> str:
+    """Return the features that suit what the data set registers, label maps or scans."""
+    if not dataset.training:
+        return LABEL_FEATURES
+    return LABEL_FEATURES if looks_like_label_map(read_image(dataset.training[0].image)) else _SCANS
+
+
+def _suited(dataset: Dataset, features: str, minutes: float | None) -> dict[str, Any]:
     """Return the values that differ from the defaults of :class:`TrainingConfig`."""
     feature = parse_features(features)
     flat, scans = dataset.ndim == 2, not feature.traits.reads_labels
+    two = bool(modalities_of_pairs(dataset.training_pairs or dataset.validation))
+    wide = minutes is None or minutes > _BRIEF
     suited: dict[str, Any] = {
         "features": features,
         "network": {
             "out_channels": len(dataset.label_names) or _CHANNELS,
+            "width": 24 if wide else 16,
             "depth": 4 if flat else 3,
-            "widest": 64 if flat else 96,
+            "widest": 96,
             # Distances of the whole foreground draw organs onto their neighbours; distances of single organs do not.
             "keep_input": feature.parts[0][0].traits.by_organ,
+            "profiles": True,
         },
         "batch": 3 if flat else 1,
-        "steps": 1600 if flat else 700,
-        "losses": {"stride": 2.0 if flat or scans else 4.0},
-        "augmentation": {"contrast": 0.2 if scans else 0.0},
+        "steps": 1600 if flat else 1500,
+        "rate": 3e-3,
+        "pretraining": 0.85,
+        "through_rate": 0.05,
+        "factor_rate": 0.02,
+        "validation": max(3, min(10, len(dataset.training_pairs or dataset.training) // 10)),
+        "losses": {"labels": 1.0, "stride": 2.0 if flat or scans else 4.0},
     }
+    if two:
+        # The scans of two modalities seldom lie on one another, and a boundary is all that they surely share.
+        suited |= {"pose": "translation", "lam": (1.0, 0.03)}
+        if any(pair.fixed.landmarks is not None for pair in dataset.training_pairs):
+            suited["losses"] |= {"landmarks": 0.03}
+    if scans and feature.traits.reads_intensities:
+        suited["augmentation"] = _INTENSITIES
     if not flat and not scans:
         suited["finest"] = 4.0
     return suited

@@ -108,7 +108,7 @@ def train(
         organs=organs if config.network is not None and config.losses.distances else (),
         pool=1 if config.network is None else config.network.pool,
     )
-    data = _read(selection, read, organs, others, workers)
+    data = _read(selection, read, organs, others, config.unseen, workers)
     _check_landmarks(data, config)
     torch.manual_seed(config.seed)
     architecture = _architecture(dataset, config, settings, feature, spacing, data, selection.modalities)
@@ -189,6 +189,7 @@ def _read(
     read: Callable[..., Example],
     organs: tuple[int, ...],
     others: tuple[int, ...],
+    unseen: float,
     workers: int | None,
 ) -> TrainingData:
     """Read every subject once, several at a time."""
@@ -202,7 +203,8 @@ def _read(
         examples = dict(zip((subject.image for subject in subjects), pool.map(example, subjects), strict=True))
     held_out = [(examples[fixed.image], examples[moving.image]) for fixed, moving in selection.held_out]
     pairing = selection.pairing.mapped(lambda subject: examples[subject.image])
-    return TrainingData(pairing, held_out, organs, others)
+    taught, whole = pairing.parted(unseen) if unseen else (pairing, pairing)
+    return TrainingData(taught, whole, held_out, organs, others)
 
 
 def _feature(config: TrainingConfig, organs: tuple[int, ...]) -> Feature:
@@ -309,7 +311,7 @@ def _check_landmarks(data: TrainingData, config: TrainingConfig) -> None:
     """Raise :class:`TrainingError` unless scans that may form a pair have the same number of landmarks."""
     if not config.losses.landmarks:
         return
-    pairing = data.pairing
+    pairing = data.whole
     pairs = pairing.pairs if isinstance(pairing, Listed) else [tuple(pairing.members)]
     for members in (*pairs, *data.validation):
         counts = sorted({len(example.landmarks) for example in members if example.landmarks is not None})
