@@ -8,6 +8,7 @@ from learngn.errors import ShapeError
 from learngn.evaluation.deformation import folds_percent, sdlogj, slabs, smoothness, std_log_jacobian
 from learngn.geometry.grid import Grid
 from learngn.geometry.transform import Affine, DisplacementField
+from learngn.quality.inside import Body
 
 
 def slow_sdlogj(displacement: np.ndarray, mask: np.ndarray | None = None) -> float:
@@ -120,7 +121,9 @@ def test_scores_by_parts_are_those_of_the_whole_displacement(shape, masked, monk
     mask = (rng.random(shape) < 0.6).astype(np.uint8) if masked else None
     monkeypatch.setattr("learngn.evaluation.deformation._AT_ONCE", 1)
     assert len(list(slabs(shape))) == max(1, -(-shape[0] // 8))
-    found, determinant = smoothness(on_grid, moving, mask), on_grid.jacobian_determinant()
+    body = Body(rng.random(shape) < 0.5, shape)
+    found, determinant = smoothness(on_grid, moving, mask, body), on_grid.jacobian_determinant()
+    assert found["folds_body_percent"] == folds_percent(determinant[0][body.mask])
     assert found["folds_percent"] == folds_percent(determinant) > 0
     assert found["std_log_jacobian"] == pytest.approx(std_log_jacobian(determinant), rel=1e-12)
     expected = slow_sdlogj(on_grid.displacement(moving)[0], mask) if min(shape) > 4 else np.nan

@@ -52,6 +52,8 @@ def test_score_against_the_challenge_step_by_step(shape):
     assert found.hd95_mean == np.mean([found.hd95[1], found.hd95[2]])
     # Voxels, not millimetres: the challenge's spacing is one.
     assert found.hd95[1] == hd95(fixed, warped.astype(int), [1])[1]
+    assert found.hd95_mm[1] == hd95(fixed, warped.astype(int), [1], grid.spacing)[1]
+    assert found.hd95_mm_mean == np.mean([found.hd95_mm[1], found.hd95_mm[2]])
     assert found.sdlogj == sdlogj(displacement)
     assert found.folds_percent > 0
     assert np.isnan(found.tre)

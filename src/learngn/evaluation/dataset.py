@@ -12,6 +12,7 @@ from learngn.evaluation.learn2reg import score
 from learngn.evaluation.pair_scores import PairScores
 from learngn.geometry.transform import Transform
 from learngn.io import Dataset, Pair, read_learn2reg
+from learngn.quality.inside import Body
 from learngn.registration import RegistrationPair, read_pair
 
 
@@ -39,6 +40,7 @@ def score_pair(transform: Transform, pair: RegistrationPair) -> PairScores:
         labels=pair.labels,
         landmarks=landmarks,
         mask=fixed.evaluation_mask,
+        body=None if fixed.image is None else Body.of(fixed.image),
         names=(fixed.name, moving.name),
     )
 

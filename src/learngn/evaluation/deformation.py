@@ -14,6 +14,7 @@ from learngn.arrays import Array, as_numpy
 from learngn.errors import ShapeError
 from learngn.geometry.grid import Grid
 from learngn.geometry.grid_map import GridMap
+from learngn.quality.inside import Body
 
 _MARGIN = 2
 _AT_ONCE = 2**20  # voxels
@@ -50,8 +51,12 @@ def sdlogj(displacement: Array, mask: NDArray[np.generic] | None = None) -> floa
     return _scores(displacement, 1.0, 1.0, mask)["sdlogj"]
 
 
-def smoothness(on_grid: GridMap, moving: Grid, mask: NDArray[np.generic] | None = None) -> dict[str, float]:
+def smoothness(
+    on_grid: GridMap, moving: Grid, mask: NDArray[np.generic] | None = None, body: Body | None = None
+) -> dict[str, float]:
     """Compute ``sdlogj``, ``folds_percent`` and ``std_log_jacobian`` of a transform, some planes at a time.
+
+    With a body also ``folds_body_percent``.
 
     Parameters
     ----------
@@ -61,6 +66,8 @@ def smoothness(on_grid: GridMap, moving: Grid, mask: NDArray[np.generic] | None 
         Grid of the moving image, in whose voxels :func:`sdlogj` is computed.
     mask : array, shape S, optional
         Mask on the fixed grid for :func:`sdlogj`.
+    body : Body, optional
+        Body of the fixed scan.
 
     Raises
     ------
@@ -73,17 +80,21 @@ def smoothness(on_grid: GridMap, moving: Grid, mask: NDArray[np.generic] | None 
     # The affine that follows the displacement multiplies the determinant, without another pass over the displacement.
     to_moving = np.round(on_grid.grid.index_map(moving, on_grid.world), 10)
     of_voxels, of_world = (float(np.linalg.det(m[:-1, :-1])) for m in (to_moving, on_grid.world))
-    return _scores(field, of_voxels, of_world, mask)
+    return _scores(field, of_voxels, of_world, mask, body)
 
 
 def _scores(
-    field: Array, of_voxels: float, of_world: float, mask: NDArray[np.generic] | None = None
+    field: Array,
+    of_voxels: float,
+    of_world: float,
+    mask: NDArray[np.generic] | None = None,
+    body: Body | None = None,
 ) -> dict[str, float]:
     """Compute the three scores of a field (1, D, *S) that is followed by an affine of these determinants."""
     shape = tuple(field.shape[2:])
     if mask is not None and mask.shape != shape:
         raise ShapeError("SDlogJ", f"a mask of shape {mask.shape}", f"the field's {shape}", "mask the fixed grid")
-    challenge, spread, folds = _Spread(), _Spread(), 0
+    challenge, spread, folds, inside = _Spread(), _Spread(), 0, 0
     others = (slice(_MARGIN, -_MARGIN),) * (len(shape) - 1)
     for planes in slabs(shape):
         determinant = _determinant(field, planes)
@@ -98,13 +109,21 @@ def _scores(
         determinant *= of_world
         positive = determinant > 0
         count = int(np.count_nonzero(positive))
-        folds += int(np.count_nonzero(determinant <= 0))
+        folded = determinant <= 0
+        if found := int(np.count_nonzero(folded)):
+            folds += found
+            if body is not None:
+                offset = np.array([planes.start, *(0 for _ in others)])
+                inside += int(np.count_nonzero(body.holds(np.argwhere(folded) + offset)))
         spread.add_log(determinant if count == determinant.size else determinant[positive])
-    return {
+    scores = {
         "sdlogj": challenge.deviation,
         "folds_percent": 100 * folds / math.prod(shape),
         "std_log_jacobian": spread.deviation,
     }
+    if body is not None:
+        scores["folds_body_percent"] = 100 * inside / max(body.voxels, 1)
+    return scores
 
 
 def slabs(shape: Sequence[int]) -> Iterator[slice]:

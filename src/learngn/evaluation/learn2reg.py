@@ -16,10 +16,11 @@ from learngn.evaluation.landmarks import distances, tre
 from learngn.evaluation.overlap import LabelArray, dice, labels_in_both, labels_of
 from learngn.evaluation.pair_scores import PairScores
 from learngn.evaluation.surface import hd95
-from learngn.geometry.grid import Grid, apply_affine
+from learngn.geometry.grid import FloatArray, Grid, apply_affine
 from learngn.geometry.grid_map import GridMap
 from learngn.geometry.image import Image
 from learngn.geometry.transform import Affine, Transform
+from learngn.quality.inside import Body
 
 
 def score(
@@ -30,6 +31,7 @@ def score(
     labels: tuple[Image, Image] | None = None,
     landmarks: tuple[ArrayLike, ArrayLike] | None = None,
     mask: Image | None = None,
+    body: Body | None = None,
     names: tuple[str, str] = ("fixed", "moving"),
 ) -> PairScores:
     """Score a transform by the metrics of Learn2Reg, and by folding and the standard deviation of log J.
@@ -46,6 +48,8 @@ def score(
         Corresponding landmarks in the fixed and the moving scan.
     mask : Image, optional
         Mask on the fixed grid: SDlogJ includes only its voxels of value 1.
+    body : Body, optional
+        Body of the fixed scan, in which folds are counted separately.
     names : pair of str
         Names of the scans.
 
@@ -62,7 +66,7 @@ def score(
     and the challenge's script, github.com/MDL-UzL/L2R, ``evaluation/evaluation.py``.
     """
     on_grid = transform.on(fixed)
-    scores: dict[str, Any] = smoothness(on_grid, moving, None if mask is None else _values(mask, fixed, "mask"))
+    scores: dict[str, Any] = smoothness(on_grid, moving, None if mask is None else _values(mask, fixed, "mask"), body)
     if labels is not None:
         fixed_labels = _values(labels[0], fixed, "fixed labels")
         moving_labels = _values(labels[1], moving, "moving labels")
@@ -115,8 +119,16 @@ def _score_labels(
         "dice_before": dice(fixed, _before(moving, on_grid.grid, moving_grid), common),
         "hd95": hd95(fixed, warped, common),
     }
+    measured["hd95_mm"] = _in_mm(measured["hd95"], fixed, warped, on_grid.grid.spacing)
     every = sorted({*labels_of(fixed), *labels_of(moving)})
     return {name: {label: values.get(label, float("nan")) for label in every} for name, values in measured.items()}
+
+
+def _in_mm(voxels: dict[int, float], fixed: LabelArray, warped: LabelArray, spacing: FloatArray) -> dict[int, float]:
+    """Return distances between surfaces in mm; of cubic voxels those in voxels times their size."""
+    if np.ptp(spacing) <= 1e-6 * spacing.max():
+        return {label: value * float(spacing[0]) for label, value in voxels.items()}
+    return hd95(fixed, warped, list(voxels), spacing)
 
 
 def _warped(moving: LabelArray, on_grid: GridMap, moving_grid: Grid) -> LabelArray:

@@ -10,6 +10,7 @@ from typing import Any
 from learngn.evaluation.overlap import mean_over_labels
 
 _NAN = float("nan")
+_BY_LABEL = ("dice", "dice_before", "hd95", "hd95_mm")
 _BY_LANDMARK = ("tre_landmarks", "tre_landmarks_before")
 
 
@@ -59,9 +60,9 @@ class PairScores:
     ----------
     fixed, moving : str
         Names of the scans.
-    dice, dice_before, hd95 : dict
-        Scores by label; NaN for a label that one of the scans lacks. HD95 in voxels, as in the challenge. `dice_before`
-        compares the scans by their world coordinates, before registration.
+    dice, dice_before, hd95, hd95_mm : dict
+        Scores by label; NaN for a label that one of the scans lacks. HD95 in voxels, as in the challenge, and in mm.
+        `dice_before` compares the scans by their world coordinates, before registration.
     tre, tre_before : float
         Mean over the landmarks [mm].
     tre_landmarks, tre_landmarks_before : tuple of float
@@ -70,6 +71,8 @@ class PairScores:
         Learn2Reg's smoothness, see :func:`learngn.evaluation.deformation.sdlogj`.
     folds_percent : float
         Voxels with folding (det J ≤ 0) [%].
+    folds_body_percent : float
+        The same inside the body of the fixed scan, of the voxels of the body [%].
     std_log_jacobian : float
         Standard deviation of the log determinant over the other voxels.
     error : str, optional
@@ -86,12 +89,14 @@ class PairScores:
     dice: Mapping[int, float] = field(default_factory=dict)
     dice_before: Mapping[int, float] = field(default_factory=dict)
     hd95: Mapping[int, float] = field(default_factory=dict)
+    hd95_mm: Mapping[int, float] = field(default_factory=dict)
     tre: float = _NAN
     tre_before: float = _NAN
     tre_landmarks: tuple[float, ...] = ()
     tre_landmarks_before: tuple[float, ...] = ()
     sdlogj: float = _NAN
     folds_percent: float = _NAN
+    folds_body_percent: float = _NAN
     std_log_jacobian: float = _NAN
     error: str | None = None
     verdict: str | None = None
@@ -113,6 +118,11 @@ class PairScores:
         return mean_over_labels(self.hd95)
 
     @property
+    def hd95_mm_mean(self) -> float:
+        """Mean over labels of the 95th percentile of the surface distance [mm]."""
+        return mean_over_labels(self.hd95_mm)
+
+    @property
     def verdict_in_words(self) -> str:
         """The verdict with its reasons, in a line; empty if the registration was not judged."""
         return ": ".join(part for part in (self.verdict or "", "; ".join(self.reasons)) if part)
@@ -121,7 +131,8 @@ class PairScores:
         """Return all scores as values for :func:`json.dumps`; see :func:`json_number`."""
         result: dict[str, Any] = {"fixed": self.fixed, "moving": self.moving}
         result |= {metric.key: json_number(getattr(self, metric.key)) for metric in METRICS}
-        for name in ("dice", "dice_before", "hd95"):
+        result |= {key: json_number(getattr(self, key)) for key in ("hd95_mm_mean", "folds_body_percent")}
+        for name in _BY_LABEL:
             result[name] = {str(label): json_number(value) for label, value in getattr(self, name).items()}
         for name in _BY_LANDMARK:
             if values := getattr(self, name):
@@ -137,9 +148,9 @@ class PairScores:
         """Restore scores from the values of :meth:`to_json`; other keys are ignored."""
         numbers: dict[str, Any] = {
             key: _from_json(record.get(key))
-            for key in ("tre", "tre_before", "sdlogj", "folds_percent", "std_log_jacobian")
+            for key in ("tre", "tre_before", "sdlogj", "folds_percent", "folds_body_percent", "std_log_jacobian")
         }
-        for key in ("dice", "dice_before", "hd95"):
+        for key in _BY_LABEL:
             numbers[key] = {int(label): _from_json(value) for label, value in record.get(key, {}).items()}
         for key in _BY_LANDMARK:
             numbers[key] = tuple(_from_json(value) for value in record.get(key, ()))

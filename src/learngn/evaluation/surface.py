@@ -6,7 +6,6 @@ from collections.abc import Iterable, Sequence
 
 import edt
 import numpy as np
-import scipy  # SciPy imports its subpackages when they are used
 from numpy.typing import NDArray
 
 from learngn.errors import ShapeError
@@ -106,13 +105,11 @@ def _percentile_distance(source: _Surface, target: _Surface, steps: FloatArray) 
 
 def _to_nearest(points: NDArray[np.int64], others: NDArray[np.int64], steps: FloatArray) -> FloatArray:
     """Compute the distance of each point, (M, D), to the nearest of the others, (L, D), shape (M,) [unit of steps]."""
-    if (steps != 1).any():
-        return np.asarray(scipy.spatial.KDTree(others * steps).query(points * steps)[0])
-    # For unit voxels, squared distances are whole numbers: the distance transform is exact, and faster.
+    # For unit voxels, squared distances are whole numbers: the distance transform is exact; else single precision.
     start = np.minimum(points.min(axis=0), others.min(axis=0))
     lattice = np.ones(np.maximum(points.max(axis=0), others.max(axis=0)) - start + 1, dtype=np.uint8)
     lattice[tuple((others - start).T)] = 0
-    squared = edt.edtsq(lattice, black_border=False, parallel=thread_count())
+    squared = edt.edtsq(lattice, anisotropy=steps, black_border=False, parallel=thread_count())
     return np.asarray(np.sqrt(squared[tuple((points - start).T)].astype(np.float64)))
 
 

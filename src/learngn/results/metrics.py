@@ -155,11 +155,20 @@ def warnings_of(registration: Registration, scores: PairScores) -> list[str]:
 def _scores_json(scores: PairScores) -> dict[str, Any]:
     """Return the scores that the pair has: Dice only with labels, TRE only with landmarks."""
     record = scores.to_json()
-    known = {"folds_percent", "std_log_jacobian", "sdlogj"}
+    known = {"folds_percent", "folds_body_percent", "std_log_jacobian", "sdlogj"}
     if scores.dice:
-        known |= {"dice", "dice_before", "hd95", "dice_mean", "dice_mean_before", "hd95_mean"}
+        known |= {
+            "dice",
+            "dice_before",
+            "hd95",
+            "dice_mean",
+            "dice_mean_before",
+            "hd95_mean",
+            "hd95_mm",
+            "hd95_mm_mean",
+        }
     if record["tre"] is not None:
-        known |= {"tre", "tre_before"}
+        known |= {"tre", "tre_before", "tre_landmarks", "tre_landmarks_before"}
     return {key: value for key, value in record.items() if key in known}
 
 
