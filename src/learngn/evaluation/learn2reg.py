@@ -128,7 +128,7 @@ def _in_mm(voxels: dict[int, float], fixed: LabelArray, warped: LabelArray, spac
     """Return distances between surfaces in mm; of cubic voxels those in voxels times their size."""
     if np.ptp(spacing) <= 1e-6 * spacing.max():
         return {label: value * float(spacing[0]) for label, value in voxels.items()}
-    return hd95(fixed, warped, list(voxels), spacing)
+    return hd95(fixed, warped, list(voxels), spacing.tolist())
 
 
 def _warped(moving: LabelArray, on_grid: GridMap, moving_grid: Grid) -> LabelArray:

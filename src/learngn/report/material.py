@@ -14,8 +14,9 @@ from learngn.features import parse_features
 from learngn.geometry.grid import Grid
 from learngn.geometry.image import Image
 from learngn.geometry.transform import DisplacementField, Transform
-from learngn.io import read_image, read_transform
+from learngn.io import read_image, read_landmarks, read_transform
 from learngn.registration import Registration
+from learngn.report.points import Points
 from learngn.results import sha256
 
 _T = TypeVar("_T")
@@ -44,6 +45,10 @@ class Material:
         Explanations of missing or changed images.
     windows : dict
         Values that are shown black and white, by role ``fixed`` or ``moving``; by default from the images.
+    fixed_mask, moving_mask : Image or None
+        Masks of the scans, in which the registration compares them.
+    landmarks, keypoints : (array, array), shape (M, D) [RAS mm], or None
+        Corresponding points of the fixed and the moving scan: those that are scored, and those that guide.
     """
 
     metrics: Mapping[str, Any]
@@ -59,6 +64,10 @@ class Material:
     uncertainty: Image | None = None
     notes: list[str] = field(default_factory=list)
     windows: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    fixed_mask: Image | None = None
+    moving_mask: Image | None = None
+    landmarks: Points | None = None
+    keypoints: Points | None = None
 
 
 def material_of(directory: Path, registration: Registration | None = None) -> Material:
@@ -122,7 +131,21 @@ def material_of(directory: Path, registration: Registration | None = None) -> Ma
         grid=grids[0] if grids else None,
         uncertainty=uncertainty,
         notes=reader.notes,
+        fixed_mask=reader.given("fixed_mask", False),
+        moving_mask=reader.given("moving_mask", False),
+        landmarks=_scored(registration) or reader.points("landmarks", fixed, moving),
+        keypoints=_guiding(registration) or reader.points("keypoints", fixed, moving),
     )
+
+
+def _scored(registration: Registration | None) -> Points | None:
+    return None if registration is None else registration.pair.landmarks
+
+
+def _guiding(registration: Registration | None) -> Points | None:
+    if registration is None or registration.pair.keypoints is None:
+        return None
+    return registration.pair.keypoints.fixed, registration.pair.keypoints.moving
 
 
 def _displacement(directory: Path) -> Path:
@@ -174,6 +197,23 @@ class _Reader:
         if path.is_file() and sha256(path) != source["sha256"]:
             self.notes.append(f"The {what}, {path}, has changed since the registration.")
         return self.read(lambda: read_image(path, labels=labels))
+
+    def points(self, kind: str, fixed: Image | None, moving: Image | None) -> Points | None:
+        """Read corresponding points; None unless both files and both scans are there."""
+        found = []
+        for side, image in (("fixed", fixed), ("moving", moving)):
+            source = self.inputs.get(f"{side}_{kind}")
+            if source is None or image is None or not Path(source["path"]).exists():
+                return None
+            grid, path = image.grid, Path(source["path"])
+            read = self.read(lambda path=path, grid=grid: read_landmarks(path, grid).points)  # type: ignore[misc]
+            if read is None:
+                return None
+            found.append(read)
+        if len(found[0]) != len(found[1]):
+            self.notes.append(f"Not shown: {kind}, of which the files hold {len(found[0])} and {len(found[1])}.")
+            return None
+        return found[0], found[1]
 
     def read(self, action: Callable[[], _T]) -> _T | None:
         try:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from learngn.geometry.grid import Grid
+from learngn.geometry.grid import FloatArray, Grid
 
 # Slowest to fastest axis of a volume on the page: to inferior, posterior and left. Every view is then in radiological
 # convention, with the patient's right on the left, without a further flip.
@@ -84,6 +84,14 @@ class Orientation:
             for axis, flip in zip(self.order, self.flips, strict=True)
         ]
         return np.stack(parts[::-1])
+
+    def points(self, indices: FloatArray, grid: Grid) -> FloatArray:
+        """Reorient indices of a grid, shape (M, D), to places x, y[, z] of the page."""
+        columns = [
+            grid.shape[axis] - 1 - indices[:, axis] if flip else indices[:, axis]
+            for axis, flip in zip(self.order, self.flips, strict=True)
+        ]
+        return np.stack(columns[::-1], axis=1)
 
     def spacing(self, grid: Grid) -> tuple[float, float, float]:
         """Return the voxel size along x, y and z of the page [mm]; z is 1 in 2D."""

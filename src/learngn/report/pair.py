@@ -12,8 +12,11 @@ from learngn.report import banner, html, numbers
 from learngn.report.material import material_of
 from learngn.report.viewer import BUDGET, viewer_data
 
-VIEW_FILES = ("viewer.css", "volumes.js", "drawing.js", "model.js", "view.js", "gestures.js")
-_FILES = (*VIEW_FILES, "readout.js", "viewer.js")
+VIEW_FILES = (
+    "viewer.css", "volumes.js", "drawing.js", "contrast.js", "zoom.js", "model.js", "points.js", "overlays.js", "view.js",
+    "gestures.js",
+)  # fmt: skip
+_FILES = (*VIEW_FILES, "readout.js", "controls.js", "tour.js", "tools.js", "viewer.js")
 
 
 def write_pair_report(directory: str | Path, registration: Registration | None = None, *, budget: int = BUDGET) -> Path:

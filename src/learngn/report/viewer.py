@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -12,9 +13,12 @@ from learngn.arrays import as_numpy
 from learngn.geometry.grid import Grid
 from learngn.geometry.image import Image
 from learngn.geometry.transform import Affine, Transform
+from learngn.quality.inside import Body
 from learngn.report import palette, volumes
 from learngn.report.material import Material
 from learngn.report.orientation import VIEWS, Orientation, View
+from learngn.report.points import described
+from learngn.report.scans import Shown, displays_of
 from learngn.report.volumes import Part
 
 BUDGET = 7_000_000  # largest size of the volumes [bytes], 9.3 MB in base64
@@ -22,7 +26,7 @@ BUDGET = 7_000_000  # largest size of the volumes [bytes], 9.3 MB in base64
 _VOXELS = 1 << 23  # most voxels of a scan, for the canvas of a phone
 # Voxels per byte of the budget: six bytes per voxel of a displacement take a quarter, one of a determinant a sixth.
 _FIELD_SHARE, _JACOBIAN_SHARE = 1 / 24, 1 / 6
-_QUALITIES = (85, 75, 60, 45)  # JPEG
+_QUALITIES = (85, 75, 60)  # JPEG
 _STEP = 0.05  # precision of a stored displacement [mm]
 _ROLES = {"fixed": "fixed", "moving": "before", "warped": "warped"}
 
@@ -57,12 +61,11 @@ def viewer_data(
     voxels = _VOXELS
     while True:
         display = volumes.display_grid(grid, voxels)
-        exact, scans, windows = _images(material, display, turn, values)
+        exact, scans = _images(material, display, turn, values)
         parts = exact | {name: part for name, part in deformation.items() if isinstance(part, Part)}
         folds = deformation.get("determinant")
         if isinstance(folds, np.ndarray) and (folds <= 0).any():
-            crossed = (volumes.pooled((folds <= 0).astype(np.float32), display.shape) > 0).astype(np.uint8)
-            parts["folds"] = volumes.pack_codes(turn.volume(crossed))
+            parts["folds"] = volumes.pack_codes(turn.volume(_folds(folds, display, material.fixed)))
         remaining = budget - sum(len(part.data) for part in parts.values())
         packed = _packed_scans(scans, remaining)
         if packed is not None or display.size < 1000:
@@ -70,19 +73,19 @@ def viewer_data(
         voxels = display.size // 2
     if not (parts or packed):
         return None
-    for name, part in (packed or {}).items():
-        part.spec["window"] = windows[name]
     parts |= packed or {}
     return _description(material, display, turn, view, values, parts), parts
 
 
 def _images(
     material: Material, display: Grid, turn: Orientation, values: list[int]
-) -> tuple[dict[str, Part], dict[str, NDArray[np.uint8]], dict[str, tuple[float, float]]]:
-    """Return packed label maps and grey scans on the display grid, and the values that are black and white."""
-    exact: dict[str, Part] = {}
-    scans: dict[str, NDArray[np.uint8]] = {}
-    windows: dict[str, tuple[float, float]] = {}
+) -> tuple[dict[str, Part], dict[str, Shown]]:
+    """Return packed label maps and masks, and scans, on the display grid."""
+    exact = _masks(material, display, turn)
+    scans: dict[str, Shown] = {}
+    given = {role: getattr(material, role) for role in _ROLES}
+    grey = {role: scan for role, scan in given.items() if scan is not None and not scan.labels}
+    displays = displays_of(grey, material.windows)
     for role, name in _ROLES.items():
         labels = getattr(material, f"{role}_labels")
         if labels is not None:
@@ -93,11 +96,37 @@ def _images(
         if image.labels:
             exact[name] = volumes.pack_codes(turn.volume(_codes(image, display, values)))
             continue
-        # The moving scan has the same window before and after registration, so that greys can be compared.
-        given = material.windows.get("fixed" if role == "fixed" else "moving") or windows.get("before")
-        windows[name] = given or volumes.window_of(image.data[0, 0])
-        scans[name] = turn.volume(volumes.grey(_shown(image, display), windows[name]))
-    return exact, scans, windows
+        scans[name] = Shown.of(turn.volume(_shown(image, display)), displays[role])
+    return exact, scans
+
+
+def _masks(material: Material, display: Grid, turn: Orientation) -> dict[str, Part]:
+    """Return the packed masks of the fixed scan, and of the moving one before and after registration."""
+    fixed, moving, transform = material.fixed_mask, material.moving_mask, material.transform
+    shown = {} if fixed is None else {"fixed_mask": _moved(fixed, None, display)}
+    if moving is not None:
+        shown["before_mask"] = _moved(moving, None, display)
+        if transform is not None:
+            shown["warped_mask"] = _moved(moving, transform, display)
+    return {name: volumes.pack_codes(turn.volume((mask > 0.5).astype(np.uint8))) for name, mask in shown.items()}
+
+
+def _moved(mask: Image, transform: Transform | None, display: Grid) -> NDArray[Any]:
+    moved = (transform or Affine.identity(display.ndim)).warp(mask, display, background=0.0)
+    return np.asarray(as_numpy(moved.data)[0, 0])
+
+
+def _folds(determinant: NDArray[Any], display: Grid, fixed: Image | None) -> NDArray[np.uint8]:
+    """Return the folds on the display grid: 2 inside the body of the fixed scan, 1 elsewhere."""
+    folded = determinant <= 0
+    codes = (volumes.pooled(folded.astype(np.float32), display.shape) > 0).astype(np.uint8)
+    if fixed is None or fixed.grid.shape != folded.shape:
+        return codes
+    places = np.argwhere(folded)
+    inside = np.zeros(folded.shape, dtype=np.float32)
+    inside[tuple(places[Body.of(fixed).holds(places)].T)] = 1
+    codes[volumes.pooled(inside, display.shape) > 0] = 2
+    return codes
 
 
 def _shown(image: Image, display: Grid) -> NDArray[Any]:
@@ -114,10 +143,10 @@ def _codes(image: Image, display: Grid, values: list[int]) -> NDArray[np.uint8]:
     return volumes.codes_of(_shown(image, display), values)
 
 
-def _packed_scans(scans: Mapping[str, NDArray[np.uint8]], budget: int) -> dict[str, Part] | None:
+def _packed_scans(scans: Mapping[str, Shown], budget: int) -> dict[str, Part] | None:
     """Pack scans at the highest quality that fits the budget; None if none does."""
     for quality in _QUALITIES:
-        packed = {name: volumes.pack_scan(values, quality) for name, values in scans.items()}
+        packed = {name: scan.packed(quality) for name, scan in scans.items()}
         if sum(len(part.data) for part in packed.values()) <= budget:
             return packed
     return None
@@ -141,9 +170,10 @@ def _deformation(transform: Transform | None, grid: Grid, turn: Orientation, bud
     medium = volumes.display_grid(grid, int(_JACOBIAN_SHARE * budget))
     logarithm = np.log(np.maximum(volumes.pooled(determinant, medium.shape), 1e-6))
     top = max(volumes.rounded_up(float(np.percentile(np.abs(logarithm), 99))), 0.1)
+    shown, top = top, max(top, math.log(2))  # the page also has a scale from a half to twice the volume
     codes = np.round(127.5 + np.clip(logarithm / top, -1, 1) * 127.5).astype(np.uint8)
     jacobian = volumes.pack_smooth(turn.volume(codes))
-    jacobian.spec["top"] = top
+    jacobian.spec.update(top=top, shown=shown)
     return {"displacement": displacement, "jacobian": jacobian, "determinant": determinant}
 
 
@@ -195,6 +225,11 @@ def _description(
         ],
         "outlines": outlines,
         "volumes": {name: part.spec for name, part in parts.items()},
+        "points": {
+            kind: described(points, material.transform, display, turn)
+            for kind in ("landmarks", "keypoints")
+            if view is None and (points := getattr(material, kind)) is not None
+        },
         "palettes": {"length": palette.LENGTH, "jacobian": palette.LOG_JACOBIAN, "fold": palette.FOLD},
     }
 

@@ -46,7 +46,7 @@ def display_grid(grid: Grid, voxels: int) -> Grid:
 
 def window_of(values: Volume) -> tuple[float, float]:
     """Return the values to show black and white: the 0.5th and 99.5th percentile of at most a few 100,000 voxels."""
-    low, high = np.percentile(_probe(values), (0.5, 99.5))
+    low, high = np.percentile(probe(values), (0.5, 99.5))
     return (float(low), float(high)) if high > low else (float(values.min()), float(values.max()) + 1e-6)
 
 
@@ -149,7 +149,8 @@ def _step(values: Volume) -> list[int]:
     return [step if n >= 4 * step else 1 for n in values.shape]
 
 
-def _probe(values: Volume) -> Volume:
+def probe(values: Volume) -> Volume:
+    """Return a few 100,000 voxels of a volume."""
     return values[tuple(slice(None, None, s) for s in _step(values))]
 
 

@@ -16,11 +16,6 @@ const Drawing = (() => {
     return table;
   }
 
-  function greys(brightness, contrast) {
-    const slope = Math.tan(((contrast + 100) / 400) * Math.PI); // 1 in the middle
-    return Uint8ClampedArray.from({ length: 256 }, (_, v) => (v - 127.5) * slope + 127.5 + 1.275 * brightness);
-  }
-
   function picture(columns, rows, paint) {
     const canvas = document.createElement("canvas");
     canvas.width = columns;
@@ -32,10 +27,11 @@ const Drawing = (() => {
     return canvas;
   }
 
-  const grey = (slice, table) =>
+  // Draw values as greys: scale * value + shift.
+  const grey = (slice, [scale, shift]) =>
     picture(slice.columns, slice.rows, (out) => {
       for (let i = 0, o = 0; i < slice.data.length; i++, o += 4) {
-        out[o] = out[o + 1] = out[o + 2] = table[slice.data[i]];
+        out[o] = out[o + 1] = out[o + 2] = scale * slice.data[i] + shift;
         out[o + 3] = 255;
       }
     });
@@ -51,13 +47,12 @@ const Drawing = (() => {
     });
 
   // Overlay two slices: orange where the first is brighter, blue where the second is, grey where they agree.
-  const both = (first, second, table) =>
+  const both = (first, second, [scale, shift], [otherScale, otherShift]) =>
     picture(first.columns, first.rows, (out) => {
       for (let i = 0, o = 0; i < first.data.length; i++, o += 4) {
-        const [p, q] = [table[first.data[i]], table[second.data[i]]];
-        out[o] = p;
-        out[o + 1] = 0.5 * (p + q);
-        out[o + 2] = q;
+        out[o] = scale * first.data[i] + shift;
+        out[o + 2] = otherScale * second.data[i] + otherShift;
+        out[o + 1] = 0.5 * (out[o] + out[o + 2]);
         out[o + 3] = 255;
       }
     });
@@ -166,5 +161,5 @@ const Drawing = (() => {
     return path;
   }
 
-  return { rgb, scale, greys, grey, filled, both, coloured, outlines, lattice };
+  return { rgb, scale, grey, filled, both, coloured, outlines, lattice };
 })();

@@ -2,8 +2,9 @@
 // State that the views of one pair share: volumes, slices, and display options.
 
 const NAMES = { R: "right", L: "left", A: "anterior", P: "posterior", S: "superior", I: "inferior" };
-const SHORT = { warped: "registered", before: "before" };
+const SHORT = { fixed: "fixed", warped: "registered", before: "moving, before" };
 const COLOURS = ["displacement", "jacobian", "uncertainty"];
+const ALONE = ["fixed", "warped", "before"];
 const OTHERS = [200, 200, 200]; // all labels beyond the 254th
 
 function modelOf(page) {
@@ -14,12 +15,15 @@ function modelOf(page) {
     at: [...page.start],
     mode: "swipe",
     against: page.volumes.warped ? "warped" : "before",
-    layers: { outlines: true, grid: false, folds: true, cross: page.views.length > 1 },
+    phase: 0, // of the flicker: 0 for the fixed scan, 1 for the other
+    layers: { outlines: true, grid: false, folds: true, landmarks: true, keypoints: false, masks: true, cross: false },
     swipe: 0.5,
     opacity: 0.8,
+    sight: { zoom: 1, centre: [0.5, 0.5, 0.5] },
     hidden: new Set(),
-    look: 0, // changes with brightness and contrast, to invalidate the cached slices
-    greys: Drawing.greys(0, 0),
+    look: 0, // changes with windows and scales, to invalidate the cached slices
+    contrast: Contrast.groups(page.volumes),
+    wideJacobian: false, // on the scale from a half to twice the volume
     colours: [null, ...known.map(Drawing.rgb)],
     css: ["", ...known],
     palettes: {
@@ -28,10 +32,24 @@ function modelOf(page) {
       uncertainty: Drawing.scale(page.palettes.length),
       fold: page.palettes.fold,
     },
+    // Scans that are drawn, in the order in which they are compared.
+    sides() {
+      if (ALONE.includes(model.mode)) return [model.mode];
+      if (model.mode === "flicker") return [model.phase ? model.against : "fixed"];
+      return COLOURS.includes(model.mode) ? ["fixed"] : ["fixed", model.against];
+    },
+    // End of the scale of the log Jacobian.
+    jacobianTop: () => (model.wideJacobian ? Math.LN2 : model.volumes.jacobian.shown),
     // Letter and distance [mm] along an axis of the world, RAS.
     coordinate(point, axis) {
       const mm = page.world[axis].reduce((sum, w, i) => sum + w * [...point, 1][i], 0);
       return [["RL", "AP", "SI"][axis][mm < 0 ? 1 : 0], Math.abs(mm).toFixed(1)];
+    },
+    // Go to a point, and keep it in view.
+    go(point) {
+      const size = [...page.shape].reverse();
+      model.at = point.map((value, axis) => Math.min(size[axis] - 1, Math.max(0, Math.round(value))));
+      model.sight = Zoom.revealing(model.sight, model.at.map((value, axis) => (value + 0.5) / size[axis]));
     },
     label(code) {
       return code ? (page.labels[code - 1] || { name: "another label" }).name : "–";

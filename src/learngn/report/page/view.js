@@ -17,15 +17,15 @@ class View {
       <canvas class="ticks" aria-hidden="true" height="4"></canvas>
       <input type="range" min="0" max="${this.depth - 1}" step="1" aria-label="${spec.name} slice"></label>`;
     this.figure.innerHTML = `<div class="frame"><canvas class="picture" tabindex="0" role="img"></canvas>${marks.join("")}
-      <span class="tag first" aria-hidden="true">fixed</span><span class="tag second" aria-hidden="true"></span>
+      <span class="tag first" aria-hidden="true"></span><span class="tag second" aria-hidden="true"></span>
       <button type="button" title="Enlarge" aria-label="Enlarge the ${spec.name} view">⤢</button></div>
       <figcaption>${this.depth > 1 ? slider : ""}</figcaption>`;
     const find = (selector) => this.figure.querySelector(selector);
     [this.canvas, this.slider, this.where, this.ticks] = ["canvas", "input", ".where", ".ticks"].map(find);
-    [this.second, this.enlarge] = [find(".second"), find("button")];
+    [this.first, this.second, this.enlarge] = [find(".tag.first"), find(".second"), find("button")];
     this.canvas.setAttribute(
       "aria-label",
-      `${spec.name} view${spec.marks ? `, ${NAMES[spec.marks[0]]} on the left, ${NAMES[spec.marks[2]]} on top` : ""}; arrow keys change slice and swipe`,
+      `${spec.name} view${spec.marks ? `, ${NAMES[spec.marks[0]]} on the left, ${NAMES[spec.marks[2]]} on top` : ""}; arrow keys change slice and swipe, plus and minus zoom`,
     );
   }
 
@@ -48,50 +48,62 @@ class View {
   }
 
   scan(name) {
-    const volume = this.model.volumes[name];
+    const { model } = this;
+    const volume = model.volumes[name];
     if (!volume) return null;
     return this.once(`scan ${name}`, () => {
       const slice = this.slice(volume);
-      return volume.kind === "codes" ? Drawing.filled(slice, this.model.colours) : Drawing.grey(slice, this.model.greys);
+      return volume.kind === "codes" ? Drawing.filled(slice, model.colours) : Drawing.grey(slice, this.scaling(volume));
     });
   }
 
+  scaling(volume) {
+    return Contrast.scaling(volume, this.model.contrast[volume.group].window);
+  }
+
   draw() {
-    const { canvas, model } = this;
+    const { canvas, model, spec } = this;
     const ratio = Math.min(window.devicePixelRatio || 1, 2);
     const width = Math.max(1, Math.round(canvas.clientWidth * ratio));
     const height = Math.max(1, Math.round((width * this.mm[1]) / this.mm[0]));
     if (canvas.width !== width || canvas.height !== height) Object.assign(canvas, { width, height });
     const context = canvas.getContext("2d");
-    Object.assign(this, { context, ratio, width, height });
+    Object.assign(this, { context, ratio, width, height, box: Zoom.box(model.sight, [spec.across, spec.down], width, height) });
     context.imageSmoothingQuality = "high";
     context.fillStyle = "#000";
     context.fillRect(0, 0, width, height);
-    const [first, second] = [this.scan("fixed") || this.scan(model.against), this.scan(model.against) || this.scan("fixed")];
-    if (first) this.scans(first, second);
+    this.scans(model.sides());
     if (COLOURS.includes(model.mode)) this.colours(model.mode);
-    if (model.layers.grid && model.volumes.displacement) this.lattice();
-    if (model.layers.outlines) this.outlines();
-    if (model.layers.folds && model.volumes.folds) this.folds();
-    if (model.mode === "swipe") this.line(model.swipe * width);
-    if (model.layers.cross) this.cross();
-    this.scaleBar();
+    if (model.layers.grid && model.volumes.displacement) Overlays.lattice(this);
+    if (model.layers.outlines) Overlays.outlines(this);
+    if (model.layers.masks) Overlays.masks(this);
+    if (model.layers.folds && model.volumes.folds) Overlays.folds(this);
+    for (const kind of Object.keys(model.points || {})) if (model.layers[kind]) Points.draw(this, kind);
+    if (model.mode === "swipe") Overlays.line(this, model.swipe * width);
+    if (model.layers.cross) Overlays.cross(this);
+    Overlays.scaleBar(this);
     this.caption();
   }
 
   put(picture) {
+    const { x, y, w, h } = this.box;
     this.context.imageSmoothingEnabled = this.model.volumes.fixed?.kind !== "codes";
-    this.context.drawImage(picture, 0, 0, this.width, this.height);
+    this.context.drawImage(picture, x, y, w, h);
   }
 
-  scans(first, second) {
+  scans([one, other = one]) {
     const { context, model, width, height } = this;
+    const second = this.scan(other) || this.scan("fixed");
+    const first = this.scan(one) || second;
+    if (!first) return;
     if (model.mode === "both") {
-      const slices = () => ["fixed", model.against].map((name) => this.slice(model.volumes[name]));
-      return this.put(this.once(`both ${model.against}`, () => Drawing.both(...slices(), model.greys)));
+      const pair = ["fixed", model.against].map((name) => model.volumes[name]);
+      const make = () => Drawing.both(...pair.map((volume) => this.slice(volume)), ...pair.map((volume) => this.scaling(volume)));
+      this.put(this.once(`both ${model.against}`, make));
+      return;
     }
     this.put(first);
-    if (COLOURS.includes(model.mode)) return undefined;
+    if (model.mode !== "swipe" && model.mode !== "checker") return;
     const part = new Path2D();
     if (model.mode === "swipe") part.rect(model.swipe * width, 0, width, height);
     else {
@@ -103,16 +115,17 @@ class View {
     context.clip(part);
     this.put(second);
     context.restore();
-    return undefined;
   }
 
   colours(mode) {
-    const { context, model } = this;
+    const { context, model, box } = this;
     const volume = model.volumes[mode];
     const picture = this.once(mode, () => {
       if (mode !== "displacement") {
         const slice = this.slice(volume);
-        return Drawing.coloured(slice.columns, slice.rows, model.palettes[mode], (i) => slice.data[i] / 255);
+        const spread = mode === "jacobian" ? volume.top / model.jacobianTop() : 1;
+        const fraction = mode === "jacobian" ? (i) => 0.5 + (slice.data[i] / 255 - 0.5) * spread : (i) => slice.data[i] / 255;
+        return Drawing.coloured(slice.columns, slice.rows, model.palettes[mode], fraction);
       }
       const parts = Array.from({ length: volume.components }, (_, c) => this.slice(volume, c));
       const scale = volume.step / volume.top;
@@ -121,112 +134,43 @@ class View {
     });
     context.globalAlpha = model.opacity;
     context.imageSmoothingEnabled = true;
-    context.drawImage(picture, 0, 0, this.width, this.height);
+    context.drawImage(picture, box.x, box.y, box.w, box.h);
     context.globalAlpha = 1;
   }
 
-  // Stroke a path, given in units in which the view has the size `size`, with lines of constant width.
+  // Stroke a path, given in units in which the slice has the size `size`, with lines of constant width.
   stroke(path, size, colour, width) {
+    const { x, y, w, h } = this.box;
     const scaled = new Path2D();
-    scaled.addPath(path, new DOMMatrix([this.width / size[0], 0, 0, this.height / size[1], 0, 0]));
+    scaled.addPath(path, new DOMMatrix([w / size[0], 0, 0, h / size[1], x, y]));
+    this.line(scaled, colour, width);
+  }
+
+  // Stroke a path given in pixels of the canvas.
+  line(path, colour, width) {
     Object.assign(this.context, { strokeStyle: colour, lineWidth: width * this.ratio, lineJoin: "round", lineCap: "round" });
-    this.context.stroke(scaled);
+    this.context.stroke(path);
   }
 
-  lattice() {
-    const volume = this.model.volumes.displacement;
-    const path = this.once("lattice", () => {
-      const [right, down] = [this.spec.across, this.spec.down].map((axis) => {
-        const slice = this.slice(volume, axis);
-        return { ...slice, data: Float32Array.from(slice.data, (v) => v * volume.step) };
-      });
-      return Drawing.lattice(right, down, this.mm);
-    });
-    this.stroke(path, this.mm, "rgb(0 0 0 / 0.35)", 2);
-    this.stroke(path, this.mm, "rgb(255 255 255 / 0.75)", 0.8);
-  }
-
-  outlines() {
-    const { model } = this;
-    const layers = COLOURS.includes(model.mode) ? ["fixed"] : ["fixed", model.against];
-    for (const [order, name] of layers.entries()) {
-      const volume = model.volumes[model.outlines[name]];
-      if (!volume) continue;
-      const paths = this.once(`outlines ${name}`, () => Drawing.outlines(this.slice(volume)));
-      for (const [code, path] of paths) {
-        if (model.hidden.has(code)) continue;
-        if (order === 0) {
-          this.stroke(path, [this.columns, this.rows], "rgb(0 0 0 / 0.5)", 3);
-          this.stroke(path, [this.columns, this.rows], "#fff", layers.length > 1 ? 1.6 : 1);
-        } else this.stroke(path, [this.columns, this.rows], model.css[code], 1.9);
-      }
-    }
-  }
-
-  folds() {
-    const slice = this.once("folds", () => this.slice(this.model.volumes.folds));
-    const [w, h] = [this.width / this.columns, this.height / this.rows];
-    const [side, tall] = [w, h].map((n) => Math.max(n, 3 * this.ratio));
-    this.context.fillStyle = this.model.palettes.fold;
-    for (let r = 0, i = 0; r < this.rows; r++) {
-      for (let c = 0; c < this.columns; c++, i++) {
-        if (slice.data[i]) this.context.fillRect((c + 0.5) * w - side / 2, (r + 0.5) * h - tall / 2, side, tall);
-      }
-    }
-  }
-
-  line(x) {
-    const { context, ratio, height } = this;
-    context.fillStyle = "rgb(0 0 0 / 0.5)";
-    context.fillRect(x - 1.5 * ratio, 0, 3 * ratio, height);
-    context.fillStyle = "#fff";
-    context.fillRect(x - 0.75 * ratio, 0, 1.5 * ratio, height);
-    if (this.width < 270 * ratio) return; // too narrow: the text would hide the slice
-    const y = height / 2;
-    context.beginPath();
-    context.arc(x, y, 11 * ratio, 0, 2 * Math.PI);
-    context.fill();
-    context.strokeStyle = "#16181d";
-    context.lineWidth = 1.5 * ratio;
-    context.beginPath();
-    for (const way of [-1, 1]) {
-      context.moveTo(x + way * 3 * ratio, y - 3.5 * ratio);
-      context.lineTo(x + way * 6.5 * ratio, y);
-      context.lineTo(x + way * 3 * ratio, y + 3.5 * ratio);
-    }
-    context.stroke();
-  }
-
-  cross() {
-    const { at } = this.model;
-    const x = ((at[this.spec.across] + 0.5) * this.width) / this.columns;
-    const y = ((at[this.spec.down] + 0.5) * this.height) / this.rows;
-    const gap = 9 * this.ratio; // distance that keeps the point visible
-    const path = new Path2D(
-      `M${x} 0V${y - gap}M${x} ${y + gap}V${this.height}M0 ${y}H${x - gap}M${x + gap} ${y}H${this.width}`,
-    );
-    this.stroke(path, [this.width, this.height], "rgb(0 0 0 / 0.35)", 2.4);
-    this.stroke(path, [this.width, this.height], "rgb(120 235 225 / 0.85)", 1);
-  }
-
-  scaleBar() {
+  text(text, x, y) {
     const { context, ratio } = this;
-    const length = [100, 50, 20, 10, 5, 2, 1].find((mm) => mm <= 0.3 * this.mm[0]) || 0.5;
-    const width = (length / this.mm[0]) * this.width;
-    const [x, y] = [10 * ratio, this.height - 10 * ratio];
-    context.fillStyle = "rgb(0 0 0 / 0.55)";
-    context.fillRect(x - ratio, y - ratio, width + 2 * ratio, 4 * ratio);
-    context.fillStyle = "#fff";
-    context.fillRect(x, y, width, 2 * ratio);
-    Object.assign(context, { font: `${11 * ratio}px system-ui, sans-serif`, lineWidth: 3 * ratio, strokeStyle: "rgb(0 0 0 / 0.7)" });
-    context.strokeText(`${length} mm`, x, y - 5 * ratio);
-    context.fillText(`${length} mm`, x, y - 5 * ratio);
+    Object.assign(context, { font: `${11 * ratio}px system-ui, sans-serif`, lineWidth: 3 * ratio, strokeStyle: "rgb(0 0 0 / 0.7)", fillStyle: "#fff" });
+    context.strokeText(text, x, y);
+    context.fillText(text, x, y);
+  }
+
+  // Return where a point (x, y, z) lies in the picture.
+  placeOf(point) {
+    const { box, spec } = this;
+    return [box.x + ((point[spec.across] + 0.5) * box.w) / this.columns, box.y + ((point[spec.down] + 0.5) * box.h) / this.rows];
   }
 
   caption() {
     const { model, slider } = this;
-    this.figure.classList.toggle("split", model.mode === "swipe");
-    this.second.textContent = SHORT[model.against];
+    const [one, other] = model.sides();
+    const tagged = ["swipe", "flicker", ...ALONE].includes(model.mode);
+    this.first.textContent = tagged ? SHORT[one] : "";
+    this.second.textContent = tagged && other ? SHORT[other] : "";
     if (!slider) return;
     slider.value = this.index;
     const [letter, mm] = model.coordinate(model.at, 2 - ["axial", "coronal", "sagittal"].indexOf(this.spec.name));
@@ -251,13 +195,26 @@ class View {
     });
   }
 
+  // Return the place under the pointer: in fractions of the view, and of the slice.
+  fractionAt(event) {
+    const box = this.canvas.getBoundingClientRect();
+    return [(event.clientX - box.left) / box.width, (event.clientY - box.top) / box.height];
+  }
+
+  sliceAt(event) {
+    const { zoom, centre } = this.model.sight;
+    const axes = [this.spec.across, this.spec.down];
+    return this.fractionAt(event).map((fraction, i) => centre[axes[i]] + (fraction - 0.5) / zoom);
+  }
+
   // Return the voxel under the pointer, x, y, z of the page.
   pointAt(event) {
-    const box = this.canvas.getBoundingClientRect();
     const point = [...this.model.at];
-    const inside = (fraction, n) => Math.min(n - 1, Math.max(0, Math.floor(fraction * n)));
-    point[this.spec.across] = inside((event.clientX - box.left) / box.width, this.columns);
-    point[this.spec.down] = inside((event.clientY - box.top) / box.height, this.rows);
+    const place = this.sliceAt(event);
+    [this.spec.across, this.spec.down].forEach((axis, i) => {
+      const n = [this.columns, this.rows][i];
+      point[axis] = Math.min(n - 1, Math.max(0, Math.floor(place[i] * n)));
+    });
     return point;
   }
 }

@@ -5,13 +5,21 @@
   const root = document.getElementById("viewer");
   const node = (id) => document.getElementById(id);
   const page = JSON.parse(node("payload").textContent);
-  const MODES = { swipe: "Swipe", checker: "Checkerboard", both: "Overlay", displacement: "Displacement", jacobian: "Jacobian", uncertainty: "Uncertainty" };
+  const COMPARED = { swipe: "Swipe", checker: "Checkerboard", both: "Overlay", flicker: "Flicker" };
+  const SINGLE = { fixed: "Fixed", warped: "Registered", before: "Moving" };
+  const MAPS = { displacement: "Displacement", jacobian: "Jacobian", uncertainty: "Uncertainty" };
   const AGAINST = { warped: "Registered", before: "Before" };
-  const LAYERS = { outlines: "Outlines", grid: "Deformed grid", folds: "Folds", cross: "Cross" };
-  const KEYS = { outlines: "O", grid: "G", folds: "F", cross: "X" };
+  const LAYERS = {
+    outlines: ["Outlines", "O"], masks: ["Masks", "M"], landmarks: ["Landmarks", "L"], keypoints: ["Key points", "K"],
+    grid: ["Deformed grid", "G"], folds: ["Folds", "F"], cross: ["Cross", "X"],
+  }; // prettier-ignore
+  const FLICKER = 250; // ms a scan: twice a second to and fro
 
   const model = modelOf(page);
   const views = page.views.map((spec) => new View(model, spec));
+  const gestures = new Map();
+  let focused = views[0];
+  let tour = null;
 
   let waiting = false;
   function refresh() {
@@ -32,12 +40,18 @@
   }
 
   function point(place) {
-    model.at = place;
+    model.go(place);
     if (views.length > 1 && !model.layers.cross) {
       model.layers.cross = true;
       sync();
     }
     refresh();
+  }
+
+  function go(next) {
+    next();
+    model.layers.cross = views.length > 1;
+    sync();
   }
 
   // Show one view large and the others stacked beside it, or all in a row if that shows more and `asked` is not set.
@@ -61,43 +75,56 @@
       view.figure.classList.toggle("first", view === main);
       node("views").append(view.figure);
     });
+    focused = main;
   }
 
   // Controls
 
-  function choice(place, names, present, key, type) {
-    const entries = Object.entries(names).filter(([name]) => present(name));
-    node(place).hidden = entries.length < (type === "radio" ? 2 : 1);
-    entries.forEach(([name, text], i) => {
-      const label = document.createElement("label");
-      const title = key(name, i);
-      label.innerHTML = `<input type="${type}" name="${place}" value="${name}"><span title="key ${title}">${text}</span>`;
-      label.firstChild.setAttribute("aria-keyshortcuts", title);
-      node(place).append(label);
-    });
-    return entries.map(([name]) => name);
-  }
-
   const has = (name) => name in page.volumes;
   const pairs = has("fixed") && (has("warped") || has("before"));
   const grey = pairs && page.volumes.fixed.kind === "scan";
-  const shown = (name) => (COLOURS.includes(name) ? has(name) : name === "swipe" || (name === "both" ? grey : pairs));
-  const modes = choice("modes", MODES, shown, (_, i) => `${i + 1}`, "radio");
-  choice("against", AGAINST, (name) => has(name) || page.outlines[name], () => "B", "radio");
-  const present = { outlines: page.labels.length > 0, grid: has("displacement"), folds: has("folds"), cross: views.length > 1 };
-  choice("layers", LAYERS, (name) => present[name], (name) => KEYS[name], "checkbox");
-  if (has("folds")) {
-    node("layers").insertAdjacentHTML("beforeend", '<button type="button" id="next-fold" title="key N">Next fold</button>');
-    node("next-fold").addEventListener("click", nextFold);
-  }
+  const present = {
+    outlines: page.labels.length > 0, grid: has("displacement"), folds: has("folds"), cross: views.length > 1,
+    landmarks: "landmarks" in page.points, keypoints: "keypoints" in page.points,
+    masks: ["fixed_mask", "before_mask", "warped_mask"].some(has),
+  }; // prettier-ignore
+  const known = (names, test) => Object.entries(names).filter(([name]) => test(name));
+  const modes = [];
+  const digit = (name, i) => `${(modes.length + i + 1) % 10}`;
+  const add = (place, names, test) => modes.push(...Controls.choice(node(place), "modes", known(names, test), "radio", digit));
+  add("modes", COMPARED, (name) => name === "swipe" || (name === "both" ? grey : pairs));
+  add("alone", SINGLE, has);
+  add("maps", MAPS, has);
+  Controls.choice(node("against"), "against", known(AGAINST, (name) => has(name) || page.outlines[name]), "radio", () => "B");
+  const layers = known(LAYERS, (name) => present[name]).map(([name, [text]]) => [name, text]);
+  Controls.choice(node("layers"), "layers", layers, "checkbox", (name) => LAYERS[name][1]);
+  node("next-fold").hidden = !present.folds;
+  node("next-landmark").hidden = !present.landmarks;
+  node("next-fold").addEventListener("click", () => tour && go(tour.nextFold));
+  node("next-landmark").addEventListener("click", () => tour && go(tour.nextLandmark));
 
+  const showWindows = Controls.windows(node("contrast"), model, sync);
+  const showZoom = () => (node("zoom").textContent = `${Math.round(100 * model.sight.zoom)} %`);
+
+  let flicker = 0;
   function sync() {
     for (const input of root.querySelectorAll(".toolbar input")) {
       if (input.name === "layers") input.checked = model.layers[input.value];
       else input.checked = input.value === (input.name === "modes" ? model.mode : model.against);
     }
     root.dataset.mode = model.mode;
-    for (const legend of node("legends").children) legend.hidden = !legend.dataset.modes.split(" ").includes(model.mode);
+    node("legends").innerHTML = tour ? legends(model, page) : "";
+    for (const legend of node("legends").children) {
+      if (legend.dataset.modes) legend.hidden = !legend.dataset.modes.split(" ").includes(model.mode);
+    }
+    showWindows();
+    showZoom();
+    clearInterval(flicker);
+    if (model.mode === "flicker")
+      flicker = setInterval(() => {
+        model.phase = 1 - model.phase;
+        refresh();
+      }, FLICKER);
     refresh();
   }
 
@@ -115,61 +142,50 @@
     model.mode = mode;
   }
 
-  function labels() {
-    page.labels.forEach((label, i) => {
-      const code = Math.min(i + 1, 255);
-      const button = document.createElement("button");
-      Object.assign(button, { type: "button", className: "chip" });
-      button.setAttribute("aria-pressed", "true");
-      button.innerHTML = `<i style="background:${label.colour}"></i>`;
-      button.append(label.name);
-      button.addEventListener("click", () => {
-        const hide = !model.hidden.has(code);
-        model.hidden[hide ? "add" : "delete"](code);
-        button.setAttribute("aria-pressed", String(!hide));
-        refresh();
-      });
-      node("labels").append(button);
-    });
-    if (page.labels.length) node("labels").insertAdjacentHTML("beforeend", '<span class="chip plain"><i></i>white: fixed scan</span>');
-  }
-
-  // Folds: number in every slice, and the slices with most folds, one after another
-
-  function countFolds() {
-    const { folds } = model.volumes;
-    if (!folds) return;
-    const [nz, ny, nx] = folds.shape;
-    model.foldCounts = [nx, ny, nz].map((n) => new Array(n).fill(0));
-    for (let z = 0, i = 0; z < nz; z++)
-      for (let y = 0; y < ny; y++)
-        for (let x = 0; x < nx; x++, i++)
-          if (folds.data[i]) [x, y, z].forEach((index, axis) => model.foldCounts[axis][index]++);
-  }
-
-  let visited = 0;
-  function nextFold() {
-    const counts = model.foldCounts[2];
-    const order = counts.map((count, z) => [count, z]).filter(([count]) => count).sort((a, b) => b[0] - a[0]);
-    const z = order[visited++ % order.length][1];
-    const { folds } = model.volumes;
-    const [, ny, nx] = folds.shape;
-    const found = [];
-    for (let i = z * ny * nx; i < (z + 1) * ny * nx; i++) if (folds.data[i]) found.push([i % nx, Math.floor(i / nx) % ny]);
-    const middle = [0, 1].map((a) => found.reduce((sum, p) => sum + p[a], 0) / found.length);
-    const distance = (p) => Math.hypot(p[0] - middle[0], p[1] - middle[1]);
-    const nearest = found.reduce((best, p) => (distance(p) < distance(best) ? p : best));
-    model.at = [...nearest, z];
-    model.layers.folds = true;
-    model.layers.cross = views.length > 1;
+  function scaleJacobian() {
+    model.wideJacobian = !model.wideJacobian;
+    model.look++;
     sync();
   }
+  node("legends").addEventListener("click", ({ target }) => {
+    if (target.id !== "jacobian-scale") return;
+    scaleJacobian();
+    node("jacobian-scale").focus();
+  });
+
+  function reset() {
+    model.sight = { zoom: 1, centre: [0.5, 0.5, 0.5] };
+    for (const group of Object.values(model.contrast)) group.window = [...group.first];
+    model.look++;
+    sync();
+  }
+
+  function save() {
+    const windows = [...new Set(model.sides())].map((name) => model.volumes[name]?.group).filter(Boolean);
+    const lines = [
+      document.title,
+      [focused.spec.name, focused.where?.textContent, root.querySelector("input[name=modes]:checked")?.nextSibling.textContent,
+        model.sides().map((name) => SHORT[name]).join(" | ")].filter(Boolean).join(" · "),
+      [...new Set(windows)].map((name) => `${Contrast.GROUPS[name]} ${Contrast.text(model.contrast[name].window)}`).join(" · "),
+    ].filter(Boolean); // prettier-ignore
+    Tools.save(Tools.picture(focused, lines), `${document.title}-${focused.spec.name}-${focused.index + 1}-${model.mode}`);
+  }
+
+  const whole = Tools.whole(root, (on) => {
+    node("whole").setAttribute("aria-pressed", String(on));
+    node("whole").textContent = on ? "Leave full screen" : "Full screen";
+    refresh();
+  });
+  const zoom = (way) => gestures.get(focused).zoom(way);
+  const TOOLS = { "zoom-in": () => zoom(1), "zoom-out": () => zoom(-1), reset, whole, save };
+  for (const [name, press] of Object.entries(TOOLS)) node(name).addEventListener("click", press);
 
   // Start
 
   arrange(views[0], false);
   for (const view of views) {
-    addGestures(view, model, { refresh, cut, point, show });
+    gestures.set(view, addGestures(view, model, { refresh, cut, point, show, windowed: showWindows, zoomed: showZoom }));
+    view.canvas.addEventListener("focus", () => (focused = view));
     view.slider?.addEventListener("input", () => cut(view, +view.slider.value));
     view.enlarge.addEventListener("click", () => {
       arrange(view, true);
@@ -178,33 +194,36 @@
     });
   }
 
+  const ACTIONS = {
+    b: () => has("before") && has("warped") && (model.against = model.against === "warped" ? "before" : "warped"),
+    n: () => present.folds && go(tour.nextFold),
+    e: () => present.landmarks && go(tour.nextLandmark),
+    j: () => has("jacobian") && scaleJacobian(),
+    v: () => Controls.nextWindow(model),
+    r: reset, p: save, z: whole, "+": () => zoom(1), "=": () => zoom(1), "-": () => zoom(-1),
+  }; // prettier-ignore
   document.addEventListener("keydown", (event) => {
-    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    if (event.ctrlKey || event.metaKey || event.altKey || !tour || event.target.matches("input[type=number]")) return;
     const key = event.key.toLowerCase();
-    const layer = { o: "outlines", g: "grid", f: "folds", x: "cross" }[key];
-    if (modes[+key - 1]) setMode(modes[+key - 1]);
-    else if (key === "b" && has("before") && has("warped")) model.against = model.against === "warped" ? "before" : "warped";
-    else if (key === "n" && has("folds")) nextFold();
+    const layer = Object.keys(LAYERS).find((name) => LAYERS[name][1].toLowerCase() === key);
+    const mode = /^\d$/.test(key) && modes[(+key + 9) % 10];
+    if (mode) setMode(mode);
     else if (layer && present[layer]) model.layers[layer] = !model.layers[layer];
+    else if (key in ACTIONS) ACTIONS[key]();
     else return;
     sync();
   });
 
-  for (const name of ["brightness", "contrast", "opacity"]) {
-    node(name).addEventListener("input", () => {
-      model.greys = Drawing.greys(+node("brightness").value, +node("contrast").value);
-      model.opacity = node("opacity").value / 100;
-      model.look += name !== "opacity";
-      refresh();
-    });
-  }
+  node("opacity").addEventListener("input", () => {
+    model.opacity = node("opacity").value / 100;
+    refresh();
+  });
 
   Volumes.load(page.volumes).then(
     (volumes) => {
       model.volumes = volumes;
-      node("legends").innerHTML = legends(model, page);
-      labels();
-      countFolds();
+      tour = tourOf(model);
+      Controls.labels(node("labels"), page, model, refresh);
       sync();
       const observer = new ResizeObserver(() => {
         refresh();

@@ -1,5 +1,5 @@
 "use strict";
-// Unpacks the volumes of the page: JPEG mosaics of scans, gzip of everything that must be exact.
+// Unpacks the volumes of the page: JPEG of scans, gzip of everything that must be exact.
 
 const Volumes = (() => {
   function bytesOf(identity) {
@@ -31,7 +31,8 @@ const Volumes = (() => {
     return data;
   }
 
-  async function scan(spec, bytes) {
+  // Unpack one JPEG of all slices side by side.
+  async function mosaic(spec, bytes) {
     const [nz, ny, nx] = spec.shape;
     const [height, width] = spec.tile;
     const picture = await createImageBitmap(new Blob([bytes], { type: "image/jpeg" }));
@@ -55,13 +56,35 @@ const Volumes = (() => {
     return data;
   }
 
-  const unpack = { scan, codes: exact, smooth };
+  // Unpack a scan: its values are low + step * data. CT has three ranges, and its data are Hounsfield units.
+  async function scan(spec, bytes) {
+    const greys = [];
+    let at = 0;
+    for (const [, , size] of spec.ranges) {
+      greys.push(await mosaic(spec, bytes.subarray(at, at + size)));
+      at += size;
+    }
+    const [low, high] = spec.ranges[0];
+    return greys.length > 1 ? { data: joined(greys, spec.ranges), low: 0, step: 1 } : { data: greys[0], low, step: (high - low) / 255 };
+  }
+
+  // Join the greys of lung, soft tissue and bone to Hounsfield units. A range counts where its grey is well inside, as
+  // the edges of JPEG spill over; soft tissue counts elsewhere.
+  function joined([lung, soft, bone], ranges) {
+    const [air, tissue, dense] = ranges.map(([low, high]) => Int16Array.from({ length: 256 }, (_, grey) => Math.round(low + (grey / 255) * (high - low))));
+    const data = new Int16Array(lung.length);
+    for (let i = 0; i < data.length; i++) data[i] = lung[i] < 230 ? air[lung[i]] : bone[i] > 7 ? dense[bone[i]] : tissue[soft[i]];
+    return data;
+  }
+
+  const only = (unpacked) => async (spec, bytes) => ({ data: await unpacked(spec, bytes) });
+  const unpack = { scan, codes: only(exact), smooth: only(smooth) };
 
   // Load all volumes of a description from the elements PREFIX-NAME.
   async function load(specs, prefix = "volume") {
     const names = Object.keys(specs);
     const all = await Promise.all(names.map((name) => unpack[specs[name].kind](specs[name], bytesOf(`${prefix}-${name}`))));
-    return Object.fromEntries(names.map((name, i) => [name, { ...specs[name], data: all[i] }]));
+    return Object.fromEntries(names.map((name, i) => [name, { ...specs[name], ...all[i] }]));
   }
 
   // Return a slice, row by row; a volume coarser than the display is interpolated between its two nearest slices.
@@ -92,5 +115,5 @@ const Volumes = (() => {
     return volume.data[((component * nz + index[2]) * ny + index[1]) * nx + index[0]];
   }
 
-  return { load, slice, value };
+  return { load, slice, value, joined };
 })();
