@@ -50,7 +50,7 @@ def smooth_field(grid):
 def make_result(tmp_path):
     """Make a result folder; returns its path and the inputs' paths."""
 
-    def make(grid=None, *, labels=True, features="mind,intensity:0.5", field=None):
+    def make(grid=None, *, labels=True, features="mind,intensity:0.5", field=None, files=None):
         grid = grid or Grid.from_spacing((40, 32, 24), (1.0, 1.0, 2.5))
         places = np.array([[0.35, 0.4, 0.5], [0.65, 0.5, 0.5], [0.5, 0.7, 0.4]])[:, : grid.ndim]
         inputs, result = tmp_path / "in", tmp_path / "out"
@@ -69,6 +69,9 @@ def make_result(tmp_path):
         for role, image in images.items():
             paths[role] = inputs / f"{role}.nii.gz"
             image.save(paths[role])
+        for role, write in (files or {}).items():  # further inputs: functions that write a file, and its name
+            paths[role] = inputs / f"{role}{'.csv' if role.endswith(('landmarks', 'keypoints')) else '.nii.gz'}"
+            write(paths[role])
         field.warp(images["moving"], grid).save(result / "warped.nii.gz")
         field.save(result / "displacement.nii.gz")
         metrics = {
@@ -80,7 +83,7 @@ def make_result(tmp_path):
             },
             "settings": {"features": features, "affine": True, "strides": [16, 8, 4, 2], "lam": [10.0, 0.5]},
             "ndim": grid.ndim,
-            "folds_percent": 0.0312, "std_log_jacobian": 0.21, "sdlogj": 0.05,
+            "folds_percent": 0.0312, "folds_body_percent": 0.00004, "std_log_jacobian": 0.21, "sdlogj": 0.05,
             "seconds": {"read": 0.4, "affine": 0.6, "features": 0.3, "optimise": 1.2, "warp": 0.1, "total": 3.21},
             "peak_memory_mb": 812.4,
             "stop": "all iterations done",
@@ -91,6 +94,7 @@ def make_result(tmp_path):
                 "dice": {"1": 0.91, "2": 0.84, "3": None}, "dice_before": {"1": 0.52, "2": 0.61, "3": None},
                 "dice_mean": 0.875, "dice_mean_before": 0.565,
                 "hd95": {"1": 2.0, "2": 3.5, "3": None}, "hd95_mean": 2.75,
+                "hd95_mm": {"1": 3.0, "2": 4.25, "3": None}, "hd95_mm_mean": 3.625,
                 "label_names": {"1": "liver", "2": "spleen & co"},
             }  # fmt: skip
         (result / "metrics.json").write_text(json.dumps(metrics))

@@ -38,9 +38,18 @@ def tiles(metrics: Metrics) -> str:
             before = metrics.get(f"{key}_before")
             note = "" if before is None else f"before {before:.{decimals}f}{f' {unit}' if unit else ''}"
             items.append((name, f"{metrics[key]:.{decimals}f}", unit, note))
-    if metrics.get("hd95_mean") is not None:
+    if metrics.get("hd95_mm_mean") is not None:
+        items.append(
+            ("HD95", number(metrics["hd95_mm_mean"]), "mm", f"{number(metrics['hd95_mean'])} voxel, Learn2Reg")
+        )
+    elif metrics.get("hd95_mean") is not None:  # results of earlier versions have no mm
         items.append(("HD95", number(metrics["hd95_mean"]), "voxel", "mean of labels"))
-    items.append(("Folds", percent(metrics["folds_percent"]).removesuffix(" %"), "%", "of all voxels"))
+    fitted = metrics.get("fit") or {}
+    if not items and fitted.get("after", {}).get("patterns") is not None:  # without labels and landmarks
+        before = fitted.get("before", {}).get("patterns")
+        note = "of local patterns" if before is None else f"before {number(before)}"
+        items.append(("Similarity", number(fitted["after"]["patterns"]), "", note))
+    items.append(("Folds", percent(metrics["folds_percent"]).removesuffix(" %"), "%", _in_body(metrics)))
     if metrics.get("std_log_jacobian") is not None:
         items.append(("Std log J", number(metrics["std_log_jacobian"]), "", "of log volume change"))
     if metrics.get("sdlogj") is not None:
@@ -59,23 +68,26 @@ def overlap(metrics: Metrics) -> str:
     after: Mapping[str, float | None] = metrics["dice"]
     before: Mapping[str, float | None] = metrics.get("dice_before", {})
     distance: Mapping[str, float | str | None] = metrics.get("hd95", {})
+    in_mm: Mapping[str, float | str | None] = metrics.get("hd95_mm", {})
     rows = [
         _score_row(
             html.chip(label_colour(int(label)), label_name(metrics, label)),
             label_colour(int(label)),
             before.get(label),
             after[label],
-            distance.get(label),
+            _distance(in_mm.get(label), distance.get(label)),
         )
         for label in sorted(after, key=int)
     ]
-    means = (metrics.get(key) for key in ("dice_mean_before", "dice_mean", "hd95_mean"))
-    rows.append(_score_row("<strong>mean</strong>", "var(--soft)", *means))
-    head = ["", "", "before", "after", "change", "HD95 [voxel]"]
+    means = (metrics.get(key) for key in ("dice_mean_before", "dice_mean"))
+    mean_distance = _distance(metrics.get("hd95_mm_mean"), metrics.get("hd95_mean"))
+    rows.append(_score_row("<strong>mean</strong>", "var(--soft)", *means, mean_distance))
+    head = ["", "", "before", "after", "change", f"HD95 [{'mm' if in_mm else 'voxel'}]"]
     columns = len(head) if distance else len(head) - 1
     return html.section(
         "Overlap",
-        "Dice of every label; the tick marks where it was before registration.",
+        "Dice of every label; the tick marks where it was before registration."
+        + (" HD95 in mm; in small print in voxels, as in Learn2Reg." if in_mm else ""),
         f'<div class="scores">{html.table(head[:columns], [row[:columns] for row in rows], "Overlap by label")}</div>',
     )
 
@@ -123,9 +135,11 @@ def progress(metrics: Metrics) -> str:
     return html.section(
         "Convergence",
         "Energy after every step, in per cent of its level's first: whole (line) and its data term (dashed). "
+        "Compare values within a level only: each level measures its energy anew, on finer images; its first step "
+        "often gains most, later ones may rise a little, and a fixed number of steps is the usual end, not a failure. "
         f"Stopped: {metrics['stop']}.",
         convergence(history),
-        levels,
+        f'<div class="levels">{levels}</div>',
     )
 
 
@@ -165,11 +179,22 @@ def provenance(metrics: Metrics) -> str:
     return html.section("Provenance", "", f'<div class="provenance">{html.definitions(items)}</div>')
 
 
-def _score_row(
-    name: str, colour: str, before: float | None, after: float | None, distance: float | str | None
-) -> tuple[str, ...]:
+def _score_row(name: str, colour: str, before: float | None, after: float | None, distance: str) -> tuple[str, ...]:
     change = "–" if before is None or after is None else signed(after - before)
-    return name, html.bar(after, before, colour), _score(before), _score(after), change, number(distance)
+    return name, html.bar(after, before, colour), _score(before), _score(after), change, distance
+
+
+def _distance(in_mm: float | str | None, voxels: float | str | None) -> str:
+    """Format a distance as HTML: mm first, and voxels in small print; voxels alone in results of earlier versions."""
+    return number(voxels) if in_mm is None else f"{number(in_mm)} <small>{number(voxels)}</small>"
+
+
+def _in_body(metrics: Metrics) -> str:
+    """Say how many folds are inside the body."""
+    inside = metrics.get("folds_body_percent")
+    if inside is None or not metrics["folds_percent"]:
+        return "of all voxels"
+    return f"{percent(inside)} of the body" if inside else "none in the body"
 
 
 def _score(value: float | None) -> str:
@@ -193,7 +218,9 @@ def number(value: float | str | None) -> str:
 
 
 def percent(value: float) -> str:
-    """Format a percentage with two significant digits."""
+    """Format a percentage with two significant digits; tiny ones as less than a thousandth of a per cent."""
+    if 0 < value < 0.001:
+        return "< 0.001 %"
     return f"{value:.2g} %" if value else "0 %"
 
 

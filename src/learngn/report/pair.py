@@ -9,12 +9,13 @@ from pathlib import Path
 from learngn.io import write_text
 from learngn.registration import Registration
 from learngn.report import banner, html, numbers
+from learngn.report.fit import fit
 from learngn.report.material import material_of
 from learngn.report.viewer import BUDGET, viewer_data
 
 VIEW_FILES = (
-    "viewer.css", "volumes.js", "drawing.js", "contrast.js", "zoom.js", "model.js", "points.js", "overlays.js", "view.js",
-    "gestures.js",
+    "viewer.css", "volumes.js", "drawing.js", "contrast.js", "zoom.js", "model.js", "points.js", "overlays.js",
+    "view.js", "gestures.js",
 )  # fmt: skip
 _FILES = (*VIEW_FILES, "readout.js", "controls.js", "tour.js", "tools.js", "viewer.js")
 
@@ -59,12 +60,14 @@ def write_pair_report(directory: str | Path, registration: Registration | None =
         sections.append(html.section("Pictures", "", *content))
         needed = _FILES
     beside = [numbers.overlap(metrics)] if metrics.get("dice") else []
+    if metrics.get("fit"):
+        beside.append(fit(metrics))
     if metrics.get("uncertainty"):
         beside.append(numbers.uncertainty(metrics))
     if metrics["history"]:
         beside.append(numbers.progress(metrics))
-    sections += [html.columns(*beside)] if beside else []
-    sections += [html.columns(numbers.times(metrics), numbers.settings(metrics)), numbers.provenance(metrics)]
+    sections.append(html.columns(*beside, numbers.times(metrics), numbers.settings(metrics)))
+    sections.append(numbers.provenance(metrics))
     title = f"{_stem(moving)} <span>onto</span> {_stem(fixed)}"
     notes = [*metrics.get("warnings", []), *material.notes]
     header = html.heading("Registration of a pair", title, notes) + banner.of_pair(metrics) + numbers.tiles(metrics)

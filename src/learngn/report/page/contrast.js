@@ -40,7 +40,7 @@ const Contrast = (() => {
   // "W 400 L 40"
   function text(window) {
     const [low, high] = rounded(window);
-    const number = (value) => String(+value.toPrecision(6)).replace("-", "−");
+    const number = (value) => String(high - low < 20 ? +value.toPrecision(4) : Math.round(value)).replace("-", "−");
     return `W ${number(high - low)} L ${number((low + high) / 2)}`;
   }
 

@@ -30,15 +30,16 @@ const Overlays = (() => {
       const paths = view.once(`mask ${name}`, () => Drawing.outlines(view.slice(volume)));
       for (const path of paths.values()) {
         view.stroke(path, [view.columns, view.rows], "rgb(0 0 0 / 0.5)", 3);
-        // Segments of an outline are shorter than dashes: the dots are a pattern of the place.
+        // The segments of an outline are shorter than dashes: dashes are cut out by bands, in a direction that few edges have.
         context.save();
         context.beginPath();
         const step = 5 * ratio;
-        for (let d = -view.height; d < view.width; d += 2 * step) {
+        const lean = 0.6 * view.height;
+        for (let d = -lean; d < view.width; d += 2 * step) {
           context.moveTo(d, 0);
           context.lineTo(d + step, 0);
-          context.lineTo(d + step + view.height, view.height);
-          context.lineTo(d + view.height, view.height);
+          context.lineTo(d + step + lean, view.height);
+          context.lineTo(d + lean, view.height);
           context.closePath();
         }
         context.clip();
@@ -84,7 +85,7 @@ const Overlays = (() => {
     context.fillStyle = "#fff";
     context.fillRect(x - 0.75 * ratio, 0, 1.5 * ratio, height);
     if (view.width < 270 * ratio) return; // too narrow: the text would hide the slice
-    const y = height - 26 * ratio; // away from the middle of the slice
+    const y = 0.78 * height; // away from the middle of the slice, and from the letters
     context.beginPath();
     context.arc(x, y, 11 * ratio, 0, 2 * Math.PI);
     context.fill();
