@@ -13,6 +13,7 @@ from learngn.quality.body import Mask
 from learngn.quality.coarse import CoarseScan
 
 _VOXELS = {2: 20_000, 3: 250_000}  # most voxels of the grid on which the body is found: 5 mm for a chest
+_AVERAGED = 3  # least voxels of a scan along every axis that are averaged: noise in air would be taken for tissue
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,7 +38,7 @@ class Body:
         ----------
         image : Image
         """
-        return cls(CoarseScan.of(image, _coarse(image.grid)).body, image.grid.shape)
+        return cls(CoarseScan.of(image, _coarse(image)).body, image.grid.shape)
 
     @property
     def voxels(self) -> int:
@@ -71,9 +72,11 @@ def _cells(indices: NDArray[np.integer], n: int, m: int) -> NDArray[np.integer]:
     return (2 * indices + 1) * m // (2 * n)
 
 
-def _coarse(grid: Grid) -> Grid:
+def _coarse(image: Image) -> Grid:
+    grid = image.grid
+    most = _VOXELS[grid.ndim] if image.labels else min(_VOXELS[grid.ndim], grid.size // _AVERAGED**grid.ndim)
     spacing, coarse = float(grid.spacing.min()), grid
-    while coarse.size > _VOXELS[grid.ndim]:
+    while coarse.size > max(most, 1):
         spacing *= 1.1
         coarse = grid.coarsened(spacing)
     return coarse

@@ -24,7 +24,7 @@ _LUNG: Window = (-950.0, -500.0)
 _MUCH_LUNG = 0.15  # ratio of lung to denser tissue above which a scan shows the chest
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class Display:
     """What of a scan's values is shown.
 
