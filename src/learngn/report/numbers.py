@@ -79,9 +79,9 @@ def overlap(metrics: Metrics) -> str:
         )
         for label in sorted(after, key=int)
     ]
-    means = (metrics.get(key) for key in ("dice_mean_before", "dice_mean"))
+    mean_before, mean = metrics.get("dice_mean_before"), metrics.get("dice_mean")
     mean_distance = _distance(metrics.get("hd95_mm_mean"), metrics.get("hd95_mean"))
-    rows.append(_score_row("<strong>mean</strong>", "var(--soft)", *means, mean_distance))
+    rows.append(_score_row("<strong>mean</strong>", "var(--soft)", mean_before, mean, mean_distance))
     head = ["", "", "before", "after", "change", f"HD95 [{'mm' if in_mm else 'voxel'}]"]
     columns = len(head) if distance else len(head) - 1
     return html.section(
