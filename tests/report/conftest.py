@@ -10,6 +10,7 @@ import pytest
 from learngn.geometry.grid import Grid
 from learngn.geometry.image import Image
 from learngn.geometry.transform import DisplacementField
+from learngn.report import write_pair_report
 
 HISTORY = [
     {
@@ -141,3 +142,19 @@ def surfer(_browser):
         context.close()
     assert surfer.complaints == []
     assert [url for url in surfer.requests if not url.startswith(("file:", "data:", "blob:"))] == []
+
+
+@pytest.fixture
+def opened(make_result, surfer):
+    """Open the report of a result as `make_result` makes it, the viewer ready."""
+
+    def open_report(*arguments, images=None, options=None, **more):
+        result, paths = make_result(*arguments, **more)
+        for path, image in (images(result, paths) if images else {}).items():
+            image.save(path)
+        page = surfer.open(write_pair_report(result), **(options or {}))
+        page.wait_for_selector("#viewer[data-state=ready]")
+        page.wait_for_timeout(100)
+        return page
+
+    return open_report

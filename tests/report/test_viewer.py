@@ -17,21 +17,6 @@ pytestmark = pytest.mark.browser
 FLAT = Grid.from_spacing((40, 30), (1.0, 1.5))
 
 
-@pytest.fixture
-def opened(make_result, surfer):
-    """Open the report of a result as `make_result` makes it, the viewer ready."""
-
-    def open_report(*arguments, images=None, options=None, **more):
-        result, paths = make_result(*arguments, **more)
-        for path, image in (images(result, paths) if images else {}).items():
-            image.save(path)
-        page = surfer.open(write_pair_report(result), **(options or {}))
-        page.wait_for_selector("#viewer[data-state=ready]")
-        return page
-
-    return open_report
-
-
 def frame(page):
     """Wait until the page has drawn what was asked for."""
     page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
@@ -158,8 +143,7 @@ def test_folds_are_counted_and_visited(opened):
     field[0, 0, 12:14, 5, 6] = np.array([3.0, -3.0])
     page = opened(grid, field=DisplacementField(field, grid))
     page.locator("#next-fold").click()
-    frame(page)
-    assert "fold" in page.locator("#readout").inner_text()
+    page.locator("#readout", has_text="fold").wait_for()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -17,22 +17,6 @@ SHAPE = (40, 32, 24)
 PHONE = {"size": (390, 844), "has_touch": True, "is_mobile": True, "device_scale_factor": 2}
 
 
-@pytest.fixture
-def opened(make_result, surfer):
-    """Open the report of a result as `make_result` makes it, the viewer ready."""
-
-    def open_report(*arguments, images=None, options=None, **more):
-        result, paths = make_result(*arguments, **more)
-        for path, image in (images(result, paths) if images else {}).items():
-            image.save(path)
-        page = surfer.open(write_pair_report(result), **(options or {}))
-        page.wait_for_selector("#viewer[data-state=ready]")
-        page.wait_for_timeout(100)
-        return page
-
-    return open_report
-
-
 def picture(page, view=0):
     page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
     return page.evaluate("(i) => document.querySelectorAll('.view canvas.picture')[i].toDataURL()", view)
@@ -63,6 +47,15 @@ def centre(page, view=0):
 
 def readout(page):
     return page.locator("#readout").inner_text().replace("\N{NO-BREAK SPACE}", " ").replace("\N{MINUS SIGN}", "-")
+
+
+def told(page, test):
+    """Wait until the readout passes a test, and return it; a loaded machine draws late."""
+    for _ in range(40):
+        if test(text := readout(page)):
+            return text
+        page.wait_for_timeout(50)
+    raise AssertionError(readout(page))
 
 
 def test_zoom_keeps_the_place_under_the_pointer(opened):
@@ -151,6 +144,7 @@ def test_soft_tissue_of_ct_has_a_window_with_numbers(opened):
     assert page.locator("#contrast output").inner_text() == "W 400 L 40"
     assert numbers.count() == 2, "both CT share a window"
     page.keyboard.press("5")  # the fixed scan alone
+    picture(page)
     left, right = greys(page, (0.3, 0.5), (0.7, 0.5))
     assert 8 <= abs(left - right) <= 18
     numbers.nth(0).fill("40")
@@ -163,16 +157,11 @@ def test_soft_tissue_of_ct_has_a_window_with_numbers(opened):
     assert page.locator("#contrast button[aria-pressed=true]").inner_text() == "Bone"
     assert page.locator("#contrast output").inner_text() == "W 1800 L 400"
     page.keyboard.press("v")
-    assert (
-        page.locator("#contrast output").inner_text().startswith("W 1")
-        or "L" in page.locator("#contrast output").inner_text()
-    )
-    page.locator("canvas.picture").first.click(
-        position={"x": box_of(page)["width"] * 0.3, "y": box_of(page)["height"] / 2}
-    )
-    assert any(f"fixed {value}" in readout(page) for value in range(57, 64)) or any(
-        f"fixed {value}" in readout(page) for value in range(37, 44)
-    )
+    assert page.locator("#contrast button[aria-pressed=true]").count() == 0, "the full range follows bone"
+    box = box_of(page)
+    page.locator("canvas.picture").first.click(position={"x": box["width"] * 0.3, "y": box["height"] / 2})
+    values = {40 + error for error in range(-3, 4)} | {60 + error for error in range(-3, 4)}
+    told(page, lambda text: any(f"fixed {value}" in text for value in values))
 
 
 def test_a_wrong_window_is_put_back(opened):
@@ -238,9 +227,7 @@ GIVEN = {
 def test_landmarks_key_points_and_masks_are_drawn_with_their_errors(opened):
     page = opened(labels=False, files=GIVEN)
     page.locator("#next-landmark").click()
-    text = readout(page)
-    assert "landmark " in text
-    assert "3.0 →" in text
+    text = told(page, lambda text: "landmark " in text and "3.0 →" in text)
     seen = [picture(page)]
     for key in ("l", "k", "m"):
         page.keyboard.press(key)
@@ -248,9 +235,8 @@ def test_landmarks_key_points_and_masks_are_drawn_with_their_errors(opened):
     legend = page.locator("#legends").inner_text()
     assert "landmark, fixed" in legend
     assert "dashed: masks" in legend
-    first = text
     page.keyboard.press("e")
-    assert readout(page) != first
+    told(page, lambda later: "landmark " in later and later != text)
 
 
 def test_points_that_cannot_be_read_are_named(make_result):
@@ -291,12 +277,9 @@ def test_folds_inside_the_body_are_visited_first(opened):
     field[0, 0, 1:5, 1:6, 1:3] = np.array([3.0, 3, -3, -3])[:, None, None]  # more folds, in a corner
     page = opened(grid, field=DisplacementField(field, grid))
     page.keyboard.press("n")
-    page.wait_for_timeout(100)
-    assert "fold" in readout(page)
-    assert "outside" not in readout(page)
+    told(page, lambda text: text.endswith("fold"))
     page.keyboard.press("n")
-    page.wait_for_timeout(100)
-    assert "fold outside the body" in readout(page)
+    told(page, lambda text: "fold outside the body" in text)
 
 
 def test_a_picture_is_saved(opened):
