@@ -62,8 +62,10 @@ def test_the_ranges_of_ct_hold_every_value(quality):
         np.asarray(Picture.open(io.BytesIO(part.data[start:stop])))[:32, :24].astype(float)
         for start, stop in pairwise(starts)
     ]
-    lung, soft, bone = (low + grey / 255 * (high - low) for grey, (low, high) in zip(greys, CT_RANGES, strict=True))
-    joined = np.where(greys[0] < 230, lung, np.where(greys[2] > 7, bone, soft))
+    lung, soft, bone, metal = (
+        low + grey / 255 * (high - low) for grey, (low, high) in zip(greys, CT_RANGES, strict=True)
+    )
+    joined = np.where(greys[0] < 230, lung, np.where(greys[3] > 15, metal, np.where(greys[2] > 15, bone, soft)))
     truth = image.data[0, 0, 0]
     assert np.abs(joined - truth)[np.abs(truth) < 180].max(initial=0) < 8
     assert np.abs(joined - truth).max() < 40

@@ -75,6 +75,9 @@ def test_zoom_keeps_the_place_under_the_pointer(opened):
     page.locator("#reset").click()
     assert zoom(page) == 100
     assert picture(page) == seen[0]
+    page.locator("#zoom-in").click()
+    page.locator("canvas.picture").first.dblclick()
+    assert zoom(page) == 100
 
 
 def test_all_views_zoom_by_keys_and_buttons_and_the_slice_is_moved(opened):
@@ -357,8 +360,7 @@ def test_functions_of_zoom_windows_and_hounsfield_units(opened):
     assert page.evaluate("Contrast.text([-160, 240])") == "W 400 L 40"
     assert page.evaluate("Contrast.dragged([0, 100], 0.5, 0)") == [-50, 150]
     assert page.evaluate("Contrast.rounded([0.00123456, 0.0456789])") == [0.0012, 0.0457]
-    ranges = [[-1024, -100], [-250, 350], [200, 3071]]
-    joined = page.evaluate(
-        "(r) => [...Volumes.joined([[0, 128, 240, 255], [0, 0, 128, 255], [0, 0, 0, 100]], r)]", ranges
-    )
-    assert joined == [-1024, -560, 51, 1326]
+    ranges = [[-1024, -100], [-250, 350], [200, 1000], [800, 3071]]
+    lung, soft, bone, metal = [0, 128, 240, 255, 255], [0, 0, 128, 255, 255], [0, 0, 0, 100, 255], [0, 0, 0, 0, 100]
+    joined = page.evaluate("([g, r]) => [...Volumes.joined(g, r)]", [[lung, soft, bone, metal], ranges])
+    assert joined == [-1024, -560, 51, 514, 1691]

@@ -16,9 +16,11 @@ from learngn.report.volumes import Part
 
 Window = tuple[float, float]
 
-# Ranges of Hounsfield units: lung, soft tissue, bone, each compressed on its own, in 256 greys. They overlap: the page
-# takes soft tissue where neither of the others is well inside its own range, so that no sharp edge spills over.
-CT_RANGES: tuple[Window, ...] = ((-1024.0, -100.0), (-250.0, 350.0), (200.0, 3071.0))
+# Ranges of Hounsfield units: lung, soft tissue, bone, dense bone and metal, each compressed on its own, in 256 greys.
+# They overlap: the page takes soft tissue where none of the others is well inside its own range, so that no sharp edge
+# spills over.
+CT_RANGES: tuple[Window, ...] = ((-1024.0, -100.0), (-250.0, 350.0), (200.0, 1000.0), (800.0, 3071.0))
+_THIN = 4  # one of so many slices is packed to estimate the size
 _SOFT_TISSUE: Window = (-160.0, 240.0)
 _LUNG: Window = (-950.0, -500.0)
 _MUCH_LUNG = 0.15  # ratio of lung to denser tissue above which a scan shows the chest
@@ -64,6 +66,11 @@ class Shown:
     def of(cls, values: NDArray[Any], display: Display) -> Shown:
         """Convert values to greys."""
         return cls(tuple(volumes.grey(values, limits) for limits in display.ranges), display)
+
+    def estimate(self, quality: int) -> float:
+        """Estimate the size when packed [bytes] from every fourth slice."""
+        thin = Shown(tuple(grey[::_THIN] for grey in self.greys), self.display)
+        return len(thin.packed(quality).data) * len(self.greys[0]) / len(thin.greys[0])
 
     def packed(self, quality: int) -> Part:
         """Pack the greys as one JPEG after another."""

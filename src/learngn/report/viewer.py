@@ -26,7 +26,7 @@ BUDGET = 7_000_000  # largest size of the volumes [bytes], 9.3 MB in base64
 _VOXELS = 1 << 23  # most voxels of a scan, for the canvas of a phone
 # Voxels per byte of the budget: six bytes per voxel of a displacement take a quarter, one of a determinant a sixth.
 _FIELD_SHARE, _JACOBIAN_SHARE = 1 / 24, 1 / 6
-_QUALITIES = (85, 75, 60)  # JPEG
+_QUALITIES = (95, 90, 85, 75, 60)  # JPEG
 _STEP = 0.05  # precision of a stored displacement [mm]
 _ROLES = {"fixed": "fixed", "moving": "before", "warped": "warped"}
 
@@ -146,6 +146,8 @@ def _codes(image: Image, display: Grid, values: list[int]) -> NDArray[np.uint8]:
 def _packed_scans(scans: Mapping[str, Shown], budget: int) -> dict[str, Part] | None:
     """Pack scans at the highest quality that fits the budget; None if none does."""
     for quality in _QUALITIES:
+        if sum(scan.estimate(quality) for scan in scans.values()) > budget:
+            continue
         packed = {name: scan.packed(quality) for name, scan in scans.items()}
         if sum(len(part.data) for part in packed.values()) <= budget:
             return packed

@@ -1,8 +1,8 @@
 "use strict";
 // Reactions of a view to pointer, wheel and keys.
 
-// `act` has the methods refresh(), cut(view, index), point(point of the view, or null), show(point), and optionally
-// windowed(), called when a drag has changed the windows, and zoomed().
+// `act` has the methods refresh(), cut(view, index), point(point of the view), show(point), and optionally zoomed() and
+// windowed(), called when a drag has changed the windows: without it no drag does.
 function addGestures(view, model, act) {
   const { canvas } = view;
   const axes = [view.spec.across, view.spec.down];
@@ -42,7 +42,7 @@ function addGestures(view, model, act) {
 
   function grip(event) {
     if (fingers.size > 1) return "pinch";
-    if (event.button === 2) return "window";
+    if (event.button === 2) return act.windowed ? "window" : null;
     if (event.button === 1 || (event.shiftKey && event.button === 0)) return "pan";
     const single = view.depth === 1; // a single plane has no other views that follow the cross
     if (near(event) || (swiping() && single)) return "swipe";
@@ -102,7 +102,8 @@ function addGestures(view, model, act) {
   });
   canvas.addEventListener("pointercancel", release); // the page scrolls
   canvas.addEventListener("pointerleave", () => act.show(model.at));
-  canvas.addEventListener("contextmenu", (event) => event.preventDefault());
+  canvas.addEventListener("contextmenu", (event) => act.windowed && event.preventDefault());
+  canvas.addEventListener("dblclick", () => see(Zoom.WHOLE));
 
   canvas.addEventListener(
     "wheel",
@@ -110,7 +111,7 @@ function addGestures(view, model, act) {
       if (event.ctrlKey || event.metaKey) {
         event.preventDefault(); // also two fingers on a touchpad
         zoom(Math.exp(-0.01 * Math.min(25, Math.max(-25, event.deltaY))), view.sliceAt(event));
-      } else if (document.activeElement === canvas && view.depth > 1) {
+      } else if (view.depth > 1 && (document.activeElement === canvas || canvas.closest(".whole"))) {
         event.preventDefault(); // else the page scrolls on
         act.cut(view, view.index + Math.sign(event.deltaY));
       }

@@ -19,7 +19,7 @@ function modelOf(page) {
     layers: { outlines: true, grid: false, folds: true, landmarks: true, keypoints: false, masks: true, cross: false },
     swipe: 0.5,
     opacity: 0.8,
-    sight: { zoom: 1, centre: [0.5, 0.5, 0.5] },
+    sight: Zoom.WHOLE,
     hidden: new Set(),
     look: 0, // changes with windows and scales, to invalidate the cached slices
     contrast: Contrast.groups(page.volumes),

@@ -154,7 +154,7 @@
   });
 
   function reset() {
-    model.sight = { zoom: 1, centre: [0.5, 0.5, 0.5] };
+    model.sight = Zoom.WHOLE;
     for (const group of Object.values(model.contrast)) group.window = [...group.first];
     model.look++;
     sync();

@@ -56,7 +56,7 @@ const Volumes = (() => {
     return data;
   }
 
-  // Unpack a scan: its values are low + step * data. CT has three ranges, and its data are Hounsfield units.
+  // Unpack a scan: its values are low + step * data. CT has four ranges, and its data are Hounsfield units.
   async function scan(spec, bytes) {
     const greys = [];
     let at = 0;
@@ -68,12 +68,16 @@ const Volumes = (() => {
     return greys.length > 1 ? { data: joined(greys, spec.ranges), low: 0, step: 1 } : { data: greys[0], low, step: (high - low) / 255 };
   }
 
-  // Join the greys of lung, soft tissue and bone to Hounsfield units. A range counts where its grey is well inside, as
-  // the edges of JPEG spill over; soft tissue counts elsewhere.
-  function joined([lung, soft, bone], ranges) {
-    const [air, tissue, dense] = ranges.map(([low, high]) => Int16Array.from({ length: 256 }, (_, grey) => Math.round(low + (grey / 255) * (high - low))));
+  // Join the greys of lung, soft tissue, and ranges of bone to Hounsfield units. A range counts where its grey is well
+  // inside, as the edges of JPEG spill over; soft tissue counts elsewhere.
+  function joined([lung, soft, bone, metal], ranges) {
+    const [air, tissue, dense, densest] = ranges.map(([low, high]) => Int16Array.from({ length: 256 }, (_, grey) => Math.round(low + (grey / 255) * (high - low))));
     const data = new Int16Array(lung.length);
-    for (let i = 0; i < data.length; i++) data[i] = lung[i] < 230 ? air[lung[i]] : bone[i] > 7 ? dense[bone[i]] : tissue[soft[i]];
+    for (let i = 0; i < data.length; i++) {
+      if (lung[i] < 230) data[i] = air[lung[i]];
+      else if (metal[i] > 15) data[i] = densest[metal[i]];
+      else data[i] = bone[i] > 15 ? dense[bone[i]] : tissue[soft[i]];
+    }
     return data;
   }
 

@@ -3,6 +3,7 @@
 
 const Zoom = (() => {
   const MOST = 32;
+  const WHOLE = { zoom: 1, centre: [0.5, 0.5, 0.5] };
 
   // Keep the centre where the slice fills the view.
   const inside = (centre, zoom) => centre.map((c) => Math.min(1 - 0.5 / zoom, Math.max(0.5 / zoom, c)));
@@ -34,5 +35,5 @@ const Zoom = (() => {
     return { x: width / 2 - centre[across] * w, y: height / 2 - centre[down] * h, w, h };
   }
 
-  return { MOST, about, panned, revealing, box };
+  return { WHOLE, about, panned, revealing, box };
 })();
