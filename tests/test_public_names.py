@@ -27,6 +27,15 @@ def test_every_public_name_exists(name):
     assert name in dir(learngn)
 
 
+def test_packages_need_no_import_of_their_own():
+    source = Path(learngn.__file__).parent
+    on_disk = {path.stem for path in source.iterdir() if path.suffix == ".py" or (path / "__init__.py").is_file()}
+    left_out = {"__init__", "__main__", "_version", "cli", "paper"}  # programs
+    packages = set(dir(learngn)) - set(learngn.__all__)
+    assert packages == on_disk - left_out
+    assert loaded_by("import learngn; learngn.io.read_grid; learngn.settings.PRESETS", ("torch", "matplotlib")) == set()
+
+
 def test_unknown_name():
     with pytest.raises(AttributeError, match="no_such_name"):
         _ = learngn.no_such_name

@@ -10,9 +10,94 @@ from learngn._version import __version__
 from learngn.errors import LearnGNError
 
 if TYPE_CHECKING:
+    from learngn import (
+        arrays as arrays,
+    )
+    from learngn import (
+        atlas as atlas,
+    )
+    from learngn import (
+        clock as clock,
+    )
+    from learngn import (
+        cohort as cohort,
+    )
+    from learngn import (
+        errors as errors,
+    )
+    from learngn import (
+        evaluation as evaluation,
+    )
+    from learngn import (
+        features as features,
+    )
+    from learngn import (
+        geometry as geometry,
+    )
+    from learngn import (
+        interop as interop,
+    )
+    from learngn import (
+        io as io,
+    )
+    from learngn import (
+        kernels as kernels,
+    )
+    from learngn import (
+        learning as learning,
+    )
+    from learngn import (
+        linearise as linearise,
+    )
+    from learngn import (
+        memory as memory,
+    )
+    from learngn import (
+        model as model,
+    )
+    from learngn import (
+        optimise as optimise,
+    )
+    from learngn import (
+        phantom as phantom,
+    )
+    from learngn import (
+        quality as quality,
+    )
+    from learngn import (
+        registration as registration,
+    )
+    from learngn import (
+        regularise as regularise,
+    )
+    from learngn import (
+        report as report,
+    )
+    from learngn import (
+        results as results,
+    )
+    from learngn import (
+        settings as settings,
+    )
+    from learngn import (
+        solve as solve,
+    )
+    from learngn import (
+        testing as testing,
+    )
+    from learngn import (
+        threads as threads,
+    )
+    from learngn import (
+        uncertainty as uncertainty,
+    )
+    from learngn import (
+        workflow as workflow,
+    )
     from learngn.geometry.grid import Grid
     from learngn.geometry.image import Image
     from learngn.geometry.transform import Affine, Composite, DisplacementField, Transform
+    from learngn.io import read_image, read_transform
     from learngn.registration import Registration, register
     from learngn.settings import Settings
 
@@ -29,8 +114,16 @@ _LAZY = {
     "Registration": "learngn.registration",
     "Settings": "learngn.settings",
     "Transform": "learngn.geometry.transform",
+    "read_image": "learngn.io",
+    "read_transform": "learngn.io",
     "register": "learngn.registration",
 }
+# Packages that are imported when first used, too: `learngn.io.read_grid` needs no further import.
+_PACKAGES = (
+    "arrays", "atlas", "clock", "cohort", "errors", "evaluation", "features", "geometry", "interop", "io", "kernels",
+    "learning", "linearise", "memory", "model", "optimise", "phantom", "quality", "registration", "regularise",
+    "report", "results", "settings", "solve", "testing", "threads", "uncertainty", "workflow",
+)  # fmt: skip
 
 __all__ = [
     "Affine",
@@ -43,6 +136,8 @@ __all__ = [
     "Settings",
     "Transform",
     "__version__",
+    "read_image",
+    "read_transform",
     "register",
 ]
 
@@ -50,8 +145,10 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name in _LAZY:
         return getattr(import_module(_LAZY[name]), name)
+    if name in _PACKAGES:
+        return import_module(f"learngn.{name}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted(__all__)
+    return sorted({*__all__, *_PACKAGES})

@@ -73,3 +73,10 @@ def test_a_scan_has_content(data):
 @pytest.mark.parametrize("dtype", [torch.float32, torch.uint8, torch.int16])
 def test_a_scan_that_varies_is_accepted(dtype):
     check_scan(Image(torch.arange(120).reshape(1, 1, 4, 5, 6).to(dtype), GRID), "fixed image")
+
+
+def test_a_line_says_what_an_image_is():
+    scan = Image.from_array(np.zeros((4, 5, 6)), GRID)
+    assert repr(scan) == "Image(image, scan float32, 4x5x6 voxels of 1x2x3 mm, RAS)"
+    labels = Image(torch.zeros((2, 3, 4, 5, 6), dtype=torch.uint8), GRID, labels=True)
+    assert repr(labels) == "Image(image, labels uint8, 2 samples, 3 channels, 4x5x6 voxels of 1x2x3 mm, RAS)"

@@ -8,7 +8,7 @@ import SimpleITK as sitk
 import torch
 
 from learngn import Affine, Composite, DisplacementField, Grid, Image
-from learngn.errors import TransformError
+from learngn.errors import ShapeError, TransformError
 from learngn.geometry.transform import Transform, as_homogeneous, invert
 
 LPS = np.array([-1.0, -1.0, 1.0])
@@ -375,3 +375,33 @@ def test_chains_of_nothing_or_of_two_dimensions():
 def test_a_transform_of_another_dimension():
     with pytest.raises(TransformError, match="a 2D one"):
         Affine.identity(2).on(GRIDS["LPS"])
+
+
+def of_each_kind(grid: Grid) -> list[Transform]:
+    field = DisplacementField.zero(grid)
+    return [Affine.identity(grid.ndim), field, Composite((field, Affine.identity(grid.ndim)))]
+
+
+def test_points_keep_their_shape(grid):
+    points = np.stack([grid.centre, grid.origin]).reshape(2, 1, grid.ndim)
+    for transform in of_each_kind(grid):
+        np.testing.assert_allclose(transform.map_points(points), points)
+        np.testing.assert_allclose(transform.map_points(grid.centre), grid.centre)
+
+
+@pytest.mark.parametrize("points", [np.zeros((6, 1)), np.zeros((6, 4)), 3.0, np.zeros((0,))], ids=str)
+def test_points_of_another_dimension(points, grid):
+    other = np.zeros((6, 5 - grid.ndim))  # their number would do
+    for transform in of_each_kind(grid):
+        for wrong in (points, other):
+            with pytest.raises(ShapeError, match=rf"points: got shape .*expected \(\.\.\., {grid.ndim}\) for a"):
+                transform.map_points(wrong)
+
+
+def test_a_line_says_what_a_transform_is(grid):
+    for transform in of_each_kind(grid):
+        assert "\n" not in repr(transform)
+        assert len(repr(transform)) < 200
+    assert repr(Affine.identity(2)) == "Affine(2D, translation (0, 0) mm, volume x 1)"
+    assert repr(DisplacementField.zero(grid)) == f"DisplacementField({grid})"
+    assert repr(grid) == f"Grid({grid})"

@@ -1,6 +1,8 @@
 """Images of other libraries: what goes there and back is the same, and they agree where its voxels lie."""
 
+import os
 import sys
+from pathlib import Path
 from subprocess import run
 
 import numpy as np
@@ -13,7 +15,9 @@ from learngn import Affine, Image
 from learngn.arrays import as_numpy, is_tensor, namespace
 from learngn.errors import ImageError, LabelError, ShapeError
 from learngn.interop import (
+    as_grid,
     as_image,
+    from_ants,
     from_array,
     from_monai,
     from_nibabel,
@@ -21,6 +25,7 @@ from learngn.interop import (
     from_torchio,
     is_label_map,
     subject_images,
+    to_ants,
     to_monai,
     to_nibabel,
     to_simpleitk,
@@ -28,6 +33,7 @@ from learngn.interop import (
 )
 
 LIBRARIES = {
+    "ants": (to_ants, from_ants),
     "SimpleITK": (to_simpleitk, from_simpleitk),
     "nibabel": (to_nibabel, from_nibabel),
     "torchio": (to_torchio, from_torchio),
@@ -185,3 +191,95 @@ def test_register_takes_them(fixed, moving, transform):
 def test_nothing_foreign_is_imported_before_it_is_used():
     code = "import sys, learngn.interop; print([n for n in ('nibabel', 'torchio', 'monai') if n in sys.modules])"
     assert run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+class ANTsImage:
+    """What antspyx has of an image, of one of SimpleITK: the same place and the same values, axes i, j, k."""
+
+    __module__ = "ants.core.ants_image"
+
+    def __init__(self, image, components=1):
+        self.spacing, self.origin, self.components = image.GetSpacing(), image.GetOrigin(), components
+        self.direction = np.array(image.GetDirection()).reshape(len(self.spacing), -1)
+        self._values = sitk.GetArrayFromImage(image).T
+
+    def numpy(self):
+        return self._values
+
+
+@pytest.mark.parametrize("kind", ["fixed", "moving", "plane"])
+def test_ants_lies_where_itk_does(kind, request):
+    image = request.getfixturevalue(kind)
+    same(as_image(ANTsImage(to_simpleitk(image))), image)
+
+
+def test_labels_of_ants(labels):
+    same(as_image(ANTsImage(to_simpleitk(labels)), labels=True), labels)
+
+
+def test_ants_of_several_components(fixed):
+    with pytest.raises(ImageError, match="2 components, expected one value a voxel"):
+        as_image(ANTsImage(to_simpleitk(fixed), components=2))
+
+
+def test_ants_is_named_by_its_distribution(fixed, monkeypatch):
+    monkeypatch.setattr("learngn.interop.arrays.find_spec", lambda name: None)
+    with pytest.raises(ImageError, match="pip install antspyx"):
+        to_ants(fixed)
+
+
+def test_ants_and_itk_read_a_file_alike(moving, tmp_path):
+    ants = pytest.importorskip("ants")
+    moving.save(tmp_path / "a.nii.gz")
+    same(as_image(ants.image_read(str(tmp_path / "a.nii.gz"))), moving)
+
+
+def test_a_grid_of_anything(fixed, tmp_path):
+    fixed.save(tmp_path / "a.nii.gz")
+    for source in (fixed.grid, fixed, tmp_path / "a.nii.gz", str(tmp_path / "a.nii.gz"), to_simpleitk(fixed)):
+        assert as_grid(source).same_space(fixed.grid)
+    with pytest.raises(ImageError, match=r"b\.nii\.gz"):
+        as_grid(tmp_path / "b.nii.gz")
+
+
+def test_warp_takes_what_register_takes(fixed, moving, labels, transform, tmp_path):
+    for name, image in (("fixed", fixed), ("moving", moving), ("labels", labels)):
+        image.save(tmp_path / f"{name}.nii.gz")
+    expected = transform.warp(moving, fixed.grid)
+    for source in (str(tmp_path / "moving.nii.gz"), to_simpleitk(moving), (moving.data[0, 0], moving.grid.affine)):
+        for reference in (fixed, tmp_path / "fixed.nii.gz"):
+            got = transform.warp(source, reference)
+            np.testing.assert_allclose(got.data, expected.data, atol=2e-2)
+    got = transform.warp(tmp_path / "labels.nii.gz", fixed, labels=True)
+    assert got.labels
+    assert (got.data != transform.warp(labels, fixed.grid).data).mean() < 1e-3
+    transform.save(tmp_path / "field.nii.gz", tmp_path / "fixed.nii.gz")
+    again = learngn.read_transform(tmp_path / "field.nii.gz")
+    np.testing.assert_allclose(again.warp(moving, fixed).data, expected.data, atol=2e-2)
+    with pytest.raises(ImageError, match="array needs its affine"):
+        transform.warp(moving.data, fixed)
+
+
+@pytest.mark.slow
+def test_image_like_is_typed(tmp_path):
+    """A type checker takes what the function takes, and refuses a bare array."""
+    pytest.importorskip("mypy")
+    code = tmp_path / "user.py"
+    code.write_text(
+        "import nibabel, numpy as np\n"
+        "from learngn import Image, register\n"
+        "from learngn.interop.types import ANTsImage, MetaTensor, SimpleITKImage, TorchIOImage\n"
+        "def use(image: Image, field: np.ndarray, nii: nibabel.nifti1.Nifti1Image, a: ANTsImage, m: MetaTensor,\n"
+        "        s: SimpleITKImage, t: TorchIOImage) -> None:\n"
+        "    register('a.nii.gz', image)\n"
+        "    register((field, np.eye(4)), nii)\n"
+        "    register(a, m)\n"
+        "    register(s, t)\n"
+        "    register(field, 3)\n"
+    )
+    source = str(Path(learngn.__file__).parents[1])
+    command = [sys.executable, "-m", "mypy", "--config-file=", "--follow-imports=silent", str(code)]
+    found = run(command, capture_output=True, text=True, cwd=tmp_path, env={**os.environ, "MYPYPATH": source})
+    errors = [line for line in found.stdout.splitlines() if "error" in line]
+    assert len(errors) == 3, found.stdout + found.stderr
+    assert all("user.py:10" in line for line in errors[:2]), found.stdout

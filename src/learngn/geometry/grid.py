@@ -227,6 +227,9 @@ class Grid:
         moved = apply_affine(self.index_map(other), corners)
         return bool(np.abs(moved - corners).max() <= tolerance)
 
+    def __repr__(self) -> str:
+        return f"Grid({self})"
+
     def __str__(self) -> str:
         shape = "x".join(str(n) for n in self.shape)
         spacing = "x".join(f"{s:.4g}" for s in self.spacing)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -51,8 +52,8 @@ class GridMap:
     """
 
     grid: Grid
-    field: Array | None
-    world: FloatArray
+    field: Array | None = dataclasses.field(repr=False)
+    world: FloatArray = dataclasses.field(repr=False)
 
     def warp(
         self,

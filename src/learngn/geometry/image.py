@@ -54,6 +54,12 @@ class Image:
                 "add batch and channel dimensions or pass the data's own grid",
             )
 
+    def __repr__(self) -> str:
+        samples, channels = self.data.shape[:2]
+        several = [f"{n} {what}" for n, what in ((samples, "samples"), (channels, "channels")) if n != 1]
+        kind = f"{'labels' if self.labels else 'scan'} {str(self.data.dtype).removeprefix('torch.')}"
+        return f"Image({', '.join([self.name, kind, *several, str(self.grid)])})"
+
     @classmethod
     def from_array(cls, array: Any, grid: Grid, *, labels: bool = False) -> Image:
         """Make an image from an array of the grid's shape (NumPy or PyTorch)."""

@@ -9,17 +9,20 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from learngn.arrays import Array, as_numpy, finite, like, namespace, shared
-from learngn.errors import TransformError
+from learngn.errors import ShapeError, TransformError
 from learngn.geometry import sampling
 from learngn.geometry.grid import FloatArray, Grid, apply_affine
 from learngn.geometry.grid_map import GridMap, Interpolation
 from learngn.geometry.image import Image
+
+if TYPE_CHECKING:
+    from learngn.interop.types import ImageLike
 
 _NO_INVERSE = 0.5  # mean error [voxel] above which an inverse is refused
 
@@ -34,7 +37,21 @@ class Transform(ABC):
 
     @abstractmethod
     def map_points(self, points: ArrayLike) -> FloatArray:
-        """Map points of the fixed image, shape (M, D) [RAS mm], to the moving image [RAS mm]."""
+        """Map points of the fixed image to the moving image.
+
+        Parameters
+        ----------
+        points : array, shape (..., D) [RAS mm]
+
+        Returns
+        -------
+        array, shape (..., D) [RAS mm]
+
+        Raises
+        ------
+        ShapeError
+            If the points have another number of coordinates.
+        """
 
     @abstractmethod
     def inverse(self) -> Transform:
@@ -69,24 +86,55 @@ class Transform(ABC):
 
     def warp(
         self,
-        image: Image,
-        reference: Grid,
+        image: ImageLike,
+        reference: Grid | ImageLike,
         *,
+        labels: bool = False,
         interpolation: Interpolation | None = None,
         background: float | Literal["border"] | None = None,
     ) -> Image:
-        """Resample a moving image onto a reference grid with one interpolation; see :meth:`GridMap.warp`."""
-        return self.on(reference).warp(image, interpolation=interpolation, background=background)
+        """Resample a moving image onto a reference grid with one interpolation.
+
+        Parameters
+        ----------
+        image : ImageLike
+            Moving image: a path, an :class:`Image` or an image of another library; see
+            :func:`learngn.interop.as_image`.
+        reference : Grid or ImageLike
+            Grid of the result, or an image on that grid; of a file only the header is read.
+        labels : bool
+            Whether the image is a label map; ignored for an Image, which knows it.
+        interpolation, background
+            See :meth:`learngn.geometry.grid_map.GridMap.warp`.
+
+        Returns
+        -------
+        Image, (N, C, *S)
+
+        Raises
+        ------
+        LearnGNError
+            If an image cannot be read or converted, its dimension is another one, or the interpolation does not suit
+            it.
+        """
+        from learngn.interop import as_grid, as_image
+
+        on_grid, moving = self.on(as_grid(reference)), as_image(image, labels=labels)
+        return on_grid.warp(moving, interpolation=interpolation, background=background)
 
     def then(self, following: Transform) -> Composite:
         """Return the composition of this transform and a following one: ``p -> following(self(p))``."""
         return Composite((*_parts(self), *_parts(following)))
 
-    def save(self, path: str | Path, reference: Grid | None = None) -> None:
-        """Write the transform to a file in the format of its suffix; see :func:`learngn.io.write_transform`."""
+    def save(self, path: str | Path, reference: Grid | ImageLike | None = None) -> None:
+        """Write the transform to a file in the format of its suffix; see :func:`learngn.io.write_transform`.
+
+        The reference is a grid, or an image on that grid as :meth:`warp` takes it.
+        """
+        from learngn.interop import as_grid
         from learngn.io import write_transform
 
-        write_transform(self, Path(path), reference=reference)
+        write_transform(self, Path(path), reference=None if reference is None else as_grid(reference))
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,6 +167,11 @@ class Affine(Transform):
         matrix.setflags(write=False)
         object.__setattr__(self, "matrix", matrix)
 
+    def __repr__(self) -> str:
+        shift = ", ".join(f"{value:.4g}" for value in self.matrix[:-1, -1] + 0.0)
+        scale = np.linalg.det(self.matrix[:-1, :-1])
+        return f"Affine({self.ndim}D, translation ({shift}) mm, volume x {scale:.3g})"
+
     @classmethod
     def identity(cls, ndim: int) -> Affine:
         """Return the identity in `ndim` dimensions."""
@@ -131,7 +184,7 @@ class Affine(Transform):
 
     def map_points(self, points: ArrayLike) -> FloatArray:
         """See :meth:`Transform.map_points`."""
-        return apply_affine(self.matrix, points)
+        return apply_affine(self.matrix, _checked(points, self.ndim))
 
     def inverse(self) -> Affine:
         """See :meth:`Transform.inverse`."""
@@ -167,6 +220,9 @@ class DisplacementField(Transform):
         if not finite(self.data):
             raise TransformError("displacement field", "NaN or infinity", "finite displacements", "check its file")
 
+    def __repr__(self) -> str:
+        return f"DisplacementField({self.grid})"
+
     @classmethod
     def zero(cls, grid: Grid) -> DisplacementField:
         """Return the identity, as a displacement of zero on a grid."""
@@ -179,10 +235,10 @@ class DisplacementField(Transform):
 
     def map_points(self, points: ArrayLike) -> FloatArray:
         """See :meth:`Transform.map_points`."""
-        points = np.asarray(points, dtype=np.float64).reshape(-1, self.ndim)
-        index = self.grid.world_to_index(points)
+        points = _checked(points, self.ndim)
+        index = self.grid.world_to_index(points.reshape(-1, self.ndim))
         moved = sampling.sample_points(as_numpy(self.data).astype(np.float64), index, outside=0.0)
-        return self.grid.index_to_world(index + moved)
+        return self.grid.index_to_world(index + moved).reshape(points.shape)
 
     def inverse(self) -> DisplacementField:
         """See :meth:`Transform.inverse`; :func:`invert` also returns the error of the inverse."""
@@ -229,6 +285,9 @@ class Composite(Transform):
                 "check them",
             )
 
+    def __repr__(self) -> str:
+        return f"Composite({', then '.join(map(repr, self.parts))})"
+
     @property
     def ndim(self) -> int:
         """See :attr:`Transform.ndim`."""
@@ -236,7 +295,7 @@ class Composite(Transform):
 
     def map_points(self, points: ArrayLike) -> FloatArray:
         """See :meth:`Transform.map_points`."""
-        mapped = np.asarray(points, dtype=np.float64)
+        mapped = _checked(points, self.ndim)
         for part in self.parts:
             mapped = part.map_points(mapped)
         return mapped
@@ -310,6 +369,16 @@ def invert(field: DisplacementField, *, iterations: int = 50, tolerance: float =
             step *= 0.5
         v = v - step * residual
     return Inversion(DisplacementField(best, field.grid), mean, worst, count)
+
+
+def _checked(points: ArrayLike, ndim: int) -> FloatArray:
+    """Return points as an array, shape (..., D); raise :class:`ShapeError` for another number of coordinates."""
+    points = np.asarray(points, dtype=np.float64)
+    if points.ndim == 0 or points.shape[-1] != ndim:
+        raise ShapeError(
+            "points", f"shape {points.shape}", f"(..., {ndim}) for a {ndim}D transform", "pass a row for each point"
+        )
+    return points
 
 
 def _parts(transform: Transform) -> Sequence[Transform]:

@@ -81,8 +81,15 @@ def one_channel(image: Image) -> Array:
     return detached(image.data)[0, 0]
 
 
-def library(name: str) -> Any:
+def library(name: str, distribution: str = "") -> Any:
     """Import an optional library.
+
+    Parameters
+    ----------
+    name : str
+        Module to import.
+    distribution : str
+        Name by which pip installs it, if that is another one.
 
     Raises
     ------
@@ -92,6 +99,9 @@ def library(name: str) -> Any:
     package = name.partition(".")[0]
     if find_spec(package) is None:
         raise ImageError(
-            f"images of {package}", "no such package", "the package installed", f"run: pip install {package}"
+            f"images of {package}",
+            "no such package",
+            "the package installed",
+            f"run: pip install {distribution or package}",
         )
     return import_module(name)

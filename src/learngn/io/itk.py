@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from typing import Any
@@ -34,9 +34,7 @@ def header_of(header: Any) -> Header:
     size = tuple(int(n) for n in header.GetSize())
     ndim = min(len(size), 3)
     direction = np.asarray(header.GetDirection()).reshape(len(size), len(size))[:ndim, :ndim]
-    affine = np.eye(ndim + 1)
-    affine[:-1, :-1] = lps(ndim) @ direction * np.asarray(header.GetSpacing()[:ndim])
-    affine[:-1, -1] = lps(ndim) @ np.asarray(header.GetOrigin()[:ndim])
+    affine = affine_at(header.GetSpacing()[:ndim], header.GetOrigin()[:ndim], direction)
     step = float(header.GetSpacing()[3]) if len(size) > 3 and size[3] > 1 else 0.0
     is_image = isinstance(header, sitk.Image)
     components = header.GetNumberOfComponentsPerPixel() if is_image else header.GetNumberOfComponents()
@@ -75,6 +73,15 @@ def place_of(grid: Grid) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Return spacing, shape (D,), origin, shape (D,), and direction, shape (D, D), in ITK's convention [LPS mm]."""
     flip = lps(grid.ndim)
     return grid.spacing, flip @ grid.origin + 0.0, flip @ grid.direction + 0.0
+
+
+def affine_at(spacing: Sequence[float], origin: Sequence[float], direction: FloatArray) -> FloatArray:
+    """Return the affine from index to RAS mm, shape (D+1, D+1), of a position as :func:`place_of` returns it."""
+    ndim = len(direction)
+    affine = np.eye(ndim + 1)
+    affine[:-1, :-1] = lps(ndim) @ direction * np.asarray(spacing)
+    affine[:-1, -1] = lps(ndim) @ np.asarray(origin)
+    return affine
 
 
 def put_on_grid(image: Any, grid: Grid) -> None:
