@@ -10,90 +10,39 @@ from learngn._version import __version__
 from learngn.errors import LearnGNError
 
 if TYPE_CHECKING:
+    # isort: off
     from learngn import (
         arrays as arrays,
-    )
-    from learngn import (
         atlas as atlas,
-    )
-    from learngn import (
         clock as clock,
-    )
-    from learngn import (
         cohort as cohort,
-    )
-    from learngn import (
         errors as errors,
-    )
-    from learngn import (
         evaluation as evaluation,
-    )
-    from learngn import (
         features as features,
-    )
-    from learngn import (
         geometry as geometry,
-    )
-    from learngn import (
         interop as interop,
-    )
-    from learngn import (
         io as io,
-    )
-    from learngn import (
         kernels as kernels,
-    )
-    from learngn import (
         learning as learning,
-    )
-    from learngn import (
         linearise as linearise,
-    )
-    from learngn import (
         memory as memory,
-    )
-    from learngn import (
         model as model,
-    )
-    from learngn import (
         optimise as optimise,
-    )
-    from learngn import (
         phantom as phantom,
-    )
-    from learngn import (
         quality as quality,
-    )
-    from learngn import (
         registration as registration,
-    )
-    from learngn import (
         regularise as regularise,
-    )
-    from learngn import (
         report as report,
-    )
-    from learngn import (
         results as results,
-    )
-    from learngn import (
         settings as settings,
-    )
-    from learngn import (
         solve as solve,
-    )
-    from learngn import (
         testing as testing,
-    )
-    from learngn import (
         threads as threads,
-    )
-    from learngn import (
         uncertainty as uncertainty,
-    )
-    from learngn import (
         workflow as workflow,
     )
+
+    # isort: on
     from learngn.geometry.grid import Grid
     from learngn.geometry.image import Image
     from learngn.geometry.transform import Affine, Composite, DisplacementField, Transform

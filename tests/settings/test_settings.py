@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from learngn.errors import ModelError, SettingsError
+from learngn.features import parse_features
 from learngn.linearise import GemanMcClure, Huber
 from learngn.model import LineariserConfig, Model, ModelConfig
 from learngn.optimise import (
@@ -19,7 +20,7 @@ from learngn.optimise import (
     Symmetric,
     build,
 )
-from learngn.settings import Settings, read_settings
+from learngn.settings import PRESETS, Settings, default_settings, read_settings
 
 PLAIN = Settings("intensity", affine=False, strides=(4, 2), iterations=(3, 3), lam=(0.3, 0.05))
 
@@ -140,3 +141,39 @@ def test_unknown_linear_maps(tmp_path):
     path.write_text(json.dumps({**PLAIN.as_dict(), "affine": 3}))
     with pytest.raises(SettingsError, match="affine: got 3"):
         read_settings(path)
+
+
+@pytest.mark.parametrize("features", ["mind", "mind-multi,intensity:20", "intensity:2", "none", "labels", "distance"])
+def test_defaults_are_those_of_the_features(features):
+    """`Settings("mind")` is what `features="mind"` and `--features mind` begin with."""
+    labels = parse_features(features).traits.reads_labels
+    assert Settings(features) == default_settings(features, labels)
+    assert Settings(features).aligns == (not labels and features != "none")
+    assert Settings(features).levels()
+
+
+def test_defaults_from_a_file(tmp_path):
+    path = tmp_path / "settings.json"
+    path.write_text('{"features": "intensity", "symmetric": true}')
+    assert read_settings(path) == replace(Settings("intensity"), symmetric=True)
+
+
+def test_strides_alone():
+    """As `--strides` alone: the iterations of as many levels."""
+    assert Settings("mind", strides=(8, 4)).iterations == (8, 8)
+    assert Settings("mind", strides=(32, 16, 8, 4, 2, 1)).iterations == (8, 8, 8, 8, 4, 4)
+    with pytest.raises(SettingsError, match="5 strides, 1 iteration counts"):
+        Settings("mind", iterations=(3,))
+
+
+@pytest.mark.parametrize(("wrong", "message"), [((), "no features"), (("mind",), "multiple values"), ((3,), "string")])
+def test_features_are_checked_first(wrong, message):
+    with pytest.raises(SettingsError, match=message):
+        Settings(*wrong, **({"features": "mind"} if wrong == ("mind",) else {}))
+
+
+@pytest.mark.parametrize("settings", [PLAIN, Settings("mind"), *(preset.settings for preset in PRESETS.values())])
+def test_shown_as_the_call_that_makes_them(settings):
+    assert eval(repr(settings)) == settings
+    assert len(repr(settings)) < 200
+    assert repr(Settings("mind", symmetric=True)) == "Settings('mind', symmetric=True)"

@@ -15,6 +15,7 @@ from learngn.registration.pair import RegistrationPair, Side, check_labels
 from learngn.registration.recognise import Recognised, recognise
 from learngn.settings import BASELINES, Settings, default_settings, preset
 from learngn.settings.levels import fitted
+from learngn.settings.suited import iterations_for
 
 if TYPE_CHECKING:
     from learngn.model import Model
@@ -242,8 +243,7 @@ def _changed(settings: Settings, changes: Mapping[str, Any]) -> Settings:
     if values.get("update") in BASELINES:
         values = {**_PLAIN, **values}
     if "strides" in values and "iterations" not in values:
-        levels = len(values["strides"])
-        values["iterations"] = (settings.iterations + settings.iterations[-1:] * levels)[:levels]
+        values["iterations"] = iterations_for(values["strides"], settings.iterations)
     return replace(settings, **values) if values else settings
 
 

@@ -9,10 +9,12 @@ from typing import Annotated, Any, Literal, TypedDict, get_args
 
 from pydantic import BeforeValidator, ConfigDict, Field, ModelWrapValidatorHandler, ValidationError, model_validator
 from pydantic.dataclasses import dataclass
+from pydantic_core import ArgsKwargs
 
 from learngn.errors import SettingsError
 from learngn.memory import parse_size
 from learngn.settings.schedule import Level, schedule
+from learngn.settings.suited import completed
 
 NO_AFFINE = "none"
 LinearMaps = Literal["none", "translation", "rigid", "similarity", "affine"]
@@ -70,18 +72,21 @@ def _bytes(value: object) -> object:
 class Settings:
     """Settings of the registration of a pair.
 
+    The defaults of `affine`, `strides`, `iterations` and `lam` depend on the features, as those of the commands do,
+    before a preset and the size of the scans change them; those in the signature suit ``mind``.
+
     Attributes
     ----------
     features : str
         Names and weights in the format of :func:`learngn.features.parse_features`.
     affine : str
         Linear maps of the pre-alignment: ``"affine"``, ``"similarity"``, ``"rigid"``, ``"translation"``, or ``"none"``
-        to leave it out.
-        True is accepted for ``"affine"``, False for ``"none"``.
+        to leave it out. True is accepted for ``"affine"``, False for ``"none"``. By default affine for scans, none for
+        label maps.
     strides : tuple of float
         Voxel size of every level, in multiples of the fixed image's finest spacing, coarse to fine.
     iterations : tuple of int
-        Maximum number of steps of every level.
+        Maximum number of steps of every level; for given strides, by default those of as many levels.
     lam : (float, float)
         Regularisation weight λ of the first and the last level [feature²].
     update : str
@@ -121,10 +126,11 @@ class Settings:
     """
 
     features: str
-    affine: Annotated[LinearMaps, BeforeValidator(_linear_maps)]
-    strides: tuple[float, ...] = (16.0, 8.0, 4.0, 2.0)
-    iterations: tuple[int, ...] = (4, 5, 5, 5)
-    lam: tuple[float, float] = (10.0, 0.5)
+    # Defaults of these four depend on the features: see learngn.settings.suited.
+    affine: Annotated[LinearMaps, BeforeValidator(_linear_maps)] = "affine"
+    strides: tuple[float, ...] = (16.0, 8.0, 4.0, 2.0, 1.0)
+    iterations: tuple[int, ...] = (8, 8, 8, 8, 4)
+    lam: tuple[float, float] = (3.0, 0.3)
     update: UpdateRule = "compositional"
     longest_step: float = 1.0
     min_jacobian: float = 0.1
@@ -141,6 +147,12 @@ class Settings:
     @model_validator(mode="wrap")
     @classmethod
     def _one_kind_of_error(cls, values: Any, handler: ModelWrapValidatorHandler[Settings]) -> Settings:
+        if isinstance(values, ArgsKwargs):  # Settings("mind", strides=(8, 4))
+            given = dict(zip(cls.__dataclass_fields__, values.args, strict=False))
+            if len(values.args) <= len(cls.__dataclass_fields__) and not given.keys() & (values.kwargs or {}).keys():
+                values = ArgsKwargs((), completed({**given, **(values.kwargs or {})}))
+        elif isinstance(values, dict):  # from a file
+            values = completed(values)
         try:
             return handler(values)
         except ValidationError as failure:
@@ -161,6 +173,12 @@ class Settings:
                 "settings", "uncertainty with the update adam", "Gauss-Newton", "leave it out, or name another update"
             )
         self.levels()
+
+    def __repr__(self) -> str:
+        """Return the call that makes these settings, without the values that suit the features anyway."""
+        usual, words = Settings(self.features).as_dict(), [repr(self.features)]
+        words += [f"{name}={value!r}" for name, value in self.as_dict().items() if value != usual[name]]
+        return f"Settings({', '.join(words)})"
 
     @property
     def is_baseline(self) -> bool:
