@@ -221,7 +221,7 @@ class TestLandmarks:
         blank[:3, :3] = 1
         image = Image.from_array(blank, PLANE)
         settings = replace(QUICK, symmetric=symmetric, lam=(0.03, 0.01), iterations=(8, 8, 5))
-        result = register(image, image, settings=settings, landmarks=pairs)
+        result = register(image, image, settings=settings, keypoints=pairs)
         moved = result.transform.map_points(points)
         errors, before = distance(moved, points + wave(points)), distance(points, points + wave(points))
         assert errors[:40].mean() < 0.2 * before.mean()
@@ -233,7 +233,7 @@ class TestLandmarks:
         truth = points + wave(points)
         pairs = LandmarkPairs(points[:40], truth[:40], weight=0.1)
         errors = [
-            distance(register(fixed, moving, settings=QUICK, landmarks=p).transform.map_points(points), truth)[40:]
+            distance(register(fixed, moving, settings=QUICK, keypoints=p).transform.map_points(points), truth)[40:]
             for p in (None, pairs)
         ]
         assert errors[1].mean() < errors[0].mean()
@@ -244,16 +244,16 @@ class TestLandmarks:
         away = Image(moving.data, Grid(PLANE.shape, np.array([[1.0, 0, 12], [0, 1, -8], [0, 0, 1]]) @ PLANE.affine))
         points = inner_points(PLANE, rng, 40)
         pairs = LandmarkPairs(points, points + wave(points) + np.array([12.0, -8.0]), weight=0.3)
-        result = register(fixed, away, settings=replace(QUICK, affine=True), landmarks=pairs)
+        result = register(fixed, away, settings=replace(QUICK, affine=True), keypoints=pairs)
         assert distance(result.transform.map_points(points), pairs.moving).mean() < 1
 
     def test_refused(self):
         fixed, moving = pair_on(PLANE)
         pairs = LandmarkPairs(np.zeros((1, 2)), np.zeros((1, 2)))
         with pytest.raises(LandmarkError, match="Adam"):
-            register(fixed, moving, settings=replace(QUICK, update="adam"), landmarks=pairs)
+            register(fixed, moving, settings=replace(QUICK, update="adam"), keypoints=pairs)
         with pytest.raises(LandmarkError, match="3D"):
-            register(fixed, moving, settings=QUICK, landmarks=LandmarkPairs(np.zeros((1, 3)), np.zeros((1, 3))))
+            register(fixed, moving, settings=QUICK, keypoints=LandmarkPairs(np.zeros((1, 3)), np.zeros((1, 3))))
 
 
 def test_robust_ignores_what_the_other_image_lacks(rng):

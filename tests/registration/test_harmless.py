@@ -95,7 +95,7 @@ def test_key_points_are_followed(phantoms):
     noise = np.random.default_rng(0).normal(0, 100, (1, 1, *SHAPE)).astype(np.float32)
     points = np.random.default_rng(1).uniform(-60, 60, (20, 3))
     pairs = LandmarkPairs(points, points + 4.0)
-    result = register(phantoms[0].scan, Image(noise, phantoms[0].scan.grid), affine="none", landmarks=pairs)
+    result = register(phantoms[0].scan, Image(noise, phantoms[0].scan.grid), affine="none", keypoints=pairs)
     assert not result.verdict.left_out
     assert float(np.abs(result.displacement.data).max()) > 0.1
 

@@ -157,7 +157,7 @@ def test_landmarks_alone_carry_points_between_them(rng):
         grid.index_to_world(np.stack([rng.uniform(*span, count) for span in inner], axis=1)) for count in (200, 200)
     )
     pairs = LandmarkPairs(given, moved(given))
-    result = register(image, image, features="none", landmarks=pairs)
+    result = register(image, image, features="none", keypoints=pairs)
     before = np.linalg.norm(moved(others) - others, axis=1).mean()
     after = np.linalg.norm(result.transform.map_points(others) - moved(others), axis=1).mean()
     assert before > 5

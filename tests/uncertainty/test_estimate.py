@@ -156,7 +156,7 @@ def test_landmarks_alone_are_sure_places():
     points = image.grid.index_to_world(index)
     moved = points + 1 + np.random.default_rng(1).normal(0, 0.2, points.shape)
     settings = Settings("none", affine=False, strides=(2, 1), iterations=(4, 4), lam=(0.1, 0.01), uncertainty=True)
-    result = register(image, image, settings=settings, landmarks=LandmarkPairs(points, moved), device="cpu")
+    result = register(image, image, settings=settings, keypoints=LandmarkPairs(points, moved), device="cpu")
     deviation = result.uncertainty.deviation.data[0, 0]
     assert deviation[tuple(index.T)].max() < 0.6 * np.median(deviation)
 

@@ -63,4 +63,4 @@ def read_mask(source: ImageLike | None, grid: Grid, what: str) -> Image | None:
             "values from 0 to 1, not all of them 0",
             "write a mask that is 1 in the region to compare",
         )
-    return Image(data, mask.grid)
+    return Image(data, mask.grid, path=mask.path)

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from learngn.errors import ImageError, LabelError, LandmarkError
 from learngn.geometry.grid import FloatArray, Grid
 from learngn.geometry.image import Image
-from learngn.interop import ImageLike
-from learngn.io import Pair
+from learngn.interop import ImageLike, as_image
+from learngn.io import Pair, labels_on
 from learngn.optimise import LandmarkPairs
 from learngn.registration.masks import read_mask
+from learngn.registration.points import PointsLike, read_points
 from learngn.registration.recognise import as_label_map, looks_like_label_map
 
 _MOST_LABELS = 1000
@@ -48,17 +51,38 @@ class Side:
     evaluation_mask: Image | None = None
 
     @classmethod
-    def of(cls, image: Image, what: str, mask: ImageLike | None = None) -> Side:
-        """Create a side from an image in memory; raises the errors of :func:`read_mask`.
+    def of(
+        cls,
+        image: Image,
+        what: str,
+        mask: ImageLike | None = None,
+        labels: ImageLike | None = None,
+        landmarks: PointsLike | None = None,
+    ) -> Side:
+        """Create a side from an image in memory.
 
         Parameters
         ----------
         image : Image
         what : str
             ``"fixed"`` or ``"moving"``, for error messages.
-        mask : ImageLike, optional
+        mask, labels : ImageLike, optional
+        landmarks : PointsLike, optional
+
+        Raises
+        ------
+        LearnGNError
+            If one of these cannot be read, or does not fit the image.
         """
-        return cls(image.name, image.grid, image, read_mask(mask, image.grid, f"{what} mask"))
+        found = None if landmarks is None else read_points(landmarks, image.grid, f"{what} landmarks").points
+        return cls(
+            name=image.name,
+            grid=image.grid,
+            image=image,
+            mask=read_mask(mask, image.grid, f"{what} mask"),
+            labels=None if labels is None else _labels_of(labels, image.grid, f"labels of the {what} scan"),
+            landmarks=found,
+        )
 
     @property
     def scan(self) -> Image:
@@ -79,6 +103,8 @@ class RegistrationPair:
         Corresponding points that guide the registration.
     tissue : Image or None
         Label map in the fixed image's world; organs may slide along the boundaries of its labels.
+    files : dict
+        Files from which the pair was read, by role: ``fixed``, ``moving``, ``fixed_labels``, ...
 
     Raises
     ------
@@ -92,6 +118,7 @@ class RegistrationPair:
     moving: Side
     keypoints: LandmarkPairs | None = None
     tissue: Image | None = None
+    files: Mapping[str, Path] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
         fixed, moving = self.fixed, self.moving
@@ -198,6 +225,14 @@ class Guidance:
         if not self.masks and self.keypoints is None:
             return {}
         return {key: value for key, value in asdict(self).items() if value not in (None, float("inf"))}
+
+
+def _labels_of(source: ImageLike, grid: Grid, what: str) -> Image:
+    """Return a label map on the grid of its scan."""
+    image = as_image(source, labels=True)
+    if not image.labels:
+        raise LabelError(what, f"a scan ({image.name})", "a label map", "read it with labels=True")
+    return labels_on(image, grid, what)
 
 
 def with_own_labels(side: Side) -> Side:

@@ -9,13 +9,17 @@ from typing import TYPE_CHECKING
 from learngn.arrays import require_torch
 from learngn.clock import Clock
 from learngn.features import Feature, FeatureStore
-from learngn.geometry.grid_map import Resampling
+from learngn.geometry.grid import Grid
+from learngn.geometry.grid_map import Interpolation, Resampling
+from learngn.geometry.image import Image
 from learngn.interop import ImageLike, as_image
 from learngn.optimise import Iteration, LandmarkPairs
 from learngn.registration.messages import log_choice
-from learngn.registration.pair import RegistrationPair, Side
+from learngn.registration.pair import RegistrationPair, Side, with_own_labels
 from learngn.registration.placing import placed
+from learngn.registration.points import PointsLike, read_keypoints
 from learngn.registration.prepare import prepare
+from learngn.registration.progress import shown
 from learngn.registration.reading import read_tissue
 from learngn.registration.resolve import Request, resolve
 from learngn.registration.result import Registration
@@ -38,9 +42,16 @@ def register(
     model: str | Path | Model | None = None,
     fixed_mask: ImageLike | None = None,
     moving_mask: ImageLike | None = None,
-    landmarks: LandmarkPairs | None = None,
+    fixed_labels: ImageLike | None = None,
+    moving_labels: ImageLike | None = None,
+    fixed_landmarks: PointsLike | None = None,
+    moving_landmarks: PointsLike | None = None,
+    keypoints: LandmarkPairs | tuple[PointsLike, PointsLike] | None = None,
     tissue: ImageLike | None = None,
+    interpolation: Interpolation | None = None,
+    background: float | None = None,
     callback: Callable[[Iteration], None] | None = None,
+    progress: bool = False,
     device: str = "auto",
     **changes: Unpack[Changes],
 ) -> Registration:
@@ -50,8 +61,8 @@ def register(
     ----------
     fixed, moving : ImageLike
         Two scans, or two label maps for features that compare label maps: paths, images of this package, of SimpleITK,
-        nibabel, TorchIO or MONAI, or ``(array, affine)``; see :func:`learngn.interop.as_image`. They may differ in
-        shape, spacing and orientation.
+        nibabel, ANTs, TorchIO or MONAI, or ``(array, affine)``; see :func:`learngn.interop.as_image`. They may differ
+        in shape, spacing and orientation.
     features : str or Feature, optional
         Features to compare: ``"mind"``, ``"mind,intensity:0.5"``, ..., or your own object. By default those of the
         settings or the preset; without either, those of the preset recognised from the scans
@@ -67,13 +78,22 @@ def register(
     fixed_mask, moving_mask : ImageLike, optional
         Weights of the features, 0 to 1 (or label maps: 1 where they are not zero), on any grids. The displacement is
         computed everywhere.
-    landmarks : LandmarkPairs, optional
-        Pairs of points that guide the registration; with the feature ``none`` it uses only these.
+    fixed_labels, moving_labels : ImageLike, optional
+        Label maps on the voxels of the scans: for the scores, and the moving one is warped. They do not guide.
+    fixed_landmarks, moving_landmarks : path or array, shape (M, D) [RAS mm], optional
+        Corresponding points for the scores, in the same order. They do not guide.
+    keypoints : LandmarkPairs or (fixed, moving), optional
+        Corresponding points that guide the registration, as files or arrays of points, or with a weight; with the
+        feature ``none`` it uses only these.
     tissue : ImageLike, optional
         Label map in the fixed image's world; the displacement may be discontinuous across the boundaries of its labels,
         for organs that slide.
+    interpolation, background : optional
+        How the moving scan is resampled, see :meth:`learngn.geometry.grid_map.GridMap.warp`.
     callback : callable, optional
-        Called with every :class:`learngn.optimise.Iteration`, to show progress.
+        Called with every :class:`learngn.optimise.Iteration`.
+    progress : bool
+        Show a progress bar, in a terminal (on stderr) or in a notebook.
     device : {"auto", "cpu", "cuda", "cuda:N"}
         Device for the computation. ``"auto"``: tensors stay where they are; otherwise a GPU if PyTorch is installed and
         finds one, unless `features` is an object of your own; else the CPU, which needs NumPy alone. The result is
@@ -98,14 +118,36 @@ def register(
     with clock.stage("read"):
         label_maps = request.label_maps(trained)
         fixed_image, moving_image = (as_image(image, labels=bool(label_maps)) for image in (fixed, moving))
+        points = (None, None) if keypoints is None or isinstance(keypoints, LandmarkPairs) else keypoints
         pair = RegistrationPair(
-            Side.of(fixed_image, "fixed", fixed_mask),
-            Side.of(moving_image, "moving", moving_mask),
-            landmarks,
+            with_own_labels(Side.of(fixed_image, "fixed", fixed_mask, fixed_labels, fixed_landmarks)),
+            with_own_labels(Side.of(moving_image, "moving", moving_mask, moving_labels, moving_landmarks)),
+            _key_points(keypoints, (fixed_image.grid, moving_image.grid)),
             read_tissue(tissue, fixed_image.grid),
-        )
+            files=_files(
+                fixed=fixed_image, moving=moving_image, fixed_labels=fixed_labels, moving_labels=moving_labels,
+                fixed_landmarks=fixed_landmarks, moving_landmarks=moving_landmarks, fixed_mask=fixed_mask,
+                moving_mask=moving_mask, fixed_keypoints=points[0], moving_keypoints=points[1], tissue=tissue,
+            ),
+        )  # fmt: skip
         pair = pair.recognised() if label_maps is None else pair
-    return register_pair(pair, request, model=trained, callback=callback, clock=clock)
+    resampling = Resampling(interpolation, background)
+    with shown(progress, pair.fixed.grid.ndim, callback) as events:
+        return register_pair(
+            pair, request, model=trained, begins=events.begins, callback=events.step, resampling=resampling, clock=clock
+        )
+
+
+def _key_points(
+    given: LandmarkPairs | tuple[PointsLike, PointsLike] | None, grids: tuple[Grid, Grid]
+) -> LandmarkPairs | None:
+    return given if given is None or isinstance(given, LandmarkPairs) else read_keypoints(given, grids)
+
+
+def _files(**given: object) -> dict[str, Path]:
+    """Return the paths among arguments, and those of images that were read from files."""
+    paths = {role: value.path if isinstance(value, Image) else value for role, value in given.items()}
+    return {role: Path(path) for role, path in paths.items() if isinstance(path, str | Path)}
 
 
 def register_pair(

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
-
 from learngn.errors import LabelError
 from learngn.geometry.grid import Grid
 from learngn.geometry.image import Image
 from learngn.interop import ImageLike, as_image
 from learngn.io import Pair, Subject, labels_on, read_grid, read_image, read_landmarks
-from learngn.optimise import LandmarkPairs
 from learngn.registration.masks import read_mask
 from learngn.registration.pair import Guidance, RegistrationPair, Side, check_labels, with_own_labels
+from learngn.registration.points import read_keypoints
 
 
 def read_pair(
@@ -59,8 +57,23 @@ def read_pair(
             guidance.keypoints,
             guidance.scale,
         )
-    pair = RegistrationPair(with_own_labels(fixed), with_own_labels(moving), keypoints, read_tissue(tissue, fixed.grid))
+    pair = RegistrationPair(
+        with_own_labels(fixed),
+        with_own_labels(moving),
+        keypoints,
+        read_tissue(tissue, fixed.grid),
+        files=files_of(files, tissue),
+    )
     return pair.recognised() if scans and label_maps is None else pair
+
+
+def files_of(pair: Pair, tissue: Path | None = None) -> dict[str, Path]:
+    """Return the files of a pair by role: ``fixed``, ``moving``, ``fixed_labels``, ..., ``tissue``."""
+    named: dict[str, Path | None] = {}
+    for role in ("image", "labels", "landmarks", "mask", "keypoints"):
+        for side, subject in (("fixed", pair.fixed), ("moving", pair.moving)):
+            named[side if role == "image" else f"{side}_{role}"] = getattr(subject, role)
+    return {role: path for role, path in {**named, "tissue": tissue}.items() if path is not None}
 
 
 def _side(subject: Subject, what: str, label_map: bool, scan: bool, guided: bool, evaluated: bool) -> Side:
@@ -103,19 +116,3 @@ def read_tissue(source: ImageLike | None, fixed: Grid) -> Image | None:
         )
     check_labels(image, "tissues")
     return image
-
-
-def read_keypoints(
-    files: tuple[Path, Path], grids: tuple[Grid, Grid], weight: float, scale: float = float("inf")
-) -> LandmarkPairs:
-    """Read corresponding key points of both images; a column ``weight`` in the files is their confidence.
-
-    Raises
-    ------
-    LandmarkError
-        If a file cannot be read, or the numbers of points differ.
-    """
-    fixed, moving = (read_landmarks(path, grid) for path, grid in zip(files, grids, strict=True))
-    trust = [points.weights for points in (fixed, moving) if points.weights is not None]
-    confidence = np.prod(trust, axis=0) if trust and len(fixed.points) == len(moving.points) else None
-    return LandmarkPairs(fixed.points, moving.points, weight, confidence, scale)
