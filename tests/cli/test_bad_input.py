@@ -208,7 +208,7 @@ def test_an_older_result_survives_a_failure(learngn, scans, tmp_path):
 
 @pytest.mark.parametrize(
     "stage",
-    ["workflow.one_pair.register_pair", "workflow.one_pair.write_metrics", "report.write_pair_report"],
+    ["workflow.one_pair.register_pair", "workflow.result.metrics_of", "workflow.result.page_of_registration"],
 )
 def test_interrupt_leaves_nothing(stage, learngn, scans, tmp_path, fast, monkeypatch):
     def interrupt(*_, **__):

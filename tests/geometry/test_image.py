@@ -1,5 +1,8 @@
 """Images: values that fit their grid, and scans that can be registered."""
 
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -77,6 +80,7 @@ def test_a_scan_that_varies_is_accepted(dtype):
 
 def test_a_line_says_what_an_image_is():
     scan = Image.from_array(np.zeros((4, 5, 6)), GRID)
-    assert repr(scan) == "Image(image, scan float32, 4x5x6 voxels of 1x2x3 mm, RAS)"
+    assert repr(scan) == "Image(scan float32, 4x5x6 voxels of 1x2x3 mm, RAS)"
+    assert repr(replace(scan, path=Path("a/b.nii"))).startswith("Image(b.nii, scan")
     labels = Image(torch.zeros((2, 3, 4, 5, 6), dtype=torch.uint8), GRID, labels=True)
-    assert repr(labels) == "Image(image, labels uint8, 2 samples, 3 channels, 4x5x6 voxels of 1x2x3 mm, RAS)"
+    assert repr(labels) == "Image(labels uint8, 2 samples, 3 channels, 4x5x6 voxels of 1x2x3 mm, RAS)"

@@ -58,7 +58,14 @@ class Image:
         samples, channels = self.data.shape[:2]
         several = [f"{n} {what}" for n, what in ((samples, "samples"), (channels, "channels")) if n != 1]
         kind = f"{'labels' if self.labels else 'scan'} {str(self.data.dtype).removeprefix('torch.')}"
-        return f"Image({', '.join([self.name, kind, *several, str(self.grid)])})"
+        named = [self.name] if self.path else []
+        return f"Image({', '.join([*named, kind, *several, str(self.grid)])})"
+
+    def _repr_html_(self) -> str:
+        """Return three slices, as notebooks show them."""
+        from learngn.report.notebook import image_html
+
+        return image_html(self)
 
     @classmethod
     def from_array(cls, array: Any, grid: Grid, *, labels: bool = False) -> Image:

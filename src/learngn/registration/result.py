@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from learngn.arrays import Array, shared
 from learngn.geometry.image import Image
@@ -13,6 +17,11 @@ from learngn.registration.pair import RegistrationPair
 from learngn.registration.resolve import Resolved
 from learngn.settings import Settings
 from learngn.uncertainty import Uncertainty
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from learngn.evaluation import PairScores
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,6 +82,34 @@ class Registration:
             uncertainty=None if self.uncertainty is None else self.uncertainty.like(array),
         )
 
+    def __repr__(self) -> str:
+        resolved, grid = self.resolved, self.fixed.grid
+        parts = [
+            self.title,
+            str(grid),
+            resolved.settings.features if resolved.preset is None else f"preset {resolved.preset}",
+            f"finest level {resolved.spacing:.3g} mm",
+            f"{len(self.history)} steps",
+            "not judged" if self.verdict is None else f"verdict {self.verdict.status}",
+            f"{sum(self.seconds.values()):.1f} s",
+        ]
+        return f"Registration({', '.join(parts)})"
+
+    def _repr_html_(self) -> str:
+        """Return verdict, slices before and after, and scores, as notebooks show them."""
+        from learngn.report.notebook import registration_html
+
+        return registration_html(self)
+
+    @property
+    def title(self) -> str:
+        """Which scan is registered onto which, by the names of their files if they have some."""
+        fixed, moving = (
+            image.name if image.path else what
+            for image, what in ((self.fixed, "fixed scan"), (self.moving, "moving scan"))
+        )
+        return f"{moving} onto {fixed}"
+
     @property
     def fixed(self) -> Image:
         """The fixed image."""
@@ -103,6 +140,112 @@ class Registration:
         if not isinstance(part, Affine):
             raise TypeError("the second part of a registration's transform is its affine")
         return part
+
+    @property
+    def given_labels(self) -> tuple[Image | None, Image | None]:
+        """Label maps of the fixed and of the moving scan; None if the label map is the registered image itself."""
+        sides = self.pair.fixed, self.pair.moving
+        fixed, moving = (None if side.labels is side.image else side.labels for side in sides)
+        return fixed, moving
+
+    @cached_property
+    def warped_labels(self) -> Image | None:
+        """The moving label map given for the scores, on the fixed grid; None without one."""
+        labels = self.given_labels[1]
+        return None if labels is None else self.transform.warp(labels, self.fixed.grid)
+
+    @cached_property
+    def scores(self) -> PairScores:
+        """Scores of the pair: overlap with labels, landmark error with landmarks, folding; computed once."""
+        from learngn.evaluation import score_pair
+
+        return score_pair(self.transform, self.pair)
+
+    def jacobian(self, *, affine: bool = True) -> Image:
+        """Return the Jacobian determinant on the fixed grid: volume in the moving scan by volume in the fixed scan.
+
+        Parameters
+        ----------
+        affine : bool
+            Whether of the whole transform, or of the displacement without its affine part.
+
+        Returns
+        -------
+        Image, (1, 1, *S)
+            Below 1 where tissue is smaller in the moving scan than in the fixed one; 0 or less where the transform
+            folds.
+        """
+        transform = self.transform if affine else self.displacement
+        grid = self.fixed.grid
+        return Image(transform.on(grid).jacobian_determinant()[:, None], grid)
+
+    def save(self, directory: str | Path, *, label_names: Mapping[int, str] | None = None, report: bool = True) -> Path:
+        """Write the result folder that ``learngn register`` writes, atomically: all files or none.
+
+        Parameters
+        ----------
+        directory : path
+            Folder, created if necessary. See docs/formats.md for its files; ``metrics.json`` names the files of the
+            scans if they were read from files.
+        label_names : dict, optional
+            Names of the labels, see :func:`learngn.io.read_label_names`.
+        report : bool
+            Write ``report.html``.
+
+        Returns
+        -------
+        Path
+            The folder.
+
+        Raises
+        ------
+        OutputError
+            If the folder cannot be written, or an input would be overwritten.
+        """
+        from learngn.workflow.result import save_registration
+
+        return save_registration(self, directory, label_names=label_names, report=report)
+
+    def report(self, path: str | Path = "report.html", *, label_names: Mapping[int, str] | None = None) -> Path:
+        """Write the report alone: one HTML file, with linked views, that needs no network.
+
+        Parameters
+        ----------
+        path : path
+            The file, ``.html``.
+        label_names : dict, optional
+            Names of the labels, see :func:`learngn.io.read_label_names`.
+
+        Returns
+        -------
+        Path
+            The file.
+
+        Raises
+        ------
+        OutputError
+            If it cannot be written.
+        """
+        from learngn.workflow.result import save_report
+
+        return save_report(self, path, label_names=label_names)
+
+    def plot(self) -> Figure:
+        """Draw three slices before and after registration, and the change of volume.
+
+        Returns
+        -------
+        matplotlib.figure.Figure
+            A notebook shows it; elsewhere, write it by ``savefig``.
+
+        Raises
+        ------
+        MissingPackageError
+            If matplotlib is not installed.
+        """
+        from learngn.report.figure import draw_registration
+
+        return draw_registration(self)
 
 
 def _like(transform: Composite, array: Array) -> Composite:

@@ -70,15 +70,13 @@ class Material:
     keypoints: Points | None = None
 
 
-def material_of(directory: Path, registration: Registration | None = None) -> Material:
+def material_of(directory: Path) -> Material:
     """Collect the input of a report from a result folder.
 
     Parameters
     ----------
     directory : Path
         Folder with ``metrics.json`` and other files of a result, which may be missing.
-    registration : Registration, optional
-        Registration that has written the files, whose images need not be read again.
 
     Raises
     ------
@@ -92,29 +90,12 @@ def material_of(directory: Path, registration: Registration | None = None) -> Ma
     warped_labels = None
     if "moving_labels" in metrics["inputs"]:
         warped_labels = reader.read(lambda: read_image(directory / "warped_labels.nii.gz", labels=True))
-    fixed: Image | None
-    moving: Image | None
-    warped: Image | None
-    transform: Transform | None
-    uncertainty: Image | None = None
-    if registration is not None:
-        fixed, moving, warped = (
-            replace(image, data=as_numpy(image.data))
-            for image in (registration.fixed, registration.moving, registration.warped)
-        )
-        transform = registration.transform
-        if registration.uncertainty is not None:
-            deviation = registration.uncertainty.deviation
-            uncertainty = replace(deviation, data=as_numpy(deviation.data))
-    else:
-        fixed, moving = reader.given("fixed", label_maps), reader.given("moving", label_maps)
-        warped = reader.read(lambda: read_image(directory / "warped.nii.gz", labels=label_maps))
-        transform = reader.read(lambda: read_transform(_displacement(directory)))
-        if "uncertainty" in metrics:
-            uncertainty = reader.read(lambda: read_image(directory / "uncertainty.nii.gz"))
-    if moving is not None and warped is not None and transform is not None and not label_maps:
-        # Warped again, so that outside the moving scan the page shows its own background.
-        warped = transform.warp(moving, warped.grid)
+    fixed, moving = reader.given("fixed", label_maps), reader.given("moving", label_maps)
+    warped = reader.read(lambda: read_image(directory / "warped.nii.gz", labels=label_maps))
+    transform = reader.read(lambda: read_transform(_displacement(directory)))
+    uncertainty = None
+    if "uncertainty" in metrics:
+        uncertainty = reader.read(lambda: read_image(directory / "uncertainty.nii.gz"))
     grids = [image.grid for image in (fixed, warped) if image is not None]
     if isinstance(transform, DisplacementField):
         grids.append(transform.grid)
@@ -123,7 +104,7 @@ def material_of(directory: Path, registration: Registration | None = None) -> Ma
         label_maps=label_maps,
         fixed=fixed,
         moving=moving,
-        warped=warped,
+        warped=_shown(warped, moving, transform, label_maps),
         fixed_labels=fixed_labels,
         moving_labels=moving_labels,
         warped_labels=warped_labels,
@@ -133,19 +114,56 @@ def material_of(directory: Path, registration: Registration | None = None) -> Ma
         notes=reader.notes,
         fixed_mask=reader.given("fixed_mask", False),
         moving_mask=reader.given("moving_mask", False),
-        landmarks=_scored(registration) or reader.points("landmarks", fixed, moving),
-        keypoints=_guiding(registration) or reader.points("keypoints", fixed, moving),
+        landmarks=reader.points("landmarks", fixed, moving),
+        keypoints=reader.points("keypoints", fixed, moving),
     )
 
 
-def _scored(registration: Registration | None) -> Points | None:
-    return None if registration is None else registration.pair.landmarks
+def material_in_memory(registration: Registration, metrics: Mapping[str, Any]) -> Material:
+    """Collect the input of a report from a registration.
+
+    Parameters
+    ----------
+    registration : Registration
+    metrics : dict
+        Content of its ``metrics.json``.
+    """
+    fixed, moving, warped = (_on_cpu(image) for image in (registration.fixed, registration.moving, registration.warped))
+    label_maps = reads_label_maps(str(metrics["settings"].get("features", "")))
+    fixed_labels, moving_labels = registration.given_labels
+    uncertainty, keypoints = registration.uncertainty, registration.pair.keypoints
+    return Material(
+        metrics=metrics,
+        label_maps=label_maps,
+        fixed=fixed,
+        moving=moving,
+        warped=_shown(warped, moving, registration.transform, label_maps),
+        fixed_labels=_on_cpu_or_none(fixed_labels),
+        moving_labels=_on_cpu_or_none(moving_labels),
+        warped_labels=_on_cpu_or_none(registration.warped_labels),
+        transform=registration.transform,
+        grid=fixed.grid,
+        uncertainty=None if uncertainty is None else _on_cpu(uncertainty.deviation),
+        fixed_mask=_on_cpu_or_none(registration.pair.fixed.mask),
+        moving_mask=_on_cpu_or_none(registration.pair.moving.mask),
+        landmarks=registration.pair.landmarks,
+        keypoints=None if keypoints is None else (keypoints.fixed, keypoints.moving),
+    )
 
 
-def _guiding(registration: Registration | None) -> Points | None:
-    if registration is None or registration.pair.keypoints is None:
-        return None
-    return registration.pair.keypoints.fixed, registration.pair.keypoints.moving
+def _on_cpu(image: Image) -> Image:
+    return replace(image, data=as_numpy(image.data))
+
+
+def _on_cpu_or_none(image: Image | None) -> Image | None:
+    return None if image is None else _on_cpu(image)
+
+
+def _shown(warped: Image | None, moving: Image | None, transform: Transform | None, label_maps: bool) -> Image | None:
+    """Return the warped scan, warped again, so that outside the moving scan the page shows its own background."""
+    if moving is None or warped is None or transform is None or label_maps:
+        return warped
+    return _on_cpu(transform.warp(moving, warped.grid))
 
 
 def _displacement(directory: Path) -> Path:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from html import escape
 from pathlib import Path
+from typing import Any
 
 from learngn.io import write_text
 from learngn.registration import Registration
 from learngn.report import banner, html, numbers
 from learngn.report.fit import fit
-from learngn.report.material import material_of
+from learngn.report.material import Material, material_in_memory, material_of
 from learngn.report.viewer import BUDGET, viewer_data
 
 VIEW_FILES = (
@@ -20,7 +22,7 @@ VIEW_FILES = (
 _FILES = (*VIEW_FILES, "readout.js", "controls.js", "tour.js", "tools.js", "viewer.js")
 
 
-def write_pair_report(directory: str | Path, registration: Registration | None = None, *, budget: int = BUDGET) -> Path:
+def write_pair_report(directory: str | Path, *, budget: int = BUDGET) -> Path:
     """Write ``report.html`` into the result folder of ``learngn register``.
 
     Parameters
@@ -29,8 +31,6 @@ def write_pair_report(directory: str | Path, registration: Registration | None =
         Folder with ``metrics.json`` and, if they exist, ``warped.nii.gz``, ``displacement.nii.gz`` and
         ``warped_labels.nii.gz``. The inputs are read from the paths in ``metrics.json``; the page says which of them
         are missing or have changed, and shows the others.
-    registration : Registration, optional
-        Registration that has written these files, whose images are not read again.
     budget : int
         Largest size of the pictures [bytes]; on the page they take a third more.
 
@@ -46,10 +46,28 @@ def write_pair_report(directory: str | Path, registration: Registration | None =
     OutputError
         If the page cannot be written.
     """
-    directory = Path(directory)
-    material = material_of(directory, registration)
+    path = Path(directory) / "report.html"
+    write_text(_page(material_of(path.parent), budget), path)
+    return path
+
+
+def page_of_registration(registration: Registration, metrics: Mapping[str, Any], *, budget: int = BUDGET) -> str:
+    """Return the page of a registration in memory.
+
+    Parameters
+    ----------
+    registration : Registration
+    metrics : dict
+        Content of its ``metrics.json``, see :func:`learngn.results.metrics_of`.
+    budget : int
+        Largest size of the pictures [bytes]; on the page they take a third more.
+    """
+    return _page(material_in_memory(registration, metrics), budget)
+
+
+def _page(material: Material, budget: int) -> str:
     metrics = material.metrics
-    fixed, moving = (Path(metrics["inputs"][role]["path"]).name for role in ("fixed", "moving"))
+    fixed, moving = (_name(metrics, role) for role in ("fixed", "moving"))
     sections: list[str] = []
     needed: tuple[str, ...] = ()
     shown = viewer_data(material, budget)
@@ -71,9 +89,13 @@ def write_pair_report(directory: str | Path, registration: Registration | None =
     title = f"{_stem(moving)} <span>onto</span> {_stem(fixed)}"
     notes = [*metrics.get("warnings", []), *material.notes]
     header = html.heading("Registration of a pair", title, notes) + banner.of_pair(metrics) + numbers.tiles(metrics)
-    path = directory / "report.html"
-    write_text(html.page(f"{moving} onto {fixed}", numbers.verdict(metrics), header, sections, needed), path)
-    return path
+    return html.page(f"{moving} onto {fixed}", numbers.verdict(metrics), header, sections, needed)
+
+
+def _name(metrics: Mapping[str, Any], role: str) -> str:
+    """Return the file name of a scan; scans that were made in memory have none."""
+    source = metrics["inputs"].get(role)
+    return f"{role} scan" if source is None else Path(source["path"]).name
 
 
 def _stem(name: str) -> str:

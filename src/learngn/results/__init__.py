@@ -3,17 +3,18 @@
 from learngn.results.files import sha256, write_files, write_uncertainty
 from learngn.results.folder import RESULT_FILES, check_inputs_kept, result_folder
 from learngn.results.metrics import (
+    metrics_of,
     outcome,
     readable_spacing,
     uncertainty_json,
     verdict_json,
     warnings_of,
-    write_metrics,
 )
 
 __all__ = [
     "RESULT_FILES",
     "check_inputs_kept",
+    "metrics_of",
     "outcome",
     "readable_spacing",
     "result_folder",
@@ -22,6 +23,5 @@ __all__ = [
     "verdict_json",
     "warnings_of",
     "write_files",
-    "write_metrics",
     "write_uncertainty",
 ]

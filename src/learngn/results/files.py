@@ -6,7 +6,6 @@ import hashlib
 from pathlib import Path
 
 from learngn.clock import Clock
-from learngn.geometry.image import Image
 from learngn.io import field_suffix, write_image, write_transform
 from learngn.registration import Registration
 from learngn.uncertainty import Uncertainty
@@ -14,15 +13,13 @@ from learngn.uncertainty import Uncertainty
 _BLOCK = 1 << 20  # bytes read at a time
 
 
-def write_files(registration: Registration, directory: Path, moving_labels: Image | None = None) -> dict[str, float]:
+def write_files(registration: Registration, directory: Path) -> dict[str, float]:
     """Write images and transforms of a result.
 
     Parameters
     ----------
     registration : Registration
     directory : Path
-    moving_labels : Image, optional
-        Label map of the moving scan, which is also warped.
 
     Returns
     -------
@@ -30,10 +27,9 @@ def write_files(registration: Registration, directory: Path, moving_labels: Imag
         Seconds of every stage, including ``write`` and ``total``.
     """
     clock = Clock(dict(registration.seconds))
-    grid, warped_labels = registration.fixed.grid, None
-    if moving_labels is not None:
-        with clock.stage("warp"):
-            warped_labels = registration.transform.warp(moving_labels, grid)
+    grid = registration.fixed.grid
+    with clock.stage("warp"):
+        warped_labels = registration.warped_labels
     with clock.stage("write"):
         if warped_labels is not None:
             write_image(warped_labels, directory / "warped_labels.nii.gz")

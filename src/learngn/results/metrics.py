@@ -12,7 +12,6 @@ from learngn._version import __version__
 from learngn.arrays import quantile
 from learngn.evaluation import PairScores
 from learngn.evaluation.pair_scores import json_number
-from learngn.io import write_json
 from learngn.memory import peak_bytes, readable
 from learngn.optimise import Iteration, StopReason
 from learngn.registration import Registration
@@ -25,41 +24,34 @@ _BESIDE_OTHERS = {"corners", "edges", "vesselness"}  # features with too little 
 _LITTLE_OVERLAP = 0.25  # covered fraction of the fixed image below which a warning is given
 
 
-def write_metrics(
+def metrics_of(
     registration: Registration,
     scores: PairScores,
-    directory: Path,
     *,
     inputs: Mapping[str, Path],
     seconds: Mapping[str, float],
-    command: str,
+    command: str = "",
     label_names: Mapping[int, str] | None = None,
     notes: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """Write ``metrics.json``; see docs/formats.md for its keys.
+    """Return the content of ``metrics.json``; see docs/formats.md for its keys.
 
     Parameters
     ----------
     registration : Registration
     scores : PairScores
-    directory : Path
     inputs : dict
         Files read, by role: ``fixed``, ``moving``, ``fixed_labels``, ...
     seconds : dict
         Times of the stages, from :func:`write_files`.
     command : str
-        Command line that repeats the run.
+        Command line that repeats the run; empty if it was none.
     label_names : dict, optional
     notes : sequence of str
         Warnings from before the registration, for example about headers.
-
-    Returns
-    -------
-    dict
-        The content of the file.
     """
     resolved = registration.resolved
-    metrics: dict[str, Any] = {
+    return {
         "version": __version__,
         "command": command,
         "inputs": {role: {"path": str(path.resolve()), "sha256": sha256(path)} for role, path in inputs.items()},
@@ -67,7 +59,7 @@ def write_metrics(
         **({} if resolved.recognised is None else {"preset": resolved.recognised.to_json()}),
         "ndim": registration.fixed.grid.ndim,
         "finest_level_mm": finest_level(registration),
-        **_scores_json(scores),
+        **scores_json(scores),
         "label_names": {str(label): name for label, name in (label_names or {}).items()},
         "seconds": dict(seconds),
         "peak_memory_mb": peak_bytes() / 2**20,
@@ -78,8 +70,6 @@ def write_metrics(
         "history": [_iteration_json(step) for step in registration.history],
         "warnings": [*notes, *_about_levels(registration), *warnings_of(registration, scores)],
     }
-    write_json(metrics, directory / "metrics.json")
-    return metrics
 
 
 def outcome(registration: Registration) -> dict[str, str]:
@@ -152,7 +142,7 @@ def warnings_of(registration: Registration, scores: PairScores) -> list[str]:
     return messages
 
 
-def _scores_json(scores: PairScores) -> dict[str, Any]:
+def scores_json(scores: PairScores) -> dict[str, Any]:
     """Return the scores that the pair has: Dice only with labels, TRE only with landmarks."""
     record = scores.to_json()
     known = {"folds_percent", "folds_body_percent", "std_log_jacobian", "sdlogj"}

@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING, Any
 
 from learngn.clock import Clock
 from learngn.errors import header_warnings
-from learngn.evaluation import score_pair
 from learngn.geometry.grid_map import Resampling
 from learngn.io import Pair, Subject, read_grid
 from learngn.kernels import warm
-from learngn.memory import give_back
 from learngn.optimise import Iteration
 from learngn.registration import Guidance, Request, model_of, read_pair, register_pair
-from learngn.results import check_inputs_kept, result_folder, write_files, write_metrics
+from learngn.registration.reading import files_of
+from learngn.results import check_inputs_kept, result_folder
 from learngn.settings import Settings
 from learngn.threads import thread_count
+from learngn.workflow.result import write_result
 
 if TYPE_CHECKING:
     from learngn.model import Model
@@ -113,7 +113,7 @@ def register_files(
     """
     files, output = Pair(_subject(fixed), _subject(moving)), Path(output)
     request, events, clock = request or Request(), events or PairEvents(), Clock()
-    inputs = _inputs(files, tissue)
+    inputs = files_of(files, None if tissue is None else Path(tissue))
     check_inputs_kept(inputs, output)
     trained = model_of(model)
     with result_folder(output) as folder, ThreadPoolExecutor(1, "learngn-background") as background:
@@ -138,24 +138,12 @@ def register_files(
             resampling=resampling,
             clock=clock,
         )
-        give_back()  # memory of the levels; writing needs as much again
-        events.stage("writing and scoring")
-        scoring = background.submit(score_pair, registration.transform, pair)
-        if thread_count() == 1 or registration.settings.memory is not None:
-            scoring.result()
-            give_back()
-        seconds = write_files(registration, folder, pair.moving.labels if files.moving.labels else None)
-        metrics = write_metrics(
-            registration, scoring.result(), folder,
-            inputs=inputs, seconds=seconds, command=command, label_names=label_names, notes=notes,
+        metrics = write_result(
+            registration, folder,
+            inputs=inputs, command=command, label_names=label_names, notes=notes, report=report, stage=events.stage,
         )  # fmt: skip
         for warning in metrics["warnings"]:
             _LOG.info("warning: %s", warning)
-        if report:
-            from learngn.report import write_pair_report
-
-            events.stage("report")
-            write_pair_report(folder, registration)
         events.ends(folder)
     return metrics
 
@@ -169,13 +157,3 @@ def _load_kernels(ndim: int, events: PairEvents, background: ThreadPoolExecutor)
     events.dimension(ndim)
     if thread_count() > 1:
         background.submit(warm.load, ndim)
-
-
-def _inputs(files: Pair, tissue: str | Path | None) -> dict[str, Path]:
-    """Return the input files by role: ``fixed``, ``moving``, ``fixed_labels``, ..."""
-    named: dict[str, Path | None] = {}
-    for role in ("image", "labels", "landmarks", "mask", "keypoints"):
-        for side, subject in (("fixed", files.fixed), ("moving", files.moving)):
-            named[side if role == "image" else f"{side}_{role}"] = getattr(subject, role)
-    named["tissue"] = None if tissue is None else Path(tissue)
-    return {role: path for role, path in named.items() if path is not None}
