@@ -222,7 +222,7 @@ def test_plot(any_registration, tmp_path):
     columns = 3 if any_registration.fixed.grid.ndim == 3 else 1
     assert len(figure.axes) == 3 * columns + 1
     figure.savefig(tmp_path / "a.png")
-    assert figure._repr_png_().startswith(b"\x89PNG")
+    assert figure._repr_jpeg_().startswith(b"\xff\xd8")
     now = set(matplotlib._pylab_helpers.Gcf.figs) if hasattr(matplotlib, "_pylab_helpers") else set()
     assert now == loaded, "no figure of pyplot stays open"
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _SCALE = (1.5, 8.0)  # least and largest end of the scale of the change of volume, as a factor
-_WIDTH, _HEIGHT = 3.2, 3.0  # of a panel [inch]
+_WIDTH, _HEIGHT = 2.6, 2.5  # of a panel [inch]
 
 
 def draw_registration(registration: Registration) -> Figure:
@@ -65,9 +65,9 @@ def _figure(size: tuple[float, float]) -> Figure:
     from matplotlib.figure import Figure
 
     class ShownFigure(Figure):
-        def _repr_png_(self) -> bytes:
+        def _repr_jpeg_(self) -> bytes:  # of scans a fifth of a PNG
             content = io.BytesIO()
-            self.savefig(content, format="png", dpi=80)
+            self.savefig(content, format="jpeg", dpi=80, pil_kwargs={"quality": 90})
             return content.getvalue()
 
     return ShownFigure(figsize=size, layout="constrained")

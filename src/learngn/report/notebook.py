@@ -15,7 +15,7 @@ from learngn.results.metrics import finest_level, scores_json
 
 # Colours that are readable on a light and on a dark page.
 _COLOURS = {"ok": "#1a7f4b", "check": "#b35c00", "failed": "#c4314b"}
-_LEGEND = "Grey where both scans agree; magenta: fixed alone, green: moving alone."
+_LEGEND = "Grey where both scans agree, orange where the fixed one is brighter, blue where the moving one is."
 
 
 def registration_html(registration: Registration) -> str:

@@ -100,16 +100,21 @@ def tones_of(*images: Image) -> list[Tone]:
 def before_and_after(registration: Registration) -> list[tuple[Slice, Picture, Picture]]:
     """Return every slice of a registration with the fixed and the moving scan over each other, before and after.
 
-    Pictures have the shape (rows, columns, 3): grey where both scans agree, magenta where only the fixed one is bright,
-    and green where only the moving one is.
+    Pictures have the shape (rows, columns, 3), in the colours of the report: grey where both scans agree, orange where
+    the fixed one is brighter, blue where the moving one is.
     """
     fixed, moving = registration.fixed, registration.moving
     tones, found = tones_of(fixed, moving), []
     for cut in slices_of(fixed.grid, registration.pair.fixed.labels):
         still = tones[0](cut.of(fixed))
         before, after = (tones[1](cut.of(moving, by)) for by in (None, registration.transform))
-        found.append((cut, np.stack([still, before, still], axis=-1), np.stack([still, after, still], axis=-1)))
+        found.append((cut, _overlay(still, before), _overlay(still, after)))
     return found
+
+
+def _overlay(fixed: Picture, moving: Picture) -> Picture:
+    mean = ((fixed.astype(np.uint16) + moving) // 2).astype(np.uint8)
+    return np.stack([fixed, mean, moving], axis=-1)
 
 
 def jpeg(picture: Picture, quality: int = 85) -> bytes:
