@@ -11,12 +11,14 @@ import torch
 
 from learngn import Affine, Composite, DisplacementField, read_image, read_transform, register
 from learngn.cli import main
-from learngn.errors import LabelError, LandmarkError, MissingPackageError, OutputError
+from learngn.errors import LabelError, LandmarkError, MissingPackageError, OutputError, SettingsError
 from learngn.io import write_landmarks
 from learngn.io.landmarks import Landmarks
+from learngn.optimise import LandmarkPairs
 from learngn.phantom import abdomens
+from learngn.registration import recognise
 from learngn.report.slices import slices_of
-from learngn.settings import Settings
+from learngn.settings import Settings, write_settings
 
 SETTINGS = Settings("intensity", strides=(8, 4), iterations=(3, 2))
 OPTIONS = ["--features", "intensity", "--strides", "8,4", "--iterations", "3,2"]
@@ -70,7 +72,11 @@ def test_a_line_says_what_it_is(any_registration):
     assert "\n" not in line
     assert len(line) < 400
     assert re.search(r"^Registration\(.* voxels of .* mm.*, \d steps, verdict \w+, [\d.]+ s\)$", line)
-    assert len(repr(any_registration.pair)) < 1500
+    for part in (any_registration.pair, any_registration.verdict, any_registration.resolved):
+        assert "\n" not in repr(part)
+        assert len(repr(part)) < 1500
+    assert repr(LandmarkPairs(POINTS, POINTS)) == "LandmarkPairs(3 pairs, 3D, weight 1, scale inf mm)"
+    assert repr(Landmarks(POINTS)) == "Landmarks(3 points, 3D, from voxel)"
 
 
 def test_files_are_named(files):
@@ -270,3 +276,20 @@ def test_interpolation_and_background(phantoms):
     expected = found.transform.warp(scans[1], scans[0], interpolation="nearest", background=-7.0)
     np.testing.assert_array_equal(found.warped.data, expected.data)
     assert (found.warped.data == -7).any()
+
+
+def test_settings_from_a_file(phantoms, tmp_path):
+    write_settings(SETTINGS, tmp_path / "settings.json")
+    found = register(*(phantom.scan for phantom in phantoms), settings=tmp_path / "settings.json")
+    assert found.settings == SETTINGS
+    with pytest.raises(SettingsError, match=r"settings b\.json"):
+        register(*(phantom.scan for phantom in phantoms), settings="b.json")
+
+
+def test_paths_of_label_maps_and_grids(phantoms, files):
+    scans = files / "fixed.nii.gz", files / "moving.nii.gz"
+    assert recognise(*scans).preset == recognise(*(phantom.scan for phantom in phantoms)).preset
+    found = register(*scans, settings=SETTINGS, uncertainty=True).uncertainty
+    path, labels = files / "fixed_labels.nii.gz", phantoms[0].labels
+    assert found.of_labels(path) == pytest.approx(found.of_labels(labels), rel=1e-4)
+    assert found.deviation_on(path).grid.same_space(labels.grid)

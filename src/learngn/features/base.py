@@ -36,6 +36,11 @@ class FeatureImage:
     weight: Array | None = None
     names: tuple[str, ...] = ()
 
+    def __repr__(self) -> str:
+        samples, channels = self.data.shape[:2]
+        weighted = "" if self.weight is None else ", weighted"
+        return f"FeatureImage({samples} samples of {channels} channels, {self.grid}{weighted})"
+
     def on(self, grid: Grid) -> FeatureImage:
         """Return the area average on a coarser grid with the same extent."""
         weight = None if self.weight is None else sampling.pool(self.weight, grid.shape)

@@ -65,6 +65,9 @@ class Landmarks:
     names: tuple[str, ...] | None = None
     weights: FloatArray | None = None
 
+    def __repr__(self) -> str:
+        return f"Landmarks({len(self.points)} points, {self.points.shape[1]}D, from {self.space})"
+
     def __post_init__(self) -> None:
         points = np.array(self.points, dtype=np.float64)
         if points.ndim != 2 or points.shape[1] not in (2, 3) or not len(points) or not np.isfinite(points).all():

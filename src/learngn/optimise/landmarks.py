@@ -42,6 +42,10 @@ class LandmarkPairs:
     confidence: FloatArray | None = None
     scale: float = float("inf")
 
+    def __repr__(self) -> str:
+        count, ndim = np.shape(self.fixed)
+        return f"LandmarkPairs({count} pairs, {ndim}D, weight {self.weight:g}, scale {self.scale:g} mm)"
+
     def __post_init__(self) -> None:
         shapes = np.shape(self.fixed), np.shape(self.moving)
         if shapes[0] != shapes[1] or len(shapes[0]) != 2 or shapes[0][1] not in (2, 3) or not shapes[0][0]:

@@ -93,6 +93,9 @@ class Verdict:
             "fit": {"doubt": round(self.doubt, 3), **self.fit},
         }
 
+    def __repr__(self) -> str:
+        return f"Verdict({self.line}, doubt {self.doubt:.2f})"
+
     @property
     def line(self) -> str:
         """The verdict in a line of text."""

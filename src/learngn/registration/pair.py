@@ -50,6 +50,10 @@ class Side:
     landmarks: FloatArray | None = None
     evaluation_mask: Image | None = None
 
+    def __repr__(self) -> str:
+        given = [name for name in ("mask", "labels", "landmarks", "evaluation_mask") if getattr(self, name) is not None]
+        return f"Side({', '.join([self.name, str(self.grid), *given])})"
+
     @classmethod
     def of(
         cls,

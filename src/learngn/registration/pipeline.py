@@ -23,7 +23,7 @@ from learngn.registration.progress import shown
 from learngn.registration.reading import read_tissue
 from learngn.registration.resolve import Request, resolve
 from learngn.registration.result import Registration
-from learngn.settings import Settings
+from learngn.settings import Settings, read_settings
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -38,7 +38,7 @@ def register(
     *,
     features: str | Feature | None = None,
     preset: str | None = None,
-    settings: Settings | None = None,
+    settings: Settings | str | Path | None = None,
     model: str | Path | Model | None = None,
     fixed_mask: ImageLike | None = None,
     moving_mask: ImageLike | None = None,
@@ -69,8 +69,8 @@ def register(
         (:func:`learngn.registration.recognise`), which also recognises label maps.
     preset : str, optional
         Name of a preset, see :data:`learngn.settings.PRESETS`.
-    settings : Settings, optional
-        Complete settings; by default those of the preset, or those that suit the features.
+    settings : Settings or path, optional
+        Complete settings, or a file of them; by default those of the preset, or those that suit the features.
     model : path or Model, optional
         A trained model, with its own features and settings; `settings` may change its iterations. One of two modalities
         tells them by the numbers in the file names, ``NAME_0001_0000.nii.gz``; where there are none, pass
@@ -113,7 +113,8 @@ def register(
         not fit the images or the features, or this machine lacks the device.
     """
     clock = Clock()
-    request = Request(features, preset, settings, changes, device)
+    complete = read_settings(settings) if isinstance(settings, str | Path) else settings
+    request = Request(features, preset, complete, changes, device)
     trained = model_of(model)
     with clock.stage("read"):
         label_maps = request.label_maps(trained)

@@ -8,6 +8,7 @@ import numpy as np
 
 from learngn.arrays import as_numpy, namespace
 from learngn.geometry.image import Image
+from learngn.interop import ImageLike, as_image
 from learngn.settings import PRESETS, Preset
 
 _AIR = -300.0  # [HU] values this low, of air, occur in CT only
@@ -39,7 +40,7 @@ class Recognised:
         return {"name": self.preset.name, "because": self.because}
 
 
-def recognise(fixed: Image, moving: Image) -> Recognised:
+def recognise(fixed: ImageLike, moving: ImageLike) -> Recognised:
     """Choose a preset by the headers and intensities of two scans.
 
     Label maps are recognised by few integer values in large regions, CT by the values of air far below zero, the chest
@@ -48,8 +49,15 @@ def recognise(fixed: Image, moving: Image) -> Recognised:
 
     Parameters
     ----------
-    fixed, moving : Image
+    fixed, moving : ImageLike
+        Two scans; see :func:`learngn.interop.as_image`.
+
+    Raises
+    ------
+    LearnGNError
+        If one cannot be read or converted.
     """
+    fixed, moving = as_image(fixed), as_image(moving)
     if fixed.labels or (looks_like_label_map(fixed) and looks_like_label_map(moving)):
         counts = " and ".join(str(len(image.label_values)) for image in (fixed, moving))
         return Recognised(PRESETS["label-maps"], f"{counts} labels, whole numbers in regions of one value")

@@ -13,6 +13,7 @@ from learngn.geometry import sampling
 from learngn.geometry.grid import Grid
 from learngn.geometry.image import Image
 from learngn.geometry.transform import DisplacementField, invert
+from learngn.interop import ImageLike, as_grid, as_image
 from learngn.kernels.stencils import block_index, diagonal, full_blocks
 from learngn.optimise import Optimised
 from learngn.uncertainty.information import information
@@ -52,12 +53,12 @@ class Uncertainty:
         longest = vectors[..., -1] * xp.sqrt(clamped(values[..., -1:], 0.0))
         return replace(self.covariance, data=xp.moveaxis(longest, -1, 1))
 
-    def deviation_on(self, grid: Grid) -> Image:
-        """Return the standard deviation [mm] on any grid in the fixed image's world."""
+    def deviation_on(self, reference: Grid | ImageLike) -> Image:
+        """Return the standard deviation [mm] on any grid, or that of an image, in the fixed image's world."""
         data = self.covariance.data
         xp = namespace(data)
         trace = xp.sum(xp.stack([data[:, k] for k in diagonal(data)]), axis=0)[:, None]
-        return _resampled(Image(xp.sqrt(clamped(trace, 0.0)), self.covariance.grid), grid)
+        return _resampled(Image(xp.sqrt(clamped(trace, 0.0)), self.covariance.grid), as_grid(reference))
 
     def axis_field(self) -> DisplacementField:
         """Return :attr:`axis` as a displacement, for files."""
@@ -66,8 +67,9 @@ class Uncertainty:
         voxels = xp.reshape(back @ xp.reshape(data, (1, data.shape[1], -1)), data.shape)
         return DisplacementField(voxels, self.axis.grid)
 
-    def by_label(self, labels: Image) -> dict[int, LabelUncertainty]:
+    def by_label(self, labels: ImageLike) -> dict[int, LabelUncertainty]:
         """Return what the uncertainty means for every label of a map in the fixed image's world."""
+        labels = as_image(labels, labels=True)
         data, grid = self.covariance.data, self.covariance.grid
         xp = namespace(data)
         full = full_blocks(data, grid.ndim)
@@ -78,7 +80,7 @@ class Uncertainty:
         sampled = _resampled(Image(clamped(variances, 0.0), grid), labels.grid)
         return on_labels(as_numpy(labels.data)[0, 0], as_numpy(sampled.data)[0], labels.grid.spacing)
 
-    def of_labels(self, labels: Image) -> dict[int, float]:
+    def of_labels(self, labels: ImageLike) -> dict[int, float]:
         """Return the mean standard deviation [mm] of every label of a map in the fixed image's world."""
         return {label: found.deviation for label, found in self.by_label(labels).items()}
 
