@@ -293,3 +293,10 @@ def test_paths_of_label_maps_and_grids(phantoms, files):
     path, labels = files / "fixed_labels.nii.gz", phantoms[0].labels
     assert found.of_labels(path) == pytest.approx(found.of_labels(labels), rel=1e-4)
     assert found.deviation_on(path).grid.same_space(labels.grid)
+
+
+def test_slices_lie_within_the_grid(phantoms):
+    """To their borders: no value from outside of the image."""
+    scan = phantoms[0].scan
+    for cut in slices_of(scan.grid):
+        np.testing.assert_array_equal(cut.of(scan, outside=1e6), cut.of(scan))

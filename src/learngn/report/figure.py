@@ -33,7 +33,7 @@ def draw_registration(registration: Registration) -> Figure:
     from matplotlib.colors import LinearSegmentedColormap, LogNorm
 
     found, volume = before_and_after(registration), registration.jacobian()
-    changes = [cut.of(volume) for cut, _, _ in found]
+    changes = [cut.of(volume, outside=1.0) for cut, _, _ in found]
     factors = np.concatenate([np.abs(np.log(np.maximum(change, 1e-6))).ravel() for change in changes])
     end = float(np.exp(np.clip(np.percentile(factors, 99), *np.log(_SCALE))))
     figure = _figure((_WIDTH * len(found) + 1, 3 * _HEIGHT))

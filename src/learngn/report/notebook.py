@@ -43,7 +43,7 @@ def image_html(image: Image) -> str:
     (tone,), cuts = tones_of(first), slices_of(image.grid)
     return _block(
         escape(repr(image)),
-        _pictures([cut.view.name for cut in cuts], [("", [tone(cut.of(first)) for cut in cuts])]),
+        _pictures([cut.view.name for cut in cuts], [("", [tone(cut.of(first, outside=0.0)) for cut in cuts])]),
     )
 
 

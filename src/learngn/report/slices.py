@@ -11,6 +11,7 @@ import simplejpeg
 from numpy.typing import NDArray
 
 from learngn.arrays import as_numpy
+from learngn.geometry.background import background_of
 from learngn.geometry.grid import Grid
 from learngn.geometry.image import Image
 from learngn.geometry.transform import Affine, Transform
@@ -42,10 +43,13 @@ class Slice:
     grid: Grid
     turn: Orientation
 
-    def of(self, image: Image, transform: Transform | None = None) -> NDArray[Any]:
-        """Return the values of an image, warped by a transform if there is one, shape (rows, columns)."""
+    def of(self, image: Image, transform: Transform | None = None, outside: float | None = None) -> NDArray[Any]:
+        """Return the values of an image, warped by a transform if there is one, shape (rows, columns).
+
+        `outside` is the value outside of it, by default its background, which takes longer to find than the slice.
+        """
         still = replace(image, data=as_numpy(image.data))
-        moved = (transform or Affine.identity(self.grid.ndim)).warp(still, self.grid)
+        moved = (transform or Affine.identity(self.grid.ndim)).warp(still, self.grid, background=outside)
         return self.picture(moved.data[0, 0])
 
     def picture(self, values: NDArray[Any]) -> NDArray[Any]:
@@ -105,9 +109,10 @@ def before_and_after(registration: Registration) -> list[tuple[Slice, Picture, P
     """
     fixed, moving = registration.fixed, registration.moving
     tones, found = tones_of(fixed, moving), []
+    outside = background_of(moving)
     for cut in slices_of(fixed.grid, registration.pair.fixed.labels):
-        still = tones[0](cut.of(fixed))
-        before, after = (tones[1](cut.of(moving, by)) for by in (None, registration.transform))
+        still = tones[0](cut.of(fixed, outside=0.0))  # the slice lies within it
+        before, after = (tones[1](cut.of(moving, by, outside)) for by in (None, registration.transform))
         found.append((cut, _overlay(still, before), _overlay(still, after)))
     return found
 
