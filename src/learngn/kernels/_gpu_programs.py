@@ -1,6 +1,10 @@
 """GPU programs in Triton. A 2D grid is one plane, X = 1, and its fields have the components along y and z.
 
 Every program processes `BLOCK` voxels of one sample; arrays are components first, with `size` voxels per volume.
+Offsets of samples and channels are of 64 bits, because an image with many channels can have more than 2³¹ values.
+
+An integer argument that is one, as an axis of a 2D grid or a single channel, is a constant for the compiler, without
+the methods of a tensor: ``n - 1.0`` works for both, ``(n - 1).to(tl.float32)`` in Triton's interpreter only.
 """
 
 from __future__ import annotations
@@ -60,7 +64,7 @@ def operate(
     blocks, s, shift, rhs, x, out, omega, size, nx, ny, nz, MODE: tl.constexpr, AXES: tl.constexpr, BLOCK: tl.constexpr
 ):
     """Compute by `MODE` ``A x``, a block-Jacobi sweep for ``A x = rhs`` from x or from zero, or the stencil alone."""
-    n = tl.program_id(1)
+    n = tl.program_id(1).to(tl.int64)
     i, ix, iy, iz = _place(ny, nz, BLOCK)
     there = i < size
     s += n * AXES * AXES
@@ -128,7 +132,7 @@ def linearise(
     SYMMETRIC: tl.constexpr, WEIGHTED: tl.constexpr, AXES: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
     """Compute blocks w JᵀJ, gradient w Jᵀf and the program's part of ½ Σ w f², in one pass over the channels."""
-    n = tl.program_id(1)
+    n = tl.program_id(1).to(tl.int64)
     i, ix, iy, iz = _place(ny, nz, BLOCK)
     there = i < size
     xm, xp, ym, yp, zm, zp = _beside(i, ix, iy, iz, nx, ny, nz)
@@ -178,7 +182,7 @@ def linearise(
 def _cell(p, n):
     """Return the lower voxel of the cell that contains a position, clamped to the axis, and the upper one's weight."""
     p = tl.where(p > 0, p, 0.0)  # in this order NaN becomes zero
-    p = tl.where(p < n - 1, p, (n - 1).to(tl.float32))
+    p = tl.where(p < n - 1, p, n - 1.0)
     lower = tl.minimum(tl.floor(p).to(tl.int32), tl.maximum(n - 2, 0))
     return lower, p - lower.to(tl.float32)
 
@@ -189,7 +193,7 @@ def sample(
     DISPLACED: tl.constexpr, AXES: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
     """Compute ``out(x) = image(matrix (x + field(x)))`` linearly, for images (mx, my, mz) with given strides."""
-    n = tl.program_id(1)
+    n = tl.program_id(1).to(tl.int64)
     i, ix, iy, iz = _place(ny, nz, BLOCK)
     there = i < size
     q0, q1, q2 = ix.to(tl.float32), iy.to(tl.float32), iz.to(tl.float32)
@@ -208,9 +212,9 @@ def sample(
     c2, g2 = _cell(p2, mz)
     dx, dy = tl.where(mx > 1, my * mz, 0) * of_voxel, tl.where(my > 1, mz, 0) * of_voxel
     dz = tl.where(mz > 1, 1, 0) * of_voxel
-    at = image + n * before + ((c0 * my + c1) * mz + c2) * of_voxel
+    at = image + n * before + ((c0 * my + c1) * mz + c2) * tl.cast(of_voxel, tl.int64)
     for c in range(channels):
-        a = at + c * of_channel
+        a = at + c * tl.cast(of_channel, tl.int64)
         v00 = tl.load(a, mask=there, other=0.0) * (1 - g2) + tl.load(a + dz, mask=there, other=0.0) * g2
         v01 = tl.load(a + dy, mask=there, other=0.0) * (1 - g2) + tl.load(a + dy + dz, mask=there, other=0.0) * g2
         a += dx

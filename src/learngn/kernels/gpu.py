@@ -1,6 +1,7 @@
 """Triton kernels for float32 on a GPU; each reads its inputs and writes its outputs in one pass.
 
-They have been tested in Triton's interpreter only, where they agree with the reference; no GPU was available.
+Without a GPU, tests run them in Triton's interpreter, where they agree with the reference, and compile them for two
+kinds of GPU. At their first use on a GPU they are compared with the reference, see :mod:`learngn.kernels.self_check`.
 """
 
 from __future__ import annotations
