@@ -32,6 +32,17 @@ class Failing(TorchKernels):
         raise RuntimeError("no such instruction\nat line 1")
 
 
+class NotCompiled(TorchKernels):
+    name = "not compiled"
+
+    def warp(self, image, field, matrix, shape):
+        """Raise what Triton's compiler does: its own error for the function called, from there one for the caller."""
+        try:
+            raise ValueError("at 2:9:\ndef cell(p, n):\n    p = n.to(p)\n        ^\nAttributeError(\"no 'to'\")")
+        except ValueError as error:
+            raise RuntimeError("at 20:13:\n    c = cell(p, n)\n        ^") from error
+
+
 def test_the_same_results_are_trusted_and_checked_once(tmp_path, monkeypatch):
     assert trusted(TorchKernels(), TorchKernels(), CPU, tmp_path)
     (mark,) = tmp_path.iterdir()
@@ -42,7 +53,12 @@ def test_the_same_results_are_trusted_and_checked_once(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(
     ("programs", "reason"),
-    [(Wrong(), "smoothing of 2D differs"), (NotFinite(), "warp of 2D differs"), (Failing(), "RuntimeError")],
+    [
+        (Wrong(), "smoothing of 2D differs"),
+        (NotFinite(), "warp of 2D differs"),
+        (Failing(), "failed (RuntimeError: no such instruction at line 1)"),
+        (NotCompiled(), "failed (ValueError: p = n.to(p) AttributeError(\"no 'to'\"))"),
+    ],
     ids=lambda value: getattr(value, "name", None),
 )
 def test_others_step_aside_with_one_warning(programs, reason, tmp_path, caplog):

@@ -73,12 +73,26 @@ def _problem(programs: Kernels, reference: Kernels, device: torch.device) -> str
             try:
                 pairs = list(zip(_listed(operation(programs)), _listed(operation(reference)), strict=True))
             except Exception as error:  # a compiler of another version raises exceptions of many kinds
-                return f"{name} of {len(shape)}D failed ({type(error).__name__}: {str(error).splitlines()[:1]})"
+                return f"{name} of {len(shape)}D failed ({_cause(error)})"
             for got, expected in pairs:
                 scale = float(expected.abs().max())
                 if not float((got - expected).abs().max()) <= _TOLERANCE * max(scale, 1e-6):  # NaN included
                     return f"{name} of {len(shape)}D differs from the reference"
     return None
+
+
+def _cause(error: BaseException) -> str:
+    """Return in one line what the first of chained exceptions says.
+
+    Triton's compiler names the place of an error by an excerpt of the program, of which the last line is kept, and a
+    line with a caret; its message follows.
+    """
+    while error.__cause__ is not None:
+        error = error.__cause__
+    lines = [line.strip() for line in str(error).splitlines()]
+    if "^" in lines:
+        lines = lines[max(0, lines.index("^") - 1) :]
+    return f"{type(error).__name__}: {' '.join(line for line in lines if line not in ('', '^'))}"
 
 
 def _operations(shape: tuple[int, ...], device: torch.device) -> Iterator[tuple[str, Callable[[Kernels], Any]]]:
