@@ -4,7 +4,6 @@ import pytest
 import torch
 
 import learngn
-from learngn.geometry.image import Image
 from learngn.phantom import abdomens
 from learngn.settings import Settings
 
@@ -17,8 +16,7 @@ def test_same_as_on_the_cpu(features: str):
     settings = Settings(features, affine=True, strides=(4, 2), iterations=(3, 3), lam=(3.0, 0.5))
     results = []
     for device in ("cpu", "cuda"):
-        pair = (Image(i.data.to(device), i.grid, i.labels) for i in (fixed, moving))
-        results.append(learngn.register(*pair, settings=settings))
+        results.append(learngn.register(fixed.to(device), moving.to(device), settings=settings))
     here, there = results
     assert there.displacement.data.device.type == "cuda"
     difference = (here.displacement.data - there.displacement.data.cpu()).norm(dim=1)
