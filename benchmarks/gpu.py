@@ -3,7 +3,8 @@
 Usage: python benchmarks/gpu.py [SIDE SIDE SIDE [DEVICE [REPEATS]]]
 
 Distances of two phantoms (192 160 256 voxels by default), to stride 4 in ten iterations: quartiles of the seconds a
-pair and the kernels used, one JSON line a method. DEVICE is cuda; with cpu it shows that this script runs. REPEATS is 21.
+pair and the kernels used, one JSON line a method. DEVICE is cuda by default, and REPEATS 21; with cpu it shows that
+this script runs.
 """
 
 from __future__ import annotations

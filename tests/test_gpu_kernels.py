@@ -32,4 +32,4 @@ def test_against_the_reference():
 def test_compilation(tmp_path):
     """Without a GPU: its driver is replaced."""
     pytest.importorskip("triton.backends.nvidia")
-    assert "63 passed" in run("triton_compilation.py", TRITON_CACHE_DIR=str(tmp_path))
+    assert "48 passed" in run("triton_compilation.py", TRITON_CACHE_DIR=str(tmp_path))

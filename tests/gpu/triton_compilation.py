@@ -18,7 +18,7 @@ from learngn.kernels.gpu import TritonKernels
 
 SHAPES = [(7, 9), (16, 32), (1, 6), (6, 7, 5), (32, 16, 48), (5, 1, 4), (1, 1, 1)]
 ON = [pytest.param(90, shape, id=f"{shape} on sm_90") for shape in SHAPES]
-ON += [pytest.param(80, shape, id=f"{shape} on sm_80") for shape in ((7, 9), (6, 7, 5))]
+ON.append(pytest.param(80, (6, 7, 5), id="(6, 7, 5) on sm_80"))
 TRITON = TritonKernels()
 
 
@@ -47,17 +47,15 @@ def check(programs, count):
 
 
 @pytest.mark.parametrize(("capability", "shape"), ON)
-@pytest.mark.parametrize("channels", [1, 12])
-@pytest.mark.parametrize("last", [False, True], ids=["channels first", "channels last"])
+@pytest.mark.parametrize(("channels", "last"), [(1, False), (12, False), (12, True)], ids=["one", "first", "last"])
 def test_warp(shape, channels, last, compiled):
     image = torch.zeros(2, channels, *shape)
     if last:
         image = torch.movedim(torch.movedim(image, 1, -1).contiguous(), -1, 1)
     matrix = np.eye(len(shape) + 1)
-    for size in (shape, (8,) * len(shape)):
-        TRITON.warp(image, torch.zeros(2, len(shape), *size), matrix, size)
-        TRITON.warp(image, None, matrix, size)
-    check(compiled, 4)
+    TRITON.warp(image, torch.zeros(2, len(shape), *shape), matrix, shape)
+    TRITON.warp(image, None, matrix, shape)
+    check(compiled, 2)
 
 
 @pytest.mark.parametrize(("capability", "shape"), ON)
@@ -79,5 +77,4 @@ def test_operator_and_smoothing(shape, compiled):
     TRITON.elastic(stiffness, field, None)
     TRITON.smooth(blocks, stiffness, shift, field, None, 0.8)
     TRITON.smooth(blocks, stiffness, shift, field, field, 0.8)
-    TRITON.smooth(blocks, stiffness, shift, field, field, 1.0)
-    check(compiled, 5)
+    check(compiled, 4)

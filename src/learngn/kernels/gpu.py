@@ -17,6 +17,9 @@ from torch import Tensor
 from learngn.kernels import _gpu_programs as programs
 from learngn.kernels.fused import TorchKernels
 
+# Contracted as by PyTorch's own kernels; unless this is stated, Triton 3.9 warns that its default will change.
+_OPTIONS = {"enable_fp_fusion": True}
+
 
 class TritonKernels(TorchKernels):
     """Sampling, linearisation, operator and smoothing in Triton; other operations use the reference on the device."""
@@ -35,7 +38,7 @@ class TritonKernels(TorchKernels):
         programs.sample[_programs(n, shape)](
             source, field.contiguous() if field is not None else out, rows, out, channels, of_channel, of_voxel,
             channels * math.prod(before), *before, math.prod(shape), *_solid(shape),
-            DISPLACED=displaced, AXES=len(shape), BLOCK=programs.BLOCK,
+            DISPLACED=displaced, AXES=len(shape), BLOCK=programs.BLOCK, **_OPTIONS,
         )  # fmt: skip
         return out
 
@@ -51,7 +54,7 @@ class TritonKernels(TorchKernels):
         programs.linearise[grid](
             fixed.contiguous(), warped.contiguous(), blocks if weight is None else weight.contiguous(),
             blocks, gradient, energy, channels, math.prod(shape), *_solid(shape),
-            SYMMETRIC=symmetric, WEIGHTED=weight is not None, AXES=ndim, BLOCK=programs.BLOCK,
+            SYMMETRIC=symmetric, WEIGHTED=weight is not None, AXES=ndim, BLOCK=programs.BLOCK, **_OPTIONS,
         )  # fmt: skip
         return blocks, gradient, energy.sum(1)
 
@@ -79,7 +82,7 @@ def _operate(
     weights = stiffness.to(x).expand(n, ndim, ndim).contiguous()
     programs.operate[_programs(n, shape)](
         blocks.contiguous(), weights, shift.to(x).contiguous(), rhs.contiguous(), x.contiguous(), out,
-        omega, math.prod(shape), *_solid(shape), MODE=mode, AXES=ndim, BLOCK=programs.BLOCK,
+        omega, math.prod(shape), *_solid(shape), MODE=mode, AXES=ndim, BLOCK=programs.BLOCK, **_OPTIONS,
     )  # fmt: skip
     return out
 
