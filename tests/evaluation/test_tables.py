@@ -93,3 +93,16 @@ def test_nothing_scored():
     console = Console(width=80, record=True, file=io.StringIO())
     console.print(render(summary))
     assert "lost" in console.export_text()
+
+
+def test_names_of_pairs():
+    """Those of Learn2Reg say less than the names of the scans; all are in the table."""
+    numbered, named = PairScores("a", "b", sdlogj=0.1, pair="0001_0002"), PairScores("pre", "post", pair="visit 1")
+    assert (numbered.title, named.title) == ("b onto a", "visit 1")
+    assert PairScores.from_json(named.to_json()) == named
+    rows = csv_rows(summarise([numbered, named], np.random.default_rng(0)))
+    assert [row[:3] for row in rows] == [
+        ["pair", "fixed", "moving"],
+        ["0001_0002", "a", "b"],
+        ["visit 1", "pre", "post"],
+    ]

@@ -143,3 +143,22 @@ def test_settings_in_toml(tmp_path):
     path.write_text('features = "mind"\naffine = true\nlambda = 1\n')
     with pytest.raises(SettingsError, match="unknown key lambda"):
         read_settings(path)
+
+
+def test_pairs_of_a_table(abdomen_files, tmp_path):
+    """Those whose scans both have labels, as the others cannot be scored."""
+    scans, labels = (sorted((abdomen_files.parent / folder).iterdir()) for folder in ("imagesTr", "labelsTr"))
+    rows = [
+        (scans[0], scans[1], labels[0], labels[1]),
+        (scans[1], scans[2], labels[1], ""),
+        (*scans[2:4], *labels[2:4]),
+    ]
+    path = tmp_path / "pairs.csv"
+    path.write_text(
+        "\n".join(",".join(map(str, row)) for row in [("fixed", "moving", "fixed_labels", "moving_labels"), *rows])
+    )
+    table = read_dataset(path)
+    assert training_pairs(table, 8, np.random.default_rng(0)) == [table.validation[0], table.validation[2]]
+    path.write_text(f"fixed,moving\n{scans[0]},{scans[1]}\n")
+    with pytest.raises(DatasetError, match="no pair with labels or landmarks of both scans"):
+        training_pairs(read_dataset(path), 8, np.random.default_rng(0))

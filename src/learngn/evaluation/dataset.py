@@ -57,15 +57,14 @@ def score_dataset(
     """
     chosen = dataset.validation if pairs is None else pairs
     _check_any(chosen, folder)
-    tasks = {(pair.fixed.image.name, pair.moving.image.name): partial(_score_file, pair, folder) for pair in chosen}
-    return score_all(tasks, progress=progress)
+    return score_all([(pair, partial(_score_file, pair, folder)) for pair in chosen], progress=progress)
 
 
 def _check_any(pairs: Sequence[Pair], folder: Path) -> None:
     """Raise :class:`DatasetError` if a folder has no displacement of any of the pairs: it is another one."""
     for pair in pairs:
         try:
-            find_field(folder, pair.fixed.image, pair.moving.image)
+            find_field(folder, pair)
         except DatasetError as error:
             if error.got != NO_FILE:  # the error of each pair says more
                 return
@@ -81,6 +80,6 @@ def _check_any(pairs: Sequence[Pair], folder: Path) -> None:
 
 
 def _score_file(pair: Pair, folder: Path) -> PairScores:
-    field = find_field(folder, pair.fixed.image, pair.moving.image)
+    field = find_field(folder, pair)
     known = read_pair(pair, scans=False)
     return score_pair(read_learn2reg(field, known.fixed.grid, known.moving.grid), known)

@@ -82,6 +82,8 @@ class PairScores:
         :class:`learngn.quality.Verdict`.
     reasons : tuple of str
         Reasons for the verdict, a sentence each.
+    pair : str
+        Name of the pair, :attr:`learngn.io.Pair.id`; empty if it is not known.
     """
 
     fixed: str
@@ -101,6 +103,13 @@ class PairScores:
     error: str | None = None
     verdict: str | None = None
     reasons: tuple[str, ...] = ()
+    pair: str = ""
+
+    @property
+    def title(self) -> str:
+        """Name of the pair in words: that given to it, or else the names of its scans."""
+        # A name of Learn2Reg consists of numbers, and says less than those of the scans.
+        return self.pair if self.pair.strip("0123456789_") else f"{self.moving} onto {self.fixed}"
 
     @property
     def dice_mean(self) -> float:
@@ -129,7 +138,8 @@ class PairScores:
 
     def to_json(self) -> dict[str, Any]:
         """Return all scores as values for :func:`json.dumps`; see :func:`json_number`."""
-        result: dict[str, Any] = {"fixed": self.fixed, "moving": self.moving}
+        result: dict[str, Any] = {"pair": self.pair} if self.pair else {}
+        result |= {"fixed": self.fixed, "moving": self.moving}
         result |= {metric.key: json_number(getattr(self, metric.key)) for metric in METRICS}
         result |= {key: json_number(getattr(self, key)) for key in ("hd95_mm_mean", "folds_body_percent")}
         for name in _BY_LABEL:
@@ -155,7 +165,8 @@ class PairScores:
         for key in _BY_LANDMARK:
             numbers[key] = tuple(_from_json(value) for value in record.get(key, ()))
         numbers |= {"verdict": record.get("verdict"), "reasons": tuple(record.get("reasons", ()))}
-        return cls(record["fixed"], record["moving"], **numbers, error=record.get("error"))
+        numbers |= {"pair": record.get("pair", ""), "error": record.get("error")}
+        return cls(record["fixed"], record["moving"], **numbers)
 
 
 def json_number(value: float) -> float | str | None:

@@ -117,7 +117,7 @@ def _find_all(pairs: Sequence[Pair], folder: Path) -> list[Path]:
     fields, missing = [], []
     for pair in pairs:
         try:
-            fields.append(find_field(folder, pair.fixed.image, pair.moving.image))
+            fields.append(find_field(folder, pair))
         except DatasetError:
             missing.append(pair.field_name)
     if missing:

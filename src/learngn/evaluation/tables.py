@@ -29,9 +29,9 @@ def render(summary: Summary) -> Group:
         parts.append(Text(f"Verdicts: {counts}"))
     for pair in summary.doubtful:
         style = "red" if pair.verdict == "failed" else "yellow"
-        parts.append(Text(f"{pair.moving} onto {pair.fixed}: {pair.verdict_in_words}", style=style))
+        parts.append(Text(f"{pair.title}: {pair.verdict_in_words}", style=style))
     for pair in summary.failed:
-        parts.append(Text(f"{pair.fixed} <- {pair.moving}: {pair.error}", style="red"))
+        parts.append(Text(f"{pair.title}: {pair.error}", style="red"))
     return Group(*parts)
 
 
@@ -126,13 +126,14 @@ def csv_rows(summary: Summary) -> list[list[str]]:
     keys = [metric.key for metric in METRICS if metric.key in summary.means]
     columns = [(name, label) for name in LABEL_METRICS for label in summary.labels]
     judged = ["verdict", "reasons"] if summary.verdicts else []
-    rows = [["fixed", "moving", *judged, *keys, *(f"{name}_{label}" for name, label in columns), "error"]]
+    named = ["pair"] if any(pair.pair for pair in summary.pairs) else []
+    rows = [[*named, "fixed", "moving", *judged, *keys, *(f"{name}_{label}" for name, label in columns), "error"]]
     for pair in summary.pairs:
         numbers = [getattr(pair, key) for key in keys]
         numbers += [getattr(pair, name).get(label, float("nan")) for name, label in columns]
         cells = ["" if math.isnan(number) else repr(float(number)) for number in numbers]
         words = [pair.verdict or "", "; ".join(pair.reasons)] if judged else []
-        rows.append([pair.fixed, pair.moving, *words, *cells, pair.error or ""])
+        rows.append([*([pair.pair] if named else []), pair.fixed, pair.moving, *words, *cells, pair.error or ""])
     return rows
 
 

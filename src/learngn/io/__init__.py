@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from learngn.io.atomic import atomic_path, check_writable, temporary_folder, write_json, write_text
 from learngn.io.colour import is_colour, read_colour, write_colour
-from learngn.io.dataset import Dataset, Pair, Subject, find_subject, read_dataset, read_label_names, scan_numbers
+from learngn.io.dataset import find_subject, read_dataset, read_label_names
 from learngn.io.documents import parse_json, read_values
 from learngn.io.images import read_grid, read_image, write_image
 from learngn.io.itk import from_sitk, to_sitk
@@ -19,9 +19,11 @@ from learngn.io.landmarks import Landmarks, is_landmarks, read_landmarks, write_
 from learngn.io.learn2reg import read_learn2reg, read_voxels, write_learn2reg, write_voxels
 from learngn.io.matrices import read_matrix
 from learngn.io.modules import read_module
+from learngn.io.pair_table import is_pair_table
 from learngn.io.pairs import choose_pairs, subjects
 from learngn.io.probabilities import Scores, find_scores, read_channels, read_scores
 from learngn.io.series import frame_count, frame_step, read_frames, write_frames
+from learngn.io.subject import Dataset, Pair, Subject, scan_numbers
 from learngn.io.transforms import field_suffix, read_transform, write_transform
 
 __all__ = [
@@ -41,6 +43,7 @@ __all__ = [
     "from_sitk",
     "is_colour",
     "is_landmarks",
+    "is_pair_table",
     "labels_on",
     "parse_json",
     "read_channels",

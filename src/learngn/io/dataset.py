@@ -1,11 +1,10 @@
-"""Data sets in the layout of Learn2Reg: ``NAME_dataset.json`` and its files."""
+"""Data sets: ``NAME_dataset.json`` in the layout of Learn2Reg and its files, or a table of pairs."""
 
 from __future__ import annotations
 
 import re
 import reprlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from os.path import isfile  # False for invalid names, for which pathlib raises
 from pathlib import Path
 from typing import Any
@@ -13,123 +12,39 @@ from typing import Any
 from learngn.errors import DatasetError
 from learngn.io.documents import parse_json
 from learngn.io.images import read_grid
+from learngn.io.pair_table import is_pair_table, read_pair_table
+from learngn.io.subject import Dataset, Pair, Subject, is_plain, scan_numbers
 
 _DIGITS = 20  # most digits of a label
 _CODE = 4  # digits of a modality
-_SCAN_NAME = re.compile(r"_(\d{4})_(\d{4})\.")
-
-
-@dataclass(frozen=True)
-class Subject:
-    """A scan and the files that belong to it; None for files that do not exist.
-
-    Attributes
-    ----------
-    image : Path
-        Scan, in ``imagesTr``.
-    labels : Path or None
-        Label map, in ``labelsTr``.
-    landmarks : Path or None
-        Landmarks, in ``landmarksTr``; where there are none, the key points.
-    mask : Path or None
-        Mask, in ``masksTr``.
-    keypoints : Path or None
-        Key points that guide a registration, found by a detector, in ``keypointsTr``. For a pair of other modalities
-        than 0000 and 0001, in this order, in ``keypoints01Tr``, ``keypoints02Tr``, ..., named by the two modalities.
-    """
-
-    image: Path
-    labels: Path | None = None
-    landmarks: Path | None = None
-    mask: Path | None = None
-    keypoints: Path | None = None
-
-
-@dataclass(frozen=True)
-class Pair:
-    """Fixed and moving scan to register."""
-
-    fixed: Subject
-    moving: Subject
-
-    @property
-    def id(self) -> str:
-        """Name of the pair, ``FFFF_MMMM``, by its subjects, as in Learn2Reg's ``disp_FFFF_MMMM``.
-
-        The name includes the modality of each scan, ``FFFF_ffff_MMMM_mmmm``, unless both scans are of one modality or
-        of 0000 and 0001 in this order.
-        """
-        (fixed, fixed_modality), (moving, moving_modality) = (
-            scan_numbers(self.fixed.image),
-            scan_numbers(self.moving.image),
-        )
-        if _is_plain(fixed_modality, moving_modality):
-            return f"{fixed}_{moving}"
-        return f"{fixed}_{fixed_modality}_{moving}_{moving_modality}"
-
-    @property
-    def field_name(self) -> str:
-        """Name of the pair's displacement file by Learn2Reg's rule."""
-        return f"disp_{self.id}.nii.gz"
-
-
-@dataclass(frozen=True)
-class Dataset:
-    """Learn2Reg data set.
-
-    Attributes
-    ----------
-    name : str
-    root : Path
-        Folder of ``NAME_dataset.json``, to which its paths are relative.
-    ndim : int
-        Dimension of the scans, 2 or 3.
-    training : tuple of Subject
-        Training subjects that are in no validation pair: Learn2Reg lists its validation subjects under ``training``
-        too.
-    validation : tuple of Pair
-    label_names : dict
-        Name of every label except the background.
-    training_pairs : tuple of Pair
-        Pairs that the data set names for training, without validation subjects; empty where there are none.
-    test : tuple of Pair
-        Test pairs; empty where there are none, or none of their scans has been published.
-    modalities : dict
-        Name of every modality by its number in file names, ``{"0000": "CT"}``; empty where the description has none.
-    """
-
-    name: str
-    root: Path
-    ndim: int
-    training: tuple[Subject, ...]
-    validation: tuple[Pair, ...]
-    label_names: Mapping[int, str]
-    training_pairs: tuple[Pair, ...] = ()
-    test: tuple[Pair, ...] = ()
-    modalities: Mapping[str, str] = field(default_factory=dict)
 
 
 def read_dataset(path: str | Path) -> Dataset:
-    """Read the description of a data set, and check that its scans exist.
+    """Read the description of a data set or a table of pairs, and check that its scans exist.
 
     Parameters
     ----------
     path : Path
-        ``NAME_dataset.json``, or the folder that holds it. It has ``name``, ``registration_val`` (list of fixed and
-        moving) and perhaps ``training`` (list of image and label), ``training_paired_images`` (list of fixed and
-        moving), ``registration_test`` and ``labels``. Labels, landmarks, key points and masks are found by replacing
-        ``images`` in a scan's path, if they exist.
+        A table of pairs, ``.csv`` or ``.tsv``, see :mod:`learngn.io.pair_table`; or ``NAME_dataset.json`` or the folder
+        that holds it. The description has ``name``, ``registration_val`` (list of fixed and moving) and perhaps
+        ``training`` (list of image and label), ``training_paired_images`` (list of fixed and moving),
+        ``registration_test`` and ``labels``. Labels, landmarks, key points and masks are found by replacing ``images``
+        in a scan's path, if they exist.
 
     Raises
     ------
     DatasetError
         If the file is missing, is not such a description, or names a scan that is missing.
     """
+    if is_pair_table(path):
+        pairs = read_pair_table(path)
+        ndim = read_grid(pairs[0].fixed.image).ndim
+        return Dataset(Path(path).stem, Path(path).parent, ndim, (), pairs, {}, pairs)
     path = _description_in(Path(path))
     description = _load(path)
-    name, pairs = (_get(description, key, kind, path) for key, kind in (("name", str), ("registration_val", list)))
+    name, entries = (_get(description, key, kind, path) for key, kind in (("name", str), ("registration_val", list)))
     subjects = _get(description, "training", list, path) if "training" in description else []
-    validation = tuple(_pair(entry, path) for entry in pairs)
+    validation = tuple(_pair(entry, path) for entry in entries)
     held_out = {scan_numbers(subject.image)[0] for pair in validation for subject in (pair.fixed, pair.moving)}
     listed = [_subject(entry, "image", path) for entry in subjects]
     training = tuple(subject for subject in listed if scan_numbers(subject.image)[0] not in held_out)
@@ -221,16 +136,12 @@ def _pair(entry: Any, path: Path) -> Pair:
         entry = {"fixed": entry["0"], "moving": entry["1"]}
     fixed, moving = _subject(entry, "fixed", path), _subject(entry, "moving", path)
     modalities = [scan_numbers(subject.image)[1] for subject in (fixed, moving)]
-    if _is_plain(*modalities):
+    if is_plain(*modalities):
         return Pair(fixed, moving)
     # A scan that is in several pairs has a file of key points for each of them.
     folder = "keypoints" + "".join(str(int(modality)) for modality in sorted(modalities))
-    return Pair(*(find_subject(_get(entry, side, str, path), path, folder) for side in ("fixed", "moving")))
-
-
-def _is_plain(fixed: str, moving: str) -> bool:
-    """Whether Learn2Reg's names leave out a pair of modalities."""
-    return fixed == moving or (fixed, moving) == ("0000", "0001")
+    fixed, moving = (find_subject(_get(entry, side, str, path), path, folder) for side in ("fixed", "moving"))
+    return Pair(fixed, moving)
 
 
 def _subject(entry: Any, key: str, path: Path) -> Subject:
@@ -267,22 +178,6 @@ def find_subject(name: str, path: Path, keypoints_in: str = "keypoints") -> Subj
 
     keypoints = beside(keypoints_in, ".csv")
     return Subject(image, beside("labels"), beside("landmarks", ".csv") or keypoints, beside("masks"), keypoints)
-
-
-def scan_numbers(scan: Path) -> tuple[str, str]:
-    """Return subject and modality of a scan, four digits each: ``NAME_0021_0000.nii.gz`` is ``("0021", "0000")``.
-
-    Raises
-    ------
-    DatasetError
-        If the name has no such numbers.
-    """
-    numbers = _SCAN_NAME.search(scan.name)
-    if numbers is None:
-        raise DatasetError(
-            f"scan {scan}", "a name without numbers", "NAME_0001_0000.nii.gz (subject, modality)", "name it so"
-        )
-    return numbers[1], numbers[2]
 
 
 def _modality_names(description: Mapping[str, Any]) -> dict[str, str]:

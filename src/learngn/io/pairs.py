@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterable
 from itertools import combinations
 from pathlib import Path
 
 from learngn.errors import DatasetError
-from learngn.io.dataset import Dataset, Pair, Subject, find_subject, scan_numbers
+from learngn.io.dataset import find_subject
+from learngn.io.pair_table import read_rows
+from learngn.io.subject import Dataset, Pair, Subject, scan_numbers
 
 _DIGITS = 20  # of a number; Python refuses to read very long ones
 _COLUMNS = ("fixed", "moving")
@@ -36,7 +37,8 @@ def choose_pairs(dataset: Dataset, which: str) -> tuple[Pair, ...]:
     training = dataset.training_pairs
     if which in ("train", "all") and not training:
         training = tuple(Pair(fixed, moving) for fixed, moving in combinations(dataset.training, 2))
-    named = {"val": dataset.validation, "train": training, "all": dataset.validation + training, "test": dataset.test}
+    every = tuple(dict.fromkeys(dataset.validation + training))
+    named = {"val": dataset.validation, "train": training, "all": every, "test": dataset.test}
     if not named[which]:
         raise DatasetError(
             f"data set {dataset.name}",
@@ -48,29 +50,28 @@ def choose_pairs(dataset: Dataset, which: str) -> tuple[Pair, ...]:
 
 
 def _read_pairs(path: Path, dataset: Dataset) -> tuple[Pair, ...]:
-    try:
-        # utf-8-sig: spreadsheets begin a file with a mark.
-        rows = list(csv.reader(path.read_text(encoding="utf-8-sig").splitlines(), skipinitialspace=True))
-    except (OSError, ValueError, csv.Error) as failure:
+    if any(pair.name is not None for pair in dataset.validation):
+        raise DatasetError(
+            f"pairs {path}", f"a choice among those of the table {dataset.name}", "val or all", "give this file instead"
+        )
+    (_, heading), *rows = read_rows(path, "val, train, all, test, or a CSV file of pairs")
+    if tuple(cell.lower() for cell in heading) != _COLUMNS:
         raise DatasetError(
             f"pairs {path}",
-            f"'{failure}'",
-            "val, train, all, test, or a CSV file of pairs",
-            "check the path",
-        ) from None
-    if not rows or tuple(cell.strip().lower() for cell in rows[0]) != _COLUMNS:
-        raise DatasetError(f"pairs {path}", f"the header {rows[:1]}", "fixed,moving", "write it as the first line")
+            f"the header {','.join(heading)}",
+            "fixed,moving",
+            "write it as the first line, or give a table of paths instead of the data set",
+        )
     scans = _by_name(dataset)
     pairs = []
-    for number, row in enumerate(rows[1:], start=2):
-        if not row:
-            continue
+    for number, row in rows:
         if len(row) != len(_COLUMNS):
             raise DatasetError(f"{path}, line {number}", f"{len(row)} cells", "fixed and moving", "correct this line")
         try:
-            pairs.append(Pair(*(_find(cell.strip(), scans, dataset) for cell in row)))
+            fixed, moving = (_find(cell, scans, dataset) for cell in row)
         except DatasetError as error:
             raise DatasetError(f"{path}, line {number}", error.got, error.expected, "correct this line") from None
+        pairs.append(Pair(fixed, moving))
     if not pairs:
         raise DatasetError(f"pairs {path}", "no line but the header", "one pair at least", "write a line for each")
     return tuple(pairs)

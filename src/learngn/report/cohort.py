@@ -86,7 +86,9 @@ def _means(summary: Summary) -> str:
 
 
 def _short(pair: Pair) -> str:
-    """Return the name of a pair by the numbers of its scans, with their modalities if these differ."""
+    """Return the name of a pair: its own, or the numbers of its scans, with their modalities if these differ."""
+    if pair.name is not None:
+        return pair.name
     numbers = pair.id.split("_")
     half = len(numbers) // 2
     return f"{'_'.join(numbers[half:])} onto {'_'.join(numbers[:half])}"
@@ -133,7 +135,7 @@ def _card(index: int, record: Record, summary: Summary) -> str:
     )
     if pair.verdict is not None:
         numbers = banner.badge(pair.verdict) + numbers
-    title = f'<h3 title="{escape(score_tables.pair_name(pair), quote=True)}">{escape(str(record["pair"]))}</h3>'
+    title = f'<h3 title="{escape(pair.title, quote=True)}">{escape(str(record["pair"]))}</h3>'
     return f'<article class="card" data-pair="{index}"><div class="place"></div>{title}<p>{numbers}</p></article>'
 
 

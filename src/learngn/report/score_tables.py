@@ -68,7 +68,7 @@ def tiles(summary: Summary, seconds: Sequence[float]) -> str:
 
 def distributions(summary: Summary, seconds: Sequence[float]) -> str:
     """Make the section of distributions: a plot for every metric."""
-    names = [pair_name(pair) for pair in summary.pairs]
+    names = [pair.title for pair in summary.pairs]
     parts, beside = [], ""
     if "dice_mean_before" in summary.means:
         before, after = _values(summary, "dice_mean_before"), _values(summary, "dice_mean")
@@ -96,7 +96,7 @@ def _plot(title: str, note: str, drawing: str) -> str:
 
 def labels(summary: Summary) -> str:
     """Make the section of labels: distribution and mean of the Dice of every label."""
-    names = [pair_name(pair) for pair in summary.pairs]
+    names = [pair.title for pair in summary.pairs]
     rows = []
     for label, intervals in summary.labels.items():
         name = summary.names.get(label, f"label {label}").replace("_", " ")
@@ -154,11 +154,6 @@ def _verdict_cell(pair: PairScores) -> str:
 def _rank(pair: PairScores) -> int:
     """Return the place of a pair's verdict: the worst first, those without one last."""
     return STATUSES.index(pair.verdict) if pair.verdict in STATUSES else len(STATUSES)
-
-
-def pair_name(pair: PairScores) -> str:
-    """Return the name of a pair in the plots."""
-    return f"{pair.moving} onto {pair.fixed}"
 
 
 def _values(summary: Summary, key: str) -> list[float]:

@@ -67,11 +67,11 @@ def tune(
     Parameters
     ----------
     dataset : Dataset
-        Data set; its validation pairs are not used.
+        Data set, whose validation pairs are not used; or a table of pairs.
     start : Request
         Initial settings; those left out are chosen for the first pair.
     pairs : int
-        Largest number of pairs, drawn from all pairs of training subjects.
+        Largest number of pairs, drawn from all pairs of training subjects, or from those of a table.
     rounds : int
         Largest number of rounds.
     most_folds : float
@@ -137,24 +137,37 @@ def best(trials: Sequence[Trial]) -> Trial:
 
 
 def training_pairs(dataset: Dataset, most: int, rng: np.random.Generator) -> list[Pair]:
-    """Return ordered pairs of training subjects, drawn without replacement.
+    """Return ordered pairs of training subjects, or pairs of a table, drawn without replacement.
 
     Raises
     ------
     DatasetError
-        If there are fewer than two subjects with labels or landmarks.
+        If there are fewer than two subjects with labels or landmarks, or no such pair in a table.
     """
     known = [s for s in dataset.training if s.labels is not None or s.landmarks is not None]
-    if len(known) < 2:
+    if not dataset.training and dataset.training_pairs:  # a table of pairs
+        every = [pair for pair in dataset.training_pairs if _can_be_scored(pair)]
+        if not every:
+            raise DatasetError(
+                f"table {dataset.name}", "no pair with labels or landmarks of both scans", "one at least",
+                "fill in fixed_labels and moving_labels",
+            )  # fmt: skip
+    elif len(known) < 2:
         raise DatasetError(
             f"data set {dataset.name}",
             f"{len(known)} training subjects with labels or landmarks",
             "two at least",
             "list subjects under training that no pair of registration_val shows, with files in labelsTr",
         )
-    every = [Pair(a, b) for a in known for b in known if a is not b]
+    else:
+        every = [Pair(a, b) for a in known for b in known if a is not b]
     order = rng.permutation(len(every))[:most]
     return [every[i] for i in sorted(order)]
+
+
+def _can_be_scored(pair: Pair) -> bool:
+    fixed, moving = pair.fixed, pair.moving
+    return None not in (fixed.labels, moving.labels) or None not in (fixed.landmarks, moving.landmarks)
 
 
 _Move = Callable[[Settings], Settings | None]
