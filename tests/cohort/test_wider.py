@@ -181,7 +181,7 @@ def test_verdicts_are_among_the_scores(learngn, abdomen_files, tmp_path, judged)
     )
     assert [pair.get("verdict") for pair in json.loads(scored.stdout)["pairs"][:3]] == ["failed", "ok", None]
     head, first = (tmp_path / "s.csv").read_text().splitlines()[:2]
-    assert head.startswith("fixed,moving,verdict,reasons,")
+    assert head.startswith("pair,fixed,moving,verdict,reasons,")
     assert ",failed,it is mirrored," in first
 
 

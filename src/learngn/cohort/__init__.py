@@ -5,6 +5,7 @@ from learngn.cohort.feature_cache import FolderStore
 from learngn.cohort.pool import Failure, Pool, Serial
 from learngn.cohort.records import RECORDS_NAME, read_records
 from learngn.cohort.run import CohortEvents, run_cohort
+from learngn.cohort.saving import Saving
 
 __all__ = [
     "RECORDS_NAME",
@@ -12,6 +13,7 @@ __all__ = [
     "Failure",
     "FolderStore",
     "Pool",
+    "Saving",
     "Serial",
     "open_pool",
     "read_records",

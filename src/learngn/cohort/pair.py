@@ -15,12 +15,21 @@ from learngn.clock import Clock
 from learngn.cohort.feature_cache import FolderStore
 from learngn.cohort.locks import locked
 from learngn.cohort.records import Record, differences, save_record, saved_record
+from learngn.cohort.saving import Saving
 from learngn.cohort.wider import is_doubtful, widened
 from learngn.errors import ClusterError
 from learngn.evaluation import score_pair
-from learngn.io import Pair, write_learn2reg
+from learngn.io import Pair, read_learn2reg, write_learn2reg
 from learngn.optimise import Iteration
-from learngn.registration import Guidance, Registration, Request, model_of, read_pair, register_pair
+from learngn.registration import (
+    Guidance,
+    Registration,
+    RegistrationPair,
+    Request,
+    model_of,
+    read_pair,
+    register_pair,
+)
 from learngn.results import outcome, uncertainty_json, verdict_json, write_uncertainty
 from learngn.settings import Settings
 
@@ -32,7 +41,7 @@ _LOG = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class PairWork:
-    """Register pairs; write the displacement of each, and then its record, which marks the pair as done.
+    """Register pairs; write the displacement and the further files of each, and then its record: the pair is done.
 
     Attributes
     ----------
@@ -50,6 +59,8 @@ class PairWork:
         See :class:`learngn.cohort.CohortEvents`; only without worker processes.
     retry : bool
         Register pairs whose verdict is not ``"ok"`` again, see :func:`learngn.cohort.wider.widened`.
+    saving : Saving
+        Further files to write for each pair.
     version : str
         Version of LearnGN in the process that made this object.
     """
@@ -63,16 +74,19 @@ class PairWork:
     begins: Callable[[Pair, Settings], None] | None = None
     step: Callable[[Iteration], None] | None = None
     retry: bool = False
+    saving: Saving = field(default_factory=Saving)
     version: str = __version__
 
-    def __call__(self, pair: Pair, features: Path | None) -> Record:
-        """Register a pair.
+    def __call__(self, pair: Pair, features: Path | None, known: Record | None = None) -> Record:
+        """Register a pair, or write the files that a registered pair lacks.
 
         Parameters
         ----------
         pair : Pair
         features : Path, optional
             Cache folder, see :class:`FolderStore`.
+        known : Record, optional
+            Record of an earlier run, if the pair has been registered.
 
         Returns
         -------
@@ -88,21 +102,31 @@ class PairWork:
         self.saved.mkdir(parents=True, exist_ok=True)
         # A worker that has lost its client goes on; a worker that is given the same pair waits, and finds it done.
         with locked(self.saved / f"{pair.id}.lock"):
-            record = saved_record(pair.id, self.saved)
+            record = saved_record(pair.id, self.saved) or known
             there = (self.directory / pair.field_name).is_file()
             again = record is not None and self.retry and is_doubtful(record)
             asked = request_as_json(self.request, self.context)
             if record is None or again or differences(record, asked) or not there:
                 record = self._register(pair, features)
                 save_record(record, self.saved)
+            elif self.saving.missing(self.directory, pair):
+                self._complete(pair, record)
         return record
+
+    def _read(self, files: Pair, model: Model | None) -> RegistrationPair:
+        return read_pair(files, label_maps=self.request.label_maps(model), guidance=self.guidance)
+
+    def _complete(self, files: Pair, record: Record) -> None:
+        pair = self._read(files, model_of(self.model))
+        transform = read_learn2reg(self.directory / files.field_name, pair.fixed.grid, pair.moving.grid)
+        self.saving.complete(self.directory, files, pair, transform, record)
 
     def _register(self, files: Pair, features: Path | None) -> Record:
         _LOG.info("pair %s", files.id)
         clock, model = Clock(), model_of(self.model)
         self.guidance.check(files)
         with clock.stage("read"):
-            pair = read_pair(files, label_maps=self.request.label_maps(model), guidance=self.guidance)
+            pair = self._read(files, model)
 
         def register(request: Request, clock: Clock) -> Registration:
             return register_pair(
@@ -123,19 +147,21 @@ class PairWork:
         start = perf_counter()
         field, grids = self.directory / files.field_name, (pair.fixed.grid, pair.moving.grid)
         write_learn2reg(result.transform, field, *grids, rounded=True)
-        seconds = {**seconds, "write": perf_counter() - start}
         if result.uncertainty is not None:
             write_uncertainty(result.uncertainty, self.directory, f"uncertainty_{files.id}")
-        scores = score_pair(result.transform, pair).to_json()
+        seconds = {**seconds, "write": perf_counter() - start}
+        seconds |= {"total": sum(seconds.values())}
+        scores = score_pair(result.transform, pair)
+        self.saving.write(self.directory, files, result, scores, seconds)
         preset = result.resolved.recognised
         return {
             **identity(files),
-            **scores,
+            **scores.to_json(),
             **outcome(result),
             **verdict_json(result),
             **searches,
             **uncertainty_json(result),
-            "seconds": seconds | {"total": sum(seconds.values())},
+            "seconds": seconds,
             "asked": request_as_json(self.request, self.context),
             "settings": result.settings.as_dict(),
             **({} if preset is None else {"preset": preset.to_json()}),

@@ -120,6 +120,25 @@ def check_same_request(record: Record, request: Mapping[str, Any], directory: Pa
         )
 
 
+def check_same_scans(record: Record, files: Mapping[str, Any], directory: Path) -> None:
+    """Raise :class:`DatasetError` if a pair of the same name was registered whose scans have other names.
+
+    Parameters
+    ----------
+    record : Record
+    files : dict
+        Names of the scans, ``fixed`` and ``moving``.
+    directory : Path
+        Folder of the results, for the message.
+    """
+    for side in ("fixed", "moving"):
+        if record.get(side) != files[side]:
+            raise DatasetError(
+                f"results of pair {record['pair']} in {directory}", f"the {side} scan {record.get(side)}",
+                str(files[side]), "give the pair another id, or name another output folder",
+            )  # fmt: skip
+
+
 def differences(record: Record, request: Mapping[str, Any]) -> list[str]:
     """Return the names of the options in which the request of a registered pair differs from `request`."""
     before, now = record.get("asked", {}), _as_json(request)

@@ -17,9 +17,10 @@ from learngn.cohort.feature_cache import FolderStore
 from learngn.cohort.locks import exclusive_folder
 from learngn.cohort.pair import PairWork, identity, request_as_json
 from learngn.cohort.pool import Failure, Pool, Serial
-from learngn.cohort.records import Ledger, Record, check_same_request
+from learngn.cohort.records import Ledger, Record, check_same_request, check_same_scans
+from learngn.cohort.saving import Saving
 from learngn.cohort.wider import is_doubtful
-from learngn.errors import DatasetError
+from learngn.errors import DatasetError, OutputError
 from learngn.io import Pair, Subject, check_writable
 from learngn.optimise import Iteration
 from learngn.registration import Guidance, Request
@@ -73,6 +74,7 @@ def run_cohort(
     retry: bool = False,
     scratch: str | Path | None = None,
     device: str | None = None,
+    saving: Saving | None = None,
 ) -> list[Record]:
     """Register pairs and write ``disp_FFFF_MMMM.nii.gz`` and a line of ``results.jsonl`` for each.
 
@@ -104,6 +106,9 @@ def run_cohort(
         Folder for the feature cache during the run, visible to all workers; by default `directory`.
     device : str, optional
         Device of the registrations, see :func:`learngn.register`; by default that of the request.
+    saving : Saving, optional
+        Further files of each pair, in ``pairs/FFFF_MMMM``; by default none. What pairs of an earlier run lack is made
+        from their displacements.
 
     Returns
     -------
@@ -117,9 +122,10 @@ def run_cohort(
     ModelError
         If the request contradicts the model.
     DatasetError
-        If two pairs have the same name.
+        If two pairs have the same name, or a result of this name is of other scans.
     OutputError
-        If the folder cannot be written, or another run is writing there.
+        If the folder cannot be written, or another run is writing there; at the end, if files could not be saved for
+        pairs of an earlier run.
     ClusterError
         If the connection to the scheduler is lost.
     """
@@ -129,6 +135,8 @@ def run_cohort(
     if model is not None:
         check_model(request, model)
     _check_different(pairs)
+    saving = saving or Saving()
+    saving.check(directory, pairs)
     check_writable(directory)
     context = _context(model, guidance)
     with _work_folders(directory, scratch) as folders:
@@ -136,25 +144,32 @@ def run_cohort(
         done, missing = _done_and_missing(pairs, ledger.records, directory)
         _LOG.info("%d pairs, %d of them registered before", len(pairs), len(done))
         for pair in done:
+            check_same_scans(ledger.records[pair.id], identity(pair), directory)
             check_same_request(ledger.records[pair.id], request_as_json(request, context), directory)
-        if retry:
-            missing |= {pair.id: pair for pair in done if is_doubtful(ledger.records[pair.id])}
-            done = [pair for pair in done if pair.id not in missing]
+        known = {pair.id: ledger.records[pair.id] for pair in done}
+        again = {pair.id for pair in done if retry and is_doubtful(known[pair.id])}
+        missing |= {pair.id: pair for pair in done if pair.id in again or saving.missing(directory, pair)}
+        done = [pair for pair in done if pair.id not in missing]
         trained = folders.portable(model) if pool.remote else model
-        work = PairWork(directory, folders.records, request, guidance, trained, context, retry=retry)
+        work = PairWork(directory, folders.records, request, guidance, trained, context, retry=retry, saving=saving)
         if not pool.remote:
             work = replace(work, begins=events.begins, step=events.step)
         try:
             for pair in done:
                 events.done(ledger.records[pair.id])
-            for name, result in _results(work, missing, folders.features, pool, retries):
-                record = _failed(missing[name], result) if isinstance(result, Failure) else result
+            unsaved = {}
+            for name, result in _results(work, missing, known, folders.features, pool, retries):
+                if isinstance(result, Failure) and name in known and name not in again:
+                    unsaved[name], record = result.error, known[name]  # what has been registered remains
+                else:
+                    record = _failed(missing[name], result) if isinstance(result, Failure) else result
                 ledger.add(record)
                 _log_result(record)
                 events.done(record)
-            events.ends(len(FolderStore(folders.features)), len(missing))
+            events.ends(len(FolderStore(folders.features)), len(missing.keys() - (known.keys() - again)))
         finally:
             ledger.close(pair.id for pair in pairs)
+    _check_saved(unsaved)
     return [ledger.records[pair.id] for pair in pairs]
 
 
@@ -176,16 +191,17 @@ def _log_result(record: Record) -> None:
 def _results(
     work: PairWork,
     missing: Mapping[str, Pair],
+    known: Mapping[str, Record],
     features: Path,
     pool: Pool,
     retries: int,
 ) -> Iterator[tuple[str, Any]]:
-    """Register the missing pairs, and yield their records or failures."""
+    """Register or complete the missing pairs, and yield their records or failures."""
     uses = Counter(subject.image for pair in missing.values() for subject in (pair.fixed, pair.moving))
     tasks = {}
     for name, pair in missing.items():
         shared = max(uses[pair.fixed.image], uses[pair.moving.image]) > 1
-        tasks[name] = partial(work, _absolute(pair), features if shared else None)
+        tasks[name] = partial(work, _absolute(pair), features if shared else None, known.get(name))
     yield from pool.run(tasks, retries)
 
 
@@ -215,6 +231,14 @@ def _context(model: Model | None, guidance: Guidance) -> dict[str, Any]:
     return {key: value for key, value in named.items() if value is not None}
 
 
+def _check_saved(unsaved: Mapping[str, str]) -> None:
+    """Raise :class:`OutputError` if files of registered pairs could not be saved."""
+    if unsaved:
+        name, error = next(iter(unsaved.items()))
+        count = f"{len(unsaved)} registered pair{'' if len(unsaved) == 1 else 's'}"
+        raise OutputError(f"files of {count}", f"'{error}' ({name})", "those of --save", "repeat the command then")
+
+
 def _check_different(pairs: Iterable[Pair]) -> None:
     """Raise :class:`DatasetError` if two pairs have the same name."""
     for name, count in Counter(pair.id for pair in pairs).items():
@@ -230,7 +254,7 @@ def _absolute(pair: Pair) -> Pair:
     def resolved(subject: Subject) -> Subject:
         return Subject(*(None if path is None else path.resolve() for path in vars(subject).values()))  # type: ignore[arg-type]
 
-    return Pair(resolved(pair.fixed), resolved(pair.moving))
+    return replace(pair, fixed=resolved(pair.fixed), moving=resolved(pair.moving))
 
 
 @dataclass(frozen=True)

@@ -70,13 +70,15 @@ class Material:
     keypoints: Points | None = None
 
 
-def material_of(directory: Path) -> Material:
+def material_of(directory: Path, transform: Transform | None = None) -> Material:
     """Collect the input of a report from a result folder.
 
     Parameters
     ----------
     directory : Path
         Folder with ``metrics.json`` and other files of a result, which may be missing.
+    transform : Transform, optional
+        The transform, for a folder without its displacement. Images that the folder lacks are warped by it.
 
     Raises
     ------
@@ -87,12 +89,13 @@ def material_of(directory: Path) -> Material:
     reader = _Reader(metrics["inputs"], [])
     label_maps = reads_label_maps(str(metrics["settings"].get("features", "")))
     fixed_labels, moving_labels = reader.given("fixed_labels", True), reader.given("moving_labels", True)
+    fixed, moving = reader.given("fixed", label_maps), reader.given("moving", label_maps)
+    transform = transform or reader.read(lambda: read_transform(_displacement(directory)))
+    warped = _warped(directory / "warped.nii.gz", moving, fixed, transform, reader, labels=label_maps)
     warped_labels = None
     if "moving_labels" in metrics["inputs"]:
-        warped_labels = reader.read(lambda: read_image(directory / "warped_labels.nii.gz", labels=True))
-    fixed, moving = reader.given("fixed", label_maps), reader.given("moving", label_maps)
-    warped = reader.read(lambda: read_image(directory / "warped.nii.gz", labels=label_maps))
-    transform = reader.read(lambda: read_transform(_displacement(directory)))
+        path = directory / "warped_labels.nii.gz"
+        warped_labels = _warped(path, moving_labels, fixed, transform, reader, labels=True)
     uncertainty = None
     if "uncertainty" in metrics:
         uncertainty = reader.read(lambda: read_image(directory / "uncertainty.nii.gz"))
@@ -164,6 +167,15 @@ def _shown(warped: Image | None, moving: Image | None, transform: Transform | No
     if moving is None or warped is None or transform is None or label_maps:
         return warped
     return _on_cpu(transform.warp(moving, warped.grid))
+
+
+def _warped(
+    path: Path, moving: Image | None, fixed: Image | None, transform: Transform | None, reader: _Reader, *, labels: bool
+) -> Image | None:
+    """Read a warped image, or warp the moving one where the folder does not have it."""
+    if path.exists() or moving is None or fixed is None or transform is None:
+        return reader.read(lambda: read_image(path, labels=labels))
+    return transform.warp(moving, fixed.grid)
 
 
 def _displacement(directory: Path) -> Path:

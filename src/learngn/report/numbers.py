@@ -228,6 +228,6 @@ def setting(value: Any) -> str:
     """Format the value of a setting."""
     if value is None or isinstance(value, bool):
         return "yes" if value else "no"
-    if isinstance(value, list):
+    if isinstance(value, list | tuple):
         return ", ".join(setting(item) for item in value)
     return f"{value:g}" if isinstance(value, float) else str(value)

@@ -8,6 +8,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+from learngn.geometry.transform import Transform
 from learngn.io import write_text
 from learngn.registration import Registration
 from learngn.report import banner, html, numbers
@@ -22,7 +23,7 @@ VIEW_FILES = (
 _FILES = (*VIEW_FILES, "readout.js", "controls.js", "tour.js", "tools.js", "viewer.js")
 
 
-def write_pair_report(directory: str | Path, *, budget: int = BUDGET) -> Path:
+def write_pair_report(directory: str | Path, *, transform: Transform | None = None, budget: int = BUDGET) -> Path:
     """Write ``report.html`` into the result folder of ``learngn register``.
 
     Parameters
@@ -31,6 +32,8 @@ def write_pair_report(directory: str | Path, *, budget: int = BUDGET) -> Path:
         Folder with ``metrics.json`` and, if they exist, ``warped.nii.gz``, ``displacement.nii.gz`` and
         ``warped_labels.nii.gz``. The inputs are read from the paths in ``metrics.json``; the page says which of them
         are missing or have changed, and shows the others.
+    transform : Transform, optional
+        The transform, for a folder without its displacement. Images that the folder lacks are warped by it.
     budget : int
         Largest size of the pictures [bytes]; on the page they take a third more.
 
@@ -47,7 +50,7 @@ def write_pair_report(directory: str | Path, *, budget: int = BUDGET) -> Path:
         If the page cannot be written.
     """
     path = Path(directory) / "report.html"
-    write_text(_page(material_of(path.parent), budget), path)
+    write_text(_page(material_of(path.parent, transform), budget), path)
     return path
 
 

@@ -1,6 +1,13 @@
 """Writing the results of a registration to disk."""
 
-from learngn.results.files import sha256, write_files, write_uncertainty
+from learngn.results.files import (
+    sha256,
+    write_displacement,
+    write_files,
+    write_uncertainty,
+    write_warped,
+    write_warped_labels,
+)
 from learngn.results.folder import RESULT_FILES, check_inputs_kept, result_folder
 from learngn.results.metrics import (
     metrics_of,
@@ -9,6 +16,7 @@ from learngn.results.metrics import (
     uncertainty_json,
     verdict_json,
     warnings_of,
+    write_recorded_metrics,
 )
 
 __all__ = [
@@ -22,6 +30,10 @@ __all__ = [
     "uncertainty_json",
     "verdict_json",
     "warnings_of",
+    "write_displacement",
     "write_files",
+    "write_recorded_metrics",
     "write_uncertainty",
+    "write_warped",
+    "write_warped_labels",
 ]

@@ -6,6 +6,9 @@ import hashlib
 from pathlib import Path
 
 from learngn.clock import Clock
+from learngn.geometry.grid import Grid
+from learngn.geometry.image import Image
+from learngn.geometry.transform import Transform
 from learngn.io import field_suffix, write_image, write_transform
 from learngn.registration import Registration
 from learngn.uncertainty import Uncertainty
@@ -32,11 +35,9 @@ def write_files(registration: Registration, directory: Path) -> dict[str, float]
         warped_labels = registration.warped_labels
     with clock.stage("write"):
         if warped_labels is not None:
-            write_image(warped_labels, directory / "warped_labels.nii.gz")
-        write_image(registration.warped, directory / "warped.nii.gz")
-        write_transform(
-            registration.transform, directory / f"displacement{field_suffix(grid)}", reference=grid, rounded=True
-        )
+            write_warped_labels(warped_labels, directory)
+        write_warped(registration.warped, directory)
+        write_displacement(registration.transform, grid, directory)
         if registration.inverse is not None:
             moving_grid = registration.moving.grid
             write_transform(
@@ -50,6 +51,21 @@ def write_files(registration: Registration, directory: Path) -> dict[str, float]
         if registration.settings.aligns:
             write_transform(registration.affine, directory / "affine.tfm")
     return clock.seconds | {"total": sum(clock.seconds.values())}
+
+
+def write_warped(warped: Image, directory: Path) -> None:
+    """Write the moving scan on the fixed grid."""
+    write_image(warped, directory / "warped.nii.gz")
+
+
+def write_warped_labels(warped: Image, directory: Path) -> None:
+    """Write the label map of the moving scan on the fixed grid."""
+    write_image(warped, directory / "warped_labels.nii.gz")
+
+
+def write_displacement(transform: Transform, grid: Grid, directory: Path) -> None:
+    """Write a whole transform as a displacement on the fixed grid, in a format in which every program reads it."""
+    write_transform(transform, directory / f"displacement{field_suffix(grid)}", reference=grid, rounded=True)
 
 
 def write_uncertainty(uncertainty: Uncertainty, directory: Path, prefix: str = "uncertainty") -> None:

@@ -12,6 +12,7 @@ from learngn._version import __version__
 from learngn.arrays import quantile
 from learngn.evaluation import PairScores
 from learngn.evaluation.pair_scores import json_number
+from learngn.io import write_json
 from learngn.memory import peak_bytes, readable
 from learngn.optimise import Iteration, StopReason
 from learngn.registration import Registration
@@ -54,13 +55,13 @@ def metrics_of(
     return {
         "version": __version__,
         "command": command,
-        "inputs": {role: {"path": str(path.resolve()), "sha256": sha256(path)} for role, path in inputs.items()},
+        "inputs": _inputs_json(inputs),
         "settings": registration.settings.as_dict(),
         **({} if resolved.recognised is None else {"preset": resolved.recognised.to_json()}),
         "ndim": registration.fixed.grid.ndim,
         "finest_level_mm": finest_level(registration),
         **scores_json(scores),
-        "label_names": {str(label): name for label, name in (label_names or {}).items()},
+        "label_names": _names_json(label_names),
         "seconds": dict(seconds),
         "peak_memory_mb": peak_bytes() / 2**20,
         **outcome(registration),
@@ -70,6 +71,37 @@ def metrics_of(
         "history": [_iteration_json(step) for step in registration.history],
         "warnings": [*notes, *_about_levels(registration), *warnings_of(registration, scores)],
     }
+
+
+def write_recorded_metrics(
+    record: Mapping[str, Any],
+    directory: Path,
+    *,
+    inputs: Mapping[str, Path],
+    label_names: Mapping[int, str] | None = None,
+) -> None:
+    """Write ``metrics.json`` for a pair of a cohort from its record, which has no history.
+
+    Parameters
+    ----------
+    record : dict
+        See :func:`learngn.cohort.run_cohort`.
+    directory : Path
+    inputs, label_names
+        As of :func:`metrics_of`.
+    """
+    scores = PairScores.from_json(record)
+    left_out = {*scores.to_json(), "asked", "searches", "uncertainty"} - {"verdict", "reasons"}
+    metrics = {
+        **{key: value for key, value in record.items() if key not in left_out},
+        "command": "",
+        "inputs": _inputs_json(inputs),
+        **scores_json(scores),
+        "label_names": _names_json(label_names),
+        "history": [],
+        "warnings": [],
+    }
+    write_json(metrics, directory / "metrics.json")
 
 
 def outcome(registration: Registration) -> dict[str, str]:
@@ -140,6 +172,14 @@ def warnings_of(registration: Registration, scores: PairScores) -> list[str]:
             f"The mean Dice fell from {scores.dice_mean_before:.3f} to {scores.dice_mean:.3f}: look at the pictures."
         )
     return messages
+
+
+def _inputs_json(inputs: Mapping[str, Path]) -> dict[str, dict[str, str]]:
+    return {role: {"path": str(path.resolve()), "sha256": sha256(path)} for role, path in inputs.items()}
+
+
+def _names_json(names: Mapping[int, str] | None) -> dict[str, str]:
+    return {str(label): name for label, name in (names or {}).items()}
 
 
 def scores_json(scores: PairScores) -> dict[str, Any]:
