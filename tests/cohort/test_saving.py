@@ -8,9 +8,10 @@ import pytest
 
 import learngn.cohort.pair as work
 from learngn.cohort import CohortEvents, Saving, open_pool, read_records, run_cohort
-from learngn.cohort.saving import KINDS, page_of
+from learngn.cohort.saving import KINDS
 from learngn.errors import DatasetError, OutputError, SettingsError
 from learngn.io import read_image, read_learn2reg, read_transform
+from learngn.results import page_of
 
 IMAGES = {"warped.nii.gz", "warped_labels.nii.gz", "displacement.nii.gz"}
 ALL = IMAGES | {"metrics.json", "report.html"}
@@ -182,8 +183,9 @@ def test_inputs_are_not_replaced(pairs, settings, tmp_path):
         run_cohort([chained], tmp_path, settings, saving=Saving(("warped",)))
 
 
-def test_page_of_a_pair(tmp_path):
-    assert page_of(tmp_path, "a") is None
-    (tmp_path / "pairs" / "a").mkdir(parents=True)
-    (tmp_path / "pairs" / "a" / "report.html").touch()
-    assert page_of(tmp_path, "a") == "pairs/a/report.html"
+def test_page_of_a_pair(pairs, tmp_path):
+    assert page_of(tmp_path, pairs[0]) is None
+    folder = tmp_path / "pairs" / pairs[0].id
+    folder.mkdir(parents=True)
+    (folder / "report.html").touch()
+    assert page_of(tmp_path, pairs[0]) == f"pairs/{pairs[0].id}/report.html"

@@ -16,9 +16,10 @@ from learngn.cli.log import run_log
 from learngn.cli.options import (
     FAILED,
     INFINITE,
-    DataSet,
+    DataSetOrTable,
     Device,
     KeypointScale,
+    LabelNames,
     Limit,
     ModelOptions,
     Pairs,
@@ -45,7 +46,7 @@ _SEED = 0  # random seed of the bootstrap
 
 @with_options
 def cohort(
-    dataset: DataSet,
+    dataset: DataSetOrTable,
     output: Annotated[
         Path, typer.Option("--output", "-o", metavar="DIR", help="Folder for the results.", rich_help_panel=OUTPUT)
     ],
@@ -80,6 +81,17 @@ def cohort(
             rich_help_panel=EXPERT,
         ),
     ] = None,
+    save: Annotated[
+        str,
+        typer.Option(
+            "--save",
+            metavar="KINDS",
+            help="For each pair, also write some of warped,labels,itk,report into pairs/.",
+            show_default=False,
+            rich_help_panel=OUTPUT,
+        ),
+    ] = "",
+    label_names: LabelNames = None,
     report: console.Report = True,
     json: console.Json = False,
     quiet: console.Quiet = False,
@@ -91,10 +103,10 @@ def cohort(
     prepare_process(threads)
     import numpy as np
 
-    from learngn.cohort import open_pool, run_cohort
+    from learngn.cohort import Saving, open_pool, run_cohort
     from learngn.evaluation import PairScores, summarise
     from learngn.evaluation.tables import render
-    from learngn.io import choose_pairs, read_dataset
+    from learngn.io import choose_pairs, read_dataset, read_label_names
     from learngn.registration import Guidance
 
     check_device(device, elsewhere=bool(workers.scheduler or workers.cluster))
@@ -102,6 +114,9 @@ def cohort(
     request, model = options.request(device), trained.read()
     description = read_dataset(dataset)
     chosen = choose_pairs(description, pairs)[:limit]
+    names = description.label_names if label_names is None else read_label_names(label_names)
+    saving = Saving.of(save, names)
+    saving.check(output, chosen)
     guidance = Guidance(masks, keypoint_weight, keypoint_scale)
     console.compile_ahead(description.ndim, quiet)
     with open_pool(threads=threads, **workers.connection()) as pool:
@@ -119,9 +134,10 @@ def cohort(
                 retries=workers.retries,
                 retry=verdicts.retry,
                 scratch=scratch,
+                saving=saving,
             )
     scores = [PairScores.from_json(record) for record in records]
-    summary = summarise(scores, np.random.default_rng(_SEED), names=description.label_names)
+    summary = summarise(scores, np.random.default_rng(_SEED), names=names)
     if report:
         write_report(output, chosen, records, summary, description.name, quiet)
     seconds = [record["seconds"]["total"] for record in records if "seconds" in record]
@@ -137,6 +153,8 @@ def cohort(
             typer.echo(f"{np.mean(seconds):.1f} s a pair (median {np.median(seconds):.1f} s), written to {output}")
         if report:
             typer.echo(f"report: {output / 'report.html'}")
+        if saving.kinds:
+            typer.echo(f"{', '.join(saving.kinds)} of every pair: {output / 'pairs'}")
         if progress.features:
             typer.echo(f"features computed {progress.features} times for {progress.registered} pairs")
     end_if_failed(summary)

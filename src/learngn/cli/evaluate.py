@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv as csv_files
-import io
 from collections.abc import Sequence
 from dataclasses import replace
 from enum import Enum
@@ -13,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from learngn.cli import console
-from learngn.cli.options import DataSet, LabelNames, Pairs
+from learngn.cli.options import DataSetOrTable, LabelNames, Pairs
 from learngn.cli.panels import INPUT, OUTPUT, SCORES
 from learngn.errors import DatasetError, require_packages
 
@@ -32,7 +30,7 @@ class RankingTest(str, Enum):
 
 
 def evaluate(
-    dataset: DataSet,
+    dataset: DataSetOrTable,
     fields: Annotated[
         list[str],
         typer.Option(
@@ -172,17 +170,14 @@ def end_if_failed(summary: Summary) -> None:
 
 def _csv(summaries: dict[str, Summary]) -> str:
     """Format scores as one table; for several methods with a column for the method, and all columns of any of them."""
-    from learngn.evaluation.tables import csv_rows
+    from learngn.evaluation.tables import csv_rows, csv_text
 
-    text = io.StringIO()
     if len(summaries) == 1:
-        rows = csv_rows(next(iter(summaries.values())))
-        csv_files.writer(text, lineterminator="\n").writerows(rows)
-        return text.getvalue()
+        return csv_text(csv_rows(next(iter(summaries.values()))))
     tables = {name: csv_rows(summary) for name, summary in summaries.items()}
     columns = list(dict.fromkeys(column for rows in tables.values() for column in rows[0]))
-    writer = csv_files.DictWriter(text, ["method", *columns], lineterminator="\n")
-    writer.writeheader()
-    for name, rows in tables.items():
-        writer.writerows({"method": name} | dict(zip(rows[0], row, strict=True)) for row in rows[1:])
-    return text.getvalue()
+    lines = [["method", *columns]]
+    for name, (heading, *rows) in tables.items():
+        cells = (dict(zip(heading, row, strict=True)) for row in rows)
+        lines += [[name, *(entry.get(column, "") for column in columns)] for entry in cells]
+    return csv_text(lines)

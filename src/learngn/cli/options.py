@@ -22,12 +22,18 @@ DataSet = Annotated[
     Path,
     typer.Argument(metavar="DATASET.json", help="Learn2Reg data set.", show_default=False, rich_help_panel=INPUT),
 ]
+DataSetOrTable = Annotated[
+    Path,
+    typer.Argument(
+        metavar="DATASET", help="Learn2Reg data set, or CSV of paths.", show_default=False, rich_help_panel=INPUT
+    ),
+]
 Pairs = Annotated[
     str,
     typer.Option(
         "--pairs",
         metavar="PAIRS",
-        help="val, train, all, test, or a CSV file (columns fixed, moving).",
+        help="val, train, all, test, or a CSV file (fixed, moving).",
         rich_help_panel=INPUT,
     ),
 ]

@@ -9,7 +9,7 @@ import typer
 
 from learngn.cli import console
 from learngn.cli.grouping import with_options
-from learngn.cli.options import DataSet, Seed, Threads, prepare_process
+from learngn.cli.options import DataSetOrTable, Seed, Threads, prepare_process
 from learngn.cli.panels import INPUT, OUTPUT, REGISTRATION
 from learngn.cli.settings_options import SettingsOptions
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @with_options
 def tune(
-    dataset: DataSet,
+    dataset: DataSetOrTable,
     output: Annotated[
         Path,
         typer.Option(
@@ -58,9 +58,9 @@ def tune(
     json: console.Json = False,
     quiet: console.Quiet = False,
 ) -> None:
-    """Find λ, levels and iterations on the training subjects of a data set.
+    """Find λ, levels and iterations on the training subjects of a data set, or on the pairs of a CSV of paths.
 
-    The validation pairs are not used. Use the result with --settings FILE.
+    The validation pairs of a data set are not used. Use the result with --settings FILE.
 
     Example:  learngn tune AbdomenCT_dataset.json -o settings.json
     """

@@ -60,7 +60,7 @@ Retry = Annotated[
     bool,
     typer.Option(
         "--retry",
-        help="Register doubtful pairs again with wider searches, and keep the best result.",
+        help="Register doubtful pairs again, searching wider; keep the best result.",
         rich_help_panel=REGISTRATION,
     ),
 ]

@@ -19,6 +19,7 @@ from learngn.registration.reading import files_of
 from learngn.results import (
     check_inputs_kept,
     metrics_of,
+    pair_folder,
     result_folder,
     write_displacement,
     write_recorded_metrics,
@@ -26,14 +27,12 @@ from learngn.results import (
     write_warped_labels,
 )
 
-FOLDER = "pairs"
-PAGE = "report.html"
 KINDS = ("warped", "labels", "itk", "report")
 _FILES = {
     "warped": ("warped.nii.gz",),
     "labels": ("warped_labels.nii.gz",),
     "itk": ("displacement.nii.gz", "displacement.mha"),  # one of them
-    "report": (PAGE,),
+    "report": ("report.html",),
 }
 
 
@@ -116,7 +115,7 @@ class Saving:
                     result, scores, inputs=files_of(files), seconds=seconds, label_names=self.label_names
                 )
                 write_json(metrics, temporary / "metrics.json")
-                write_text(page_of_registration(result, metrics), temporary / PAGE)
+                write_text(page_of_registration(result, metrics), temporary / "report.html")
 
     def complete(
         self, directory: Path, files: Pair, pair: RegistrationPair, transform: Transform, record: Record
@@ -136,17 +135,6 @@ class Saving:
 
             write_recorded_metrics(record, folder, inputs=files_of(files), label_names=self.label_names)
             write_pair_report(folder, transform=transform)
-
-
-def pair_folder(directory: Path, files: Pair) -> Path:
-    """Return the folder of a pair's files in that of a cohort."""
-    return directory / FOLDER / files.id
-
-
-def page_of(directory: Path, pair: str) -> str | None:
-    """Return the page of a pair by its name, relative to the folder of its cohort, or None if there is none."""
-    path = Path(FOLDER, pair, PAGE)
-    return path.as_posix() if (directory / path).is_file() else None
 
 
 def _write_images(

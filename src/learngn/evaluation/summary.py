@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from learngn.evaluation.outliers import Outlier, find_outliers
 from learngn.evaluation.pair_scores import METRICS, PairScores, json_number
 from learngn.evaluation.statistics import (
     Interval,
@@ -68,12 +69,20 @@ class Summary:
         """Pairs whose verdict is not ``"ok"``, the worst verdict first."""
         return [pair for status in STATUSES[:-1] for pair in self.pairs if pair.verdict == status]
 
+    @property
+    def outliers(self) -> list[Outlier]:
+        """Pairs whose scores differ from those of the others, the worst first."""
+        return find_outliers(self.pairs)
+
     def to_json(self) -> dict[str, Any]:
         """Return all attributes as values for :func:`json.dumps`: statistics first, then every pair."""
         return {
             "pairs_scored": len(self.pairs) - len(self.failed),
             "pairs_failed": len(self.failed),
             **({"verdicts": self.verdicts} if self.verdicts else {}),
+            "outliers": [
+                {"pair": self.pairs[found.index].title, "reasons": list(found.reasons)} for found in self.outliers
+            ],
             "means": {key: _interval_json(interval) for key, interval in self.means.items()},
             "quantile_over_cases": {key: json_number(value) for key, value in self.case_quantiles.items()},
             "dice_mean_hardest_30_percent": json_number(self.dice_hardest),

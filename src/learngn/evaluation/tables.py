@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import math
+from collections.abc import Sequence
 
 from rich.console import Group
 from rich.markup import escape
@@ -30,6 +33,8 @@ def render(summary: Summary) -> Group:
     for pair in summary.doubtful:
         style = "red" if pair.verdict == "failed" else "yellow"
         parts.append(Text(f"{pair.title}: {pair.verdict_in_words}", style=style))
+    for found in summary.outliers:
+        parts.append(Text(f"outlier {summary.pairs[found.index].title}: {'; '.join(found.reasons)}", style="yellow"))
     for pair in summary.failed:
         parts.append(Text(f"{pair.title}: {pair.error}", style="red"))
     return Group(*parts)
@@ -135,6 +140,13 @@ def csv_rows(summary: Summary) -> list[list[str]]:
         words = [pair.verdict or "", "; ".join(pair.reasons)] if judged else []
         rows.append([*([pair.pair] if named else []), pair.fixed, pair.moving, *words, *cells, pair.error or ""])
     return rows
+
+
+def csv_text(rows: Sequence[Sequence[str]]) -> str:
+    """Format rows as CSV."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    return text.getvalue()
 
 
 def _heading(metric: Metric) -> str:

@@ -9,14 +9,17 @@ from typing import Any
 
 from learngn.errors import LearnGNError
 from learngn.evaluation import Summary
+from learngn.evaluation.tables import csv_rows, csv_text
 from learngn.io import Pair, write_text
 from learngn.report import banner, html, score_tables
 from learngn.report.numbers import number, setting
 from learngn.report.pair import VIEW_FILES
 from learngn.report.thumbnails import thumbnail
+from learngn.results import page_of
 
 _FILES = (*VIEW_FILES, "cohort.css", "gallery.js", "table.js")
 _NAME = "report.html"
+_MOST_OUTLIERS = 20  # that are named
 
 Record = Mapping[str, Any]
 
@@ -63,15 +66,17 @@ def write_cohort_report(
     seconds = [float(record["seconds"]["total"]) if "seconds" in record else float("nan") for record in records]
     missing = len(summary.failed)
     notes = [f"{missing} of {len(summary.pairs)} pairs could not be registered."] if missing else []
-    gallery = _gallery(directory, pairs, records, summary, pictures, notes, progress)
-    sections = [score_tables.distributions(summary, seconds)] if summary.means else []
+    pages, names = [page_of(directory, pair) for pair in pairs], [_short(pair) for pair in pairs]
+    sections = [_outliers(names, summary, pages)] if summary.outliers else []
+    sections += [score_tables.distributions(summary, seconds)] if summary.means else []
+    gallery = _gallery(directory, pairs, records, summary, pages, pictures, notes, progress)
     sections += [gallery] if gallery else []
-    sections += [score_tables.labels(summary)] if summary.labels else []
-    sections.append(_table(score_tables.table(summary, records, seconds)))
+    sections += [score_tables.labels(summary, names, pages)] if summary.labels else []
+    sections.append(_table(score_tables.table(summary, records, seconds, pages), csv_text(csv_rows(summary))))
     sections.append(_settings(directory, records))
     count = f"{len(pairs)} pair{'' if len(pairs) == 1 else 's'}"
     header = html.heading(f"Registration of {count}", escape(title or directory.name), notes)
-    header += banner.of_cohort(summary, [_short(pair) for pair in pairs]) + score_tables.tiles(summary, seconds)
+    header += banner.of_cohort(summary, names) + score_tables.tiles(summary, seconds)
     path = directory / _NAME
     name = f"{title or directory.name}, {count}"
     write_text(html.page(name, _means(summary), header, sections, _FILES), path)
@@ -99,6 +104,7 @@ def _gallery(
     pairs: Sequence[Pair],
     records: Sequence[Record],
     summary: Summary,
+    pages: Sequence[str | None],
     count: int,
     notes: list[str],
     progress: Callable[[], None] | None,
@@ -117,17 +123,18 @@ def _gallery(
         if shown is None:
             continue
         description, parts = shown
-        cards.append(_card(index, records[index], summary))
+        cards.append(_card(index, records[index], summary, pages[index]))
         content.append(html.data(f"pair-{index}", description))
         content.append(html.binary({name: part.data for name, part in parts.items()}, f"pair-{index}"))
     if not cards:
         return ""
     lead = "The worst first. Drag over a picture to swipe from the fixed scan to the registered one."
+    lead += " A name opens the pair's own page." if any(pages) else ""
     inside = f'{html.asset("gallery.html")}<div class="cards" id="cards">{"".join(cards)}</div>{"".join(content)}'
     return html.section("Worst pairs", lead, inside)
 
 
-def _card(index: int, record: Record, summary: Summary) -> str:
+def _card(index: int, record: Record, summary: Summary, page: str | None) -> str:
     pair = summary.pairs[index]
     numbers = "".join(
         f"<span>{escape(metric.title)} <b>{number(getattr(pair, metric.key))}</b></span>"
@@ -135,14 +142,29 @@ def _card(index: int, record: Record, summary: Summary) -> str:
     )
     if pair.verdict is not None:
         numbers = banner.badge(pair.verdict) + numbers
-    title = f'<h3 title="{escape(pair.title, quote=True)}">{escape(str(record["pair"]))}</h3>'
+    title = f'<h3 title="{escape(pair.title, quote=True)}">{html.link(str(record["pair"]), page)}</h3>'
     return f'<article class="card" data-pair="{index}"><div class="place"></div>{title}<p>{numbers}</p></article>'
 
 
-def _table(table: str) -> str:
+def _outliers(names: Sequence[str], summary: Summary, pages: Sequence[str | None]) -> str:
+    """Make the section of the pairs whose scores differ from those of the others."""
+    found = summary.outliers
+    items = "".join(
+        f"<li><strong>{html.link(names[one.index], pages[one.index])}</strong>: "
+        f"{escape('; '.join(one.reasons)).replace('-', '−')}</li>"
+        for one in found[:_MOST_OUTLIERS]
+    )
+    more = len(found) - _MOST_OUTLIERS
+    rest = f"<p>{more} more: see the table of all pairs.</p>" if more > 0 else ""
+    lead = "Pairs far from the median of all pairs: robust z-score of the gain or of folding beyond 3.5, or failed."
+    return html.section("Outliers", lead, f'<ul class="outliers">{items}</ul>{rest}')
+
+
+def _table(table: str, csv: str) -> str:
     search = (
         '<div class="search"><input type="search" id="filter" aria-label="Filter pairs" autocomplete="off" '
-        'spellcheck="false" placeholder="a name, or dice&lt;0.6 folds&gt;0.1"><output id="count"></output></div>'
+        'spellcheck="false" placeholder="a name, or dice&lt;0.6 folds&gt;0.1"><output id="count"></output>'
+        f"{html.download('Download CSV', 'scores.csv', 'text/csv', csv)}</div>"
     )
     lead = "Click on a heading to sort. The filter takes names, verdicts and conditions on columns."
     scroll = f'<div class="scroll tall" tabindex="0" role="region" aria-label="All pairs">{table}</div>'

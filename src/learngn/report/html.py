@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from importlib.resources import files
 from typing import Any
+from urllib.parse import quote
 
 # The policy of the page forbids all requests to the network.
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
@@ -75,6 +76,29 @@ def tiles(items: Iterable[tuple[str, str, str, str]]) -> str:
         )
         + "</dl>"
     )
+
+
+def link(text: str, target: str | None) -> str:
+    """Make a link to a page by its path relative to this one; only the text without a path."""
+    return escape(text) if target is None else f'<a href="{escape(quote(target), quote=True)}">{escape(text)}</a>'
+
+
+def download(text: str, name: str, kind: str, content: str) -> str:
+    """Make a button that saves a file, whose content is a part of the page.
+
+    Parameters
+    ----------
+    text : str
+        Text of the button.
+    name : str
+        Proposed name of the file.
+    kind : str
+        Media type.
+    content : str
+    """
+    encoded = base64.b64encode(content.encode("utf-8")).decode("ascii")
+    address = f"data:{kind};charset=utf-8;base64,{encoded}"
+    return f'<a class="button" download="{escape(name, quote=True)}" href="{address}">{escape(text)}</a>'
 
 
 def chip(colour: str, name: str) -> str:

@@ -94,8 +94,17 @@ def _plot(title: str, note: str, drawing: str) -> str:
     return f'<figure class="distribution"><h3>{escape(title)} {remark}</h3>{drawing}</figure>'
 
 
-def labels(summary: Summary) -> str:
-    """Make the section of labels: distribution and mean of the Dice of every label."""
+def labels(summary: Summary, short: Sequence[str], pages: Sequence[str | None]) -> str:
+    """Make the section of labels: distribution, mean and worst pair of the Dice of every label.
+
+    Parameters
+    ----------
+    summary : Summary
+    short : sequence of str
+        Short names of its pairs.
+    pages : sequence of str or None
+        Their own pages.
+    """
     names = [pair.title for pair in summary.pairs]
     rows = []
     for label, intervals in summary.labels.items():
@@ -104,15 +113,20 @@ def labels(summary: Summary) -> str:
         before = [pair.dice_before.get(label, _NAN) for pair in summary.pairs]
         drawing = distribution(after, names, f"Dice of {name}", before=before, span=(0.0, 1.0), slim=True)
         means = (intervals["dice_before"].mean, intervals["dice"].mean, intervals["hd95"].mean)
-        rows.append((html.chip(label_colour(label), name), drawing, *(number(mean) for mean in means)))
-    head = ("", "Dice from 0 to 1", "before", "mean", "HD95 [voxel]")
+        known = [(value, index) for index, value in enumerate(after) if not math.isnan(value)]
+        value, index = min(known, default=(_NAN, -1))
+        worst = f"{number(value)} ({html.link(short[index], pages[index])})" if known else "–"
+        rows.append((html.chip(label_colour(label), name), drawing, *(number(mean) for mean in means), worst))
+    head = ("", "Dice from 0 to 1", "before", "mean", "HD95 [voxel]", "worst pair")
     lead = "Dice of every label over the pairs, and its means; pale: before registration."
     table = html.table(head, rows, "Dice by label")
     return html.section("Labels", lead, f'<div class="scores labels">{table}</div>')
 
 
-def table(summary: Summary, records: Sequence[Mapping[str, Any]], seconds: Sequence[float]) -> str:
-    """Make a table of all pairs, worst first, which the page's script sorts and filters."""
+def table(
+    summary: Summary, records: Sequence[Mapping[str, Any]], seconds: Sequence[float], pages: Sequence[str | None]
+) -> str:
+    """Make a table of all pairs, worst first, which the page's script sorts and filters; `pages` are their own."""
     columns: list[tuple[str, str, str, int]] = []  # key, title, unit, decimals
     for metric in shown_metrics(summary):
         if _BEFORE.get(metric.key, "") in summary.means:
@@ -129,7 +143,8 @@ def table(summary: Summary, records: Sequence[Mapping[str, Any]], seconds: Seque
     for index in order_of(summary):
         pair, name = summary.pairs[index], escape(str(records[index]["pair"]))
         title = escape(f"{pair.moving} onto {pair.fixed}", quote=True)
-        cells = f'<th scope="row" title="{title}" data-v="{name}">{name}</th>'
+        linked = html.link(str(records[index]["pair"]), pages[index])
+        cells = f'<th scope="row" title="{title}" data-v="{name}">{linked}</th>'
         if pair.error is not None:
             cells += f'<td class="error" colspan="{len(judged) + len(columns)}">{escape(pair.error)}</td>'
         else:

@@ -8,7 +8,7 @@ from learngn.results.files import (
     write_warped,
     write_warped_labels,
 )
-from learngn.results.folder import RESULT_FILES, check_inputs_kept, result_folder
+from learngn.results.folder import RESULT_FILES, check_inputs_kept, page_of, pair_folder, result_folder
 from learngn.results.metrics import (
     metrics_of,
     outcome,
@@ -24,6 +24,8 @@ __all__ = [
     "check_inputs_kept",
     "metrics_of",
     "outcome",
+    "page_of",
+    "pair_folder",
     "readable_spacing",
     "result_folder",
     "sha256",

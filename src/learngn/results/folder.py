@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from learngn.errors import OutputError
-from learngn.io import check_writable, temporary_folder
+from learngn.io import Pair, check_writable, temporary_folder
 from learngn.io.locks import locked
 
 # In the order in which they are moved: metrics.json comes after the files that it describes.
@@ -69,6 +69,17 @@ def result_folder(directory: str | Path) -> Iterator[Path]:
         with suppress(OSError):  # folders that are not empty are kept
             for folder in created:
                 folder.rmdir()
+
+
+def pair_folder(directory: str | Path, files: Pair) -> Path:
+    """Return the folder of a pair's files in the folder of a cohort."""
+    return Path(directory) / "pairs" / files.id
+
+
+def page_of(directory: str | Path, files: Pair) -> str | None:
+    """Return the path of a pair's page relative to the folder of its cohort, or None if it has none."""
+    page = pair_folder(directory, files) / "report.html"
+    return page.relative_to(directory).as_posix() if page.is_file() else None
 
 
 def check_inputs_kept(inputs: Mapping[str, Path], directory: str | Path) -> None:
