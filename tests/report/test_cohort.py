@@ -1,5 +1,6 @@
 """The page of a cohort: pictures of the right slices, and a table that sorts and filters."""
 
+import csv
 import gzip
 import io
 from dataclasses import replace
@@ -122,6 +123,74 @@ def test_cards_are_swiped_and_switched(page):
         page.evaluate(settle)
         assert page.evaluate(picture) not in seen
         seen.append(page.evaluate(picture))
+
+
+@pytest.fixture(scope="module")
+def with_pages(cohort, tmp_path_factory):
+    """A report of the same pairs, two of which have a page, and the first of which gains little."""
+    _, pairs, records = cohort
+    directory = tmp_path_factory.mktemp("with pages")
+    for name in {pair.field_name for pair in pairs}:
+        (directory / name).write_bytes((cohort[0] / name).read_bytes())
+    run = [replace(pair, name=f"visit {number} & more") for number, pair in enumerate(pairs[:5])]
+    for pair, files in zip(run, pairs, strict=False):
+        (directory / pair.field_name).write_bytes((cohort[0] / files.field_name).read_bytes())
+        if pair.name[6] in "01":
+            (directory / "pairs" / pair.id).mkdir(parents=True)
+            (directory / "pairs" / pair.id / "report.html").write_text(f"<title>{pair.name[6]}</title>")
+    made = [dict(record) | {"pair": pair.id} for record, pair in zip(records, run, strict=False)]
+    for number, record in enumerate(made):
+        low = 0.1 if number == 1 else 0.5 + 0.01 * number
+        record |= {"dice": {"1": low + 0.2}, "dice_before": {"1": 0.2}, "folds_percent": 3.0 * (number == 2)}
+    summary = summarise([PairScores.from_json(record) for record in made], np.random.default_rng(0))
+    return write_cohort_report(directory, run, made, summary), run, summary
+
+
+def test_outliers_are_named_in_words(with_pages):
+    text = with_pages[0].read_text(encoding="utf-8")
+    section = text[text.index('<section id="outliers">') :].partition("</section>")[0]
+    assert "visit 1 &amp; more</a></strong>: Dice gain 0.10, median 0.52 (z −" in section
+    assert "visit 2 &amp; more</strong>: folds 3.00 %, median 0.00 %" in section
+    assert section.count("<li>") == 2
+
+
+def test_no_outliers_no_section(report):
+    assert '<section id="outliers">' not in report[0].read_text(encoding="utf-8")
+
+
+def test_the_worst_pair_of_a_label(with_pages):
+    text = with_pages[0].read_text(encoding="utf-8")
+    assert '>0.3 (<a href="pairs/visit%201%20%26%20more/report.html">visit 1 &amp; more</a>)' in text
+
+
+def test_a_pair_has_a_page_of_its_own(with_pages, surfer):
+    for place in (".card h3", "#pairs th", ".outliers", ".scores.labels"):
+        page = surfer.open(with_pages[0])
+        page.wait_for_selector("#cards[data-state=ready]")
+        page.locator(f"{place} a", has_text="visit 1").first.click()
+        page.wait_for_url("**/report.html")
+        assert page.title() == "1"
+        page.context.close()
+    page = surfer.open(with_pages[0])
+    assert page.locator(".card h3 a").count() == 2
+    assert page.locator(".card h3").count() == 5
+
+
+def test_scores_are_saved_as_csv(with_pages, surfer):
+    page = surfer.open(with_pages[0], accept_downloads=True)
+    with page.expect_download() as caught:
+        page.get_by_text("Download CSV").click()
+    assert caught.value.suggested_filename == "scores.csv"
+    rows = list(csv.DictReader(caught.value.path().read_text(encoding="utf-8").splitlines()))
+    assert [row["pair"] for row in rows] == [pair.id for pair in with_pages[1]]
+    assert float(rows[1]["dice_1"]) == pytest.approx(0.3)
+
+
+def test_settings_look_as_those_of_a_pair(report):
+    """Also those of records in memory, which have tuples."""
+    text = report[0].read_text(encoding="utf-8")
+    assert "<dt>strides</dt><dd>8, 4</dd>" in text
+    assert "<dt>lam</dt><dd>3, 0.5</dd>" in text
 
 
 def test_a_phone(report, surfer):
