@@ -171,3 +171,91 @@ def test_bad_paths(arguments, told, learngn, dataset, tmp_path, monkeypatch):
     assert result.stderr.startswith("error: ")
     assert told in result.stderr
     assert result.stderr.count("\n") == 1
+
+
+@pytest.fixture
+def table(dataset):
+    """The pairs of the data set as a table of paths, with names and without labels of the last."""
+    lines = ["fixed,moving,fixed_labels,moving_labels,id"]
+    for name, fixed, moving, labelled in (("near", 1, 2, True), ("far", 1, 3, True), ("bare", 2, 3, False)):
+        scans = [f"imagesTr/Toy_{number:04d}_0000.nii.gz" for number in (fixed, moving)]
+        labels = [scan.replace("images", "labels") if labelled else "" for scan in scans]
+        lines.append(",".join((*scans, *labels, name)))
+    path = dataset.parent / "my pairs.csv"
+    path.write_text("\n".join(lines))
+    return path
+
+
+@pytest.mark.slow
+def test_a_table_of_paths(learngn, table, tmp_path, fast, files_in):
+    out = tmp_path / "out"
+    (tmp_path / "names.json").write_text('{"1": "liver", "2": "spleen"}')
+    result = learngn("cohort", table, "-o", out, "--label-names", tmp_path / "names.json", *fast)
+    assert result.exit_code == 0
+    assert files_in(out) == ["disp_bare.nii.gz", "disp_far.nii.gz", "disp_near.nii.gz", "report.html", "results.jsonl"]
+    assert [record["pair"] for record in records(out)] == ["near", "far", "bare"]
+    assert [record["dice_mean"] is None for record in records(out)] == [False, False, True]
+    page = (out / "report.html").read_text(encoding="utf-8")
+    assert "Registration of 3 pairs" in page
+    assert "my pairs" in page
+    assert "liver" in page
+    scored = learngn("evaluate", table, "--fields", out, "--json", "--csv", tmp_path / "scores.csv")
+    assert [pair["dice"] for pair in json.loads(scored.stdout)["pairs"]] == [
+        pytest.approx(record["dice"]) for record in records(out)
+    ]
+    rows = csv.DictReader((tmp_path / "scores.csv").read_text().splitlines())
+    assert [row["pair"] for row in rows] == ["near", "far", "bare"]
+
+
+@pytest.mark.slow
+def test_tune_on_a_table(learngn, table, tmp_path, fast):
+    result = learngn("tune", table, "-o", tmp_path / "s.json", "--features", "mind", "--rounds", 1, *fast)
+    assert result.exit_code == 0
+    assert (tmp_path / "s.json").is_file()
+
+
+@pytest.mark.parametrize(
+    ("command", "told"),
+    [
+        (("propagate",), "0 atlases"),
+        (("train",), "training"),
+        (("template",), "subjects"),
+    ],
+)
+def test_a_table_has_no_training_subjects(command, told, learngn, table, tmp_path):
+    pytest.importorskip("lightning_fabric")
+    result = learngn(*command, table, "-o", tmp_path / "out")
+    assert result.exit_code == 2
+    assert told in result.stderr
+    assert result.stderr.count("\n") == 1
+
+
+@pytest.mark.slow
+def test_save_at_once_and_later(learngn, dataset, tmp_path, fast, files_in):
+    out = tmp_path / "out"
+    result = learngn("cohort", dataset, "-o", out, "--save", "warped,report", *fast)
+    assert result.exit_code == 0
+    assert f"warped, report of every pair: {out / 'pairs'}" in result.stdout
+    names = {"warped.nii.gz", "metrics.json", "report.html"}
+    assert {path.name for path in (out / "pairs" / "0001_0003").iterdir()} == names
+    assert 'href="pairs/0001_0003/report.html"' in (out / "report.html").read_text(encoding="utf-8")
+    before = records(out)
+    later = learngn("cohort", dataset, "-o", out, "--save", "warped,labels,itk,report", *fast)
+    assert later.exit_code == 0
+    assert {path.name for path in (out / "pairs" / "0001_0003").iterdir()} == names | {
+        "warped_labels.nii.gz",
+        "displacement.nii.gz",
+    }
+    assert records(out) == before
+
+
+@pytest.mark.parametrize(
+    ("save", "told"), [("wraped", "'wraped', expected some of"), ("labels", "no moving scan with")]
+)
+def test_what_cannot_be_saved(save, told, learngn, table, tmp_path):
+    table.write_text("fixed,moving\nimagesTr/Toy_0001_0000.nii.gz,imagesTr/Toy_0002_0000.nii.gz\n")
+    result = learngn("cohort", table, "-o", tmp_path / "out", "--save", save)
+    assert result.exit_code == 2
+    assert told in result.stderr
+    assert result.stderr.count("\n") == 1
+    assert not (tmp_path / "out").exists()

@@ -80,6 +80,8 @@ def prepare(samples, tmp_path, monkeypatch):
             _data_set(samples, tmp_path, name)
         _data_set(samples, tmp_path / "AbdomenCTCT", "AbdomenCTCT_dataset.json")
         _fields(tmp_path / "AbdomenCTCT", tmp_path / "theirs")
+        if table := re.search(r"^id,fixed,moving.*?(?=^```)", text, re.MULTILINE | re.DOTALL):
+            _table(samples, tmp_path, table[0])
         monkeypatch.chdir(tmp_path)
         monkeypatch.setattr("learngn.cli.demo._SHAPE", SHAPE)
         channels = read_image(samples / "fixed.nii.gz").data
@@ -98,6 +100,15 @@ def _data_set(samples: Path, root: Path, name: str) -> None:
     for folder in ("imagesTr", "labelsTr"):
         shutil.copytree(samples / folder, root / folder, dirs_exist_ok=True)
     shutil.copy(samples / "Toy_dataset.json", root / name)
+
+
+def _table(samples: Path, root: Path, text: str) -> None:
+    """The table of pairs that a page shows, and the files that it names."""
+    (root / "pairs.csv").write_text(text)
+    for name in re.findall(r"[^,\n]+\.nii\.gz", text):
+        source = ("fixed" if "exhale" in name else "moving") + ("_labels" if "seg" in name else "")
+        (root / name).parent.mkdir(exist_ok=True)
+        shutil.copy(samples / f"{source}.nii.gz", root / name)
 
 
 def _fields(dataset: Path, folder: Path) -> None:
