@@ -1,9 +1,12 @@
 """learngn propagate and template: from a data set to label maps, scores and a mean."""
 
+import io
 import json
 
 import pytest
+from rich.console import Console
 
+from learngn.cli.propagate import _tables
 from learngn.io import read_image
 
 FAST = ("--features", "intensity", "--strides", "8,4", "--iterations", "3,3", "--lambda", "0.3,0.1", "--threads", "1")
@@ -31,6 +34,27 @@ def test_propagate(learngn, abdomen_files, tmp_path, files_in):
         "propagate", abdomen_files, target, "-o", out, "--atlases", "3", "--voting", "majority", "--json", *FAST
     )
     assert [entry["target"] for entry in json.loads(result.stdout)] == names[1:]
+
+
+def test_names_of_targets_and_labels_are_whole():
+    """However many labels there are: a terminal of 80 columns shows them."""
+    scores = {str(label): 0.5 + label / 100 for label in range(1, 14)}
+    results = [
+        {"target": f"Phantoms_{n:04d}_0000.nii.gz", "atlases": 4, "dice": {**scores, "3": n / 10}, "dice_mean": 0.57}
+        for n in (1, 2)
+    ] + [{"target": "broken [x].nii.gz", "error": "lost"}]
+    console = Console(width=80, record=True, file=io.StringIO())
+    console.print(_tables(results, {label: f"organ number {label}" for label in range(1, 14)}))
+    text = console.export_text()
+    for name in ("Phantoms_0001_0000.nii.gz", "Phantoms_0002_0000.nii.gz", "broken [x].nii.gz", "13 organ number 13"):
+        assert name in text
+    [line] = [line for line in text.splitlines() if "3 organ number 3 " in line and "13" not in line]
+    assert [cell.strip() for cell in line.strip("│").split("│")] == [
+        "3 organ number 3",
+        "0.150",
+        "0.100",
+        "Phantoms_0001_0000.nii.gz",
+    ]
 
 
 @pytest.mark.parametrize(("options", "asked"), [

@@ -112,7 +112,7 @@ def propagate(
     if json:
         console.print_json(results)
     elif not quiet:
-        console.stdout().print(_table(results, description.label_names))
+        console.stdout().print(_tables(results, description.label_names))
         typer.echo(f"written to {output}")
     failed = [entry for entry in results if "error" in entry]
     if failed:
@@ -135,18 +135,36 @@ def _warnings(results: Sequence[Mapping[str, Any]]) -> list[str]:
     return lines
 
 
-def _table(results: Sequence[Mapping[str, Any]], names: Mapping[int, str]) -> Any:
-    """Make a table with one row per target: number of atlases, and the Dice of every label if the target has labels."""
+def _tables(results: Sequence[Mapping[str, Any]], names: Mapping[int, str]) -> Any:
+    """Make a table with a row per target, and, if targets have labels, one with a row per label: no line is long."""
+    from rich.console import Group
+    from rich.markup import escape
     from rich.table import Table
 
     labels = sorted({int(label) for entry in results for label in entry.get("dice", {})})
     labelled = sum("error" not in entry for entry in results)
-    table = Table(title=f"{labelled} of {len(results)} scans labelled", title_justify="left")
-    table.add_column("Target")
-    for heading in ("Atlases", *(["Dice"] if labels else []), *(names.get(label) or str(label) for label in labels)):
-        table.add_column(heading, justify="right")
+    targets = Table(title=f"{labelled} of {len(results)} scans labelled", title_justify="left")
+    targets.add_column("Target", no_wrap=True, overflow="fold")
+    for heading in ("Atlases", *(["Dice"] if labels else [])):
+        targets.add_column(heading, justify="right")
     for entry in results:
-        numbers = [entry.get("dice_mean"), *(entry.get("dice", {}).get(str(label)) for label in labels)]
-        cells = ["" if number is None else f"{number:.3f}" for number in numbers] if labels else []
-        table.add_row(entry["target"], str(entry.get("atlases", "failed")), *cells)
-    return table
+        cells = [_dice(entry.get("dice_mean"))] if labels else []
+        targets.add_row(escape(entry["target"]), str(entry.get("atlases", "failed")), *cells)
+    if not labels:
+        return targets
+    by_label = Table(title="By label", title_justify="left")
+    by_label.add_column("Label")
+    for heading in ("Mean Dice", "Lowest"):
+        by_label.add_column(heading, justify="right")
+    by_label.add_column("of", no_wrap=True, overflow="fold")
+    for label in labels:
+        known = [(e["dice"][str(label)], e["target"]) for e in results if e.get("dice", {}).get(str(label)) is not None]
+        lowest, target = min(known, default=(None, ""))
+        mean = sum(value for value, _ in known) / len(known) if known else None
+        name = escape(f"{label} {names.get(label, '')}".rstrip())
+        by_label.add_row(name, _dice(mean), _dice(lowest), escape(target))
+    return Group(targets, by_label)
+
+
+def _dice(value: float | None) -> str:
+    return "" if value is None else f"{value:.3f}"
