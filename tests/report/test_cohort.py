@@ -196,6 +196,7 @@ def test_settings_look_as_those_of_a_pair(report):
 def test_a_phone(report, surfer):
     page = surfer.open(report[0], size=(390, 844), is_mobile=True, has_touch=True)
     assert page.evaluate("document.documentElement.scrollWidth") == 390
+    assert page.locator(".scores.labels svg").first.bounding_box()["width"] > 80
 
 
 def test_a_pair_that_cannot_be_shown_is_named(cohort, tmp_path):

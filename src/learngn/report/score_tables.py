@@ -53,10 +53,10 @@ def tiles(summary: Summary, seconds: Sequence[float]) -> str:
     for metric in shown_metrics(summary):
         mean = summary.means[metric.key]
         before = summary.means.get(_BEFORE.get(metric.key, ""))
-        note = f"{mean.low:.2g} to {mean.high:.2g}" if mean.low < mean.high else ""
+        value = _percent(mean.mean) if metric.unit == "%" else number(mean.mean)
+        note = f"{mean.low:.2g} to {mean.high:.2g}" if mean.low < mean.high and value[0] != "<" else ""
         if before is not None:
             note = f"before {number(before.mean)}"
-        value = f"{mean.mean:.2g}" if metric.unit == "%" else number(mean.mean)
         items.append((metric.title, value, metric.unit, note))
     if not math.isnan(summary.dice_hardest):
         items.append(("Dice 30", number(summary.dice_hardest), "", "hardest 30 %"))
@@ -179,6 +179,10 @@ def _cell(value: float, decimals: int) -> str:
     if math.isnan(value):
         return "–"
     return "∞" if math.isinf(value) else f"{value:.{decimals}f}"
+
+
+def _percent(value: float) -> str:
+    return "< 0.001" if 0 < value < 0.001 else f"{value:.2g}"
 
 
 def _data(value: float) -> str:
