@@ -2,10 +2,12 @@
 
 import re
 import sys
+from importlib import metadata
 from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
@@ -59,6 +61,27 @@ def test_the_tested_versions_are_allowed_and_complete():
     other_python = {name for name, requirement in needed.items() if requirement.marker and "tomli" in name}
     assert not set(needed) - other_python - set(versions), "name them in constraints.txt"
     assert not [name for name in needed if name in versions and versions[name] < oldest(needed[name])]
+
+
+def test_the_tested_versions_can_be_installed_on_every_python():
+    """What has left the oldest Python behind is not pinned there; checked for packages of these versions."""
+    lowest = PROJECT["requires-python"].removeprefix(">=")
+    lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    checked = 0
+    for requirement in (Requirement(line) for line in lines if line and line[0] != "#"):
+        try:
+            found = metadata.metadata(requirement.name)
+        except metadata.PackageNotFoundError:
+            continue
+        needed = found.get("Requires-Python")
+        if needed is None or not requirement.specifier.contains(found["Version"]):
+            continue
+        applies = requirement.marker is None or requirement.marker.evaluate(
+            {"python_version": lowest, "python_full_version": f"{lowest}.0"}
+        )
+        assert SpecifierSet(needed).contains(f"{lowest}.20") or not applies, f"{requirement} needs Python {needed}"
+        checked += 1
+    assert checked
 
 
 def test_the_base_needs_neither_pytorch_nor_what_is_built_on_it():
