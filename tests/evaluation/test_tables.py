@@ -9,8 +9,9 @@ import pytest
 from rich.console import Console
 
 from learngn.evaluation.pair_scores import PairScores
+from learngn.evaluation.score_csv import csv_rows
 from learngn.evaluation.summary import summarise
-from learngn.evaluation.tables import csv_rows, render
+from learngn.evaluation.tables import render
 
 NAN = float("nan")
 

@@ -170,7 +170,7 @@ def end_if_failed(summary: Summary) -> None:
 
 def _csv(summaries: dict[str, Summary]) -> str:
     """Format scores as one table; for several methods with a column for the method, and all columns of any of them."""
-    from learngn.evaluation.tables import csv_rows, csv_text
+    from learngn.evaluation.score_csv import csv_rows, csv_text
 
     if len(summaries) == 1:
         return csv_text(csv_rows(next(iter(summaries.values()))))

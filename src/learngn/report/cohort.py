@@ -9,7 +9,7 @@ from typing import Any
 
 from learngn.errors import LearnGNError
 from learngn.evaluation import Summary
-from learngn.evaluation.tables import csv_rows, csv_text
+from learngn.evaluation.score_csv import csv_rows, csv_text
 from learngn.io import Pair, write_text
 from learngn.report import banner, html, score_tables
 from learngn.report.numbers import number, setting
