@@ -97,21 +97,27 @@ class CoarsePair:
     Attributes
     ----------
     fixed, moving : CoarseScan
+    comparable : bool
+        The intensities of both scans can be compared: not those of, say, ultrasound and MR.
     """
 
     fixed: CoarseScan
     moving: CoarseScan
+    comparable: bool = True
 
     @classmethod
-    def of(cls, fixed: Image, moving: Image, masks: tuple[Image | None, Image | None] = (None, None)) -> CoarsePair:
+    def of(
+        cls,
+        fixed: Image,
+        moving: Image,
+        masks: tuple[Image | None, Image | None] = (None, None),
+        *,
+        comparable: bool = True,
+    ) -> CoarsePair:
         """Average both scans; with masks the bodies are those inside."""
-        spacing = float(fixed.grid.spacing.min())
-        grids = common_grids(fixed.grid, moving.grid, spacing)
-        most = _VOXELS[fixed.grid.ndim]
-        while grids[0].size > most or grids[1].size > _MOVING * most:
-            spacing *= 1.1
-            grids = common_grids(fixed.grid, moving.grid, spacing)
-        return cls(*(CoarseScan.of(*side) for side in zip((fixed, moving), grids, masks, strict=True)))
+        grids = coarse_grids(fixed.grid, moving.grid, _VOXELS[fixed.grid.ndim])
+        first, second = (CoarseScan.of(*side) for side in zip((fixed, moving), grids, masks, strict=True))
+        return cls(first, second, comparable)
 
     @property
     def grid(self) -> Grid:
@@ -120,7 +126,13 @@ class CoarsePair:
 
     @property
     def kind(self) -> str:
-        """``"labels"``, ``"ct"``, ``"across"`` for CT and another scan, or ``"other"``: MR, ultrasound and others."""
+        """Kind of pair.
+
+        ``"labels"``, ``"ct"``, ``"across"`` for CT and another scan, ``"other"``: MR, ultrasound and others; or
+        ``"modalities"`` for two scans that are not :attr:`comparable`.
+        """
+        if not self.comparable:
+            return "modalities"
         if self.fixed.image.labels:
             return "labels"
         if self.fixed.is_ct and self.moving.is_ct:
@@ -141,7 +153,7 @@ class CoarsePair:
         """Return the fit of both scans by measure: ``patterns``, ``local``, ``information``, ``bodies``, ...
 
         The scans are compared in the union of their bodies where the moving scan covers the fixed one; label maps by
-        the mean Dice of their labels alone.
+        the mean Dice of their labels alone, and scans that are not :attr:`comparable` by neither.
         """
         fixed, f = self.fixed, self.fixed.values
         inside = (fixed.body | there.body) & there.covered
@@ -150,6 +162,8 @@ class CoarsePair:
             "covered": int(np.count_nonzero(fixed.body & there.covered)) / max(1, int(np.count_nonzero(fixed.body))),
             "overlap": self._overlap(there),
         }
+        if not self.comparable:
+            return measures
         if fixed.image.labels:
             labels = sorted(set(fixed.image.label_values) & set(self.moving.image.label_values))
             return measures | {"labels": similarity.mean_dice(f, there.values, there.covered, labels)}
@@ -178,6 +192,23 @@ class CoarsePair:
         """Return the self-similarities of a scan on the coarse fixed grid, (C, *S)."""
         data = np.ascontiguousarray(values[None, None], dtype=np.float32)
         return np.asarray(mind_ssc(data, 1, 1, self.grid)[0])
+
+
+def coarse_grids(fixed: Grid, moving: Grid, most: int) -> tuple[Grid, Grid]:
+    """Return grids of one spacing with the extents of two others.
+
+    Parameters
+    ----------
+    fixed, moving : Grid
+    most : int
+        Most voxels of the fixed grid; the moving one has up to eight times as many.
+    """
+    spacing = float(fixed.spacing.min())
+    grids = common_grids(fixed, moving, spacing)
+    while grids[0].size > most or grids[1].size > _MOVING * most:
+        spacing *= 1.1
+        grids = common_grids(fixed, moving, spacing)
+    return grids
 
 
 def _strided(grid: Grid, coarse: Grid, factor: int) -> tuple[tuple[slice, ...], Grid]:

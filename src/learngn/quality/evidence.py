@@ -103,7 +103,12 @@ def _fits_worse(one: Mapping[str, float], other: Mapping[str, float]) -> bool:
 
 @undifferentiated
 def evidence(
-    fixed: Image, moving: Image, matrix: FloatArray, masks: tuple[Image | None, Image | None] = (None, None)
+    fixed: Image,
+    moving: Image,
+    matrix: FloatArray,
+    masks: tuple[Image | None, Image | None] = (None, None),
+    *,
+    comparable: bool = True,
 ) -> Evidence:
     """Compare two scans in the headers' position, and after a linear map.
 
@@ -114,5 +119,7 @@ def evidence(
         Linear map, fixed RAS mm to moving RAS mm.
     masks : (Image or None, Image or None)
         Masks of the fixed and the moving scan; the scans are compared inside.
+    comparable : bool
+        See :attr:`learngn.quality.coarse.CoarsePair.comparable`.
     """
-    return Evidence.of(CoarsePair.of(fixed, moving, masks), matrix)
+    return Evidence.of(CoarsePair.of(fixed, moving, masks, comparable=comparable), matrix)

@@ -25,14 +25,14 @@ class Measures:
     ----------
     kind : str
         Kind of pair, see :attr:`learngn.quality.coarse.CoarsePair.kind`; for 2D scans ``"planar"``, unless they are
-        label maps.
+        label maps, or cannot be compared.
     before, linear, after : dict
         Fit in the header's position, after the linear map, and of the result; see
         :meth:`learngn.quality.coarse.CoarsePair.fit`.
     others : dict
         The deformation, the linear map, sizes, and the gain by mirroring.
     how : str
-        The exchange of directions that fits best, in words.
+        The exchange of directions that fits best, in words; empty if the scans cannot be compared.
     """
 
     kind: str
@@ -69,12 +69,19 @@ def measure(evidence: Evidence, transform: Transform, after: Mapping[str, float]
         Its fit.
     """
     pair, matrix = evidence.pair, evidence.matrix
-    part, consistency, given = LinearPart.of(matrix), float("nan"), float("nan")
-    if pair.kind != "labels":
-        aligned = Aligned(evidence.aligned.values, evidence.aligned.covered)
-        there = forward(pair, aligned)
-        consistency, given = round_trip(pair, aligned, there), agreement(pair, aligned, there)
-    exchange = turned(pair, matrix, given)
+    part, by_intensities = LinearPart.of(matrix), dict[str, float]()
+    how = ""
+    if pair.comparable:
+        consistency, given = float("nan"), float("nan")
+        if pair.kind != "labels":
+            aligned = Aligned(evidence.aligned.values, evidence.aligned.covered)
+            there = forward(pair, aligned)
+            consistency, given = round_trip(pair, aligned, there), agreement(pair, aligned, there)
+        exchange = turned(pair, matrix, given)
+        # Of a small part of a body, another part may fit as well by chance.
+        gain = exchange.gain if evidence.linear["covered"] >= _COVERED else float("nan")
+        how = exchange.how
+        by_intensities = {"agreement": exchange.given, "turned": gain, "both_ways": consistency}
     sizes = [max(scan.body_size, 1e-6) for scan in (pair.fixed, pair.moving)]
     extents = [float(scan.image.grid.extent.max()) for scan in (pair.fixed, pair.moving)]
     others = {
@@ -82,15 +89,12 @@ def measure(evidence: Evidence, transform: Transform, after: Mapping[str, float]
         "turn": part.turn,
         "scale": part.scale,
         "stretch": part.stretch,
-        "agreement": exchange.given,
-        # Of a small part of a body, another part may fit as well by chance.
-        "turned": exchange.gain if evidence.linear["covered"] >= _COVERED else float("nan"),
-        "both_ways": consistency,
+        **by_intensities,
         "field": abs(float(np.log(extents[1] / extents[0]))),
         "body": abs(float(np.log(sizes[1] / sizes[0]))),
     }
-    kind = "planar" if pair.grid.ndim == 2 and pair.kind != "labels" else pair.kind
-    return Measures(kind, evidence.before, evidence.linear, after, others, exchange.how)
+    kind = "planar" if pair.grid.ndim == 2 and pair.kind not in ("labels", "modalities") else pair.kind
+    return Measures(kind, evidence.before, evidence.linear, after, others, how)
 
 
 def _number(value: float) -> float | None:

@@ -79,4 +79,14 @@ _LABELS: Model = {
     "body": Term(0.7, 1.0, 0.7),
 }
 
-MODELS: dict[str, Model] = {"ct": _WITHIN, "other": _WITHIN, "across": _ACROSS, "planar": _PLANAR, "labels": _LABELS}
+# Of two modalities that only learned features compare, the deformation alone.
+_MODALITIES = {name: _WITHIN[name] for name in ("spread", "bending", "displacement", "stretch", "scale")}
+
+MODELS: dict[str, Model] = {
+    "ct": _WITHIN,
+    "other": _WITHIN,
+    "across": _ACROSS,
+    "planar": _PLANAR,
+    "labels": _LABELS,
+    "modalities": _MODALITIES,
+}

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from learngn.quality.learned import LearnedMeasures
 from learngn.quality.measures import Measures
 from learngn.quality.thresholds import MODELS, Model
 
@@ -14,6 +15,7 @@ Status = Literal["ok", "check", "failed"]
 STATUSES: tuple[Status, ...] = ("failed", "check", "ok")  # the worst first
 
 _SHARE = 0.15  # least share of the doubt by which a measure becomes a reason
+_CERTAIN = 4.0  # doubt from which the share of a reason does not grow
 _MOST = 4  # reasons
 
 # What a measure says when its value is odd: {0} is the value, {1} the limit of good pairs.
@@ -67,7 +69,7 @@ class Verdict:
     status : {"ok", "check", "failed"}
         ``"check"``: look at the result; ``"failed"``: it is wrong, or the scans do not belong together.
     reasons : tuple of Reason
-        Empty for ``"ok"``; the weightiest first.
+        Empty for ``"ok"``; what was given before what came of it, the weightiest first.
     measures : dict
         All measures by name; see docs/quality.md.
     left_out : bool
@@ -102,7 +104,7 @@ class Verdict:
         return ": ".join(part for part in (self.status, "; ".join(reason.text for reason in self.reasons)) if part)
 
 
-def judge(measures: Measures, notes: tuple[Reason, ...] = ()) -> Verdict:
+def judge(measures: Measures, notes: tuple[Reason, ...] = (), learned: LearnedMeasures | None = None) -> Verdict:
     """Judge a registration by its measures.
 
     Parameters
@@ -110,8 +112,14 @@ def judge(measures: Measures, notes: tuple[Reason, ...] = ()) -> Verdict:
     measures : Measures
     notes : tuple of Reason
         What was left out since it fitted no better: at least to be checked.
+    learned : LearnedMeasures, optional
+        What a model sees in the pair, whose doubts are added.
     """
-    model, values = MODELS[measures.kind], measures.flat()
+    model, values, fit = MODELS[measures.kind], measures.flat(), measures.to_json()
+    sentences, causes = (learned.sentences, learned.causes) if learned is not None else ({}, frozenset[str]())
+    if learned is not None:
+        model, values = learned.adapted(model), values | learned.flat
+        fit["learned"] = learned.to_json()
     doubts = contributions(model, values)
     doubt = sum(doubts.values())
     if notes:
@@ -119,10 +127,12 @@ def judge(measures: Measures, notes: tuple[Reason, ...] = ()) -> Verdict:
     status: Status = "ok" if doubt < 1 else "check" if doubt < 2 else "failed"
     reasons = list(notes)
     if status != "ok":
-        order = sorted(doubts, key=lambda name: -doubts[name])
-        named = [name for name in order if doubts[name] > _SHARE * doubt][: _MOST - len(notes)]
-        reasons += [Reason(name, _sentence(name, values[name], model[name].limit, measures.how)) for name in named]
-    return Verdict(status, tuple(reasons), values, bool(notes), doubt, measures.to_json())
+        named = [name for name in doubts if doubts[name] > _SHARE * min(doubt, _CERTAIN)]
+        named.sort(key=lambda name: (name not in causes, -doubts[name]))
+        for name in named[: _MOST - len(notes)]:
+            text = sentences.get(name) or _sentence(name, values[name], model[name].limit, measures.how)
+            reasons.append(Reason(name, text))
+    return Verdict(status, tuple(reasons), values, bool(notes), doubt, fit)
 
 
 def contributions(model: Model, values: Mapping[str, float]) -> dict[str, float]:
