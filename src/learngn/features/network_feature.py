@@ -58,11 +58,23 @@ class NetworkFeature:
         """
         if self.moving_network is None:
             first, second = self.base(fixed, moving, spacing)
-            return self._apply(first, self.network), self._apply(second, self.network)
-        first, second = (self.base(image, image, spacing)[0] for image in (fixed, moving))
-        return self._apply(first, self.network), self._apply(second, self.moving_network)
+        else:
+            first, second = self.input(fixed, spacing), self.input(moving, spacing)
+        return self.applied(first), self.applied(second, moving=True)
 
-    def _apply(self, image: FeatureImage, network: Callable[[Array], Array]) -> FeatureImage:
+    def input(self, image: Image, spacing: float) -> FeatureImage:
+        """Return the network's input for an image, computed from that image alone."""
+        return self.base(image, image, spacing)[0]
+
+    def applied(self, image: FeatureImage, *, moving: bool = False) -> FeatureImage:
+        """Apply the network of the fixed or the moving image to its input.
+
+        Raises
+        ------
+        FeatureError
+            If the network changes the shape of the grid.
+        """
+        network = self.moving_network if moving and self.moving_network is not None else self.network
         given = image.data
         if is_tensor(given):
             data = network(in_order(given))

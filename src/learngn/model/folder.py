@@ -31,7 +31,8 @@ class Provenance:
     version : str
         Version of LearnGN.
     training : dict
-        Data set and its hash, configuration, number of steps and validation scores of the training.
+        Data set and its hash, configuration, number of steps and validation scores of the training; and the model's
+        ``experience``.
     """
 
     version: str = __version__
@@ -109,8 +110,9 @@ def read_model(directory: str | Path, *, network: nn.Module | None = None) -> Mo
     ModelError
         If the folder has no model, a model of another format, or weights that are truncated or do not fit.
     """
-    config, _ = read_description(directory)
+    config, origin = read_description(directory)
     model = Model(config, network)
+    model.experience = origin.training.get("experience")
     path = Path(directory) / WEIGHTS_NAME
     try:
         weights = load_file(path)

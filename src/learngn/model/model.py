@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import hashlib
+from collections.abc import Mapping
+from typing import Any
 
 from torch import nn
 
@@ -30,6 +32,11 @@ class Model(nn.Module):
     network : nn.Module, optional
         Your own network, if ``config.network.kind`` is ``"own"``.
 
+    Attributes
+    ----------
+    experience : dict, optional
+        What the model knows of its training, :class:`learngn.quality.Experience` as JSON; it is not trained.
+
     Raises
     ------
     ModelError
@@ -44,6 +51,7 @@ class Model(nn.Module):
     def __init__(self, config: ModelConfig, network: nn.Module | None = None) -> None:
         super().__init__()
         self.config = config
+        self.experience: Mapping[str, Any] | None = None
         self.given: tuple[str, str] | None = None  # modalities of the scans, if the caller names them
         scales = [modality.scale for modality in config.modalities] or [config.scale]
         self.encoder = _encoder(config, _network(config, network), scales[0])
@@ -97,6 +105,23 @@ class Model(nn.Module):
         chosen.given = (fixed, moving)
         return chosen
 
+    def modalities_in(self, names: tuple[str, str]) -> tuple[int, int]:
+        """Return the modalities of the scans of a pair, 0 or 1 in the order of the training.
+
+        Parameters
+        ----------
+        names : (str, str)
+            File names of the scans.
+
+        Raises
+        ------
+        ModelError
+            See :meth:`feature_of`.
+        """
+        if self.moving_encoder is None:
+            return 0, 0
+        return modalities_of(self.config.modalities, self.given, names)
+
     def feature_of(self, names: tuple[str, str]) -> Feature:
         """Return φ for a pair of scans, each computed by the encoder of its modality.
 
@@ -113,8 +138,7 @@ class Model(nn.Module):
         """
         if self.moving_encoder is None:
             return self.feature
-        order = modalities_of(self.config.modalities, self.given, names)
-        fixed, moving = (self.encoder_of(index) for index in order)
+        fixed, moving = (self.encoder_of(index) for index in self.modalities_in(names))
         return NetworkFeature(self.base_feature, fixed, self.settings.features, moving_network=moving)
 
     def scheduled(

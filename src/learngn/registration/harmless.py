@@ -8,8 +8,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from learngn.geometry.grid import FloatArray
-from learngn.geometry.transform import Transform
+from learngn.geometry.transform import Affine, Composite, DisplacementField
 from learngn.quality import Evidence, Reason, Verdict, evidence, judge, measure
+from learngn.registration.learned import Seen
 from learngn.registration.pair import RegistrationPair
 from learngn.registration.prealign import Prealigned
 
@@ -35,11 +36,14 @@ class Harmless:
         What was left out, and why.
     guided : bool
         Key points guide the registration: nothing is left out.
+    seen : Seen, optional
+        What a model sees in the pair. Then its features alone decide what is left out.
     """
 
     found: Evidence
     notes: tuple[Reason, ...] = ()
     guided: bool = False
+    seen: Seen | None = None
 
     @classmethod
     def of(cls, pair: RegistrationPair, matrix: FloatArray | None) -> Harmless:
@@ -63,20 +67,57 @@ class Harmless:
         values = {"before": found.before["patterns"], "linear": found.linear["patterns"]}
         return cls(found.unmoved(), (Reason("patterns_linear", text.format(**values)),))
 
+    @classmethod
+    def of_learned(
+        cls, pair: RegistrationPair, matrix: FloatArray, reason: Reason | None = None, *, comparable: bool = True
+    ) -> Harmless:
+        """Take the linear map that learned features have found.
+
+        Parameters
+        ----------
+        pair : RegistrationPair
+        matrix : array, shape (D+1, D+1)
+            Fixed RAS mm to moving RAS mm.
+        reason : Reason, optional
+            Why the headers' position is kept instead.
+        comparable : bool
+            The intensities of both scans can be compared, too.
+        """
+        fixed, moving, guided = pair.fixed, pair.moving, pair.keypoints is not None
+        notes = () if reason is None or guided else (reason,)
+        linear = np.eye(fixed.grid.ndim + 1) if notes else matrix
+        masks = fixed.mask, moving.mask
+        return cls(evidence(fixed.scan, moving.scan, linear, masks, comparable=comparable), notes, guided)
+
     def start(self, aligned: Prealigned) -> Prealigned:
         """Return the linear map to use."""
         return Prealigned(self.found.matrix, "header") if self.notes else aligned
 
-    def left_out(self, after: Mapping[str, float]) -> Reason | None:
-        """Return why a displacement is to be left out; None to keep it.
+    def judged(self, field: DisplacementField, affine: Affine) -> tuple[Verdict, bool]:
+        """Return the verdict on a result, and whether its displacement is kept.
 
         Parameters
         ----------
-        after : dict
-            Fit with the displacement.
+        field : DisplacementField
+        affine : Affine
+            The linear map in use.
         """
+        transform = Composite((field, affine))
+        after = self.found.fit(transform)
+        learned = None if self.seen is None else self.seen.fit(transform)
+        reason = self._left_out(after, learned)
+        if reason is None:
+            return self._verdict(transform, after, learned), True
+        still = Composite((DisplacementField.zero(field.grid), affine))
+        unmoved = None if self.seen is None else self.seen.linear
+        return replace(self, notes=(*self.notes, reason))._verdict(still, self.found.linear, unmoved), False
+
+    def _left_out(self, after: Mapping[str, float], learned: Mapping[str, float] | None) -> Reason | None:
+        """Return why a displacement is to be left out; None to keep it."""
         if self.guided:
             return None
+        if self.seen is not None and learned is not None:
+            return self.seen.left_out(learned)
         if self.notes and not self.found.supported:
             return Reason("patterns_linear", _NOT_SHOWN.format(self.found.linear["patterns"]))
         if not self.found.worsened(after):
@@ -84,17 +125,8 @@ class Harmless:
         name = "labels" if self.found.pair.kind == "labels" else "local"
         return Reason(f"{name}_after", _NO_GAIN.format(self.found.linear[name], after[name]))
 
-    def without(self, reason: Reason) -> Harmless:
-        """Return this with the note that the displacement is left out."""
-        return replace(self, notes=(*self.notes, reason))
-
-    def verdict(self, transform: Transform, after: Mapping[str, float]) -> Verdict:
-        """Return the verdict on a result.
-
-        Parameters
-        ----------
-        transform : Transform
-        after : dict
-            Its fit.
-        """
-        return judge(measure(self.found, transform, after), self.notes)
+    def _verdict(
+        self, transform: Composite, after: Mapping[str, float], learned: Mapping[str, float] | None
+    ) -> Verdict:
+        seen = None if self.seen is None or learned is None else self.seen.measures(learned)
+        return judge(measure(self.found, transform, after), self.notes, seen)

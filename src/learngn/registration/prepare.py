@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -17,9 +17,9 @@ from learngn.geometry.grid_map import Resampling
 from learngn.geometry.image import Image
 from learngn.geometry.transform import Affine, Composite, DisplacementField
 from learngn.optimise import FAMILIES, DiscreteStart, Iteration, at_full_resolution, build, pose_by_features
-from learngn.quality import Verdict
 from learngn.registration.contrast import comparable
 from learngn.registration.harmless import Harmless
+from learngn.registration.learned import Seen, linear_left_out
 from learngn.registration.messages import logged
 from learngn.registration.pair import RegistrationPair
 from learngn.registration.prealign import NoAlignmentError, Prealigned, prealign
@@ -117,7 +117,7 @@ class Prepared:
             same = result.into_fixed is None and not chosen.diffeomorphic
             field = DisplacementField(*((result.field, result.grid) if same else (fields.forward, fixed.grid)))
             with clock.stage("quality"):
-                verdict, kept_field = self._judged(self.harmless, field, affine)
+                verdict, kept_field = self.harmless.judged(field, affine)
             _LOG.info("verdict: %s", "; ".join((verdict.status, *(reason.text for reason in verdict.reasons))))
             if not kept_field:
                 fields, uncertainty = fields.without_displacement(), None
@@ -144,16 +144,6 @@ class Prepared:
             uncertainty=uncertainty,
             verdict=verdict,
         )
-
-    def _judged(self, harmless: Harmless, field: DisplacementField, affine: Affine) -> tuple[Verdict, bool]:
-        """Return the verdict, and whether the displacement is kept."""
-        transform = Composite((field, affine))
-        after: Mapping[str, float] = harmless.found.fit(transform)
-        reason = harmless.left_out(after)
-        if reason is None:
-            return harmless.verdict(transform, after), True
-        still = Composite((DisplacementField.zero(field.grid), affine))
-        return harmless.without(reason).verdict(still, harmless.found.linear), False
 
 
 @undifferentiated
@@ -185,7 +175,8 @@ def prepare(
         matched = comparable(fixed, moving, resolved.feature, resolved.spacing)
     unaligned = Prealigned(np.eye(fixed.grid.ndim + 1), "none")
     found: Prealigned | None = unaligned
-    if resolved.settings.aligns and resolved.learned:
+    unmoved: tuple[FeatureImage, FeatureImage] | None = None
+    if resolved.settings.aligns and resolved.learned is not None:
         with clock.stage("features"):
             unmoved = unaligned.features(feature, fixed, matched, resolved.spacing, masks)
         with clock.stage("affine"):
@@ -196,11 +187,17 @@ def prepare(
             found = _aligned(pair, matched, _linear(feature, pair), resolved)
     else:
         _check_overlap(pair)
-    aligned, harmless = found or unaligned, None
-    if resolved.settings.quality and not resolved.learned:
+    aligned, harmless, learned = found or unaligned, None, resolved.learned
+    if resolved.settings.quality:
         with clock.stage("quality"):
-            harmless = Harmless.of(pair, None if found is None else found.matrix)
-            aligned = harmless.start(aligned)
+            if learned is None:
+                harmless = Harmless.of(pair, None if found is None else found.matrix)
+            elif learned.judges:
+                reason = None if unmoved is None else linear_left_out(learned.pair(unmoved), aligned.matrix)
+                harmless = Harmless.of_learned(pair, aligned.matrix, reason, comparable=learned.comparable)
+            else:
+                _LOG.info("no verdict: scans of two modalities, and a model without a record of its training")
+            aligned = aligned if harmless is None else harmless.start(aligned)
     if resolved.settings.aligns:
         centre = fixed.grid.centre
         shift = aligned.matrix[:-1, :-1] @ centre + aligned.matrix[:-1, -1] - centre
@@ -211,6 +208,11 @@ def prepare(
         if not resolved.settings.symmetric:
             # The layout of the optimiser (see levels_of_pair), which would otherwise make a copy while this one exists.
             fixed_features = replace(fixed_features, data=in_order(fixed_features.data))
+    if harmless is not None and learned is not None:
+        with clock.stage("quality"):
+            features = fixed_features, moving_features
+            seen = Seen.of(learned, feature, pair, resolved.spacing, features, aligned.matrix)
+            harmless = replace(harmless, seen=seen)
     return Prepared(pair, resolved, aligned, (fixed_features, moving_features), clock.seconds, harmless)
 
 

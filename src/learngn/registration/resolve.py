@@ -11,6 +11,7 @@ from learngn.errors import LabelError, ModelError, SettingsError
 from learngn.features import Combined, Feature, common_grids, parse_features
 from learngn.geometry.image import Image, check_scan
 from learngn.memory import affordable, readable
+from learngn.registration.learned import Learned
 from learngn.registration.pair import RegistrationPair, Side, check_labels
 from learngn.registration.recognise import Recognised, recognise
 from learngn.settings import BASELINES, Settings, default_settings, preset
@@ -119,8 +120,8 @@ class Resolved:
         Strides of the levels left out because of the memory budget.
     preset : str or None
         Name of the preset whose features and settings are used, if any.
-    learned : bool
-        Whether the features are those of a model, which find the linear map, too.
+    learned : Learned or None
+        What a model knows of the scans and of itself, if the features are those of a model.
     coarsened : bool
         Whether the levels are coarser than those of the preset or the features, because the fixed grid is large.
     """
@@ -132,7 +133,7 @@ class Resolved:
     left_out: tuple[float, ...] = ()
     coarsened: bool = False
     preset: str | None = None
-    learned: bool = False
+    learned: Learned | None = None
 
     @property
     def spacing(self) -> float:
@@ -226,9 +227,11 @@ def _of_model(request: Request, pair: RegistrationPair, model: Model) -> Resolve
             "model", f"one for {model.config.ndim}D", f"one for {pair.fixed.grid.ndim}D images", "choose another"
         )
     settings = _changed(request.settings or model.settings, request.changes)
-    feature = model.feature_of((pair.fixed.name, pair.moving.name))
+    names = pair.fixed.name, pair.moving.name
+    feature = model.feature_of(names)
     check_suits(feature, pair)
-    resolved = _within_memory(Resolved(settings, feature, model.config.spacing, learned=True), pair)
+    resolved = Resolved(settings, feature, model.config.spacing, learned=Learned.of(model, names))
+    resolved = _within_memory(resolved, pair)
     if resolved.left_out:
         levels = ", ".join(f"1/{stride:g}" for stride in settings.strides)
         raise ModelError(
