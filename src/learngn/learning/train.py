@@ -23,6 +23,7 @@ from learngn.io import Dataset, Subject, check_writable, read_grid, scan_numbers
 from learngn.learning.budget import Speed, keep_steps, kept_steps, measured, within
 from learngn.learning.config import TrainingConfig
 from learngn.learning.data import Example, TrainingData, read_example
+from learngn.learning.experience import experience_of
 from learngn.learning.pairing import Listed
 from learngn.learning.regularisation_weight import with_suited_lam
 from learngn.learning.selection import Selection, labels_in, organs_of, select
@@ -135,6 +136,8 @@ def train(
     if config.learn_lam:
         trained = with_suited_lam(trained, data.validation, config.lam_factors, organs or None)
     if fabric.is_global_zero:
+        known = experience_of(trained.model, data, config, selection.held_out, dataset.label_names)
+        trained.model.experience = known.to_json()
         writer.write(trained.model, trained.validation, trained.step)
     fabric.barrier()
     return trained
@@ -352,4 +355,6 @@ class _ModelWriter:
 
     def write(self, model: Model, validation: Validation, step: int) -> None:
         training = {**self.training, "step": step, "validation": validation.to_json()}
+        if model.experience is not None:
+            training["experience"] = dict(model.experience)
         write_model(model, self.directory, Provenance(training=training))

@@ -70,7 +70,7 @@ class TrainingStep(nn.Module):
         self.organs, self.through, self.start = organs, through, start
         self.loss = RegistrationLoss(losses)
         self.head = None
-        if losses.auxiliary and model.config.network is not None:
+        if losses.auxiliary and not losses.distances and model.config.network is not None:
             conv = nn.Conv2d if model.config.ndim == 2 else nn.Conv3d
             self.head = conv(_learned_channels(model), 1 + organs, 1)
 
@@ -122,6 +122,16 @@ class TrainingStep(nn.Module):
                 break
         return total
 
+    def _logits(self, learned: Tensor) -> Tensor:
+        """Return logits of background and organs: of a linear head, or the distances of the organs themselves.
+
+        A distance of zero is then the boundary, whatever the other organs are.
+        """
+        if self.head is not None:
+            logits: Tensor = self.head(learned)
+            return logits
+        return torch.cat([torch.zeros_like(learned[:, :1]), learned[:, : self.organs]], dim=1)
+
     def _initial(
         self,
         method: TrainableGaussNewton,
@@ -146,7 +156,7 @@ class TrainingStep(nn.Module):
         losses: dict[str, Tensor] = {}
         if learned is not None:
             learned = learned.float()
-            if self.head is not None and side.labels is not None and taught:
+            if self.losses.auxiliary and side.labels is not None and taught:
                 grid = side.features.grid.resized(learned.shape[2:])
                 organs = side.labels[:, : 1 + self.organs].clone()
                 organs[:, :1] += side.labels[:, 1 + self.organs :].sum(1, keepdim=True)
@@ -155,7 +165,7 @@ class TrainingStep(nn.Module):
                     predicted = predicted.on(truth.grid)
                 elif predicted.grid.size < truth.grid.size:
                     truth = truth.on(predicted.grid)
-                probabilities = (_SHARPNESS * self.head(predicted.data)).softmax(1)
+                probabilities = (_SHARPNESS * self._logits(predicted.data)).softmax(1)
                 losses["auxiliary"] = self.losses.auxiliary * self.loss.labels(probabilities, truth.data)
             if self.losses.distances and side.distances is not None and taught:
                 losses["distances"] = self.losses.distances * distance_loss(learned, side.distances)
