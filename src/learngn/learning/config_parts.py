@@ -70,8 +70,8 @@ class LossConfig(Strict):
         as published.
     auxiliary : float
         Soft Dice + cross-entropy of the learned features against the scan's own labels: it teaches the features to
-        distinguish the organs. The learned distances are its logits, so that a distance of zero is the boundary; without
-        a loss on distances a 1 x 1 convolution of the learned features.
+        distinguish the organs. The learned distances are its logits, so that a distance of zero is the boundary;
+        without a loss on distances a 1 x 1 convolution of the learned features.
     distances : float
         Mean squared difference of the learned features to the signed distances of the organs, one channel an organ:
         such features have gradients also far from an organ, which Gauss-Newton needs.
