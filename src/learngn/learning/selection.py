@@ -45,6 +45,11 @@ class Selection:
         held = [subject for pair in self.held_out for subject in pair]
         return tuple({subject.image: subject for subject in (*self.pairing.members, *held)}.values())
 
+    @property
+    def by_pair(self) -> bool:
+        """Whether labels may correspond within a pair alone: the pairs are those of a list."""
+        return isinstance(self.pairing, Listed)
+
     def described(self, dataset: Dataset) -> str:
         """Return a sentence on what is drawn."""
         if isinstance(self.pairing, Listed):
@@ -106,7 +111,7 @@ def organs_of(dataset: Dataset, selection: Selection, config: TrainingConfig) ->
     """
     if config.organs is not None:
         return tuple(sorted(config.organs))
-    if not isinstance(selection.pairing, Listed):
+    if not selection.by_pair:
         return tuple(sorted(dataset.label_names)) or labels_in(selection.subjects)
     places = [_places(subject.labels) for subject in selection.subjects if subject.labels is not None]
     everywhere = sorted(set.intersection(*(set(place) for place in places))) if places else []
