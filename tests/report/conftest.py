@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import shutil
 
 import numpy as np
 import pytest
@@ -102,46 +101,6 @@ def make_result(tmp_path):
         return result, paths
 
     return make
-
-
-class Surfer:
-    """Opens pages of this disk, without a network, and notes what a page should not do."""
-
-    def __init__(self, browser):
-        self._browser, self.complaints, self.requests = browser, [], []
-
-    def open(self, path, size=(1400, 1000), **options):
-        viewport = {"width": size[0], "height": size[1]}
-        context = self._browser.new_context(viewport=viewport, offline=True, **options)
-        page = context.new_page()
-        page.on("console", lambda message: self.complaints.append(message.text))
-        page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        page.on("request", lambda request: self.requests.append(request.url))
-        page.goto(path.as_uri())
-        return page
-
-
-@pytest.fixture(scope="session")
-def _browser():
-    playwright = pytest.importorskip("playwright.sync_api")
-    found = [path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))]
-    if not found:
-        pytest.skip("no Chromium on this machine")
-    with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=found[0], args=["--no-sandbox"])
-        yield browser
-        browser.close()
-
-
-@pytest.fixture
-def surfer(_browser):
-    """A :class:`Surfer`; whatever a page complained of or asked the network for fails the test."""
-    surfer = Surfer(_browser)
-    yield surfer
-    for context in _browser.contexts:
-        context.close()
-    assert surfer.complaints == []
-    assert [url for url in surfer.requests if not url.startswith(("file:", "data:", "blob:"))] == []
 
 
 @pytest.fixture
