@@ -93,6 +93,9 @@ def _suited(dataset: Dataset, features: str, minutes: float | None) -> dict[str,
             suited["losses"] |= {"landmarks": 0.03}
     if scans and feature.traits.reads_intensities:
         suited["augmentation"] = _INTENSITIES
+    if two:
+        # Pairs of one patient are few patients, and a network that has seen few sizes tells the mean one.
+        suited["augmentation"] = {**suited.get("augmentation", {}), "scale": 0.2, "rotation": 8.0, "smooth": 0.02}
     if not flat and not scans:
         suited["finest"] = 4.0
     return suited
