@@ -15,9 +15,14 @@ PAIR = ("register", "{fixed}", "{moving}", "-o", "{out}", "--no-report")
 def terminal():
     """The handler that the program installs."""
     own, handler = logging.getLogger("learngn"), Terminal()
+    others = [other for other in own.handlers if isinstance(other, Terminal)]  # of programs run in this process
+    for other in others:
+        own.removeHandler(other)
     own.addHandler(handler)
     yield handler
     own.removeHandler(handler)
+    for other in others:
+        own.addHandler(other)
 
 
 @pytest.mark.parametrize(

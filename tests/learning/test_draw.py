@@ -55,6 +55,14 @@ def test_two_processes_draw_what_one_draws(data):
     assert torch.equal(together, alone.fixed.features.data)
 
 
+def test_more_processes_than_pairs(data):
+    """Every process has a pair, as all of them wait for one another's gradients."""
+    config = TrainingConfig(features="distance", batch=1)
+    for rank in range(3):
+        ((_, share),) = batches(data, config, 3, 1.0, rank=rank, processes=3)
+        assert share == 1
+
+
 def test_every_step_draws_anew(data):
     config = TrainingConfig(features="distance")
     assert all(torch.equal(a, b) for a, b in zip(drawn(data, config), drawn(data, config), strict=True))

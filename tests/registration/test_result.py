@@ -179,6 +179,7 @@ def test_saved_as_the_command_does(files, tmp_path, monkeypatch, capsys):
         main()
     assert not end.value.code, capsys.readouterr().err
     python, command = content(tmp_path / "python"), content(tmp_path / "command")
+    assert command[0].pop("learngn.log")  # the command's alone
     assert python[1] == command[1]
     assert python[0] == command[0]
     assert "warped_labels.nii.gz" in python[0]

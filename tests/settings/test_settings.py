@@ -135,7 +135,9 @@ def test_affine_by_name_or_by_switch(given, name, tmp_path):
 
 
 def test_unknown_linear_maps(tmp_path):
-    with pytest.raises(SettingsError, match="got 'projective', expected one of none, rigid, similarity or affine"):
+    with pytest.raises(
+        SettingsError, match="got 'projective', expected one of none, translation, rigid, similarity or affine"
+    ):
         replace(PLAIN, affine="projective")
     path = tmp_path / "settings.json"
     path.write_text(json.dumps({**PLAIN.as_dict(), "affine": 3}))

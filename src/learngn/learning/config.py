@@ -60,7 +60,7 @@ class TrainingConfig(Strict):
     start : float
         Standard deviation of a random smooth displacement from which a whole step starts [fraction of the extent].
     batch : int
-        Pairs per step, of all devices together.
+        Pairs per step, of all processes together; rounded up to a multiple of their number.
     rate, weight_decay : float
         Learning rate and weight decay of AdamW; in each of the two parts of a training, of φ alone and of whole steps,
         the rate rises over `warmup` steps and falls along a cosine to zero.
@@ -134,7 +134,7 @@ class TrainingConfig(Strict):
     curriculum: float = Field(0.2, ge=0, le=1)
     validate_every: int = Field(100, ge=1)
     checkpoint_every: int = Field(50, ge=1)
-    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    precision: Literal["auto", "float32", "bfloat16"] = "float32"
 
     @property
     def teaches_features(self) -> bool:

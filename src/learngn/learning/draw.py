@@ -28,12 +28,13 @@ def batches(
         This process, which draws every `processes`-th pair, and their number.
     """
     groups: dict[tuple[object, ...], list[tuple[Side, Side]]] = {}
-    numbers = range(rank, config.batch, processes)
+    total = processes * -(-config.batch // processes)  # every process draws as many, and one at least
+    numbers = range(rank, total, processes)
     for number in numbers:
         fixed, moving = _pair(data, config, np.random.default_rng((config.seed, index, number)), index, spacing)
         groups.setdefault((fixed.kind, moving.kind), []).append((fixed, moving))
     return [
-        (Batch(stack([f for f, _ in group]), stack([m for _, m in group])), len(group) * processes / config.batch)
+        (Batch(stack([f for f, _ in group]), stack([m for _, m in group])), len(group) * processes / total)
         for group in groups.values()
     ]
 

@@ -16,6 +16,7 @@ from learngn.settings import LABEL_FEATURES
 _CHANNELS = 12  # channels of φ for a data set without named labels
 _SCANS = "intensity"  # features of scans: the network finds the others
 _SMALL = 1_000_000  # voxels of a scan
+_LARGE = 100_000  # voxels; of stages of few cells oneDNN's bfloat16 gradients were seen to be wrong
 _BRIEF = 12.0  # [min] below which a narrower network learns more
 # What other scanners and protocols do to intensities.
 _INTENSITIES = {"contrast": 0.3, "noise": 0.05, "blur": 1.0, "bias": 0.2, "thick": 2.0}
@@ -96,6 +97,8 @@ def _suited(dataset: Dataset, features: str, minutes: float | None) -> dict[str,
     if two:
         # Pairs of one patient are few patients, and a network that has seen few sizes tells the mean one.
         suited["augmentation"] = {**suited.get("augmentation", {}), "scale": 0.2, "rotation": 8.0, "smooth": 0.02}
+    if not flat and _voxels(dataset) >= _LARGE:
+        suited["precision"] = "auto"
     if not flat and not scans:
         suited["finest"] = 4.0
     return suited
