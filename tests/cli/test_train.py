@@ -107,7 +107,7 @@ def test_interrupted_and_gone_on(train, tmp_path, monkeypatch):
     assert read_model(tmp_path / "model")  # the best so far is there to use
     result = train()
     assert result.exit_code == 0
-    assert [line.split(":")[0] for line in result.stderr.splitlines()][1:] == ["step 4"]
+    assert [line.split(":")[0] for line in result.stderr.splitlines()][1:] == ["step 3", "step 4"]
     assert len(calls) == 5
 
 
