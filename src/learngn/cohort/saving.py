@@ -1,4 +1,4 @@
-"""What a cohort keeps of each pair beside its displacement: images and a page, in ``pairs/NAME``."""
+"""Writing of the images and the page of each pair of a cohort, in ``pairs/NAME``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a model knows of itself at the end of its training: ranges of its scans, and fit of the held-out pairs."""
+"""Record of a training at its end: ranges of its scans, and fit of the held-out pairs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a training draws: pairs or subjects, those held out, modalities, and the labels that teach φ."""
+"""Selection of the subjects of a training: pairs, held-out pairs, modalities, and the labels that teach φ."""
 
 from __future__ import annotations
 

@@ -42,7 +42,7 @@ def config_for(
         If the configuration is invalid (:func:`learngn.learning.config_file.read_config`), a feature is unknown, or a
         scan cannot be read.
     """
-    first = read_config(path, defaults={"features": _features(dataset)}, **given)
+    first = read_config(path, defaults={"features": given.get("features") or _features(dataset)}, **given)
     return read_config(path, defaults=_suited(dataset, first.features, minutes), **given)
 
 

@@ -79,9 +79,7 @@ class Model(nn.Module):
     @property
     def feature(self) -> Feature:
         """Learned features φ as a feature of a pair of images, in the order of the training."""
-        return NetworkFeature(
-            self.base_feature, self.encoder, self.settings.features, moving_network=self.moving_encoder
-        )
+        return self._feature_of(0, 1)
 
     def encoder_of(self, modality: int) -> Encoder:
         """Return the encoder of a modality, 0 or 1, in the order of the training."""
@@ -136,10 +134,11 @@ class Model(nn.Module):
             If the model is for two modalities, and the names do not tell those of the scans; see
             :meth:`for_modalities`.
         """
-        if self.moving_encoder is None:
-            return self.feature
-        fixed, moving = (self.encoder_of(index) for index in self.modalities_in(names))
-        return NetworkFeature(self.base_feature, fixed, self.settings.features, moving_network=moving)
+        return self._feature_of(*self.modalities_in(names))
+
+    def _feature_of(self, fixed: int, moving: int) -> Feature:
+        second = None if self.moving_encoder is None else self.encoder_of(moving)
+        return NetworkFeature(self.base_feature, self.encoder_of(fixed), self.settings.features, moving_network=second)
 
     def scheduled(
         self, settings: Settings, fixed: Image | None = None, tissue: Image | None = None

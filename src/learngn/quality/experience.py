@@ -1,4 +1,4 @@
-"""What a model knows of itself: ranges of its training scans, and of the fit of pairs that it was not trained on."""
+"""Record of a training: ranges of its scans, and of the fit of pairs that it was not trained on."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ class ScanRanges(_Record):
 
 
 class Experience(_Record):
-    """What a model knows of itself.
+    """Record of a training, by which registrations with the model are judged.
 
     Attributes
     ----------

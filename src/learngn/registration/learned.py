@@ -1,4 +1,4 @@
-"""What a model sees in a pair: the fit of its features, and how the scans compare with those of its training."""
+"""Measures of a pair by a model: fit of its features, and comparison of the scans with those of its training."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ class Learned:
 
 @dataclass(frozen=True, eq=False)
 class Seen:
-    """What a model sees in a pair.
+    """Measures of a pair by a model.
 
     Attributes
     ----------
