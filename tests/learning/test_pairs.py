@@ -16,7 +16,7 @@ from learngn.learning.data import Example
 from learngn.learning.pairing import AnyOfEach, AnyTwo, Listed
 from learngn.learning.selection import organs_of, select
 from learngn.learning.suited_config import config_for
-from learngn.model import NetworkConfig, read_model
+from learngn.model import NetworkConfig, read_model, write_model
 
 CONFIG = TrainingConfig(features="intensity", validation=1)
 
@@ -187,6 +187,16 @@ def test_names_that_do_not_tell_are_asked_for(model, paired):
     np.testing.assert_array_equal(named.displacement.data, told.displacement.data)
     with pytest.raises(ModelError, match="CT, MR"):
         read.for_modalities("CT", "MR")
+
+
+def test_a_copy_for_other_processes_knows_as_much(model, tmp_path):
+    """Workers of a cohort read the model from a folder."""
+    named = read_model(model[0]).for_modalities("MR", "US")
+    write_model(named, tmp_path)
+    copy = read_model(tmp_path)
+    assert copy.given == ("MR", "US")
+    assert copy.experience == named.experience is not None
+    assert copy.digest == named.digest != read_model(model[0]).digest
 
 
 def test_modalities_of_a_model_of_one(dataset, quick, tmp_path):

@@ -57,7 +57,7 @@ def write_model(model: Model, directory: str | Path, provenance: Provenance | No
         "format": FORMAT,
         "version": origin.version,
         "architecture": model.config.model_dump(mode="json"),
-        "training": dict(origin.training),
+        "training": {**_known(model), **origin.training},
     }
     write_json(description, directory / CONFIG_NAME)
 
@@ -113,6 +113,8 @@ def read_model(directory: str | Path, *, network: nn.Module | None = None) -> Mo
     config, origin = read_description(directory)
     model = Model(config, network)
     model.experience = origin.training.get("experience")
+    named = origin.training.get("named_modalities")
+    model.given = None if named is None else (str(named[0]), str(named[1]))
     path = Path(directory) / WEIGHTS_NAME
     try:
         weights = load_file(path)
@@ -133,6 +135,13 @@ def read_model(directory: str | Path, *, network: nn.Module | None = None) -> Mo
             f"weights {path}", "tensors of another architecture", f"those of {CONFIG_NAME}", "copy both files together"
         ) from failure
     return model.eval()
+
+
+def _known(model: Model) -> dict[str, Any]:
+    """Return what a model knows beside its weights, so that other processes know it, too."""
+    named = None if model.given is None else list(model.given)
+    known = {"experience": model.experience, "named_modalities": named}
+    return {name: value for name, value in known.items() if value is not None}
 
 
 def _stored(model: Model) -> dict[str, Tensor]:

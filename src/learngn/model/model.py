@@ -65,8 +65,9 @@ class Model(nn.Module):
 
     @property
     def digest(self) -> str:
-        """SHA-256 of architecture and weights, which identifies the model."""
-        digest = hashlib.sha256(self.config.model_dump_json().encode())
+        """SHA-256 of architecture, weights and named modalities, which identifies the model."""
+        named = "" if self.given is None else ",".join(self.given)
+        digest = hashlib.sha256((self.config.model_dump_json() + named).encode())
         for name, tensor in sorted(self.state_dict().items()):
             digest.update(name.encode() + tensor.detach().cpu().numpy().tobytes())
         return digest.hexdigest()
