@@ -57,6 +57,19 @@ def test_what_lies_where_stays_there(shape, rng):
     assert float(loss.detach()) < 0.1 * float(x.var())
 
 
+@pytest.mark.parametrize("positions", [True, False])
+def test_without_positions_what_is_seen_moves_with_the_scan(positions):
+    """A shifted scan has shifted features, away from the border."""
+    torch.manual_seed(0)
+    network = EncoderDecoder(1, 2, 2, width=8, depth=1, stem=1, positions=positions).eval()
+    scan = torch.zeros(1, 1, 48, 48)
+    scan[:, :, 14:20, 14:22] = torch.rand(6, 8)
+    with torch.no_grad():
+        shifted = network(scan.roll((8, 8), (2, 3))).roll((-8, -8), (2, 3))
+        difference = (shifted - network(scan))[:, :, 8:32, 8:32].abs().max()
+    assert (float(difference) < 2e-3) != positions
+
+
 def test_widest_limits_the_channels():
     def most(network):
         return max(p.shape[0] for p in network.parameters())

@@ -1,7 +1,7 @@
 """Registration of one pair on a CUDA device agrees with the CPU."""
 
+import numpy as np
 import pytest
-import torch
 
 import learngn
 from learngn.phantom import abdomens
@@ -21,4 +21,4 @@ def test_same_as_on_the_cpu(features: str):
     assert there.displacement.data.device.type == "cuda"
     difference = (here.displacement.data - there.displacement.data.cpu()).norm(dim=1)
     assert float(difference.mean()) < 0.02
-    torch.testing.assert_close(here.affine.matrix, there.affine.matrix, rtol=1e-3, atol=1e-2)
+    np.testing.assert_allclose(here.affine.matrix, there.affine.matrix, rtol=1e-3, atol=1e-2)

@@ -5,8 +5,9 @@ import json
 import pytest
 from pydantic import ValidationError
 
-from learngn.errors import SettingsError
+from learngn.errors import SettingsError, TrainingError
 from learngn.learning import TrainingConfig
+from learngn.learning.checks import with_channels
 from learngn.learning.config_file import read_config
 
 TOML = """
@@ -58,6 +59,15 @@ def test_null_leaves_the_network_out(tmp_path):
     read = read_config(write(tmp_path / "a.json", '{"features": "mind", "network": null, "lineariser": {}}'))
     assert read.network is None
     assert read.lineariser.kind == "corrected"
+
+
+def test_a_channel_for_each_label_that_teaches():
+    def channels(organs, **network):
+        return with_channels(TrainingConfig(features="mind", network=network), organs).network.out_channels
+
+    assert (channels((1, 4, 5)), channels((1, 4, 5), out_channels=7), channels(())) == (3, 7, 12)
+    with pytest.raises(TrainingError, match=r"network\.out_channels: got 2, expected 3 at least"):
+        channels((1, 4, 5), out_channels=2)
 
 
 def test_it_cannot_be_changed():

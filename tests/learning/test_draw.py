@@ -7,15 +7,16 @@ import pytest
 import torch
 
 import learngn.phantom
-from learngn.features import parse_features
+from learngn.features import FeatureImage, parse_features
 from learngn.geometry.grid import Grid
+from learngn.geometry.image import Image
 from learngn.learning import AugmentationConfig, LossConfig, TrainingConfig
 from learngn.learning.augmentation import augmented, centre_of_labels
 from learngn.learning.data import Batch, Example, TrainingData, read_example
 from learngn.learning.draw import batches
 from learngn.learning.intensities import varied
 from learngn.learning.losses import RegistrationLoss
-from learngn.learning.pairing import AnyTwo
+from learngn.learning.pairing import AnyTwo, Listed
 
 ORGANS = (1, 2, 3)
 
@@ -122,6 +123,35 @@ def test_origins_are_where_the_features_come_from(scan):
         + (1 - a) * b * values[i0, j0 + 1] + a * b * values[i0 + 1, j0 + 1]
     )  # fmt: skip
     assert float(side.features.data[0, 0, 20, 24]) == pytest.approx(float(expected), abs=1e-4)
+
+
+def test_features_are_taught_where_the_scans_lie(scan):
+    """Whole steps begin where the pose has put the scans, those of φ alone with the scans as they are."""
+    grid = scan.image
+    matrix = grid.affine.copy()
+    matrix[:-1, -1] += (30.0, -20.0)  # the second scan lies elsewhere
+    away = Grid(grid.shape, matrix)
+    other = replace(
+        scan,
+        image=away,
+        features=FeatureImage(scan.features.data, away),
+        labels=Image(scan.labels.data, away),
+        landmarks=away.index_to_world([[10.0, 12.0]]),
+    )
+    scan = replace(scan, landmarks=grid.index_to_world([[10.0, 12.0]]))
+    pairing = Listed([(scan, other)])
+    data = TrainingData(pairing, pairing, (), ORGANS)
+    still = AugmentationConfig(rotation=0, scale=0, shear=0, shift=0, smooth=0)
+    config = TrainingConfig(
+        features="intensity", pose="translation", steps=10, pretraining=0.5, augmentation=still, losses={"landmarks": 1}
+    )
+    ((alone, _),) = batches(data, config, 2, 1.0)
+    ((whole, _),) = batches(data, config, 7, 1.0)
+    torch.testing.assert_close(alone.moving.features.data, scan.features.data)
+    assert alone.moving.landmarks is None  # no loss of φ alone reads them
+    assert not torch.allclose(whole.moving.features.data, scan.features.data, atol=0.1)
+    distance = (whole.moving.landmarks - whole.fixed.landmarks).norm()
+    assert float(distance) < 1
 
 
 def test_centres_are_put_on_one_another(scan):

@@ -19,7 +19,7 @@ class EncoderDecoder(nn.Module):
     rearranged to channels at the input, and channels to voxels at the output. No information of the input is lost, and
     a step in 3D takes an eighth of the time.
 
-    The position of each voxel in the field of view, -1 to 1 along every axis, is a further input, to distinguish
+    The position of each voxel in the field of view, -1 to 1 along every axis, can be a further input, to distinguish
     structures that look the same, such as the left and the right kidney.
 
     Parameters
@@ -36,6 +36,8 @@ class EncoderDecoder(nn.Module):
     stem : int
         Side of the cells, 1 or 2.
     widest : int
+    positions : bool
+        Whether the position of each voxel is an input.
 
     References
     ----------
@@ -53,12 +55,13 @@ class EncoderDecoder(nn.Module):
         depth: int = 3,
         stem: int = 2,
         widest: int = 64,
+        positions: bool = True,
     ) -> None:
         super().__init__()
-        self.ndim, self.stem = ndim, stem
+        self.ndim, self.stem, self.positions = ndim, stem, positions
         widths = [min(width * 2**level, widest) for level in range(depth + 1)]
         conv, cell = nn.Conv2d if ndim == 2 else nn.Conv3d, stem**ndim
-        self.entry = nn.Sequential(_block(channels * cell + ndim, width, ndim), _block(width, width, ndim))
+        self.entry = nn.Sequential(_block(channels * cell + ndim * positions, width, ndim), _block(width, width, ndim))
         self.down = nn.ModuleList(nn.Sequential(_block(a, b, ndim), _block(b, b, ndim)) for a, b in pairwise(widths))
         self.up = nn.ModuleList(_block(a + b, b, ndim) for a, b in zip(widths[:0:-1], widths[-2::-1], strict=True))
         self.last = nn.Sequential(conv(width, width, 3, padding=1), nn.GELU(), conv(width, out_channels * cell, 1))
@@ -66,7 +69,7 @@ class EncoderDecoder(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, channels, *S) to (N, out_channels, *S)."""
         cells = _to_cells(x, self.stem)
-        stage = self.entry(torch.cat([cells, _positions(cells)], dim=1))
+        stage = self.entry(torch.cat([cells, _positions(cells)], dim=1) if self.positions else cells)
         skips = []
         for block in self.down:
             skips.append(stage)

@@ -13,6 +13,7 @@ from learngn.learning.selection import Selection
 from learngn.settings import Settings
 
 _PAIR = 2
+_CHANNELS = 12  # of φ where no label teaches it
 
 
 def check_files(selection: Selection, config: TrainingConfig) -> None:
@@ -43,15 +44,26 @@ def _check_there(what: str, wanted: str, missing: Sequence[Subject], remedy: str
         )
 
 
-def check_channels(config: TrainingConfig, organs: Sequence[int]) -> None:
-    """Raise :class:`TrainingError` unless the loss on distances has a channel for every organ."""
-    if config.network is not None and config.losses.distances and config.network.out_channels < len(organs):
+def with_channels(config: TrainingConfig, organs: Sequence[int]) -> TrainingConfig:
+    """Return the configuration with a number of learned channels: that given, or one for each label that teaches φ.
+
+    Raises
+    ------
+    TrainingError
+        If the loss on distances has no channel for an organ.
+    """
+    network = config.network
+    if network is None:
+        return config
+    channels = network.out_channels or len(organs) or _CHANNELS
+    if config.losses.distances and channels < len(organs):
         raise TrainingError(
             "network.out_channels",
-            str(config.network.out_channels),
+            str(channels),
             f"{len(organs)} at least, one an organ",
             "raise it, or set losses.distances to 0",
         )
+    return config.model_copy(update={"network": network.model_copy(update={"out_channels": channels})})
 
 
 def check_levels(config: TrainingConfig, settings: Settings) -> None:

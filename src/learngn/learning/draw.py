@@ -49,7 +49,8 @@ def _pair(
         first = second = (first, second)[int(random.integers(2))]
     labels = (*data.organs, *data.pair_labels)
     flips = [axis for axis in config.augmentation.mirror if random.random() < 0.5]
-    onto = None if config.pose == "none" else centre_of_labels(first, data.organs)
+    # φ alone learns of scans where they lie, as it will see them; whole steps begin where the pose has put them.
+    onto = None if config.pose == "none" or not whole else centre_of_labels(first, data.organs)
     fixed, moving = (
         augmented(
             example,
@@ -60,7 +61,7 @@ def _pair(
             onto=onto,
             flips=flips,
             origins=known and config.losses.known_maps > 0,
-            points=config.losses.landmarks > 0,
+            points=whole and config.losses.landmarks > 0,
         )
         for example in (first, second)
     )

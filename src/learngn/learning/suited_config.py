@@ -13,13 +13,15 @@ from learngn.learning.selection import modalities_of_pairs
 from learngn.registration.recognise import looks_like_label_map
 from learngn.settings import LABEL_FEATURES
 
-_CHANNELS = 12  # channels of φ for a data set without named labels
 _SCANS = "intensity"  # features of scans: the network finds the others
 _SMALL = 1_000_000  # voxels of a scan
 _LARGE = 100_000  # voxels; of stages of few cells oneDNN's bfloat16 gradients were seen to be wrong
 _BRIEF = 12.0  # [min] below which a narrower network learns more
 # What other scanners and protocols do to intensities.
 _INTENSITIES = {"contrast": 0.3, "noise": 0.05, "blur": 1.0, "bias": 0.2, "thick": 2.0}
+_WEAK = {"contrast": 0.15, "noise": 0.02, "blur": 0.5, "bias": 0.1}
+# Pairs of one patient are few patients: a network that has seen few sizes and places tells the mean one.
+_FEW = {"scale": 0.2, "rotation": 8.0, "smooth": 0.03, "shift": 0.1}
 
 
 def config_for(
@@ -69,7 +71,6 @@ def _suited(dataset: Dataset, features: str, minutes: float | None) -> dict[str,
     suited: dict[str, Any] = {
         "features": features,
         "network": {
-            "out_channels": len(dataset.label_names) or _CHANNELS,
             "stem": 1 if fine else 2,
             "width": 16 if fine or not wide else 24,
             "depth": 4 if flat else 3,
@@ -89,14 +90,12 @@ def _suited(dataset: Dataset, features: str, minutes: float | None) -> dict[str,
     }
     if two:
         # The scans of two modalities seldom lie on one another, and a boundary is all that they surely share.
-        suited |= {"pose": "translation", "lam": (1.0, 0.03)}
+        suited |= {"pose": "translation", "lam": (1.0, 0.03), "rate": 1e-3, "batch": 2, "through_rate": 0.3}
+        suited["network"] |= {"positions": False, "widest": 128}
         if any(pair.fixed.landmarks is not None for pair in dataset.training_pairs):
             suited["losses"] |= {"landmarks": 0.03}
     if scans and feature.traits.reads_intensities:
-        suited["augmentation"] = _INTENSITIES
-    if two:
-        # Pairs of one patient are few patients, and a network that has seen few sizes tells the mean one.
-        suited["augmentation"] = {**suited.get("augmentation", {}), "scale": 0.2, "rotation": 8.0, "smooth": 0.02}
+        suited["augmentation"] = {**_FEW, **_WEAK} if two else _INTENSITIES
     if not flat and _voxels(dataset) >= _LARGE:
         suited["precision"] = "auto"
     if not flat and not scans:

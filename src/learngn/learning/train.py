@@ -20,7 +20,7 @@ from learngn.errors import TrainingError
 from learngn.io import Dataset, Subject, check_writable, read_grid
 from learngn.learning.architecture import architecture_of, feature_of, settings_of
 from learngn.learning.budget import Speed, keep_steps, kept_steps, measured, within
-from learngn.learning.checks import check_channels, check_files, check_landmarks, check_levels
+from learngn.learning.checks import check_files, check_landmarks, check_levels, with_channels
 from learngn.learning.config import TrainingConfig
 from learngn.learning.data import TrainingData, read_example
 from learngn.learning.experience import experience_of
@@ -86,7 +86,7 @@ def train(
     check_files(selection, config)
     organs = organs_of(dataset, selection, config)
     others = tuple(value for value in labels_in(selection.subjects) if value not in organs) if selection.by_pair else ()
-    check_channels(config, organs)
+    config = with_channels(config, organs)
     feature = feature_of(config, organs)
     grids = [read_grid(subject.image) for subject in selection.subjects]
     spacing = min(float(grid.spacing.min()) for grid in grids)

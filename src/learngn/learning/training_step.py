@@ -24,13 +24,6 @@ _SHARPNESS = 10.0
 _START_POINTS = 4  # control points of a random start along the longest axis
 
 
-def _learned_channels(model: Model) -> int:
-    network = model.config.network
-    if network is None:
-        return 0
-    return model.config.channels if network.kind == "profiles" else network.out_channels
-
-
 class TrainingStep(nn.Module):
     """Losses of a batch of pairs: compute φ of both images, unroll Gauss-Newton, compare.
 
@@ -72,7 +65,7 @@ class TrainingStep(nn.Module):
         self.head = None
         if losses.auxiliary and not losses.distances and model.config.network is not None:
             conv = nn.Conv2d if model.config.ndim == 2 else nn.Conv3d
-            self.head = conv(_learned_channels(model), 1 + organs, 1)
+            self.head = conv(model.config.learned_channels, 1 + organs, 1)
 
     def networks(self) -> list[nn.Module]:
         """Return the networks of φ and the head that teaches them."""

@@ -24,10 +24,14 @@ class NetworkConfig(Strict):
         ``"encoder-decoder"`` (:class:`learngn.features.EncoderDecoder`); ``"profiles"``
         (:class:`learngn.features.ChannelProfiles`), which has as many channels as its input; or ``"own"``: a network
         that the caller passes when the model is made or loaded.
-    out_channels : int
-        Number of learned channels; the loss on distances needs at least one per organ.
+    out_channels : int, optional
+        Number of learned channels; the loss on distances needs at least one per organ. By default a training takes one
+        for each label that teaches φ.
     width, depth, stem, widest : int
         See :class:`learngn.features.EncoderDecoder`.
+    positions : bool
+        Give the network the position of each voxel in the field of view. It tells structures apart that look the same;
+        without it φ does not depend on where the anatomy lies in the scan.
     pool : int
         Factor by which the input is averaged before the network; the output is interpolated to the input's grid. The
         learned features need no fine details if the input's channels are kept.
@@ -44,11 +48,12 @@ class NetworkConfig(Strict):
     """
 
     kind: Literal["encoder-decoder", "profiles", "own"] = "encoder-decoder"
-    out_channels: int = Field(16, ge=1, le=512)
+    out_channels: int | None = Field(None, ge=1, le=512)
     width: int = Field(16, ge=1, le=512)
     depth: int = Field(3, ge=0, le=6)
     stem: Literal[1, 2] = 2
     widest: int = Field(64, ge=1, le=2048)
+    positions: bool = True
     pool: Literal[1, 2, 4] = 1
     keep_input: bool = True
     gain: float = Field(1.0, gt=0)
@@ -146,3 +151,10 @@ class ModelConfig(Strict):
     lineariser: LineariserConfig | None = None
     learn_lam: bool = True
     voxelmorph: VoxelMorphConfig | None = None
+
+    @property
+    def learned_channels(self) -> int:
+        """Number of channels of the network's output; 0 without a network."""
+        if self.network is None:
+            return 0
+        return self.channels if self.network.kind == "profiles" else self.network.out_channels or 0

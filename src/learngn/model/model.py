@@ -173,7 +173,7 @@ def _encoder(config: ModelConfig, network: nn.Module | None, scale: float) -> En
     parts = config.network
     profiles = None
     if parts is not None and parts.profiles:
-        profiles = Profiles(config.channels if parts.kind == "profiles" else parts.out_channels, config.ndim)
+        profiles = Profiles(config.learned_channels, config.ndim)
     pool = 1 if parts is None else parts.pool
     return Encoder(config.channels, scale, network, pool=pool, gain=_gain(parts), profiles=profiles)
 
@@ -208,7 +208,14 @@ def _network(config: ModelConfig, own: nn.Module | None) -> nn.Module | None:
     if n.kind == "profiles":
         return ChannelProfiles(config.channels, config.ndim)
     return EncoderDecoder(
-        config.channels, n.out_channels, config.ndim, width=n.width, depth=n.depth, stem=n.stem, widest=n.widest
+        config.channels,
+        config.learned_channels,
+        config.ndim,
+        width=n.width,
+        depth=n.depth,
+        stem=n.stem,
+        widest=n.widest,
+        positions=n.positions,
     )
 
 
@@ -228,8 +235,7 @@ def _channels(config: ModelConfig) -> int:
     """Return the number of channels of φ."""
     if config.network is None:
         return config.channels
-    learned = config.channels if config.network.kind == "profiles" else config.network.out_channels
-    return learned + (config.channels if config.network.keep_input else 0)
+    return config.learned_channels + (config.channels if config.network.keep_input else 0)
 
 
 def _lineariser(config: ModelConfig) -> Lineariser:
