@@ -32,12 +32,15 @@ class LabelLoss:
         self._dice = DiceLoss(reduction="none", smooth_nr=_TINY, smooth_dr=_TINY)
 
     def __call__(self, probabilities: Tensor, truth: Tensor) -> Tensor:
-        """Return the mean Dice loss of the labels present, plus the mean cross-entropy of the voxels."""
+        """Return the mean Dice loss of the labels present, plus the mean cross-entropy of the voxels.
+
+        Both are means over the samples, so that processes that share a batch compute what one would.
+        """
         dice = self._dice(probabilities, truth).flatten(1)[:, 1:]
         # Blurred labels have small values even where they are cut away.
         present = (truth[:, 1:].flatten(2).amax(2) > _THERE).to(dice.dtype)
         entropy = -(truth * probabilities.clamp_min(_TINY).log()).sum(1).mean()
-        total: Tensor = (dice * present).sum() / present.sum().clamp_min(1) + entropy
+        total: Tensor = ((dice * present).sum(1) / present.sum(1).clamp_min(1)).mean() + entropy
         return total
 
 
@@ -146,7 +149,7 @@ def _map_error(batch: Batch, field: Tensor, grid: Grid, world: FloatArray) -> Te
     low, high = (torch.as_tensor(bound, dtype=came.dtype, device=came.device) for bound in _bounds(fixed.features.grid))
     shape = (1, -1, *[1] * grid.ndim)
     inside = ((came > low.reshape(shape)) & (came < high.reshape(shape))).all(1)
-    total: Tensor = (distance * inside).sum() / inside.sum().clamp_min(1)
+    total: Tensor = ((distance * inside).flatten(1).sum(1) / inside.flatten(1).sum(1).clamp_min(1)).mean()
     return total
 
 
