@@ -172,7 +172,7 @@ def _apply_to_points(
             f"landmarks {path}", "points alone", "the scan in which they lie", f"name it with {names[0]}"
         )
     landmarks = read_landmarks(path, source)
-    if target is None and landmarks.space == "voxel":
+    if target is None and landmarks.space in ("voxel", "pixel"):
         raise LandmarkError(
             f"landmarks {path}", "voxels", "the scan whose voxels they become", f"name it with {names[1]}"
         )

@@ -79,7 +79,8 @@ class Combined:
         FeatureError
             If the parts lie on different grids.
         """
-        pairs = (feature(fixed, moving, spacing) for feature, _ in self.parts)
+        channels = zip(_channels_of(fixed), _channels_of(moving), strict=True)
+        pairs = (feature(*pair, spacing) for pair in channels for feature, _ in self.parts)
         sides = [list(side) for side in zip(*pairs, strict=True)]
         moving_features = self._joined(sides.pop())  # its parts are freed before those of the fixed image are joined
         return self._joined(sides.pop()), moving_features
@@ -88,8 +89,9 @@ class Combined:
         """Return the features of one image: the channels of all parts, concatenated."""
         if len(images) == 1 and self.parts[0][1] == 1:
             return images[0]
-        grid = images[0].grid
-        for image, (feature, _) in zip(images, self.parts, strict=True):
+        grid, several = images[0].grid, len(images) // len(self.parts)
+        parts = [(feature, weight / several) for _ in range(several) for feature, weight in self.parts]
+        for image, (feature, _) in zip(images, parts, strict=True):
             if not image.grid.same_space(grid):
                 raise FeatureError(
                     f"feature {feature.name}",
@@ -100,7 +102,7 @@ class Combined:
         counts = [image.data.shape[1] for image in images]
         data = empty_channels_last((len(images[0].data), sum(counts), *grid.shape), images[0].data)
         start = 0
-        for image, count, (_, factor) in zip(images, counts, self.parts, strict=True):
+        for image, count, (_, factor) in zip(images, counts, parts, strict=True):
             narrow(data, 1, start, count)[...] = image.data if factor == 1 else image.data * factor**0.5
             start += count
         weights: list[Array] = [image.weight for image in images if image.weight is not None]
@@ -175,3 +177,9 @@ def _uniform(parts: Sequence[tuple[Feature, float]]) -> Combined:
             "choose one kind",
         )
     return Combined(tuple(parts))
+
+
+def _channels_of(image: Image) -> list[Image]:
+    """Return the channels of an image one by one, on its grid."""
+    count = image.data.shape[1]
+    return [image] if count == 1 else [replace(image, data=narrow(image.data, 1, c, 1)) for c in range(count)]

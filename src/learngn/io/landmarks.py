@@ -41,6 +41,7 @@ _FOREIGN: dict[Space, tuple[tuple[str, ...], ...]] = {
     "lps": (("l", "p", "s"), ("x", "y", "z", "t")),
     "ras": (("r", "a", "s"),),
 }
+_PIXELS = ("x", "y")  # pixels of a picture, as ImageJ's tables and ANHIR have them, after a number without a title
 _NAMES = ("name", "label")
 _HEADERS = "i,j,k or x_lps,y_lps,z_lps or x_ras,y_ras,z_ras (without the third in 2D)"
 
@@ -52,8 +53,8 @@ class Landmarks:
     Parameters
     ----------
     points : array, shape (M, D) [RAS mm]
-    space : {"voxel", "lps", "ras"}
-        Coordinate system of the file.
+    space : {"voxel", "lps", "ras", "pixel"}
+        Coordinate system of the file; ``"pixel"`` for voxels of a 2D picture in columns X and Y.
     names : tuple of str, optional
         Name of each.
     weights : array, shape (M,), optional
@@ -99,7 +100,8 @@ def read_landmarks(path: str | Path, grid: Grid) -> Landmarks:
         - CSV, one point a line. The header names the columns: ``i,j,k`` (voxel), ``x_lps,y_lps,z_lps`` or
           ``x_ras,y_ras,z_ras`` (mm), in any order and without the third in 2D, and optionally ``name`` and ``weight``;
           ``l,p,s`` or ``r,a,s`` as in 3D Slicer's tables, ``x,y,z,t`` (LPS mm) as in ANTs; other columns are ignored.
-          Without a header the columns are voxels i, j[, k], as in Learn2Reg. Columns may be separated by semicolons,
+          Without a header the columns are voxels i, j[, k], as in Learn2Reg. In 2D also ``X,Y``, pixels from the upper
+          left one, with or without a first column of numbers, as in ANHIR's files; numbers are taken as names. Columns may be separated by semicolons,
           with decimal commas or points.
         - ``.fcsv`` and ``.mrk.json`` of 3D Slicer, in the coordinate system that they name.
         - Points of elastix (``.pts``, or any text with the same first line): ``point`` (LPS mm) or ``index`` (voxel).
@@ -129,7 +131,8 @@ def read_landmarks(path: str | Path, grid: Grid) -> Landmarks:
             f"landmarks {path}", f"points in {raw.values.shape[1]}D", f"{grid.ndim}D, as their image", "check the file"
         )
     points, space = raw.values[:, : grid.ndim], raw.space
-    world = grid.index_to_world(points) if space == "voxel" else points @ lps(grid.ndim) if space == "lps" else points
+    voxels = space in ("voxel", "pixel")
+    world = grid.index_to_world(points) if voxels else points @ lps(grid.ndim) if space == "lps" else points
     _check_inside(path, world, grid, space)
     return Landmarks(world, space, raw.names, weights)
 
@@ -145,7 +148,7 @@ def write_landmarks(landmarks: Landmarks, path: str | Path, *, grid: Grid, space
         whose header names the coordinate system.
     grid : Grid
         Grid of the image to which the points belong.
-    space : {"voxel", "lps", "ras"}, optional
+    space : {"voxel", "lps", "ras", "pixel"}, optional
         Coordinate system of a CSV file: voxels of `grid`, or mm; by default that of the file they were read from.
     """
     path, points, space = Path(path), landmarks.points, space or landmarks.space
@@ -159,14 +162,17 @@ def write_landmarks(landmarks: Landmarks, path: str | Path, *, grid: Grid, space
     if name.endswith(".pts"):  # not as indices, which elastix rounds
         write_text(format_elastix(points @ lps(ndim)), path)
         return
-    if space == "voxel":
+    if space in ("voxel", "pixel"):
         points = grid.world_to_index(points)
     elif space == "lps":
         points = points @ lps(ndim)
-    header = list(_COLUMNS[space][:ndim])
+    header = ["X", "Y"] if space == "pixel" else list(_COLUMNS[space][:ndim])
     # Ten digits: the error is below a nanometre for a metre.
     columns = [[f"{value + 0.0:.10g}" for value in column] for column in points.T]
-    if landmarks.names is not None:
+    if space == "pixel":  # as ANHIR has them: numbers come first, without a title
+        header.insert(0, "")
+        columns.insert(0, list(landmarks.names or map(str, range(1, len(points) + 1))))
+    elif landmarks.names is not None:
         header.append("name")
         columns.append(list(landmarks.names))
     if landmarks.weights is not None:
@@ -196,7 +202,8 @@ def _parse_csv(text: str, path: Path, ndim: int) -> tuple[RawPoints, FloatArray 
         if len(cells) != len(header):
             raise _wrong_line(path, line, f"{len(cells)} columns", f"{len(header)}: {','.join(header)}")
     points = np.array([_column(path, rows, header, name) for name in columns]).T
-    title = next((name for name in _NAMES if name in header), None)
+    titles = ("", *_NAMES) if space == "pixel" else _NAMES  # a column of numbers has no title
+    title = next((name for name in titles if name in header), None)
     names = tuple(cells[header.index(title)] for _, cells in rows) if title else None
     weights = np.array(_column(path, rows, header, "weight")) if "weight" in header else None
     return RawPoints(points, space, names), weights
@@ -236,10 +243,12 @@ def _space(path: Path, header: Sequence[str], ndim: int) -> tuple[Space, tuple[s
             for names in alternatives:
                 if set(names) <= set(header):
                     return space, names[:ndim]
+        if ndim == 2 and set(_PIXELS) <= set(header) and not {"z", "t"} & set(header):
+            return "pixel", _PIXELS
     raise LandmarkError(
         f"landmarks {path}",
         f"the header {','.join(header)!r}",
-        f"{_HEADERS}; or columns of 3D Slicer (l,p,s) or ANTs (x,y,z,t)",
+        f"{_HEADERS}; or columns of 3D Slicer (l,p,s), ANTs (x,y,z,t) or, in 2D, pixels (x,y)",
         "name the columns so",
     )
 

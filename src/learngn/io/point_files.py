@@ -16,7 +16,7 @@ from learngn.errors import LandmarkError
 from learngn.geometry.grid import FloatArray
 from learngn.io.documents import parse_json
 
-Space = Literal["voxel", "lps", "ras"]
+Space = Literal["voxel", "lps", "ras", "pixel"]
 POINT_SUFFIXES = (".fcsv", ".mrk.json", ".json", ".pts")
 
 _SYSTEMS: dict[str, Space] = {"ras": "ras", "0": "ras", "lps": "lps", "1": "lps"}

@@ -43,6 +43,27 @@ def read_points(source: PointsLike, grid: Grid, what: str) -> Landmarks:
     return points
 
 
+def corresponding(fixed: Landmarks, moving: Landmarks) -> tuple[Landmarks, Landmarks]:
+    """Return the points of two images that correspond: by their order, or by name if one list is longer.
+
+    Lists of different lengths whose points have names, or numbers, keep the names that occur in both, in the order of
+    the fixed image. Others are returned unchanged.
+    """
+    if len(fixed.points) == len(moving.points) or fixed.names is None or moving.names is None:
+        return fixed, moving
+    names = [name for name in fixed.names if name and name in set(moving.names)]
+    if not names or any(len(set(points.names or ())) < len(points.points) for points in (fixed, moving)):
+        return fixed, moving
+    return _named(fixed, names), _named(moving, names)
+
+
+def _named(landmarks: Landmarks, names: list[str]) -> Landmarks:
+    """Return the points with these names, in their order."""
+    rows = [(landmarks.names or ()).index(name) for name in names]
+    weights = None if landmarks.weights is None else landmarks.weights[rows]
+    return Landmarks(landmarks.points[rows], landmarks.space, tuple(names), weights)
+
+
 def read_keypoints(
     sources: tuple[PointsLike, PointsLike], grids: tuple[Grid, Grid], weight: float = 1.0, scale: float = float("inf")
 ) -> LandmarkPairs:
@@ -62,10 +83,11 @@ def read_keypoints(
     LandmarkError
         If a file cannot be read, or the numbers of points differ.
     """
-    fixed, moving = (
+    found = (
         read_points(source, grid, f"{side} key points")
         for source, grid, side in zip(sources, grids, ("fixed", "moving"), strict=True)
     )
+    fixed, moving = corresponding(*found)
     trust = [points.weights for points in (fixed, moving) if points.weights is not None]
     confidence: FloatArray | None = None
     if trust and len(fixed.points) == len(moving.points):
