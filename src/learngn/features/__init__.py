@@ -12,13 +12,14 @@ from learngn.features.distance import Distance, OrganDistance
 from learngn.features.intensity import Intensity
 from learngn.features.kept import FeatureStore, for_linear_stage, kept
 from learngn.features.labels import Labels
-from learngn.features.local import EdgeStrength, LocalIntensity, NormalisedGradient
+from learngn.features.local import EdgeStrength, LocalIntensity, NormalisedGradient, NormalisedGradientScales
 from learngn.features.mind import Mind, MindCentre, MindScales
 from learngn.features.network_feature import NetworkFeature
 from learngn.features.none import Nothing
 from learngn.features.probabilities import ChannelFiles, Given, ScoreDistances, ScoreFiles
 from learngn.features.scale import CommonScale, common_grids, cut_alike
 from learngn.features.script import NetworkFile
+from learngn.features.stains import automatic_stains, check_stains, has_stains, is_light, stain_channels
 from learngn.features.vesselness import Vesselness
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ __all__ = [
     "NetworkFeature",
     "NetworkFile",
     "NormalisedGradient",
+    "NormalisedGradientScales",
     "Nothing",
     "OneByOne",
     "OrganDistance",
@@ -53,11 +55,16 @@ __all__ = [
     "ScoreFiles",
     "Traits",
     "Vesselness",
+    "automatic_stains",
+    "check_stains",
     "common_grids",
     "cut_alike",
     "for_linear_stage",
+    "has_stains",
+    "is_light",
     "kept",
     "parse_features",
+    "stain_channels",
 ]
 
 

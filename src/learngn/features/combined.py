@@ -14,7 +14,7 @@ from learngn.features.corners import Corners
 from learngn.features.distance import Distance, OrganDistance
 from learngn.features.intensity import Intensity
 from learngn.features.labels import Labels
-from learngn.features.local import EdgeStrength, LocalIntensity, NormalisedGradient
+from learngn.features.local import EdgeStrength, LocalIntensity, NormalisedGradient, NormalisedGradientScales
 from learngn.features.mind import Mind, MindCentre, MindScales
 from learngn.features.none import Nothing
 from learngn.features.probabilities import ChannelFiles, ScoreDistances, ScoreFiles
@@ -34,6 +34,7 @@ FEATURES: dict[str, Callable[[], Feature]] = {
     "mind-centre": MindCentre,
     "mind-multi": MindScales,
     "ngf": NormalisedGradient,
+    "ngf-multi": NormalisedGradientScales,
     "none": Nothing,
     "organ-distance": OrganDistance,
     "vesselness": Vesselness,

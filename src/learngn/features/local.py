@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from learngn.arrays import Array, by_parts, channels_last, clamped, like, namespace
+from learngn.arrays import Array, by_parts, channels_last, clamped, empty_channels_last, like, namespace, narrow
 from learngn.features.base import FeatureImage, OneByOne, Traits, working_image
 from learngn.features.filters import gaussian, gradient, outer, spread, tiny
 from learngn.geometry.grid import Grid
@@ -104,6 +104,38 @@ class NormalisedGradient(OneByOne):
             return outer(slope / xp.sqrt(squared + noise)) * like(np.reshape(factors, (1, -1, *[1] * grid.ndim)), slope)
 
         return FeatureImage(channels_last(by_parts(product, slope, squared)), grid)
+
+
+@dataclass(frozen=True)
+class NormalisedGradientScales(OneByOne):
+    """Normalised gradient field at several scales, six channels each in 3D, three in 2D [-1..1].
+
+    The scales are in voxels, so that pictures whose header has no length, or another one, have the same features. The
+    channels are divided by the root of the number of scales, so that λ has the same meaning as for one scale.
+
+    Attributes
+    ----------
+    sigmas : tuple of float
+        Standard deviations of the smoothing of the image [voxel of the working grid].
+    """
+
+    sigmas: tuple[float, ...] = (1.0, 2.0, 4.0)
+    name: str = "ngf-multi"
+    traits: ClassVar[Traits] = Traits(directional=True)
+
+    def of(self, image: Image, grid: Grid) -> FeatureImage:
+        """See :meth:`learngn.features.OneByOne.of`."""
+        image, voxel, start = working_image(image, grid), float(grid.spacing.min()), 0
+        data = image.data
+        for sigma in self.sigmas:
+            part = NormalisedGradient(sigma * voxel).of(image, grid).data
+            count = part.shape[1]
+            if start == 0:
+                data = empty_channels_last((len(part), count * len(self.sigmas), *grid.shape), part)
+            narrow(data, 1, start, count)[...] = part
+            start += count
+        data /= len(self.sigmas) ** 0.5
+        return FeatureImage(data, grid)
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
+from learngn.arrays import empty_channels_last
 from learngn.errors import ImageError, LearnGNError, OutputError
+from learngn.geometry import sampling
 from learngn.geometry.image import Image
 from learngn.io.atomic import atomic_path
 from learngn.io.files import NIFTI_SUFFIXES, check_output, named, read_file, read_header, suffix_of, write_file
@@ -60,6 +62,51 @@ def read_colour(path: str | Path) -> Iterator[Image]:
             yield replace(image_of(values[..., channel], header, labels=False), path=path)
     except LearnGNError as error:
         raise named(error, path) from None
+
+
+def is_picture(path: str | Path) -> bool:
+    """Return whether an image file is a colour picture in 2D, from its header."""
+    path = Path(path)
+    if path.is_dir():
+        return False
+    header = read_header(path)
+    return _is_colour(header) and len(header.space) == 2
+
+
+def read_picture(path: str | Path, *, most: int | None = None) -> Image:
+    """Read a colour picture in 2D with its three channels; transparency is left out.
+
+    Parameters
+    ----------
+    path : Path
+    most : int, optional
+        Largest number of pixels: a larger picture is averaged over squares of whole pixels, on a grid of the same
+        extent, so that world coordinates stay those of the file.
+
+    Returns
+    -------
+    Image
+        (1, 3, *S), float32: red, green and blue, as stored (0 to 255, or to 65535).
+
+    Raises
+    ------
+    ImageError
+        If the file cannot be read or is no colour picture in 2D.
+    """
+    path = Path(path)
+    channels = read_colour(path)
+    first = next(channels)
+    if first.grid.ndim != 2:
+        raise ImageError(f"image {path}", f"colours in {first.grid.ndim}D", "a picture in 2D", "name another")
+    grid, factor = first.grid, 1
+    while most is not None and grid.size > most:
+        factor += 1
+        grid = first.grid.resized([max(1, round(n / factor)) for n in first.grid.shape])
+    data = empty_channels_last((1, 3, *grid.shape), first.data)
+    for index in range(3):
+        channel = first if index == 0 else next(channels)
+        data[:, index] = sampling.pool(channel.data, grid.shape)[:, 0]
+    return replace(first, data=data, grid=grid)
 
 
 def write_colour(channels: Iterable[Image], path: str | Path) -> None:

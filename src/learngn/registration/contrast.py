@@ -49,6 +49,8 @@ def comparable(fixed: Image, moving: Image, feature: Feature, spacing: float) ->
     Image
         `moving`, or an image on the same grid, from which the features are computed.
     """
+    if moving.data.shape[1] > 1:  # channels of a colour picture, each with its own contrast
+        return moving
     if not feature.traits.reads_intensities or fixed.labels or moving.labels or _both_ct(fixed, moving):
         return moving
     xp = namespace(moving.data)

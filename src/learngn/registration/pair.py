@@ -14,7 +14,6 @@ from learngn.interop import ImageLike, as_image
 from learngn.io import Pair, labels_on
 from learngn.optimise import LandmarkPairs
 from learngn.registration.masks import read_mask
-from learngn.registration.points import PointsLike, read_points
 from learngn.registration.recognise import as_label_map, looks_like_label_map
 
 _MOST_LABELS = 1000
@@ -40,6 +39,8 @@ class Side:
         Landmarks, used for the scores.
     evaluation_mask : Image or None
         Region in which the deformation is scored, on the scan's grid.
+    colour : Image or None
+        The colours of a 2D picture, (1, 3, *S), whose luminance is the scan; None for other scans.
     """
 
     name: str
@@ -49,6 +50,7 @@ class Side:
     labels: Image | None = None
     landmarks: FloatArray | None = None
     evaluation_mask: Image | None = None
+    colour: Image | None = None
 
     def __repr__(self) -> str:
         given = [name for name in ("mask", "labels", "landmarks", "evaluation_mask") if getattr(self, name) is not None]
@@ -61,7 +63,8 @@ class Side:
         what: str,
         mask: ImageLike | None = None,
         labels: ImageLike | None = None,
-        landmarks: PointsLike | None = None,
+        landmarks: FloatArray | None = None,
+        colour: Image | None = None,
     ) -> Side:
         """Create a side from an image in memory.
 
@@ -71,21 +74,23 @@ class Side:
         what : str
             ``"fixed"`` or ``"moving"``, for error messages.
         mask, labels : ImageLike, optional
-        landmarks : PointsLike, optional
+        landmarks : array, shape (M, D) [RAS mm], optional
+        colour : Image, optional
+            Colours of a picture, on the image's grid.
 
         Raises
         ------
         LearnGNError
             If one of these cannot be read, or does not fit the image.
         """
-        found = None if landmarks is None else read_points(landmarks, image.grid, f"{what} landmarks").points
         return cls(
             name=image.name,
             grid=image.grid,
             image=image,
             mask=read_mask(mask, image.grid, f"{what} mask"),
             labels=None if labels is None else _labels_of(labels, image.grid, f"labels of the {what} scan"),
-            landmarks=found,
+            landmarks=landmarks,
+            colour=colour,
         )
 
     @property

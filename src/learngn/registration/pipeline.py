@@ -12,12 +12,13 @@ from learngn.features import Feature, FeatureStore
 from learngn.geometry.grid import Grid
 from learngn.geometry.grid_map import Interpolation, Resampling
 from learngn.geometry.image import Image
-from learngn.interop import ImageLike, as_image
+from learngn.interop import ImageLike
 from learngn.optimise import Iteration, LandmarkPairs
 from learngn.registration.messages import log_choice
 from learngn.registration.pair import RegistrationPair, Side, with_own_labels
+from learngn.registration.pictures import read_picture_or_scan
 from learngn.registration.placing import placed
-from learngn.registration.points import PointsLike, read_keypoints
+from learngn.registration.points import PointsLike, read_keypoints, read_landmark_pair
 from learngn.registration.prepare import prepare
 from learngn.registration.progress import shown
 from learngn.registration.reading import read_tissue
@@ -118,12 +119,15 @@ def register(
     trained = model_of(model)
     with clock.stage("read"):
         label_maps = request.label_maps(trained)
-        fixed_image, moving_image = (as_image(image, labels=bool(label_maps)) for image in (fixed, moving))
+        pictures = [read_picture_or_scan(image, labels=bool(label_maps)) for image in (fixed, moving)]
+        fixed_image, moving_image = (picture.image for picture in pictures)
+        grids = pictures[0].file_grid, pictures[1].file_grid
+        landmarks = read_landmark_pair((fixed_landmarks, moving_landmarks), grids)
         points = (None, None) if keypoints is None or isinstance(keypoints, LandmarkPairs) else keypoints
         pair = RegistrationPair(
-            with_own_labels(Side.of(fixed_image, "fixed", fixed_mask, fixed_labels, fixed_landmarks)),
-            with_own_labels(Side.of(moving_image, "moving", moving_mask, moving_labels, moving_landmarks)),
-            _key_points(keypoints, (fixed_image.grid, moving_image.grid)),
+            with_own_labels(Side.of(fixed_image, "fixed", fixed_mask, fixed_labels, landmarks[0], pictures[0].colour)),
+            with_own_labels(Side.of(moving_image, "moving", moving_mask, moving_labels, landmarks[1], pictures[1].colour)),
+            _key_points(keypoints, grids),
             read_tissue(tissue, fixed_image.grid),
             files=_files(
                 fixed=fixed_image, moving=moving_image, fixed_labels=fixed_labels, moving_labels=moving_labels,

@@ -43,6 +43,31 @@ def read_points(source: PointsLike, grid: Grid, what: str) -> Landmarks:
     return points
 
 
+def read_landmark_pair(
+    sources: tuple[PointsLike | None, PointsLike | None], grids: tuple[Grid, Grid]
+) -> tuple[FloatArray | None, FloatArray | None]:
+    """Return the landmarks of both images, shape (M, D) [RAS mm]; None for an image without.
+
+    Parameters
+    ----------
+    sources : (PointsLike or None, PointsLike or None)
+    grids : (Grid, Grid)
+        Grids of the images' files.
+
+    Raises
+    ------
+    LandmarkError
+        If a file cannot be read, or an array is not finite or has another dimension than its image.
+    """
+    fixed, moving = (
+        None if source is None else read_points(source, grid, f"{side} landmarks")
+        for source, grid, side in zip(sources, grids, ("fixed", "moving"), strict=True)
+    )
+    if fixed is not None and moving is not None:
+        fixed, moving = corresponding(fixed, moving)
+    return None if fixed is None else fixed.points, None if moving is None else moving.points
+
+
 def corresponding(fixed: Landmarks, moving: Landmarks) -> tuple[Landmarks, Landmarks]:
     """Return the points of two images that correspond: by their order, or by name if one list is longer.
 

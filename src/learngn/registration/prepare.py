@@ -22,6 +22,7 @@ from learngn.registration.harmless import Harmless
 from learngn.registration.learned import Seen, linear_left_out
 from learngn.registration.messages import logged
 from learngn.registration.pair import RegistrationPair
+from learngn.registration.pictures import compared
 from learngn.registration.prealign import NoAlignmentError, Prealigned, prealign
 from learngn.registration.resolve import Resolved
 from learngn.registration.result import Registration
@@ -169,7 +170,8 @@ def prepare(
         If the features cannot be computed for these scans.
     """
     clock = clock or Clock()
-    fixed, moving, masks = pair.fixed.scan, pair.moving.scan, (pair.fixed.mask, pair.moving.mask)
+    looked = compared(pair, resolved.settings.stains)
+    fixed, moving, masks = looked.fixed.scan, looked.moving.scan, (pair.fixed.mask, pair.moving.mask)
     feature = resolved.feature if store is None else kept(resolved.feature, _like(store, fixed.data))
     with clock.stage("features"):
         matched = comparable(fixed, moving, resolved.feature, resolved.spacing)
@@ -184,14 +186,16 @@ def prepare(
             found = Prealigned(pose.matrix, pose.start)
     elif resolved.settings.aligns:
         with clock.stage("affine"):
-            found = _aligned(pair, matched, _linear(feature, pair), resolved)
+            found = _aligned(looked, matched, _linear(feature, pair), resolved)
     else:
         _check_overlap(pair)
     aligned, harmless, learned = found or unaligned, None, resolved.learned
     if resolved.settings.quality:
         with clock.stage("quality"):
             if learned is None:
-                harmless = Harmless.of(pair, None if found is None else found.matrix)
+                # Of pictures the darkness is judged: tissue is what is not background.
+                shown = pair if resolved.settings.stains is None else compared(pair, "grey")
+                harmless = Harmless.of(shown, None if found is None else found.matrix)
             elif learned.judges:
                 reason = None if unmoved is None else linear_left_out(learned.pair(unmoved), aligned.matrix)
                 harmless = Harmless.of_learned(pair, aligned.matrix, reason, comparable=learned.comparable)

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from learngn.errors import LabelError
 from learngn.geometry.grid import Grid
 from learngn.geometry.image import Image
 from learngn.interop import ImageLike, as_image
-from learngn.io import Pair, Subject, labels_on, read_grid, read_image, read_landmarks
+from learngn.io import Pair, Subject, labels_on, read_grid, read_image
 from learngn.registration.masks import read_mask
 from learngn.registration.pair import Guidance, RegistrationPair, Side, check_labels, with_own_labels
-from learngn.registration.points import read_keypoints
+from learngn.registration.pictures import read_picture_or_scan
+from learngn.registration.points import read_keypoints, read_landmark_pair
 
 
 def read_pair(
@@ -45,15 +47,18 @@ def read_pair(
         If a file cannot be read or does not fit its scan.
     """
     guidance = guidance or Guidance()
-    fixed, moving = (
-        _side(subject, what, bool(label_maps), scans, guidance.masks, evaluation_masks and what == "fixed")
-        for subject, what in ((files.fixed, "fixed"), (files.moving, "moving"))
-    )
+    subjects, found = (files.fixed, files.moving), []
+    for subject, what in zip(subjects, ("fixed", "moving"), strict=True):
+        masks = guidance.masks, evaluation_masks and what == "fixed"
+        found.append(_side(subject, what, bool(label_maps), scans, *masks))
+    (fixed, fixed_grid), (moving, moving_grid) = found
+    landmarks = read_landmark_pair((files.fixed.landmarks, files.moving.landmarks), (fixed_grid, moving_grid))
+    fixed, moving = (replace(side, landmarks=points) for side, points in zip((fixed, moving), landmarks, strict=True))
     keypoints = None
     if guidance.keypoints is not None and files.fixed.keypoints is not None and files.moving.keypoints is not None:
         keypoints = read_keypoints(
             (files.fixed.keypoints, files.moving.keypoints),
-            (fixed.grid, moving.grid),
+            (fixed_grid, moving_grid),
             guidance.keypoints,
             guidance.scale,
         )
@@ -76,21 +81,25 @@ def files_of(pair: Pair, tissue: Path | None = None) -> dict[str, Path]:
     return {role: path for role, path in {**named, "tissue": tissue}.items() if path is not None}
 
 
-def _side(subject: Subject, what: str, label_map: bool, scan: bool, guided: bool, evaluated: bool) -> Side:
-    image = read_image(subject.image, labels=label_map) if scan else None
-    grid = read_grid(subject.image) if image is None else image.grid
+def _side(
+    subject: Subject, what: str, label_map: bool, scan: bool, guided: bool, evaluated: bool
+) -> tuple[Side, Grid]:
+    """Read what belongs to a scan, except its points; return the grid of its file as well."""
+    picture = read_picture_or_scan(subject.image, labels=label_map) if scan else None
+    grid = read_grid(subject.image) if picture is None else picture.image.grid
     labels = None if subject.labels is None else _on_grid(subject.labels, grid, f"labels of the {what} scan")
-    return Side(
+    side = Side(
         name=subject.image.name,
         grid=grid,
-        image=image,
+        image=None if picture is None else picture.image,
         mask=read_mask(subject.mask, grid, f"{what} mask") if guided else None,
         labels=labels,
-        landmarks=None if subject.landmarks is None else read_landmarks(subject.landmarks, grid).points,
         evaluation_mask=_on_grid(subject.mask, grid, f"mask of the {what} scan")
         if evaluated and subject.mask
         else None,
+        colour=None if picture is None else picture.colour,
     )
+    return side, grid if picture is None else picture.file_grid
 
 
 def _on_grid(path: Path, grid: Grid, what: str) -> Image:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from learngn.arrays import as_numpy, namespace
+from learngn.features import is_light
 from learngn.geometry.image import Image
 from learngn.interop import ImageLike, as_image
 from learngn.settings import PRESETS, Preset
@@ -50,7 +51,8 @@ def recognise(fixed: ImageLike, moving: ImageLike) -> Recognised:
     Parameters
     ----------
     fixed, moving : ImageLike
-        Two scans; see :func:`learngn.interop.as_image`.
+        Two scans; see :func:`learngn.interop.as_image`. Colour pictures are images of three channels, as
+        :func:`learngn.io.read_picture` reads them.
 
     Raises
     ------
@@ -61,6 +63,10 @@ def recognise(fixed: ImageLike, moving: ImageLike) -> Recognised:
     if fixed.labels or (looks_like_label_map(fixed) and looks_like_label_map(moving)):
         counts = " and ".join(str(len(image.label_values)) for image in (fixed, moving))
         return Recognised(PRESETS["label-maps"], f"{counts} labels, whole numbers in regions of one value")
+    if all(image.grid.ndim == 2 and image.data.shape[1] == 3 for image in (fixed, moving)):
+        stained = all(is_light(image) for image in (fixed, moving))
+        what = "colour pictures on a light background" if stained else "colour pictures"
+        return Recognised(PRESETS["histology"], what)
     if fixed.grid.ndim == 2:
         return Recognised(PRESETS["2d"], "the scans are 2D")
     ct = _is_ct(fixed), _is_ct(moving)

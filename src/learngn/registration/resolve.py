@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from learngn.arrays import check_device_name, undifferentiated
 from learngn.errors import LabelError, ModelError, SettingsError
-from learngn.features import Combined, Feature, common_grids, parse_features
+from learngn.features import Combined, Feature, automatic_stains, check_stains, common_grids, has_stains, parse_features
 from learngn.geometry.image import Image, check_scan
 from learngn.memory import affordable, readable
 from learngn.registration.learned import Learned
@@ -180,7 +180,7 @@ def resolve(request: Request, pair: RegistrationPair, model: Model | None = None
     settings = _changed(settings, changes)
     feature = _feature(settings.features if request.features is None else request.features)
     check_suits(feature, pair)
-    settings = replace(settings, features=feature.name)
+    settings = replace(settings, features=feature.name, stains=_stains(settings, pair))
     voxel = float(compared.spacing.min())
     named = request.preset if recognised is None else recognised.preset.name
     preset_used = named if request.features is None else None
@@ -199,14 +199,48 @@ def _base(request: Request, pair: RegistrationPair) -> tuple[Settings, Recognise
         if feature.traits.reads_labels or not defaults.aligns or pair.fixed.image is None or pair.moving.image is None:
             return defaults, None
         # λ has the unit of the features, and not all can be searched; all other settings depend on the kind of scans.
-        recognised = recognise(pair.fixed.image, pair.moving.image)
+        recognised = _recognised(pair)
         settings = recognised.preset.settings
         if not settings.aligns:
             return defaults, None
         discrete = settings.discrete and feature.traits.searchable
         return replace(settings, lam=defaults.lam, discrete=discrete), recognised
-    recognised = recognise(pair.fixed.scan, pair.moving.scan)
+    recognised = _recognised(pair)
     return recognised.preset.settings, recognised
+
+
+def _recognised(pair: RegistrationPair) -> Recognised:
+    """Return the preset for a pair: for its colours, if both sides have some."""
+    colours = pair.fixed.colour, pair.moving.colour
+    if colours[0] is not None and colours[1] is not None:
+        return recognise(colours[0], colours[1])
+    return recognise(pair.fixed.scan, pair.moving.scan)
+
+
+def _stains(settings: Settings, pair: RegistrationPair) -> str | None:
+    """Return the channels of colour pictures that are compared, by default those that suit the pictures.
+
+    Raises
+    ------
+    SettingsError
+        If stains are requested that a scan does not have.
+    MissingPackageError
+        If a requested stain needs scikit-image, and it is not installed.
+    """
+    colours = pair.fixed.colour, pair.moving.colour
+    requested = None if settings.stains is None else settings.stains.split(",")
+    if requested is None:
+        if colours == (None, None):
+            return None
+        chosen = automatic_stains(*colours)
+        return ",".join(chosen) if has_stains() else "grey"
+    check_stains(requested)
+    if None in colours and requested != ["grey"] and pair.fixed.image is not None:
+        side = pair.fixed if colours[0] is None else pair.moving
+        raise SettingsError(
+            "stains", f"{settings.stains} of {side.name}, which has no colours", "colour pictures", "leave stains out"
+        )
+    return settings.stains
 
 
 def check_model(request: Request, model: Model) -> None:
@@ -256,6 +290,8 @@ def _within_memory(resolved: Resolved, pair: RegistrationPair) -> Resolved:
     if settings.memory is None:
         return resolved
     channels = _channels(resolved.feature, pair.fixed.scan, pair.moving.scan)
+    if settings.stains is not None:
+        channels *= len(settings.stains.split(","))
     count = affordable(
         settings.strides,
         settings.memory,

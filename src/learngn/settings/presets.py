@@ -55,6 +55,8 @@ _BODY_MR = _scans(
     symmetric=True,
 )
 _PLANE = _scans("mind-multi,intensity:20", strides=_STRIDES, iterations=(16, 16, 16, 16, 8), lam=(1.5, 0.15))
+# Contrasts of two stains differ: directions of edges count most. Sections deform smoothly, and noise is fine texture.
+_STAINS = _scans("ngf-multi,mind-multi:0.3", strides=_STRIDES, iterations=(16, 16, 16, 16, 8), lam=(3.0, 1.0))
 PRESETS: dict[str, Preset] = {
     preset.name: preset
     for preset in (
@@ -64,6 +66,7 @@ PRESETS: dict[str, Preset] = {
         Preset("brain-mr", "MR of the head or of a part of it", _BRAIN_MR),
         Preset("ct-mr", "scans of different modalities", _scans("mind-multi")),
         Preset("2d", "2D scans", _PLANE),
+        Preset("histology", "colour pictures: stained sections, photographs", _STAINS),
         Preset(
             "label-maps", "label maps that are registered themselves", default_settings(LABEL_FEATURES, labels=True)
         ),

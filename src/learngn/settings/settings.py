@@ -24,6 +24,9 @@ LossName = Literal["huber", "geman-mcclure"]
 # Methods for comparison, without step control and the options of Gauss-Newton.
 BASELINES: tuple[UpdateRule, ...] = ("published", "adam")
 
+STAINS = ("grey", "haematoxylin", "eosin", "dab")
+"""Channels of colour pictures, see :func:`learngn.features.stain_channels`."""
+
 _STRICT = ConfigDict(extra="forbid", validate_default=True)
 
 
@@ -61,6 +64,17 @@ def _robustness(value: object) -> object:
     except ValidationError:
         names = " or ".join(f"{name}:K" for name in get_args(LossName))
         raise SettingsError("robust loss", repr(value), f"{names}, K > 0", "write for example huber:0.5") from None
+
+
+def _stains(value: object) -> object:
+    """Accept the names in any order, spelled hematoxylin or gray as well; refuse unknown ones."""
+    if not isinstance(value, str):
+        return value
+    names = [name.strip().lower().replace("hema", "haema").replace("gray", "grey") for name in value.split(",")]
+    unknown = [name for name in names if name not in STAINS]
+    if unknown or len(set(names)) < len(names):
+        raise SettingsError("stains", repr(value), f"some of {', '.join(STAINS)}, once each", "correct the names")
+    return ",".join(names)
 
 
 def _bytes(value: object) -> object:
@@ -113,6 +127,9 @@ class Settings:
     memory : int, optional
         Memory budget of the whole process [byte]; also as text, ``"4GB"``. The finest levels are left out if they need
         more.
+    stains : str, optional
+        Channels of colour pictures from which the features are computed: names of :data:`STAINS` with commas between
+        them. By default those that suit the pictures; None for scans without colours.
     uncertainty : bool
         Estimate the uncertainty of the displacement, see :mod:`learngn.uncertainty`.
     quality : bool
@@ -141,6 +158,7 @@ class Settings:
     overlap: bool = False
     regulariser: RegulariserName = "diffusion"
     memory: Annotated[int | None, BeforeValidator(_bytes)] = None
+    stains: Annotated[str | None, BeforeValidator(_stains)] = None
     uncertainty: bool = False
     quality: bool = True
 
@@ -241,5 +259,6 @@ class Changes(TypedDict, total=False):
     overlap: bool
     regulariser: RegulariserName
     memory: int | str | None
+    stains: str | None
     uncertainty: bool
     quality: bool
