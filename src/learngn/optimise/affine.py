@@ -32,11 +32,14 @@ class AffineResult:
         Mean of ½ w |f|² over the voxels that both images cover.
     start : str
         Name of the start that led to it.
+    score : float
+        Concordance and overlap on the finest level, comparable between maps; see :func:`learngn.optimise.pose.quality`.
     """
 
     matrix: FloatArray
     energy: float
     start: str
+    score: float = -np.inf
 
 
 @dataclass(frozen=True)
@@ -104,7 +107,8 @@ class AffineGaussNewton:
             return AffineResult(np.eye(fixed.grid.ndim + 1), float("inf"), "none")
         for level in levels:
             best = level.refine(best.matrix, self.family, self.iterations)
-        return AffineResult(best.matrix, best.data, name)
+        score = float(quality(*map(np.asarray, levels[-1].agreement(best.matrix))))
+        return AffineResult(best.matrix, best.data, name, score)
 
 
 def _distance(first: FloatArray, second: FloatArray, grid: Grid) -> float:

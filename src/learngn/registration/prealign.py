@@ -38,10 +38,13 @@ class Prealigned:
         Linear map, fixed RAS mm to moving RAS mm.
     start : str
         Name of the initial transform that led to it; ``"none"`` for no pre-alignment.
+    score : float
+        Agreement of the images under the map, see :class:`learngn.optimise.affine.AffineResult`.
     """
 
     matrix: FloatArray
     start: str
+    score: float = -np.inf
 
     def features(
         self, feature: Feature, fixed: Image, moving: Image, spacing: float, masks: Masks
@@ -69,13 +72,53 @@ class Prealigned:
         rotated = replace(moving, grid=_moved(moving.grid, _inverse(pose)))
         is_rotated = traits.directional and _tilt(fixed.grid, rotated.grid) >= _ROTATED
         if traits.tied or traits.reads_labels or not (is_rotated or thick):
-            fixed_features, moving_features = feature(fixed, moving, spacing)
+            # By quarter turns the axes exchange their directions, by which channels are ordered; no value changes.
+            turned = traits.directional and rotated.grid.axis_codes != moving.grid.axis_codes
+            fixed_features, moving_features = feature(fixed, rotated if turned else moving, spacing)
+            if turned:
+                moving_features = replace(moving_features, grid=_moved(moving_features.grid, pose))
         else:
             fixed_features, moving_features = feature(*cut_alike(fixed, rotated), spacing)
             # A slab leaves much of a lattice along other axes empty: features there get the weight zero.
             moving_features = _covered(moving_features, rotated.grid) if thick else moving_features
             moving_features = replace(moving_features, grid=_moved(moving_features.grid, pose))
         return masked(fixed_features, masks[0]), masked(moving_features, masks[1])
+
+
+def prealign_turned(
+    fixed: Image, moving: Image, feature: Feature, family: Family, masks: Masks = (None, None)
+) -> Prealigned:
+    """Find the linear map that aligns two pictures, of which one may be turned by any angle in the plane.
+
+    The moving picture is aligned as it is and turned by 90, 180 and 270 degrees; the result with the best agreement is
+    kept. Takes and raises what :func:`prealign` does.
+    """
+    found: list[Prealigned] = []
+    failure: NoAlignmentError | None = None
+    for quarters in range(4):
+        turn = _turn(quarters, moving.grid)
+        turned = replace(moving, grid=_moved(moving.grid, np.linalg.inv(turn)))
+        mask = masks[1]
+        if mask is not None:
+            mask = replace(mask, grid=_moved(mask.grid, np.linalg.inv(turn)))
+        try:
+            result = prealign(fixed, turned, feature, family, (masks[0], mask))
+        except NoAlignmentError as error:
+            failure = error
+            continue
+        start = result.start if quarters == 0 else f"{result.start}, turned by {90 * quarters} degrees"
+        found.append(Prealigned(turn @ result.matrix, start, result.score))
+    if not found and failure is not None:
+        raise failure
+    return max(found, key=lambda result: result.score)
+
+
+def _turn(quarters: int, grid: Grid) -> FloatArray:
+    """Return the rotation of the plane by quarter turns about a grid's centre, (3, 3)."""
+    turn = np.eye(3)
+    turn[:2, :2] = np.linalg.matrix_power(np.array([[0.0, -1.0], [1.0, 0.0]]), quarters)
+    turn[:2, 2] = grid.centre - turn[:2, :2] @ grid.centre
+    return turn
 
 
 def prealign(fixed: Image, moving: Image, feature: Feature, family: Family, masks: Masks = (None, None)) -> Prealigned:
@@ -102,7 +145,7 @@ def prealign(fixed: Image, moving: Image, feature: Feature, family: Family, mask
     if ratio(fixed.grid, moving.grid) > SIMILAR:
         # The small scan is located in the large one, whichever is fixed, and compared at the small one's voxels.
         reverse = prealign(moving, fixed, feature, family, masks[::-1])
-        return Prealigned(np.asarray(np.linalg.inv(reverse.matrix)), reverse.start)
+        return Prealigned(np.asarray(np.linalg.inv(reverse.matrix)), reverse.start, reverse.score)
     stage = AffineGaussNewton(family, search=PoseSearch())
     unaligned = Prealigned(np.eye(fixed.grid.ndim + 1), "none")
     divisible = _divisible(feature)
@@ -126,7 +169,7 @@ def prealign(fixed: Image, moving: Image, feature: Feature, family: Family, mask
             "images of the same part of the body",
             "align them roughly first, or leave out the affine stage",
         )
-    return Prealigned(result.matrix, result.start)
+    return Prealigned(result.matrix, result.start, result.score)
 
 
 def _divisible(feature: Feature) -> bool:

@@ -23,7 +23,7 @@ from learngn.registration.learned import Seen, linear_left_out
 from learngn.registration.messages import logged
 from learngn.registration.pair import RegistrationPair
 from learngn.registration.pictures import compared
-from learngn.registration.prealign import NoAlignmentError, Prealigned, prealign
+from learngn.registration.prealign import NoAlignmentError, Prealigned, prealign, prealign_turned
 from learngn.registration.resolve import Resolved
 from learngn.registration.result import Registration
 from learngn.settings import Settings
@@ -223,8 +223,10 @@ def prepare(
 def _aligned(pair: RegistrationPair, matched: Image, feature: Feature, resolved: Resolved) -> Prealigned | None:
     """Return the linear alignment; None if there is none, and the headers' position can be kept."""
     masks = pair.fixed.mask, pair.moving.mask
+    # The header of a picture does not say which way is up: sections lie on their slides as they fell.
+    align = prealign_turned if resolved.settings.stains is not None else prealign
     try:
-        return prealign(pair.fixed.scan, matched, feature, FAMILIES[resolved.settings.affine], masks)
+        return align(pair.fixed.scan, matched, feature, FAMILIES[resolved.settings.affine], masks)
     except NoAlignmentError:
         if not resolved.settings.quality or pair.fixed.grid.overlap(pair.moving.grid) == 0:
             raise

@@ -55,8 +55,8 @@ _BODY_MR = _scans(
     symmetric=True,
 )
 _PLANE = _scans("mind-multi,intensity:20", strides=_STRIDES, iterations=(16, 16, 16, 16, 8), lam=(1.5, 0.15))
-# Contrasts of two stains differ: directions of edges count most. Sections deform smoothly, and noise is fine texture.
-_STAINS = _scans("ngf-multi,mind-multi:0.3", strides=_STRIDES, iterations=(16, 16, 16, 16, 8), lam=(3.0, 1.0))
+# Contrasts of two stains differ: directions of edges, in texture of several sizes, are what they share.
+_STAINS = _scans("ngf-multi", strides=_STRIDES, iterations=(16, 16, 16, 8, 4), lam=(3.0, 0.5))
 PRESETS: dict[str, Preset] = {
     preset.name: preset
     for preset in (
