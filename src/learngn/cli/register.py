@@ -111,6 +111,8 @@ def _summary(metrics: Mapping[str, Any]) -> list[str]:
     lines = []
     if "preset" in metrics:
         lines.append(f"preset {metrics['preset']['name']}: {metrics['preset']['because']}")
+    if metrics["settings"].get("stains"):
+        lines.append(f"compared in {metrics['settings']['stains'].replace(',', ' and ')}")
     for name, after, before, unit in (
         ("Dice", "dice_mean", "dice_mean_before", ""),
         ("TRE", "tre", "tre_before", " mm"),

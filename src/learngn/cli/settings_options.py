@@ -44,6 +44,16 @@ class SettingsOptions:
             rich_help_panel=REGISTRATION,
         ),
     ] = None
+    stains: Annotated[
+        str | None,
+        typer.Option(
+            "--stains",
+            "--stain",
+            metavar="NAME,...",
+            help="Channels of colour pictures: grey, haematoxylin, eosin, dab; by default those that suit them.",
+            rich_help_panel=REGISTRATION,
+        ),
+    ] = None
     affine: Annotated[
         str | None,
         typer.Option(

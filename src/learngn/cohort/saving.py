@@ -15,6 +15,7 @@ from learngn.geometry.image import Image
 from learngn.geometry.transform import Transform
 from learngn.io import Pair, write_json, write_text
 from learngn.registration import Registration, RegistrationPair
+from learngn.registration.pictures import warped_colour
 from learngn.registration.reading import files_of
 from learngn.results import (
     check_inputs_kept,
@@ -142,7 +143,9 @@ def _write_images(
 ) -> None:
     grid = pair.fixed.grid
     if "warped" in kinds:
-        write_warped(transform.warp(pair.moving.scan, grid) if warped is None else warped, folder)
+        colour = pair.moving.colour
+        in_colour = None if colour is None else warped_colour(colour, transform, grid)
+        write_warped(transform.warp(pair.moving.scan, grid) if warped is None else warped, folder, in_colour)
     if "labels" in kinds and files.moving.labels is not None and pair.moving.labels is not None:
         write_warped_labels(transform.warp(pair.moving.labels, grid), folder)
     if "itk" in kinds:

@@ -8,7 +8,7 @@ Everything else in the package uses the one convention of :mod:`learngn.geometry
 from __future__ import annotations
 
 from learngn.io.atomic import atomic_path, check_writable, temporary_folder, write_json, write_text
-from learngn.io.colour import is_colour, is_picture, read_colour, read_picture, write_colour
+from learngn.io.colour import is_colour, is_picture, is_plain, read_colour, read_picture, write_colour
 from learngn.io.dataset import find_subject, read_dataset, read_label_names
 from learngn.io.documents import parse_json, read_values
 from learngn.io.images import read_grid, read_image, write_image
@@ -45,6 +45,7 @@ __all__ = [
     "is_landmarks",
     "is_pair_table",
     "is_picture",
+    "is_plain",
     "labels_on",
     "parse_json",
     "read_channels",

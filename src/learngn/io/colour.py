@@ -11,10 +11,11 @@ import numpy as np
 from learngn.arrays import empty_channels_last
 from learngn.errors import ImageError, LearnGNError, OutputError
 from learngn.geometry import sampling
+from learngn.geometry.grid import Grid
 from learngn.geometry.image import Image
 from learngn.io.atomic import atomic_path
 from learngn.io.files import NIFTI_SUFFIXES, check_output, named, read_file, read_header, suffix_of, write_file
-from learngn.io.itk import put_on_grid
+from learngn.io.itk import place_of, put_on_grid
 from learngn.io.nifti_writer import write_nifti
 from learngn.io.simpleitk import sitk
 from learngn.io.source import Header, image_of, values_to_write
@@ -146,6 +147,12 @@ def write_colour(channels: Iterable[Image], path: str | Path) -> None:
         packed[name] = part
     with atomic_path(path) as temporary:
         write_nifti(temporary, grid.shape, packed.dtype, grid, [packed.__getitem__])
+
+
+def is_plain(grid: Grid) -> bool:
+    """Whether a grid in 2D lies as formats without a position have it: PNG, JPEG, TIFF."""
+    _, origin, direction = place_of(grid)
+    return grid.ndim == 2 and not np.abs(origin).max() and bool((direction == np.eye(2)).all())
 
 
 def _is_colour(header: Header) -> bool:

@@ -204,7 +204,7 @@ def _parse_csv(text: str, path: Path, ndim: int) -> tuple[RawPoints, FloatArray 
     points = np.array([_column(path, rows, header, name) for name in columns]).T
     titles = ("", *_NAMES) if space == "pixel" else _NAMES  # a column of numbers has no title
     title = next((name for name in titles if name in header), None)
-    names = tuple(cells[header.index(title)] for _, cells in rows) if title else None
+    names = None if title is None else tuple(cells[header.index(title)] for _, cells in rows)
     weights = np.array(_column(path, rows, header, "weight")) if "weight" in header else None
     return RawPoints(points, space, names), weights
 

@@ -22,6 +22,8 @@ def log_choice(pair: RegistrationPair, resolved: Resolved) -> None:
         _LOG.info("preset %s: requested", resolved.preset)
     chosen, voxel = resolved.settings, resolved.voxel
     _LOG.info("similarity: %s; linear alignment: %s", chosen.features, chosen.affine)
+    if chosen.stains is not None:
+        _LOG.info("channels of the pictures: %s", chosen.stains)
     _LOG.info(
         "levels [mm]: %s; steps: %s; λ: %.3g to %.3g; update: %s",
         ", ".join(f"{stride * voxel:.3g}" for stride in chosen.strides),

@@ -7,10 +7,12 @@ from pathlib import Path
 
 import numpy as np
 
-from learngn.arrays import as_numpy
+from learngn.arrays import as_numpy, namespace, narrow
 from learngn.features import check_stains, stain_channels
 from learngn.geometry.grid import Grid
+from learngn.geometry.grid_map import Resampling
 from learngn.geometry.image import Image
+from learngn.geometry.transform import Transform
 from learngn.interop import ImageLike, as_image
 from learngn.io import is_picture, read_grid, read_picture
 from learngn.io.source import luminance
@@ -89,6 +91,30 @@ def compared(pair: RegistrationPair, stains: str | None) -> RegistrationPair:
     names = stains.split(",")
     check_stains(names)
     return replace(pair, fixed=_stained(pair.fixed, names), moving=_stained(pair.moving, names))
+
+
+def warped_colour(colour: Image, transform: Transform, grid: Grid, resampling: Resampling | None = None) -> Image:
+    """Warp a colour picture onto a grid, each channel with its own background.
+
+    Parameters
+    ----------
+    colour : Image, (1, 3, *S)
+    transform : Transform
+    grid : Grid
+        Grid of the fixed image.
+    resampling : Resampling, optional
+    """
+    on_grid, options = transform.on(grid), resampling or Resampling()
+    channels = [
+        on_grid.warp(
+            replace(colour, data=narrow(colour.data, 1, channel, 1)),
+            interpolation=options.interpolation,
+            background=options.background,
+        )
+        for channel in range(3)
+    ]
+    data = namespace(channels[0].data).concat([channel.data for channel in channels], axis=1)
+    return replace(channels[0], data=data)
 
 
 def _stained(side: Side, stains: list[str]) -> Side:

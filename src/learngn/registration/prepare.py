@@ -144,6 +144,7 @@ class Prepared:
             inverse_error=fields.error,
             uncertainty=uncertainty,
             verdict=verdict,
+            resampling=options,
         )
 
 

@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from learngn.arrays import Array, shared
+from learngn.geometry.grid_map import Resampling
 from learngn.geometry.image import Image
 from learngn.geometry.transform import Affine, Composite, DisplacementField
 from learngn.optimise import Iteration, StopReason
 from learngn.quality import Verdict
 from learngn.registration.pair import RegistrationPair
+from learngn.registration.pictures import warped_colour
 from learngn.registration.resolve import Resolved
 from learngn.settings import Settings
 from learngn.uncertainty import Uncertainty
@@ -55,6 +57,8 @@ class Registration:
         Uncertainty of the displacement, if the settings ask for it.
     verdict : Verdict, optional
         Whether the result can be trusted, with reasons; None without :attr:`learngn.Settings.quality`.
+    resampling : Resampling
+        How the moving image was resampled.
     """
 
     transform: Composite
@@ -69,6 +73,7 @@ class Registration:
     inverse_error: float | None = None
     uncertainty: Uncertainty | None = None
     verdict: Verdict | None = None
+    resampling: Resampling = field(default_factory=Resampling, repr=False)
 
     def of_pair(self, pair: RegistrationPair) -> Registration:
         """Return the result for the same pair in another library or on another device, in which it is returned."""
@@ -153,6 +158,12 @@ class Registration:
         """The moving label map given for the scores, on the fixed grid; None without one."""
         labels = self.given_labels[1]
         return None if labels is None else self.transform.warp(labels, self.fixed.grid)
+
+    @cached_property
+    def warped_colour(self) -> Image | None:
+        """The moving picture on the fixed grid in colour, (1, 3, *S); None for a scan without colours."""
+        colour = self.pair.moving.colour
+        return None if colour is None else warped_colour(colour, self.transform, self.fixed.grid, self.resampling)
 
     @cached_property
     def scores(self) -> PairScores:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 
+from learngn.arrays import narrow
 from learngn.clock import Clock
 from learngn.geometry.grid import Grid
 from learngn.geometry.image import Image
 from learngn.geometry.transform import Transform
-from learngn.io import field_suffix, write_image, write_transform
+from learngn.io import field_suffix, is_plain, write_colour, write_image, write_transform
 from learngn.registration import Registration
 from learngn.uncertainty import Uncertainty
 
@@ -36,7 +38,7 @@ def write_files(registration: Registration, directory: Path) -> dict[str, float]
     with clock.stage("write"):
         if warped_labels is not None:
             write_warped_labels(warped_labels, directory)
-        write_warped(registration.warped, directory)
+        write_warped(registration.warped, directory, registration.warped_colour)
         write_displacement(registration.transform, grid, directory)
         if registration.inverse is not None:
             moving_grid = registration.moving.grid
@@ -53,9 +55,26 @@ def write_files(registration: Registration, directory: Path) -> dict[str, float]
     return clock.seconds | {"total": sum(clock.seconds.values())}
 
 
-def write_warped(warped: Image, directory: Path) -> None:
-    """Write the moving scan on the fixed grid."""
-    write_image(warped, directory / "warped.nii.gz")
+def write_warped(warped: Image, directory: Path, colour: Image | None = None) -> None:
+    """Write the moving scan on the fixed grid: in colour if it is a picture, then also as PNG where that keeps its place.
+
+    Parameters
+    ----------
+    warped : Image, (1, 1, *S)
+    directory : Path
+    colour : Image, (1, 3, *S), optional
+        The same in colour.
+    """
+    if colour is None or colour.stored not in ("uint8", "uint16"):
+        write_image(warped, directory / "warped.nii.gz")
+        return
+    channels = [replace(colour, data=narrow(colour.data, 1, channel, 1)) for channel in range(3)]
+    if colour.stored == "uint8":  # NIfTI has no others
+        write_colour(channels, directory / "warped.nii.gz")
+    else:
+        write_image(warped, directory / "warped.nii.gz")
+    if is_plain(colour.grid):
+        write_colour(channels, directory / "warped.png")
 
 
 def write_warped_labels(warped: Image, directory: Path) -> None:

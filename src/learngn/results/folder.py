@@ -14,6 +14,7 @@ from learngn.io.locks import locked
 # In the order in which they are moved: metrics.json comes after the files that it describes.
 RESULT_FILES = (
     "warped.nii.gz",
+    "warped.png",
     "warped_labels.nii.gz",
     "displacement.nii.gz",
     "displacement.mha",

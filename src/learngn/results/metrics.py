@@ -12,6 +12,7 @@ from learngn._version import __version__
 from learngn.arrays import quantile
 from learngn.evaluation import PairScores
 from learngn.evaluation.pair_scores import json_number
+from learngn.features import automatic_stains, has_stains
 from learngn.io import write_json
 from learngn.memory import peak_bytes, readable
 from learngn.optimise import Iteration, StopReason
@@ -69,7 +70,7 @@ def metrics_of(
         **({} if registration.inverse_error is None else {"inverse_error": registration.inverse_error}),
         **verdict_json(registration),
         "history": [_iteration_json(step) for step in registration.history],
-        "warnings": [*notes, *_about_levels(registration), *warnings_of(registration, scores)],
+        "warnings": [*notes, *_about_levels(registration), *_about_stains(registration), *warnings_of(registration, scores)],
     }
 
 
@@ -152,6 +153,17 @@ def _about_levels(registration: Registration) -> list[str]:
         budget, last = readable(resolved.settings.memory or 0), f"1/{resolved.settings.strides[-1]:g}"
         messages.append(f"To keep to {budget} of memory the levels {levels} were left out: the finest is {last}.")
     return messages
+
+
+def _about_stains(registration: Registration) -> list[str]:
+    """Return a hint if stains that would suit the pictures cannot be separated here."""
+    colours = registration.pair.fixed.colour, registration.pair.moving.colour
+    if has_stains() or registration.settings.stains is None or len(automatic_stains(*colours)) == 1:
+        return []
+    return [
+        "The sections were compared in grey: stains are separated by scikit-image, which is not installed. "
+        "Run: pip install 'learngn[stains]'"
+    ]
 
 
 def warnings_of(registration: Registration, scores: PairScores) -> list[str]:
