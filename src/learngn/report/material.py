@@ -16,6 +16,8 @@ from learngn.geometry.image import Image
 from learngn.geometry.transform import DisplacementField, Transform
 from learngn.io import read_image, read_landmarks, read_transform
 from learngn.registration import Registration
+from learngn.registration.pictures import Picture, read_picture_or_scan, warped_colour
+from learngn.registration.points import corresponding
 from learngn.report.points import Points
 from learngn.results import sha256
 
@@ -49,6 +51,8 @@ class Material:
         Masks of the scans, in which the registration compares them.
     landmarks, keypoints : (array, array), shape (M, D) [RAS mm], or None
         Corresponding points of the fixed and the moving scan: those that are scored, and those that guide.
+    colours : dict
+        Pictures in colour, (1, 3, *S), by role ``fixed``, ``moving`` or ``warped``, on the grids of the images.
     """
 
     metrics: Mapping[str, Any]
@@ -68,6 +72,7 @@ class Material:
     moving_mask: Image | None = None
     landmarks: Points | None = None
     keypoints: Points | None = None
+    colours: Mapping[str, Image] = field(default_factory=dict)
 
 
 def material_of(directory: Path, transform: Transform | None = None) -> Material:
@@ -89,7 +94,8 @@ def material_of(directory: Path, transform: Transform | None = None) -> Material
     reader = _Reader(metrics["inputs"], [])
     label_maps = reads_label_maps(str(metrics["settings"].get("features", "")))
     fixed_labels, moving_labels = reader.given("fixed_labels", True), reader.given("moving_labels", True)
-    fixed, moving = reader.given("fixed", label_maps), reader.given("moving", label_maps)
+    pictures = reader.scan("fixed", label_maps), reader.scan("moving", label_maps)
+    fixed, moving = (None if picture is None else picture.image for picture in pictures)
     transform = transform or reader.read(lambda: read_transform(_displacement(directory)))
     warped = _warped(directory / "warped.nii.gz", moving, fixed, transform, reader, labels=label_maps)
     warped_labels = None
@@ -117,8 +123,13 @@ def material_of(directory: Path, transform: Transform | None = None) -> Material
         notes=reader.notes,
         fixed_mask=reader.given("fixed_mask", False),
         moving_mask=reader.given("moving_mask", False),
-        landmarks=reader.points("landmarks", fixed, moving),
-        keypoints=reader.points("keypoints", fixed, moving),
+        landmarks=reader.points("landmarks", *pictures),
+        keypoints=reader.points("keypoints", *pictures),
+        colours=_colours(
+            *(None if picture is None else picture.colour for picture in pictures),
+            transform,
+            None if fixed is None else fixed.grid,
+        ),
     )
 
 
@@ -151,7 +162,20 @@ def material_in_memory(registration: Registration, metrics: Mapping[str, Any]) -
         moving_mask=_on_cpu_or_none(registration.pair.moving.mask),
         landmarks=registration.pair.landmarks,
         keypoints=None if keypoints is None else (keypoints.fixed, keypoints.moving),
+        colours=_colours(
+            registration.pair.fixed.colour, registration.pair.moving.colour, registration.transform, fixed.grid
+        ),
     )
+
+
+def _colours(
+    fixed: Image | None, moving: Image | None, transform: Transform | None, grid: Grid | None
+) -> dict[str, Image]:
+    """Return the pictures of a pair in colour, by role."""
+    found = {"fixed": fixed, "moving": moving}
+    if moving is not None and transform is not None and grid is not None:
+        found["warped"] = warped_colour(moving, transform, grid)
+    return {role: _on_cpu(image) for role, image in found.items() if image is not None}
 
 
 def _on_cpu(image: Image) -> Image:
@@ -217,6 +241,11 @@ class _Reader:
 
     def given(self, role: str, labels: bool) -> Image | None:
         """Read an input of the registration from its original path."""
+        picture = self.scan(role, labels)
+        return None if picture is None else picture.image
+
+    def scan(self, role: str, labels: bool) -> Picture | None:
+        """Read an input of the registration from its original path, a picture with its colours."""
         source = self.inputs.get(role)
         if source is None:
             return None
@@ -226,24 +255,25 @@ class _Reader:
             return None
         if path.is_file() and sha256(path) != source["sha256"]:
             self.notes.append(f"The {what}, {path}, has changed since the registration.")
-        return self.read(lambda: read_image(path, labels=labels))
+        return self.read(lambda: read_picture_or_scan(path, labels=labels))
 
-    def points(self, kind: str, fixed: Image | None, moving: Image | None) -> Points | None:
+    def points(self, kind: str, fixed: Picture | None, moving: Picture | None) -> Points | None:
         """Read corresponding points; None unless both files and both scans are there."""
         found = []
-        for side, image in (("fixed", fixed), ("moving", moving)):
+        for side, picture in (("fixed", fixed), ("moving", moving)):
             source = self.inputs.get(f"{side}_{kind}")
-            if source is None or image is None or not Path(source["path"]).exists():
+            if source is None or picture is None or not Path(source["path"]).exists():
                 return None
-            grid, path = image.grid, Path(source["path"])
-            read = self.read(lambda path=path, grid=grid: read_landmarks(path, grid).points)  # type: ignore[misc]
+            grid, path = picture.file_grid, Path(source["path"])
+            read = self.read(lambda path=path, grid=grid: read_landmarks(path, grid))  # type: ignore[misc]
             if read is None:
                 return None
             found.append(read)
-        if len(found[0]) != len(found[1]):
-            self.notes.append(f"Not shown: {kind}, of which the files hold {len(found[0])} and {len(found[1])}.")
+        first, second = (landmarks.points for landmarks in corresponding(*found))
+        if len(first) != len(second):
+            self.notes.append(f"Not shown: {kind}, of which the files hold {len(first)} and {len(second)}.")
             return None
-        return found[0], found[1]
+        return first, second
 
     def read(self, action: Callable[[], _T]) -> _T | None:
         try:

@@ -55,7 +55,7 @@ class Shown:
     Attributes
     ----------
     greys : tuple of array of uint8, shape (nz, ny, nx)
-        Greys of every range of the display.
+        Greys of every range of the display; (nz, ny, nx, 3) for colours.
     display : Display
     """
 
@@ -82,6 +82,7 @@ class Shown:
             "group": self.display.group,
             "window": self.display.window,
             "full": self.display.full,
+            **({"colour": True} if self.greys[0].ndim == 4 else {}),
         }  # fmt: skip
         return Part(spec, b"".join(part.data for part in parts))
 
@@ -112,6 +113,13 @@ def displays_of(scans: Mapping[str, Image], given: Mapping[str, Window]) -> dict
         first = whole if _is_chest(scans[ct[0]]) else _SOFT_TISSUE
         found |= dict.fromkeys(ct, Display("ct", first, whole, CT_RANGES))
     return found
+
+
+def display_of_colours(role: str, colour: Image) -> Display:
+    """Return what is shown of a picture in colour: all values that its file can hold."""
+    top = np.iinfo(colour.stored).max if colour.stored is not None else float(colour.data.max())
+    full = 0.0, float(top)
+    return Display(_side(role), full, full, (full,))
 
 
 def _side(role: str) -> str:

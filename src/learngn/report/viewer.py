@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from learngn.report import palette, volumes
 from learngn.report.material import Material
 from learngn.report.orientation import VIEWS, Orientation, View
 from learngn.report.points import described
-from learngn.report.scans import Shown, displays_of
+from learngn.report.scans import Shown, display_of_colours, displays_of
 from learngn.report.volumes import Part
 
 BUDGET = 7_000_000  # largest size of the volumes [bytes], 9.3 MB in base64
@@ -96,7 +97,13 @@ def _images(
         if image.labels:
             exact[name] = volumes.pack_codes(turn.volume(_codes(image, display, values)))
             continue
-        scans[name] = Shown.of(turn.volume(_shown(image, display)), displays[role])
+        colour = material.colours.get(role)
+        if colour is None:
+            scans[name] = Shown.of(turn.volume(_shown(image, display)), displays[role])
+            continue
+        channels = (replace(colour, data=colour.data[:, channel : channel + 1]) for channel in range(3))
+        painted = np.stack([turn.volume(_shown(channel, display)) for channel in channels], axis=-1)
+        scans[name] = Shown.of(painted, display_of_colours(role, colour))
     return exact, scans
 
 

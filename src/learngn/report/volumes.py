@@ -90,15 +90,19 @@ def picked(labels: Volume, shape: tuple[int, ...]) -> Volume:
 
 
 def pack_scan(volume: NDArray[np.uint8], quality: int) -> Part:
-    """Pack a reoriented grey volume, shape (nz, ny, nx), as one JPEG of all slices side by side, row by row."""
-    nz, ny, nx = volume.shape
+    """Pack a reoriented volume as one JPEG of all slices side by side, row by row.
+
+    Greys have the shape (nz, ny, nx), colours (nz, ny, nx, 3).
+    """
+    nz, ny, nx, *colours = volume.shape
     tile = [math.ceil(n / _BLOCK) * _BLOCK for n in (ny, nx)]
     columns = max(1, min(nz, round(math.sqrt(nz * tile[0] / tile[1]))))
     rows = math.ceil(nz / columns)
-    padding = ((0, rows * columns - nz), (0, tile[0] - ny), (0, tile[1] - nx))
-    tiles = np.pad(volume, padding, mode="edge").reshape(rows, columns, *tile)
-    mosaic = tiles.transpose(0, 2, 1, 3).reshape(rows * tile[0], columns * tile[1])
-    picture = simplejpeg.encode_jpeg(np.ascontiguousarray(mosaic)[..., None], quality, colorspace="GRAY", fastdct=False)
+    padding = ((0, rows * columns - nz), (0, tile[0] - ny), (0, tile[1] - nx), *[(0, 0) for _ in colours])
+    tiles = np.pad(volume, padding, mode="edge").reshape(rows, columns, *tile, -1)
+    mosaic = np.ascontiguousarray(tiles.transpose(0, 2, 1, 3, 4).reshape(rows * tile[0], columns * tile[1], -1))
+    kind = "RGB" if colours else "GRAY"
+    picture = simplejpeg.encode_jpeg(mosaic, quality, colorspace=kind, fastdct=False)
     return Part({"kind": "scan", "shape": [nz, ny, nx], "tile": tile, "columns": columns}, picture)
 
 

@@ -36,6 +36,15 @@ const Drawing = (() => {
       }
     });
 
+  // Draw colours, given as slices of red, green and blue: scale * value + shift.
+  const painted = (channels, [scale, shift]) =>
+    picture(channels[0].columns, channels[0].rows, (out) => {
+      for (let i = 0, o = 0; o < out.length; i++, o += 4) {
+        for (let c = 0; c < 3; c++) out[o + c] = scale * channels[c].data[i] + shift;
+        out[o + 3] = 255;
+      }
+    });
+
   // Draw filled labels, darker than their outlines.
   const filled = (slice, colours) =>
     picture(slice.columns, slice.rows, (out) => {
@@ -161,5 +170,5 @@ const Drawing = (() => {
     return path;
   }
 
-  return { rgb, scale, grey, filled, both, coloured, outlines, lattice };
+  return { rgb, scale, grey, painted, filled, both, coloured, outlines, lattice };
 })();

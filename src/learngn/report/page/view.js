@@ -52,6 +52,10 @@ class View {
     const volume = model.volumes[name];
     if (!volume) return null;
     return this.once(`scan ${name}`, () => {
+      if (volume.colours) {
+        const painted = { ...volume, data: volume.colours };
+        return Drawing.painted([0, 1, 2].map((c) => this.slice(painted, c)), this.scaling(volume));
+      }
       const slice = this.slice(volume);
       return volume.kind === "codes" ? Drawing.filled(slice, model.colours) : Drawing.grey(slice, this.scaling(volume));
     });

@@ -36,7 +36,9 @@ const Volumes = (() => {
     const [nz, ny, nx] = spec.shape;
     const [height, width] = spec.tile;
     const picture = await createImageBitmap(new Blob([bytes], { type: "image/jpeg" }));
-    const data = new Uint8Array(nz * ny * nx);
+    const count = nz * ny * nx;
+    const data = new Uint8Array(count);
+    const colours = spec.colour ? new Uint8Array(3 * count) : null; // red, green and blue, one after the other
     const canvas = document.createElement("canvas");
     canvas.width = picture.width;
     canvas.height = height;
@@ -48,12 +50,19 @@ const Volumes = (() => {
         for (let y = 0; y < ny; y++) {
           let from = 4 * (y * picture.width + tile * width);
           let to = ((first + tile) * ny + y) * nx;
-          for (let x = 0; x < nx; x++, from += 4) data[to++] = pixels[from];
+          for (let x = 0; x < nx; x++, from += 4, to++) {
+            const [r, g, b] = [pixels[from], pixels[from + 1], pixels[from + 2]];
+            data[to] = colours ? 0.299 * r + 0.587 * g + 0.114 * b : r;
+            if (!colours) continue;
+            colours[to] = r;
+            colours[count + to] = g;
+            colours[2 * count + to] = b;
+          }
         }
       }
     }
     picture.close();
-    return data;
+    return { data, colours };
   }
 
   // Unpack a scan: its values are low + step * data. CT has four ranges, and its data are Hounsfield units.
@@ -65,7 +74,8 @@ const Volumes = (() => {
       at += size;
     }
     const [low, high] = spec.ranges[0];
-    return greys.length > 1 ? { data: joined(greys, spec.ranges), low: 0, step: 1 } : { data: greys[0], low, step: (high - low) / 255 };
+    if (greys.length > 1) return { data: joined(greys.map((grey) => grey.data), spec.ranges), low: 0, step: 1 };
+    return { ...greys[0], low, step: (high - low) / 255 };
   }
 
   // Join the greys of lung, soft tissue, and ranges of bone to Hounsfield units. A range counts where its grey is well
