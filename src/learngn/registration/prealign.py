@@ -7,7 +7,7 @@ from itertools import permutations, product
 
 import numpy as np
 
-from learngn.arrays import namespace
+from learngn.arrays import namespace, single
 from learngn.errors import GeometryError
 from learngn.features import CommonScale, Feature, FeatureImage, Mind, cut_alike
 from learngn.geometry import sampling
@@ -18,6 +18,9 @@ from learngn.optimise import AffineGaussNewton, Family, PoseSearch, centre_of_ma
 from learngn.optimise.extents import Surroundings, check_extents, ratio
 from learngn.registration.masks import masked
 
+_TURN = 30  # [degree] step of the angles at which pictures are tried; the pose search covers what lies between
+_BETWEEN = PoseSearch(angles_2d=(-10.0, 0.0, 10.0))
+_SIDE = 192  # voxels of the longest side of a picture that is turned
 _ROTATED = 8.0  # [degree] rotation above which features that depend on the axes are not comparable
 
 
@@ -90,38 +93,52 @@ def prealign_turned(
 ) -> Prealigned:
     """Find the linear map that aligns two pictures, of which one may be turned by any angle in the plane.
 
-    The moving picture is aligned as it is and turned by 90, 180 and 270 degrees; the result with the best agreement is
-    kept. Takes and raises what :func:`prealign` does.
+    The moving picture is aligned as it is and turned in steps of 30 degrees, on a coarse grid; the result with the best
+    agreement is kept. Takes and raises what :func:`prealign` does.
     """
+    fixed, moving = (_small(image) for image in (fixed, moving))
     found: list[Prealigned] = []
     failure: NoAlignmentError | None = None
-    for quarters in range(4):
-        turn = _turn(quarters, moving.grid)
-        turned = replace(moving, grid=_moved(moving.grid, np.linalg.inv(turn)))
-        mask = masks[1]
-        if mask is not None:
-            mask = replace(mask, grid=_moved(mask.grid, np.linalg.inv(turn)))
+    for angle in range(0, 360, _TURN):
+        turn = _turn(angle, moving.grid)
+        turned, mask = (
+            None if image is None else replace(image, grid=_moved(image.grid, _inverse(turn)))
+            for image in (moving, masks[1])
+        )
         try:
-            result = prealign(fixed, turned, feature, family, (masks[0], mask))
+            result = prealign(fixed, turned or moving, feature, family, (masks[0], mask), _BETWEEN)
         except NoAlignmentError as error:
             failure = error
             continue
-        start = result.start if quarters == 0 else f"{result.start}, turned by {90 * quarters} degrees"
+        start = result.start if angle == 0 else f"{result.start}, turned by {angle} degrees"
         found.append(Prealigned(turn @ result.matrix, start, result.score))
     if not found and failure is not None:
         raise failure
     return max(found, key=lambda result: result.score)
 
 
-def _turn(quarters: int, grid: Grid) -> FloatArray:
-    """Return the rotation of the plane by quarter turns about a grid's centre, (3, 3)."""
-    turn = np.eye(3)
-    turn[:2, :2] = np.linalg.matrix_power(np.array([[0.0, -1.0], [1.0, 0.0]]), quarters)
+def _small(image: Image) -> Image:
+    """Return a picture on a grid that is still fine beside that of the linear stage."""
+    grid = image.grid.coarsened(float(image.grid.extent.max()) / _SIDE)
+    return replace(image, data=sampling.pool(single(image.data), grid.shape), grid=grid, stored=None)
+
+
+def _turn(angle: float, grid: Grid) -> FloatArray:
+    """Return the rotation of the plane by an angle [degree] about a grid's centre, (3, 3)."""
+    turn, cosine, sine = np.eye(3), np.cos(np.deg2rad(angle)), np.sin(np.deg2rad(angle))
+    turn[:2, :2] = [[cosine, -sine], [sine, cosine]]
     turn[:2, 2] = grid.centre - turn[:2, :2] @ grid.centre
     return turn
 
 
-def prealign(fixed: Image, moving: Image, feature: Feature, family: Family, masks: Masks = (None, None)) -> Prealigned:
+def prealign(
+    fixed: Image,
+    moving: Image,
+    feature: Feature,
+    family: Family,
+    masks: Masks = (None, None),
+    search: PoseSearch | None = None,
+) -> Prealigned:
     """Find the linear map that aligns two images.
 
     Parameters
@@ -133,6 +150,8 @@ def prealign(fixed: Image, moving: Image, feature: Feature, family: Family, mask
         Family of linear maps.
     masks : (Image or None, Image or None)
         Masks of the fixed and the moving image.
+    search : PoseSearch, optional
+        Search for the first pose, by default over the angles by which scans differ.
 
     Raises
     ------
@@ -144,9 +163,9 @@ def prealign(fixed: Image, moving: Image, feature: Feature, family: Family, mask
     check_extents(fixed.grid, moving.grid)
     if ratio(fixed.grid, moving.grid) > SIMILAR:
         # The small scan is located in the large one, whichever is fixed, and compared at the small one's voxels.
-        reverse = prealign(moving, fixed, feature, family, masks[::-1])
+        reverse = prealign(moving, fixed, feature, family, masks[::-1], search)
         return Prealigned(np.asarray(np.linalg.inv(reverse.matrix)), reverse.start, reverse.score)
-    stage = AffineGaussNewton(family, search=PoseSearch())
+    stage = AffineGaussNewton(family, search=search or PoseSearch())
     unaligned = Prealigned(np.eye(fixed.grid.ndim + 1), "none")
     divisible = _divisible(feature)
     surroundings = Surroundings(fixed, moving, divisible)
