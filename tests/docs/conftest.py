@@ -7,11 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image as Pillow
 
 from learngn.geometry.grid import Grid
 from learngn.geometry.transform import Affine
 from learngn.io import read_dataset, read_grid, read_image, write_learn2reg, write_transform
-from learngn.phantom import ORGANS, abdomens
+from learngn.phantom import ORGANS, abdomens, stained_sections
 
 SHAPE = (32, 28, 24)
 SUBJECTS = 6
@@ -37,6 +38,7 @@ COPIES = {
     ),
     "points.csv": ("points.csv", "exhale.csv", "inhale.csv"),
     "displacement.nii.gz": ("displacement.nii.gz",),
+    **{name: (name,) for name in ("he.jpg", "he.csv", "dab.jpg", "dab.csv")},
 }
 
 
@@ -64,7 +66,21 @@ def samples(tmp_path_factory) -> Path:
         "registration_val": [{"fixed": f"./imagesTr/{names[-2]}", "moving": f"./imagesTr/{names[-1]}"}],
     }
     (root / "Toy_dataset.json").write_text(json.dumps(description))
+    _sections(root)
     return root
+
+
+def _sections(root: Path) -> None:
+    """Two stained sections with landmarks in ANHIR's format, of which the second lacks the last."""
+    sections = stained_sections((96, 80), angle=140)
+    for name, picture, points in (
+        ("he", sections.fixed, sections.fixed_points),
+        ("dab", sections.moving, sections.moving_points[:-1]),
+    ):
+        colours = np.moveaxis(picture.data[0], 0, -1).swapaxes(0, 1).astype(np.uint8)
+        Pillow.fromarray(colours).save(root / f"{name}.jpg", quality=95)
+        rows = [f"{number},{x:.2f},{y:.2f}" for number, (x, y) in enumerate(points, start=1)]
+        (root / f"{name}.csv").write_text("\n".join([",X,Y", *rows]))
 
 
 @pytest.fixture

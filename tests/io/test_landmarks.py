@@ -208,3 +208,20 @@ def test_planes_have_no_files_of_slicer(tmp_path):
         write_landmarks(Landmarks([[1.0, 2.0]]), tmp_path / "a.fcsv", grid=grid)
     write_landmarks(Landmarks([[1.0, 2.0]]), tmp_path / "a.pts", grid=grid)
     np.testing.assert_allclose(read_landmarks(tmp_path / "a.pts", grid).points, [[1, 2]])
+
+
+def test_pixels_of_anhir(tmp_path):
+    grid = Grid.from_spacing((30, 20), 0.5, (0, 0), -np.eye(2))
+    path = tmp_path / "a.csv"
+    path.write_text(",X,Y\n1,3,4\n2,5.5,10\n4,29,19\n")
+    found = read_landmarks(path, grid)
+    assert (found.space, found.names) == ("pixel", ("1", "2", "4"))
+    np.testing.assert_allclose(found.points, [[-1.5, -2], [-2.75, -5], [-14.5, -9.5]])
+    write_landmarks(found, tmp_path / "b.csv", grid=grid)
+    assert (tmp_path / "b.csv").read_text() == path.read_text()
+    write_landmarks(Landmarks(found.points), tmp_path / "c.csv", grid=grid, space="pixel")
+    assert (tmp_path / "c.csv").read_text() == ",X,Y\n1,3,4\n2,5.5,10\n3,29,19\n"
+    path.write_text("x,y\n3,4\n")  # without numbers
+    assert read_landmarks(path, grid).names is None
+    with pytest.raises(LandmarkError, match=r"the header 'x,y', expected i,j,k"):
+        read_landmarks(path, Grid.from_spacing((8, 8, 8), 1.0))

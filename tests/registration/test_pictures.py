@@ -120,7 +120,9 @@ def test_result_in_colour(tmp_path):
     volume = sitk.ReadImage(tmp_path / "result" / "warped.nii.gz")
     np.testing.assert_array_equal(sitk.GetArrayFromImage(volume), shown)
     assert shown[0, 0].min() > 235  # an empty slide outside of the tissue
-    assert '"colour": true' in (tmp_path / "result" / "report.html").read_text().replace('"colour":true', '"colour": true')
+    assert '"colour": true' in (tmp_path / "result" / "report.html").read_text().replace(
+        '"colour":true', '"colour": true'
+    )
 
 
 def test_a_large_picture_is_averaged(tmp_path, monkeypatch):

@@ -101,8 +101,8 @@ def read_landmarks(path: str | Path, grid: Grid) -> Landmarks:
           ``x_ras,y_ras,z_ras`` (mm), in any order and without the third in 2D, and optionally ``name`` and ``weight``;
           ``l,p,s`` or ``r,a,s`` as in 3D Slicer's tables, ``x,y,z,t`` (LPS mm) as in ANTs; other columns are ignored.
           Without a header the columns are voxels i, j[, k], as in Learn2Reg. In 2D also ``X,Y``, pixels from the upper
-          left one, with or without a first column of numbers, as in ANHIR's files; numbers are taken as names. Columns may be separated by semicolons,
-          with decimal commas or points.
+          left one, with or without a first column of numbers, as in ANHIR's files; numbers are taken as names. Columns
+          may be separated by semicolons, with decimal commas or points.
         - ``.fcsv`` and ``.mrk.json`` of 3D Slicer, in the coordinate system that they name.
         - Points of elastix (``.pts``, or any text with the same first line): ``point`` (LPS mm) or ``index`` (voxel).
     grid : Grid

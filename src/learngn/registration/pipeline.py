@@ -120,13 +120,13 @@ def register(
     with clock.stage("read"):
         label_maps = request.label_maps(trained)
         pictures = [read_picture_or_scan(image, labels=bool(label_maps)) for image in (fixed, moving)]
-        fixed_image, moving_image = (picture.image for picture in pictures)
+        (fixed_image, fixed_colour), (moving_image, moving_colour) = ((each.image, each.colour) for each in pictures)
         grids = pictures[0].file_grid, pictures[1].file_grid
         landmarks = read_landmark_pair((fixed_landmarks, moving_landmarks), grids)
         points = (None, None) if keypoints is None or isinstance(keypoints, LandmarkPairs) else keypoints
         pair = RegistrationPair(
-            with_own_labels(Side.of(fixed_image, "fixed", fixed_mask, fixed_labels, landmarks[0], pictures[0].colour)),
-            with_own_labels(Side.of(moving_image, "moving", moving_mask, moving_labels, landmarks[1], pictures[1].colour)),
+            with_own_labels(Side.of(fixed_image, "fixed", fixed_mask, fixed_labels, landmarks[0], fixed_colour)),
+            with_own_labels(Side.of(moving_image, "moving", moving_mask, moving_labels, landmarks[1], moving_colour)),
             _key_points(keypoints, grids),
             read_tissue(tissue, fixed_image.grid),
             files=_files(

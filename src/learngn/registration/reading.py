@@ -81,9 +81,7 @@ def files_of(pair: Pair, tissue: Path | None = None) -> dict[str, Path]:
     return {role: path for role, path in {**named, "tissue": tissue}.items() if path is not None}
 
 
-def _side(
-    subject: Subject, what: str, label_map: bool, scan: bool, guided: bool, evaluated: bool
-) -> tuple[Side, Grid]:
+def _side(subject: Subject, what: str, label_map: bool, scan: bool, guided: bool, evaluated: bool) -> tuple[Side, Grid]:
     """Read what belongs to a scan, except its points; return the grid of its file as well."""
     picture = read_picture_or_scan(subject.image, labels=label_map) if scan else None
     grid = read_grid(subject.image) if picture is None else picture.image.grid

@@ -56,7 +56,7 @@ def write_files(registration: Registration, directory: Path) -> dict[str, float]
 
 
 def write_warped(warped: Image, directory: Path, colour: Image | None = None) -> None:
-    """Write the moving scan on the fixed grid: in colour if it is a picture, then also as PNG where that keeps its place.
+    """Write the moving scan on the fixed grid; a picture in colour, and as PNG as well where that keeps its position.
 
     Parameters
     ----------

@@ -70,7 +70,12 @@ def metrics_of(
         **({} if registration.inverse_error is None else {"inverse_error": registration.inverse_error}),
         **verdict_json(registration),
         "history": [_iteration_json(step) for step in registration.history],
-        "warnings": [*notes, *_about_levels(registration), *_about_stains(registration), *warnings_of(registration, scores)],
+        "warnings": [
+            *notes,
+            *_about_levels(registration),
+            *_about_stains(registration),
+            *warnings_of(registration, scores),
+        ],
     }
 
 
