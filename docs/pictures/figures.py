@@ -19,7 +19,7 @@ from learngn.arrays import as_numpy
 from learngn.atlas import build_template
 from learngn.features import parse_features
 from learngn.io import Subject
-from learngn.phantom import Phantom, abdomen
+from learngn.phantom import Phantom, abdomen, stained_sections
 from learngn.registration import Request, recognise
 from learngn.report.palette import LABELS
 from learngn.report.slices import before_and_after, slices_of, tones_of
@@ -144,12 +144,27 @@ def template() -> Figure:
     return figure
 
 
+def histology() -> Figure:
+    """Two stained sections, and the second one warped onto the first."""
+    sections = stained_sections((420, 320), seed=2, angle=140)
+    found = learngn.register(sections.fixed, sections.moving)
+    if found.warped_colour is None:
+        raise RuntimeError("the sections are no colour pictures")
+    figure = _figure(1, 3, 420 / 320)
+    shown = {"fixed": sections.fixed, "moving": sections.moving, "warped": found.warped_colour}
+    for panel, (name, picture) in zip(figure.axes_rows[0], shown.items(), strict=True):
+        panel.imshow(as_numpy(picture.data)[0].transpose(2, 1, 0) / 255)
+        panel.set_title(name, fontsize=11, **_INK)
+    return figure
+
+
 FIGURES = {
     "features-mind": mind,
     "coordinates-pull-back": pull_back,
     "scans-presets": presets,
     "before-after": before_after,
     "template": template,
+    "histology": histology,
 }
 
 
