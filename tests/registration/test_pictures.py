@@ -11,7 +11,7 @@ import pytest
 import SimpleITK as sitk
 from PIL import Image as Pillow
 
-from learngn import Image, register
+from learngn import Grid, Image, register
 from learngn.errors import MissingPackageError, SettingsError
 from learngn.features import automatic_stains, is_light, stain_channels, stains
 from learngn.io import Subject, read_colour, read_picture, write_colour
@@ -123,6 +123,19 @@ def test_result_in_colour(tmp_path):
     assert '"colour": true' in (tmp_path / "result" / "report.html").read_text().replace(
         '"colour":true', '"colour": true'
     )
+
+
+def test_another_resolution_in_the_header():
+    sections = stained_sections((160, 128), angle=90)
+    fixed, moving = sections.fixed, sections.moving
+    grid = Grid(fixed.grid.shape, np.diag([0.25, 0.25, 1]) @ fixed.grid.affine)
+    resolved = replace(sections, fixed=replace(fixed, grid=grid))
+    found = register(resolved.fixed, moving, diffeomorphic=True, **QUICK)
+    assert np.median(relative_errors(found, resolved)) < 0.003
+    assert found.warped.grid == grid
+    mapped = found.transform.map_points(grid.index_to_world(sections.fixed_points))
+    back = grid.world_to_index(found.inverse.map_points(mapped))
+    assert np.median(np.linalg.norm(back - sections.fixed_points, axis=1)) < 0.2
 
 
 def test_a_large_picture_is_averaged(tmp_path, monkeypatch):

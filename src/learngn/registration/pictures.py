@@ -9,7 +9,7 @@ import numpy as np
 
 from learngn.arrays import as_numpy, namespace, narrow
 from learngn.features import check_stains, stain_channels
-from learngn.geometry.grid import Grid
+from learngn.geometry.grid import FloatArray, Grid
 from learngn.geometry.grid_map import Resampling
 from learngn.geometry.image import Image
 from learngn.geometry.transform import Transform
@@ -18,6 +18,8 @@ from learngn.io import is_picture, read_grid, read_picture
 from learngn.io.source import luminance
 from learngn.registration.pair import RegistrationPair, Side
 from learngn.settings.levels import MOST_VOXELS
+
+_CONTRADICTS = 1.6  # ratio of the diagonals in mm above which headers are doubted: beyond what sections differ by
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,3 +123,47 @@ def _stained(side: Side, stains: list[str]) -> Side:
     if side.colour is None:
         return side
     return replace(side, image=stain_channels(side.colour, stains).like(side.scan.data))
+
+
+def alike(pair: RegistrationPair) -> tuple[RegistrationPair, FloatArray | None]:
+    """Return a pair of pictures with pixels of one size, if the resolutions in their headers contradict each other.
+
+    Copies of a picture often lose their resolution, or get that of a screen. Where sizes in mm differ much, and in
+    pixels less, the moving picture is taken to have the fixed one's pixels.
+
+    Parameters
+    ----------
+    pair : RegistrationPair
+
+    Returns
+    -------
+    RegistrationPair
+    array, shape (3, 3), or None
+        Map from the world in which the moving picture then lies to that of its header; None for a pair unchanged.
+    """
+    fixed, moving = pair.fixed, pair.moving
+    if fixed.colour is None or moving.colour is None:
+        return pair, None
+    lengths = [float(np.linalg.norm(side.grid.extent)) for side in (fixed, moving)]
+    pixels = [float(np.linalg.norm(side.grid.shape)) for side in (fixed, moving)]
+    in_mm, in_pixels = (abs(float(np.log(sizes[1] / sizes[0]))) for sizes in (lengths, pixels))
+    if in_mm < np.log(_CONTRADICTS) or in_pixels >= in_mm:
+        return pair, None
+    factor = float(fixed.grid.spacing.mean() / moving.grid.spacing.mean())
+    scaling = np.diag([factor, factor, 1.0])
+
+    def scaled(image: Image | None) -> Image | None:
+        return None if image is None else replace(image, grid=Grid(image.grid.shape, scaling @ image.grid.affine))
+
+    side = replace(
+        moving,
+        grid=Grid(moving.grid.shape, scaling @ moving.grid.affine),
+        image=scaled(moving.image),
+        colour=scaled(moving.colour),
+        mask=scaled(moving.mask),
+        labels=scaled(moving.labels),
+        landmarks=None if moving.landmarks is None else moving.landmarks * factor,
+    )
+    points = pair.keypoints
+    points = None if points is None else replace(points, moving=points.moving * factor)
+    return replace(pair, moving=side, keypoints=points), np.asarray(np.linalg.inv(scaling))

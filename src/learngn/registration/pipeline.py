@@ -16,7 +16,7 @@ from learngn.interop import ImageLike
 from learngn.optimise import Iteration, LandmarkPairs
 from learngn.registration.messages import log_choice
 from learngn.registration.pair import RegistrationPair, Side, with_own_labels
-from learngn.registration.pictures import read_picture_or_scan
+from learngn.registration.pictures import alike, read_picture_or_scan
 from learngn.registration.placing import placed
 from learngn.registration.points import PointsLike, read_keypoints, read_landmark_pair
 from learngn.registration.prepare import prepare
@@ -194,12 +194,14 @@ def register_pair(
         See :func:`register`.
     """
     there, model = placed(pair, request, model)
-    resolved = resolve(request, pair if model is None else there, model)
+    there, to_header = alike(there)
+    resolved = resolve(request, there, model)
     log_choice(pair, resolved)
     if begins is not None:
         begins(resolved.settings)
     prepared = prepare(there, resolved, store=store, clock=clock)
-    return prepared.register(model=model, callback=callback, resampling=resampling).of_pair(pair)
+    found = prepared.register(model=model, callback=callback, resampling=resampling)
+    return (found if to_header is None else found.followed_by(to_header)).of_pair(pair)
 
 
 def model_of(source: str | Path | Model | None) -> Model | None:

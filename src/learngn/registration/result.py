@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from learngn.arrays import Array, shared
+from learngn.geometry.grid import FloatArray
 from learngn.geometry.grid_map import Resampling
 from learngn.geometry.image import Image
 from learngn.geometry.transform import Affine, Composite, DisplacementField
@@ -74,6 +75,14 @@ class Registration:
     uncertainty: Uncertainty | None = None
     verdict: Verdict | None = None
     resampling: Resampling = field(default_factory=Resampling, repr=False)
+
+    def followed_by(self, matrix: FloatArray) -> Registration:
+        """Return the result for a moving image in another world, to which a matrix, (D+1, D+1), maps points."""
+        transform = Composite((self.displacement, Affine(matrix @ self.affine.matrix)))
+        inverse = self.inverse
+        if inverse is not None:
+            inverse = Composite((transform.parts[1].inverse(), *inverse.parts[1:]))
+        return replace(self, transform=transform, inverse=inverse)
 
     def of_pair(self, pair: RegistrationPair) -> Registration:
         """Return the result for the same pair in another library or on another device, in which it is returned."""
