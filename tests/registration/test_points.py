@@ -9,7 +9,7 @@ POINTS = np.arange(8.0).reshape(4, 2)
 
 
 def test_by_name_where_the_numbers_differ():
-    fixed = Landmarks(POINTS, names=("1", "2", "3", "4"), weights=[1, 2, 3, 4])
+    fixed = Landmarks(POINTS, names=("1", "2", "3", "4"), weights=np.arange(1.0, 5.0))
     moving = Landmarks(POINTS[::-1][:3], names=("4", "2", "1"))
     one, other = corresponding(fixed, moving)
     assert one.names == other.names == ("1", "2", "4")
