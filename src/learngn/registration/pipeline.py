@@ -195,7 +195,7 @@ def register_pair(
     """
     there, model = placed(pair, request, model)
     there, to_header = alike(there)
-    resolved = resolve(request, there, model)
+    resolved = resolve(request, alike(pair)[0] if model is None else there, model)
     log_choice(pair, resolved)
     if begins is not None:
         begins(resolved.settings)

@@ -126,7 +126,8 @@ def material_of(directory: Path, transform: Transform | None = None) -> Material
         landmarks=reader.points("landmarks", *pictures),
         keypoints=reader.points("keypoints", *pictures),
         colours=_colours(
-            *(None if picture is None else picture.colour for picture in pictures),
+            None if pictures[0] is None else pictures[0].colour,
+            None if pictures[1] is None else pictures[1].colour,
             transform,
             None if fixed is None else fixed.grid,
         ),
