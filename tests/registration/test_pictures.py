@@ -131,7 +131,7 @@ def test_another_resolution_in_the_header():
     grid = Grid(fixed.grid.shape, np.diag([0.25, 0.25, 1]) @ fixed.grid.affine)
     resolved = replace(sections, fixed=replace(fixed, grid=grid))
     found = register(resolved.fixed, moving, diffeomorphic=True, **QUICK)
-    assert np.median(relative_errors(found, resolved)) < 0.003
+    assert np.median(relative_errors(found, resolved)) < 0.006  # about a pixel
     assert found.warped.grid == grid
     mapped = found.transform.map_points(grid.index_to_world(sections.fixed_points))
     back = grid.world_to_index(found.inverse.map_points(mapped))
