@@ -65,7 +65,8 @@ def main() -> None:
         seconds = time.perf_counter() - begin
         spent = resource.getrusage(resource.RUSAGE_CHILDREN)
         metrics = json.loads((folder / "result" / "metrics.json").read_text())
-    diagonal = float(np.linalg.norm(read_grid(given.fixed).extent))
+        spacing = read_grid(moving[0]).spacing.mean()  # errors are in mm of the moving picture
+    diagonal = float(np.linalg.norm(read_grid(given.fixed).shape) * spacing)
     relative = np.asarray(metrics["tre_landmarks"]) / diagonal
     before = np.asarray(metrics["tre_landmarks_before"]) / diagonal
     print(
