@@ -66,6 +66,14 @@ class LandmarkError(LearnGNError):
     """A landmark file cannot be read, or its points do not correspond."""
 
 
+class MeshError(LearnGNError):
+    """A mesh cannot be read, or its points or faces make no sense."""
+
+
+class StreamlineError(LearnGNError):
+    """Streamlines cannot be read, or their points or data make no sense."""
+
+
 class FeatureError(LearnGNError):
     """A feature is unknown or cannot be computed from the image given."""
 

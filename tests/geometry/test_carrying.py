@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-import SimpleITK as sitk
 
 from learngn import Affine, Composite, DisplacementField, Grid
 from learngn.errors import ShapeError

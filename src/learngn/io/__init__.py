@@ -18,19 +18,25 @@ from learngn.io.labels_on import labels_on
 from learngn.io.landmarks import Landmarks, is_landmarks, read_landmarks, write_landmarks
 from learngn.io.learn2reg import read_learn2reg, read_voxels, write_learn2reg, write_voxels
 from learngn.io.matrices import read_matrix
+from learngn.io.meshes import Mesh, read_mesh, write_mesh
 from learngn.io.modules import read_module
 from learngn.io.pair_table import is_pair_table
 from learngn.io.pairs import choose_pairs, subjects
+from learngn.io.point_set import PointSet
 from learngn.io.probabilities import Scores, find_scores, read_channels, read_scores
 from learngn.io.series import frame_count, frame_step, read_frames, write_frames
+from learngn.io.streamlines import Streamlines, read_streamlines, write_streamlines
 from learngn.io.subject import Dataset, Pair, Subject, scan_numbers
 from learngn.io.transforms import field_suffix, read_transform, write_transform
 
 __all__ = [
     "Dataset",
     "Landmarks",
+    "Mesh",
     "Pair",
+    "PointSet",
     "Scores",
+    "Streamlines",
     "Subject",
     "atomic_path",
     "check_writable",
@@ -58,9 +64,11 @@ __all__ = [
     "read_landmarks",
     "read_learn2reg",
     "read_matrix",
+    "read_mesh",
     "read_module",
     "read_picture",
     "read_scores",
+    "read_streamlines",
     "read_transform",
     "read_values",
     "read_voxels",
@@ -75,6 +83,8 @@ __all__ = [
     "write_json",
     "write_landmarks",
     "write_learn2reg",
+    "write_mesh",
+    "write_streamlines",
     "write_text",
     "write_transform",
     "write_voxels",

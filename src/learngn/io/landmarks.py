@@ -6,12 +6,14 @@ import csv
 import io
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 
 from learngn.errors import LandmarkError
+from learngn.geometry.carrying import Carried
 from learngn.geometry.grid import FloatArray, Grid
 from learngn.io.atomic import write_text
 from learngn.io.files import check_exists
@@ -28,6 +30,7 @@ from learngn.io.point_files import (
     parse_fcsv,
     parse_markups,
 )
+from learngn.io.point_set import PointSet
 
 LANDMARK_SUFFIXES = (".csv", *POINT_SUFFIXES)
 
@@ -47,7 +50,7 @@ _HEADERS = "i,j,k or x_lps,y_lps,z_lps or x_ras,y_ras,z_ras (without the third i
 
 
 @dataclass(frozen=True, eq=False)
-class Landmarks:
+class Landmarks(PointSet):
     """Points in the world; the points of two images correspond by their order.
 
     Parameters
@@ -60,6 +63,8 @@ class Landmarks:
     weights : array, shape (M,), optional
         Weight of each.
     """
+
+    kind: ClassVar[str] = "points"
 
     points: FloatArray
     space: Space = "voxel"
@@ -77,6 +82,10 @@ class Landmarks:
             if values is not None and len(values) != len(points):
                 raise LandmarkError("landmarks", f"{len(values)} {what}", f"{len(points)}, one a point", "check them")
         object.__setattr__(self, "points", points)
+
+    def carried(self, carried: Carried) -> Landmarks:
+        """See :meth:`PointSet.carried`; names and weights are kept."""
+        return replace(self, points=carried.points)
 
 
 def is_landmarks(path: str | Path) -> bool:
