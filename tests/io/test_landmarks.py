@@ -34,6 +34,24 @@ def test_another_space_than_that_of_the_file(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("x,y,z,t,label,comment\n21,46,109,0,carina,good\n", "x,y,z,t,label\n21,46,109,0,carina\n"),
+        ("x,y,z,t\n21,46,109,0\n", "x,y,z,t\n21,46,109,0\n"),
+        ("label,l,p,s\ncarina,21,46,109\n", "l,p,s,label\n21,46,109,carina\n"),
+        ("r,a,s\n-21,-46,109\n", "r,a,s\n-21,-46,109\n"),
+        ("name,x_lps,y_lps,z_lps\na,21,46,109\n", "x_lps,y_lps,z_lps,name\n21,46,109,a\n"),
+    ],
+)
+def test_tables_of_other_programs_are_written_as_these_read_them(text, expected, tmp_path):
+    landmarks = read(tmp_path, text)
+    write_landmarks(landmarks, tmp_path / "b.csv", grid=GRID)
+    assert (tmp_path / "b.csv").read_text() == expected
+    write_landmarks(landmarks, tmp_path / "c.csv", grid=GRID, space="voxel")
+    assert (tmp_path / "c.csv").read_text().startswith("i,j,k")
+
+
+@pytest.mark.parametrize(
     "text",
     [
         "1,2,3\n",

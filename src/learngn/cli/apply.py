@@ -1,9 +1,9 @@
-"""``learngn apply``: apply transforms to images, label maps and points."""
+"""``learngn apply``: apply transforms to images, label maps, points, meshes and streamlines."""
 
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,9 +11,10 @@ import typer
 
 from learngn.cli import console
 from learngn.cli.panels import INPUT, OUTPUT
+from learngn.cli.point_sets import Carrying, CoordinatesOption, OfOption, Side, kind_of, side_of
 from learngn.cli.resampling import BackgroundOption, Interpolation, InterpolationOption, name_of
 from learngn.cli.transforms import Moving, Reference, check_inputs_kept, grid_of, read_chain
-from learngn.errors import GeometryError, LandmarkError, TransformError
+from learngn.errors import GeometryError, TransformError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -31,7 +32,8 @@ def apply(
         Path,
         typer.Argument(
             metavar="IMAGE",
-            help="Scan, series of scans (4D), colour picture, label map, or points (.csv, .fcsv, .mrk.json, .pts).",
+            help="Scan, series of scans (4D), colours, vectors, label map; points (.csv, .fcsv, .mrk.json, .pts), mesh "
+            "(.vtk, .vtp, .stl, .ply, .obj, .gii) or streamlines (.trk, .tck, .trx).",
             show_default=False,
             rich_help_panel=INPUT,
         ),
@@ -59,20 +61,24 @@ def apply(
         bool,
         typer.Option("--labels", help="IMAGE is a label map: use the nearest voxel.", rich_help_panel=INPUT),
     ] = False,
+    of: OfOption = None,
     inverse: Annotated[
         bool,
-        typer.Option("--inverse", help="Apply the inverse, from the moving to the fixed image.", rich_help_panel=INPUT),
+        typer.Option(
+            "--inverse",
+            help="Apply the inverse: for an image of the fixed scan, or points of the moving one.",
+            rich_help_panel=INPUT,
+        ),
     ] = False,
+    coordinates: CoordinatesOption = None,
     interpolation: InterpolationOption = None,
     background: BackgroundOption = None,
     quiet: console.Quiet = False,
 ) -> None:
-    """Apply transforms to an image or points, with a single interpolation; to series frame by frame.
+    """Apply transforms to an image, with a single interpolation, or to points, a mesh or streamlines.
 
     Example:  learngn apply moving.nii.gz -t result/displacement.nii.gz -r fixed.nii.gz -o warped.nii.gz
     """
-    from learngn.io import is_landmarks
-
     files = transforms or []
     check_inputs_kept(output, image, reference, moving, *files)
     if bool(files) == identity:
@@ -82,14 +88,25 @@ def apply(
             "one or more, or --identity to resample alone",
             "name them with --transform" if not identity else "leave one of them out",
         )
-    if is_landmarks(image):
-        _apply_to_points(image, files, output, reference, moving, inverse=inverse, quiet=quiet)
-        return
+    kind = kind_of(image)
+    side = side_of(image, kind, of, inverse)
     grid = grid_of(reference)
+    if kind != "image":
+        grids = {Side.FIXED: grid, Side.MOVING: grid_of(moving)}
+        known = next((g for g in grids.values() if g is not None), None)
+        chain = _chain(files, grids[Side.FIXED], grids[Side.MOVING], 3 if known is None else known.ndim)
+        Carrying(image, output, kind, side, grids, coordinates, quiet)(chain)
+        return
     if grid is None:
         raise GeometryError("output grid", "none", "the scan onto which to resample", "name it with --reference")
-    resampling = _Resampling(grid, files, interpolation, background, labels, inverse, quiet)
-    _apply_to_image(image, output, resampling)
+    inverted = side is Side.FIXED
+    resampling = _Resampling(grid, files, interpolation, background, labels, inverted, quiet)
+    what = _apply_to_image(image, output, resampling)
+    if not quiet:
+        name = reference.name if reference is not None else ""
+        how = f"{what}, resampled onto {name} by world coordinates" if identity else (
+            f"{what} of the {side.value} scan, pulled back onto {name}")  # fmt: skip
+        typer.echo(how)
 
 
 @dataclass(frozen=True)
@@ -123,26 +140,41 @@ class _Resampling:
         return (_inverted(chain, self.quiet) if self.inverse else chain).on(self.grid)
 
 
-def _apply_to_image(path: Path, output: Path, resampling: _Resampling) -> None:
+def _apply_to_image(path: Path, output: Path, resampling: _Resampling) -> str:
+    """Resample an image of any kind; return what it was, in the user's terms."""
     from learngn.io import (
         frame_count,
         frame_step,
         is_colour,
+        is_vector,
         read_colour,
         read_frames,
         read_image,
+        read_vectors,
         write_colour,
         write_frames,
         write_image,
+        write_vectors,
     )
 
-    if not resampling.labels and is_colour(path):
+    if resampling.labels:
+        kind = "label map"
+    elif is_vector(path):
+        # Outside the moving image there is no displacement, whatever a scan has there.
+        background = 0.0 if resampling.background is None else resampling.background
+        write_vectors(replace(resampling, background=background).warp(read_vectors(path), alike=True), output)
+        return "image of vectors (not turned)"
+    elif is_colour(path):
         write_colour(resampling.warp(read_colour(path), alike=False), output)
-    elif frame_count(path) > 1:
-        write_frames(resampling.warp(read_frames(path, resampling.labels), alike=True), output, frame_step(path))
+        return "colour image"
     else:
-        (warped,) = resampling.warp([read_image(path, labels=resampling.labels)], alike=True)
-        write_image(warped, output)
+        kind = "image"
+    if (count := frame_count(path)) > 1:
+        write_frames(resampling.warp(read_frames(path, resampling.labels), alike=True), output, frame_step(path))
+        return f"series of {count} {kind}s"
+    (warped,) = resampling.warp([read_image(path, labels=resampling.labels)], alike=True)
+    write_image(warped, output)
+    return kind
 
 
 def _chain(files: list[Path], fixed: Grid | None, moving: Grid | None, ndim: int) -> Transform:
@@ -150,37 +182,6 @@ def _chain(files: list[Path], fixed: Grid | None, moving: Grid | None, ndim: int
     from learngn.geometry.transform import Affine
 
     return read_chain(files, fixed, moving) if files else Affine.identity(ndim)
-
-
-def _apply_to_points(
-    path: Path,
-    files: list[Path],
-    output: Path,
-    reference: Path | None,
-    moving: Path | None,
-    *,
-    inverse: bool,
-    quiet: bool,
-) -> None:
-    from learngn.io import Landmarks, read_landmarks, write_landmarks
-
-    fixed_grid, moving_grid = grid_of(reference), grid_of(moving)
-    source, target = (moving_grid, fixed_grid) if inverse else (fixed_grid, moving_grid)
-    names = ("--moving", "--reference") if inverse else ("--reference", "--moving")
-    if source is None:
-        raise LandmarkError(
-            f"landmarks {path}", "points alone", "the scan in which they lie", f"name it with {names[0]}"
-        )
-    landmarks = read_landmarks(path, source)
-    if target is None and landmarks.space in ("voxel", "pixel"):
-        raise LandmarkError(
-            f"landmarks {path}", "voxels", "the scan whose voxels they become", f"name it with {names[1]}"
-        )
-    chain = _chain(files, fixed_grid, moving_grid, source.ndim)
-    mapped = (_inverted(chain, quiet) if inverse else chain).map_points(landmarks.points)
-    write_landmarks(
-        Landmarks(mapped, landmarks.space, landmarks.names, landmarks.weights), output, grid=target or source
-    )
 
 
 def _inverted(chain: Transform, quiet: bool) -> Transform:

@@ -142,7 +142,7 @@ def _solved(field: DisplacementField, points: FloatArray) -> tuple[FloatArray, N
     grid, data = field.grid, as_numpy(field.data).astype(np.float64)
     given = grid.world_to_index(points)
     matrix, shift = _affine_fit(data)
-    inverse = np.linalg.inv(matrix)
+    inverse: FloatArray = np.asarray(np.linalg.inv(matrix), dtype=np.float64)
     limit = np.asarray(grid.shape) - 1.0
     x = np.clip((given - shift) @ inverse.T, 0, limit)
     residual = x + sampling.sample_points(data, x) - given
@@ -190,7 +190,7 @@ def _affine_fit(data: FloatArray) -> tuple[FloatArray, FloatArray]:
     x = np.stack(np.meshgrid(*axes, indexing="ij")).reshape(ndim, -1).T
     u = data[0][(slice(None), *np.ix_(*axes))].reshape(ndim, -1).T
     design = np.column_stack([x, np.ones(len(x))])
-    solution = np.linalg.lstsq(design, x + u, rcond=None)[0].T
+    solution = np.asarray(np.linalg.lstsq(design, x + u, rcond=None)[0].T, dtype=np.float64)
     matrix, shift = solution[:, :ndim], solution[:, ndim]
     flat = np.asarray(shape) == 1  # along an axis of one voxel nothing is known of the slope
     matrix[:, flat] = np.eye(ndim)[:, flat]

@@ -28,6 +28,7 @@ from learngn.io.series import frame_count, frame_step, read_frames, write_frames
 from learngn.io.streamlines import Streamlines, read_streamlines, write_streamlines
 from learngn.io.subject import Dataset, Pair, Subject, scan_numbers
 from learngn.io.transforms import field_suffix, read_transform, write_transform
+from learngn.io.vectors import is_vector, read_vectors, write_vectors
 
 __all__ = [
     "Dataset",
@@ -52,6 +53,7 @@ __all__ = [
     "is_pair_table",
     "is_picture",
     "is_plain",
+    "is_vector",
     "labels_on",
     "parse_json",
     "read_channels",
@@ -71,6 +73,7 @@ __all__ = [
     "read_streamlines",
     "read_transform",
     "read_values",
+    "read_vectors",
     "read_voxels",
     "scan_numbers",
     "subjects",
@@ -87,5 +90,6 @@ __all__ = [
     "write_streamlines",
     "write_text",
     "write_transform",
+    "write_vectors",
     "write_voxels",
 ]

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from learngn.arrays import empty_channels_last
-from learngn.errors import ImageError, LearnGNError, OutputError
+from learngn.errors import ImageError, OutputError
 from learngn.geometry import sampling
 from learngn.geometry.grid import Grid
 from learngn.geometry.image import Image
 from learngn.io.atomic import atomic_path
-from learngn.io.files import NIFTI_SUFFIXES, check_output, named, read_file, read_header, suffix_of, write_file
+from learngn.io.files import NIFTI_SUFFIXES, check_output, read_file, read_header, suffix_of, write_file
 from learngn.io.itk import place_of, put_on_grid
 from learngn.io.nifti_writer import write_nifti
 from learngn.io.simpleitk import sitk
-from learngn.io.source import Header, image_of, values_to_write
+from learngn.io.source import Header, values_to_write
+from learngn.io.vectors import components_of
 
 _TYPES = (np.uint8, np.uint16)
 _COLOURS = (3, 4)  # red, green, blue, and perhaps transparency
@@ -51,18 +51,11 @@ def read_colour(path: str | Path) -> Iterator[Image]:
     """
     path = Path(path)
     source = read_file(path)
-    header = replace(source.header, components=1)
     if not _is_colour(source.header):
         raise ImageError(
             f"image {path}", f"{source.header.components} values a voxel", "a colour picture", "name another"
         )
-    try:
-        header.check_single()
-        values = source.values.reshape((*header.space, source.header.components))
-        for channel in range(source.header.components):
-            yield replace(image_of(values[..., channel], header, labels=False), path=path)
-    except LearnGNError as error:
-        raise named(error, path) from None
+    yield from components_of(source, path)
 
 
 def is_picture(path: str | Path) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 from xml.parsers.expat import ExpatError
@@ -46,10 +47,10 @@ def read_gifti(path: Path) -> GiftiSurface:
         If nibabel cannot read the file, or it holds no surface.
     """
     from nibabel.filebasedimages import ImageFileError
-    from nibabel.gifti import GiftiImage
 
+    gifti: Any = import_module("nibabel.gifti")  # most of its functions have no types
     try:
-        image = GiftiImage.from_filename(path)
+        image = gifti.GiftiImage.from_filename(path)
     except (ImageFileError, ExpatError, ValueError, KeyError, TypeError, IndexError, OSError, EOFError) as failure:
         raise MeshError(
             f"mesh {path}", f"a file that nibabel cannot read ({type(failure).__name__}: {failure})", "GIFTI",
@@ -117,23 +118,24 @@ def write_gifti(
     OutputError
         If there are no triangles, or the file cannot be written.
     """
-    from nibabel.gifti import GiftiCoordSystem, GiftiDataArray, GiftiImage, GiftiMetaData
-
+    gifti: Any = import_module("nibabel.gifti")
     if not len(triangles):
         raise OutputError(f"output {path}", "a mesh without faces", "a surface", "write .vtp instead")
-    system = GiftiCoordSystem(_SCANNER, _SCANNER, np.eye(4))
-    image = copy.deepcopy(source) if source is not None else GiftiImage()
+    system = gifti.GiftiCoordSystem(_SCANNER, _SCANNER, np.eye(4))
+    image = copy.deepcopy(source) if source is not None else gifti.GiftiImage()
     if source is None:
-        image.add_gifti_data_array(GiftiDataArray(points.astype(np.float32), _POINTS, "NIFTI_TYPE_FLOAT32"))
-        image.add_gifti_data_array(GiftiDataArray(triangles.astype(np.int32), _TRIANGLES, "NIFTI_TYPE_INT32"))
+        image.add_gifti_data_array(gifti.GiftiDataArray(points.astype(np.float32), _POINTS, "NIFTI_TYPE_FLOAT32"))
+        image.add_gifti_data_array(gifti.GiftiDataArray(triangles.astype(np.int32), _TRIANGLES, "NIFTI_TYPE_INT32"))
         for name, values in point_data.items():
             kind = np.dtype(np.int32 if np.asarray(values).dtype.kind in "iu" else np.float32)
-            array = GiftiDataArray(np.asarray(values).astype(kind), _NO_INTENT, f"NIFTI_TYPE_{kind.name.upper()}")
-            array.meta = GiftiMetaData({"Name": name})
+            array = gifti.GiftiDataArray(np.asarray(values).astype(kind), _NO_INTENT, f"NIFTI_TYPE_{kind.name.upper()}")
+            array.meta = gifti.GiftiMetaData({"Name": name})
             image.add_gifti_data_array(array)
     (place,) = image.get_arrays_from_intent(_POINTS)
     place.data, place.coordsys = points.astype(np.float32), system
-    place.meta = GiftiMetaData({key: value for key, value in place.meta.items() if not key.startswith(_OF_THE_VOLUME)})
+    place.meta = gifti.GiftiMetaData(
+        {key: value for key, value in place.meta.items() if not key.startswith(_OF_THE_VOLUME)}
+    )
     for array in image.get_arrays_from_intent(_TRIANGLES):
         array.data = triangles.astype(np.int32)
     with atomic_path(path) as temporary:

@@ -62,6 +62,8 @@ class Landmarks(PointSet):
         Name of each.
     weights : array, shape (M,), optional
         Weight of each.
+    columns : tuple of str, optional
+        Names of the coordinates in a table of another program, such as x, y, z, t of ANTs, which is written like it.
     """
 
     kind: ClassVar[str] = "points"
@@ -70,6 +72,7 @@ class Landmarks(PointSet):
     space: Space = "voxel"
     names: tuple[str, ...] | None = None
     weights: FloatArray | None = None
+    columns: tuple[str, ...] | None = None
 
     def __repr__(self) -> str:
         return f"Landmarks({len(self.points)} points, {self.points.shape[1]}D, from {self.space})"
@@ -124,7 +127,7 @@ def read_landmarks(path: str | Path, grid: Grid) -> Landmarks:
     """
     path = Path(path)
     text, name = _text(path), path.name.lower()
-    weights = None
+    weights, columns = None, None
     if name.endswith(".fcsv"):
         raw = parse_fcsv(text, path)
     elif name.endswith(".json"):
@@ -132,7 +135,7 @@ def read_landmarks(path: str | Path, grid: Grid) -> Landmarks:
     elif name.endswith(".pts") or is_elastix(text):
         raw = parse_elastix(text, path)
     else:
-        raw, weights = _parse_csv(text, path, grid.ndim)
+        raw, weights, columns = _parse_csv(text, path, grid.ndim)
     if not len(raw.values):
         raise LandmarkError(f"landmarks {path}", "no points", "one point a line", "check the file")
     if raw.values.shape[1] < grid.ndim:
@@ -143,7 +146,7 @@ def read_landmarks(path: str | Path, grid: Grid) -> Landmarks:
     voxels = space in ("voxel", "pixel")
     world = grid.index_to_world(points) if voxels else points @ lps(grid.ndim) if space == "lps" else points
     _check_inside(path, world, grid, space)
-    return Landmarks(world, space, raw.names, weights)
+    return Landmarks(world, space, raw.names, weights, columns)
 
 
 def write_landmarks(landmarks: Landmarks, path: str | Path, *, grid: Grid, space: Space | None = None) -> None:
@@ -158,8 +161,10 @@ def write_landmarks(landmarks: Landmarks, path: str | Path, *, grid: Grid, space
     grid : Grid
         Grid of the image to which the points belong.
     space : {"voxel", "lps", "ras", "pixel"}, optional
-        Coordinate system of a CSV file: voxels of `grid`, or mm; by default that of the file they were read from.
+        Coordinate system of a CSV file: voxels of `grid`, or mm; by default that of the file they were read from, under
+        the names that ANTs or 3D Slicer gave them there.
     """
+    foreign = landmarks.columns if space is None else None
     path, points, space = Path(path), landmarks.points, space or landmarks.space
     ndim, name = points.shape[1], path.name.lower()
     if name.endswith((".fcsv", ".json")):
@@ -175,14 +180,17 @@ def write_landmarks(landmarks: Landmarks, path: str | Path, *, grid: Grid, space
         points = grid.world_to_index(points)
     elif space == "lps":
         points = points @ lps(ndim)
-    header = ["X", "Y"] if space == "pixel" else list(_COLUMNS[space][:ndim])
+    header = ["X", "Y"] if space == "pixel" else list(foreign[:ndim] if foreign else _COLUMNS[space][:ndim])
     # Ten digits: the error is below a nanometre for a metre.
     columns = [[f"{value + 0.0:.10g}" for value in column] for column in points.T]
+    for further in (foreign or ())[3:]:  # the time of ANTs
+        header.append(further)
+        columns.append(["0"] * len(points))
     if space == "pixel":  # as ANHIR has them: numbers come first, without a title
         header.insert(0, "")
         columns.insert(0, list(landmarks.names or map(str, range(1, len(points) + 1))))
     elif landmarks.names is not None:
-        header.append("name")
+        header.append("label" if foreign else "name")
         columns.append(list(landmarks.names))
     if landmarks.weights is not None:
         header.append("weight")
@@ -200,8 +208,8 @@ def _text(path: Path) -> str:
         raise LandmarkError(f"landmarks {path}", str(failure), "a text file in UTF-8", "check the file") from failure
 
 
-def _parse_csv(text: str, path: Path, ndim: int) -> tuple[RawPoints, FloatArray | None]:
-    """Parse points and weights of a CSV file."""
+def _parse_csv(text: str, path: Path, ndim: int) -> tuple[RawPoints, FloatArray | None, tuple[str, ...] | None]:
+    """Parse points and weights of a CSV file, and the names of the coordinates in a table of another program."""
     rows = _rows(text, path)
     header = list(_COLUMNS["voxel"][:ndim])
     if all(_number(cell) is None for cell in rows[0][1]):
@@ -215,7 +223,8 @@ def _parse_csv(text: str, path: Path, ndim: int) -> tuple[RawPoints, FloatArray 
     title = next((name for name in titles if name in header), None)
     names = None if title is None else tuple(cells[header.index(title)] for _, cells in rows)
     weights = np.array(_column(path, rows, header, "weight")) if "weight" in header else None
-    return RawPoints(points, space, names), weights
+    foreign = next((set_of for set_of in _FOREIGN.get(space, ()) if columns == set_of[:ndim]), None)
+    return RawPoints(points, space, names), weights, foreign
 
 
 def _rows(text: str, path: Path) -> list[tuple[int, list[str]]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from importlib import import_module
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -194,10 +195,9 @@ def write_streamlines(streamlines: Streamlines, path: str | Path, *, grid: Grid 
 
 
 def _tractogram(streamlines: Streamlines) -> Any:
-    from nibabel.streamlines import Tractogram
-
+    library: Any = import_module("nibabel.streamlines")  # most of its functions have no types
     cuts = np.cumsum(streamlines.lengths)[:-1]
-    return Tractogram(
+    return library.Tractogram(
         [line.astype(np.float32) for line in streamlines.lines()],
         data_per_streamline=dict(streamlines.streamline_data),
         data_per_point={name: np.split(_columns(v), cuts) for name, v in streamlines.point_data.items()},
