@@ -25,7 +25,7 @@ import sys
 
 HIDDEN = {
     "bokeh", "dask", "dask_jobqueue", "distributed", "lightning_fabric", "matplotlib", "monai", "nitransforms",
-    "safetensors", "tensorboard", "torch", "torchio", "triton",
+    "safetensors", "tensorboard", "torch", "torchio", "triton", "trx", "vtk", "vtkmodules",
 }
 
 

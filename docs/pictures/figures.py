@@ -1,4 +1,4 @@
-"""Figures of the documentation, drawn by matplotlib: channels of MIND, pull-back, presets, a template."""
+"""Figures of the documentation, drawn by matplotlib: channels of MIND, pull-back, presets, a template, a surface."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ import numpy as np
 import scenes
 from matplotlib.figure import Figure
 from matplotlib.patches import ConnectionPatch
+from skimage.measure import marching_cubes
 
 import learngn
 from learngn import Image
 from learngn.arrays import as_numpy
 from learngn.atlas import build_template
 from learngn.features import parse_features
-from learngn.io import Subject
+from learngn.io import Mesh, Subject
 from learngn.phantom import Phantom, abdomen, stained_sections
 from learngn.registration import Request, recognise
 from learngn.report.palette import LABELS
@@ -27,6 +28,7 @@ from learngn.report.slices import before_and_after, slices_of, tones_of
 ACCENT = "#0b7a75"
 _ASPECT = 1.24  # of a panel of the presets
 _PLANE = (192, 132)
+_LIVER, _LINE = 1, "#ffb000"
 _INK = {"color": "#171a21"}
 
 
@@ -158,6 +160,45 @@ def histology() -> Figure:
     return figure
 
 
+def carried() -> Figure:
+    """Surface of the liver in the moving scan, and in the fixed scan before and after it was carried there."""
+    fixed, moving = scenes.pair()
+    found = learngn.register(fixed.scan, moving.scan)
+    grid = moving.labels.grid
+    corners, faces, _, _ = marching_cubes((moving.labels.data[0, 0] == _LIVER).astype(np.float32), 0.5)
+    surface = Mesh(grid.index_to_world(corners), faces)
+    there = surface.map(found.transform, inverse=True)
+    figure = _figure(1, 3, 360 / 290)
+    shown = (("moving, its liver", moving.scan, surface), ("fixed, the same surface", fixed.scan, surface),
+             ("fixed, the surface carried there", fixed.scan, there))  # fmt: skip
+    for panel, (name, scan, mesh) in zip(figure.axes_rows[0], shown, strict=True):
+        plane = float(np.median(mesh.points[:, 1]))
+        _section(panel, scan, mesh, plane)
+        panel.set_title(name, fontsize=11, **_INK)
+    return figure
+
+
+def _section(panel: Any, scan: Image, mesh: Mesh, plane: float) -> None:
+    """Show the coronal plane of a scan at a place [mm, anterior], and where it cuts the faces of a mesh."""
+    grid = scan.grid
+    row = int(np.clip(round(float(grid.world_to_index([0.0, plane, 0.0])[1])), 0, grid.shape[1] - 1))
+    values = scan.data[0, 0, :, row]
+    left, right = grid.index_to_world([[0, row, 0], [grid.shape[0] - 1, row, grid.shape[2] - 1]])
+    panel.imshow(
+        tones_of(scan)[0](values.T), cmap="gray", origin="lower", extent=(left[0], right[0], left[2], right[2])
+    )
+    triangles = mesh.points[mesh.triangles]
+    height = triangles[:, :, 1] - left[1]
+    for triangle, side in zip(triangles, height, strict=True):
+        if side.min() < 0 < side.max():
+            ends = [
+                triangle[a] + side[a] / (side[a] - side[b]) * (triangle[b] - triangle[a])
+                for a, b in ((0, 1), (1, 2), (2, 0))
+                if side[a] * side[b] < 0
+            ]
+            panel.plot(*np.array(ends)[:, [0, 2]].T, color=_LINE, linewidth=1.6)
+
+
 FIGURES = {
     "features-mind": mind,
     "coordinates-pull-back": pull_back,
@@ -165,6 +206,7 @@ FIGURES = {
     "before-after": before_after,
     "template": template,
     "histology": histology,
+    "shapes-carried": carried,
 }
 
 

@@ -8,7 +8,7 @@ import pytest
 from nibabel.gifti import GiftiCoordSystem, GiftiDataArray, GiftiImage, GiftiMetaData
 
 from learngn import Affine
-from learngn.errors import MeshError, OutputError
+from learngn.errors import MeshError, MissingPackageError, OutputError
 from learngn.io import Mesh, read_mesh, to_itk, write_mesh
 from learngn.io.meshes import MESH_SUFFIXES
 
@@ -303,6 +303,16 @@ def test_gifti_without_a_surface(tmp_path):
     nibabel.save(GiftiImage(darrays=[values]), tmp_path / "a.shape.gii")
     with pytest.raises(MeshError, match="no arrays of points"):
         read_mesh(tmp_path / "a.shape.gii")
+
+
+def test_without_vtk(tmp_path, monkeypatch):
+    write_mesh(octahedron(), tmp_path / "a.vtk")
+    monkeypatch.setattr("learngn.errors.find_spec", lambda name: None)
+    for action in (lambda: read_mesh(tmp_path / "a.vtk"), lambda: write_mesh(octahedron(), tmp_path / "b.vtk")):
+        with pytest.raises(MissingPackageError, match=r"pip install 'learngn\[shapes\]'"):
+            action()
+    write_mesh(octahedron(), tmp_path / "a.gii")  # nibabel is always there
+    assert len(read_mesh(tmp_path / "a.gii").points) == 6
 
 
 @pytest.mark.parametrize("suffix", MESH_SUFFIXES)

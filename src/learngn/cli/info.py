@@ -20,6 +20,7 @@ _OPTIONAL = {  # by extra of this project; triton comes with PyTorch for CUDA
     "train": ("lightning-fabric", "monai", "tensorboard"),
     "cohort": ("distributed", "dask-jobqueue", "bokeh"),
     "plot": ("matplotlib",),
+    "shapes": ("trx-python", "vtk"),
 }
 _MISSING = "not installed"
 _MEGABYTE = 1e6  # bytes
