@@ -11,7 +11,17 @@ from PIL import Image as Pillow
 
 from learngn.geometry.grid import Grid
 from learngn.geometry.transform import Affine
-from learngn.io import read_dataset, read_grid, read_image, write_learn2reg, write_transform
+from learngn.io import (
+    Mesh,
+    Streamlines,
+    read_dataset,
+    read_grid,
+    read_image,
+    write_learn2reg,
+    write_mesh,
+    write_streamlines,
+    write_transform,
+)
 from learngn.phantom import ORGANS, abdomens, stained_sections
 
 SHAPE = (32, 28, 24)
@@ -39,6 +49,8 @@ COPIES = {
     "points.csv": ("points.csv", "exhale.csv", "inhale.csv"),
     "displacement.nii.gz": ("displacement.nii.gz",),
     **{name: (name,) for name in ("he.jpg", "he.csv", "dab.jpg", "dab.csv")},
+    "liver.vtk": ("liver.vtk",),
+    "bundle.trk": ("bundle.trk",),
 }
 
 
@@ -53,6 +65,7 @@ def samples(tmp_path_factory) -> Path:
     np.savetxt(root / "points.csv", np.array([[8, 8, 8], [12, 10, 6]]), delimiter=",", fmt="%.1f")
     grid = phantoms[0].scan.grid
     write_transform(_shift(grid), root / "displacement.nii.gz", reference=grid)
+    _surface_and_bundle(root, phantoms[1].scan.grid, grid)
     for folder in ("imagesTr", "labelsTr"):
         (root / folder).mkdir()
     names = [f"Toy_{number:04d}_0000.nii.gz" for number in range(1, SUBJECTS + 1)]
@@ -133,6 +146,14 @@ def _fields(dataset: Path, folder: Path) -> None:
     for pair in read_dataset(dataset).validation:
         grids = [read_grid(subject.image) for subject in (pair.fixed, pair.moving)]
         write_learn2reg(_shift(grids[0]), folder / pair.field_name, *grids)
+
+
+def _surface_and_bundle(root: Path, moving: Grid, fixed: Grid) -> None:
+    """A tetrahedron in the moving scan, and two streamlines in the fixed one."""
+    corners = moving.index_to_world([[12, 10, 9], [18, 10, 9], [12, 16, 9], [12, 10, 15]])
+    write_mesh(Mesh(corners, [[0, 2, 1], [0, 1, 3], [0, 3, 2], [1, 2, 3]]), root / "liver.vtk")
+    lines = [fixed.index_to_world(np.linspace((8, 9, 8 + n), (20, 18, 12), 20)) for n in range(2)]
+    write_streamlines(Streamlines.from_list(lines), root / "bundle.trk", grid=fixed)
 
 
 def _shift(grid: Grid) -> Affine:

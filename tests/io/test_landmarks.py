@@ -1,6 +1,7 @@
 """Landmarks: the header names the space; a wrong line is named."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -159,6 +160,26 @@ FOREIGN = {
     "lps.mrk.json": (markups(LPS), "lps"),
     "ras.mrk.json": (markups(POINTS, "RAS"), "ras"),
 }
+
+
+@pytest.mark.parametrize("system", ["LPS", "RAS"])
+def test_curves_of_slicer_stay_curves(system, tmp_path):
+    document = json.loads(markups(LPS if system == "LPS" else POINTS, system))
+    curve = document["markups"][0]
+    curve |= {"type": "ClosedCurve", "display": {"color": [1, 0, 0]}, "measurements": [{"name": "length", "value": 7}]}
+    (tmp_path / "a.mrk.json").write_text(json.dumps(document))
+    landmarks = read_landmarks(tmp_path / "a.mrk.json", GRID)
+    write_landmarks(replace(landmarks, points=POINTS + 1), tmp_path / "b.mrk.json", grid=GRID)
+    (back,) = json.loads((tmp_path / "b.mrk.json").read_text())["markups"]
+    assert (back["type"], back["display"], back["coordinateSystem"]) == ("ClosedCurve", {"color": [1, 0, 0]}, system)
+    assert "measurements" not in back
+    assert [point["label"] for point in back["controlPoints"]] == ["F-0", "F-1", "F-2"]
+    np.testing.assert_allclose(read_landmarks(tmp_path / "b.mrk.json", GRID).points, POINTS + 1)
+    curve["type"] = "Plane"  # which has a normal and a size besides its points
+    (tmp_path / "a.mrk.json").write_text(json.dumps(document))
+    for changed in (read_landmarks(tmp_path / "a.mrk.json", GRID), replace(landmarks, points=POINTS[:2], names=None)):
+        write_landmarks(changed, tmp_path / "c.mrk.json", grid=GRID)
+        assert json.loads((tmp_path / "c.mrk.json").read_text())["markups"][0]["type"] == "Fiducial"
 
 
 @pytest.mark.parametrize("name", FOREIGN)

@@ -174,7 +174,7 @@ class Carrying:
         if source is None:
             raise self._error("points alone", "the scan in which they lie", f"name it with {self.side.option}")
         landmarks = read_landmarks(self.path, source)
-        if target is None and landmarks.space == "voxel":
+        if target is None and landmarks.space in ("voxel", "pixel"):
             raise self._error("voxels", "the scan whose voxels they become", f"name it with {self.side.other.option}")
         return landmarks
 

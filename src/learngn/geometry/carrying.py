@@ -45,18 +45,23 @@ class Carried:
     inverse: bool
     _fixed: FloatArray  # the points' places in the fixed image, where the transform is differentiated
 
-    def jacobian(self) -> FloatArray:
+    def jacobian(self, every: int = 1) -> FloatArray:
         """Return the Jacobian of the transform at the points, in the direction in which they were carried.
+
+        Parameters
+        ----------
+        every : int
+            Distance of the points at which it is computed, in their order; 1 for all of them.
 
         Returns
         -------
-        array, shape (M, D, D)
+        array, shape (M / every, D, D)
             ``J[m, a, b]`` is the derivative of coordinate a of the carried point by coordinate b of the given one.
         """
-        ndim = self.points.shape[1]
+        places, ndim = self._fixed[::every], self.points.shape[1]
         columns = []
         for step in _DIFFERENCE * np.eye(ndim):
-            ahead, behind = (self.transform.map_points(self._fixed + shift) for shift in (step, -step))
+            ahead, behind = (self.transform.map_points(places + shift) for shift in (step, -step))
             columns.append((ahead - behind) / (2 * _DIFFERENCE))
         forward = np.stack(columns, axis=-1)
         return np.asarray(np.linalg.pinv(forward) if self.inverse else forward)

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import math
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -16,11 +13,11 @@ from learngn.errors import LandmarkError
 from learngn.geometry.carrying import Carried
 from learngn.geometry.grid import FloatArray, Grid
 from learngn.io.atomic import write_text
+from learngn.io.csv_points import HEADERS, format_csv, parse_csv
 from learngn.io.files import check_exists
 from learngn.io.itk import lps
 from learngn.io.point_files import (
     POINT_SUFFIXES,
-    RawPoints,
     Space,
     format_elastix,
     format_fcsv,
@@ -33,20 +30,6 @@ from learngn.io.point_files import (
 from learngn.io.point_set import PointSet
 
 LANDMARK_SUFFIXES = (".csv", *POINT_SUFFIXES)
-
-_COLUMNS: dict[Space, tuple[str, ...]] = {
-    "voxel": ("i", "j", "k"),
-    "lps": ("x_lps", "y_lps", "z_lps"),
-    "ras": ("x_ras", "y_ras", "z_ras"),
-}
-# Columns of other programs: 3D Slicer's tables of markups, ANTs' points.
-_FOREIGN: dict[Space, tuple[tuple[str, ...], ...]] = {
-    "lps": (("l", "p", "s"), ("x", "y", "z", "t")),
-    "ras": (("r", "a", "s"),),
-}
-_PIXELS = ("x", "y")  # pixels of a picture, as ImageJ's tables and ANHIR have them, after a number without a title
-_NAMES = ("name", "label")
-_HEADERS = "i,j,k or x_lps,y_lps,z_lps or x_ras,y_ras,z_ras (without the third in 2D)"
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,6 +47,8 @@ class Landmarks(PointSet):
         Weight of each.
     columns : tuple of str, optional
         Names of the coordinates in a table of another program, such as x, y, z, t of ANTs, which is written like it.
+    document : mapping, optional
+        Content of a ``.mrk.json`` file, of which all else is written again: curves, planes, colours, descriptions.
     """
 
     kind: ClassVar[str] = "points"
@@ -73,6 +58,7 @@ class Landmarks(PointSet):
     names: tuple[str, ...] | None = None
     weights: FloatArray | None = None
     columns: tuple[str, ...] | None = None
+    document: Mapping[str, Any] | None = None
 
     def __repr__(self) -> str:
         return f"Landmarks({len(self.points)} points, {self.points.shape[1]}D, from {self.space})"
@@ -135,7 +121,7 @@ def read_landmarks(path: str | Path, grid: Grid) -> Landmarks:
     elif name.endswith(".pts") or is_elastix(text):
         raw = parse_elastix(text, path)
     else:
-        raw, weights, columns = _parse_csv(text, path, grid.ndim)
+        raw, weights, columns = parse_csv(text, path, grid.ndim)
     if not len(raw.values):
         raise LandmarkError(f"landmarks {path}", "no points", "one point a line", "check the file")
     if raw.values.shape[1] < grid.ndim:
@@ -146,7 +132,7 @@ def read_landmarks(path: str | Path, grid: Grid) -> Landmarks:
     voxels = space in ("voxel", "pixel")
     world = grid.index_to_world(points) if voxels else points @ lps(grid.ndim) if space == "lps" else points
     _check_inside(path, world, grid, space)
-    return Landmarks(world, space, raw.names, weights, columns)
+    return Landmarks(world, space, raw.names, weights, columns, raw.document)
 
 
 def write_landmarks(landmarks: Landmarks, path: str | Path, *, grid: Grid, space: Space | None = None) -> None:
@@ -170,34 +156,21 @@ def write_landmarks(landmarks: Landmarks, path: str | Path, *, grid: Grid, space
     if name.endswith((".fcsv", ".json")):
         if ndim != 3:
             raise LandmarkError(f"output {path}", "points in 2D", "points in 3D", "write .csv instead")
-        text_of = format_fcsv if name.endswith(".fcsv") else format_markups
-        write_text(text_of(points @ lps(3) + 0.0, landmarks.names), path)
+        places = points @ lps(3) + 0.0
+        if name.endswith(".fcsv"):
+            write_text(format_fcsv(places, landmarks.names), path)
+        else:
+            write_text(format_markups(places, landmarks.names, landmarks.document), path)
         return
     if name.endswith(".pts"):  # not as indices, which elastix rounds
         write_text(format_elastix(points @ lps(ndim)), path)
         return
+    values = points
     if space in ("voxel", "pixel"):
-        points = grid.world_to_index(points)
+        values = grid.world_to_index(points)
     elif space == "lps":
-        points = points @ lps(ndim)
-    header = ["X", "Y"] if space == "pixel" else list(foreign[:ndim] if foreign else _COLUMNS[space][:ndim])
-    # Ten digits: the error is below a nanometre for a metre.
-    columns = [[f"{value + 0.0:.10g}" for value in column] for column in points.T]
-    for further in (foreign or ())[3:]:  # the time of ANTs
-        header.append(further)
-        columns.append(["0"] * len(points))
-    if space == "pixel":  # as ANHIR has them: numbers come first, without a title
-        header.insert(0, "")
-        columns.insert(0, list(landmarks.names or map(str, range(1, len(points) + 1))))
-    elif landmarks.names is not None:
-        header.append("label" if foreign else "name")
-        columns.append(list(landmarks.names))
-    if landmarks.weights is not None:
-        header.append("weight")
-        columns.append([f"{value:.10g}" for value in landmarks.weights])
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows([header, *zip(*columns, strict=True)])
-    write_text(text.getvalue(), path)
+        values = points @ lps(ndim)
+    write_text(format_csv(values, space, landmarks.names, landmarks.weights, foreign), path)
 
 
 def _text(path: Path) -> str:
@@ -208,87 +181,6 @@ def _text(path: Path) -> str:
         raise LandmarkError(f"landmarks {path}", str(failure), "a text file in UTF-8", "check the file") from failure
 
 
-def _parse_csv(text: str, path: Path, ndim: int) -> tuple[RawPoints, FloatArray | None, tuple[str, ...] | None]:
-    """Parse points and weights of a CSV file, and the names of the coordinates in a table of another program."""
-    rows = _rows(text, path)
-    header = list(_COLUMNS["voxel"][:ndim])
-    if all(_number(cell) is None for cell in rows[0][1]):
-        header = [cell.lower() for cell in rows.pop(0)[1]]
-    space, columns = _space(path, header, ndim)
-    for line, cells in rows:
-        if len(cells) != len(header):
-            raise _wrong_line(path, line, f"{len(cells)} columns", f"{len(header)}: {','.join(header)}")
-    points = np.array([_column(path, rows, header, name) for name in columns]).T
-    titles = ("", *_NAMES) if space == "pixel" else _NAMES  # a column of numbers has no title
-    title = next((name for name in titles if name in header), None)
-    names = None if title is None else tuple(cells[header.index(title)] for _, cells in rows)
-    weights = np.array(_column(path, rows, header, "weight")) if "weight" in header else None
-    foreign = next((set_of for set_of in _FOREIGN.get(space, ()) if columns == set_of[:ndim]), None)
-    return RawPoints(points, space, names), weights, foreign
-
-
-def _rows(text: str, path: Path) -> list[tuple[int, list[str]]]:
-    """Return line number and cells of the lines that are not empty, at least one."""
-    first = next((line for line in text.splitlines() if line.strip()), "")
-    # Spreadsheets write semicolons in languages with a decimal comma.
-    semicolons = ";" in first and ("," not in first or first.count(";") + 1 in (2, 3))
-    try:
-        reader = csv.reader(io.StringIO(text, newline=""), delimiter=";" if semicolons else ",", skipinitialspace=True)
-        rows = [(reader.line_num, [cell.strip() for cell in cells]) for cells in reader]
-    except csv.Error as failure:
-        raise LandmarkError(f"landmarks {path}", str(failure), "a CSV file in UTF-8", "check the file") from failure
-    if semicolons:
-        rows = [(line, [_with_point(cell) for cell in cells]) for line, cells in rows]
-    rows = [row for row in rows if any(row[1])]
-    if not rows:
-        raise LandmarkError(f"landmarks {path}", "no points", "one point a line", "check the file")
-    return rows
-
-
-def _with_point(cell: str) -> str:
-    """Replace the decimal comma of a number by a point; return other text unchanged."""
-    changed = cell.replace(",", ".", 1)
-    return changed if _number(cell) is None and _number(changed) is not None else cell
-
-
-def _space(path: Path, header: Sequence[str], ndim: int) -> tuple[Space, tuple[str, ...]]:
-    """Return the coordinate system of the columns, and the names of the coordinate columns."""
-    if len(set(header)) == len(header):
-        for space, names in _COLUMNS.items():
-            if set(names) & set(header) == set(names[:ndim]):
-                return space, names[:ndim]
-        for space, alternatives in _FOREIGN.items():
-            for names in alternatives:
-                if set(names) <= set(header):
-                    return space, names[:ndim]
-        if ndim == 2 and set(_PIXELS) <= set(header) and not {"z", "t"} & set(header):
-            return "pixel", _PIXELS
-    raise LandmarkError(
-        f"landmarks {path}",
-        f"the header {','.join(header)!r}",
-        f"{_HEADERS}; or columns of 3D Slicer (l,p,s), ANTs (x,y,z,t) or, in 2D, pixels (x,y)",
-        "name the columns so",
-    )
-
-
-def _column(path: Path, rows: Sequence[tuple[int, list[str]]], header: Sequence[str], name: str) -> list[float]:
-    place = header.index(name)
-    values = []
-    for line, cells in rows:
-        value = _number(cells[place])
-        if value is None or not math.isfinite(value):
-            raise _wrong_line(path, line, f"{cells[place]!r} as {name}", "a finite number")
-        values.append(value)
-    return values
-
-
-def _number(cell: str) -> float | None:
-    try:
-        return float(cell)
-    except ValueError:
-        return None
-
-
 def _check_inside(path: Path, world: FloatArray, grid: Grid, space: Space) -> None:
     index = grid.world_to_index(world)
     if not ((index >= -0.5) & (index <= np.asarray(grid.shape) - 0.5)).all(axis=1).any():
@@ -296,9 +188,5 @@ def _check_inside(path: Path, world: FloatArray, grid: Grid, space: Space) -> No
             f"landmarks {path}",
             f"no point in the image of {grid} (read as {space})",
             "points of this image",
-            f"check that the file belongs to it, and name the space in its header: {_HEADERS}",
+            f"check that the file belongs to it, and name the space in its header: {HEADERS}",
         )
-
-
-def _wrong_line(path: Path, line: int, got: str, expected: str) -> LandmarkError:
-    return LandmarkError(f"landmarks {path}, line {line}", got, expected, "correct this line")

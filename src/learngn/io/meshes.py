@@ -20,6 +20,7 @@ from learngn.io.itk import lps
 from learngn.io.point_set import PointSet, World, checked_points
 
 MESH_SUFFIXES = (*vtk_files.VTK_SUFFIXES, GIFTI_SUFFIX)
+_MIRROR_PROBE = 1000  # points, about, at which a mesh without normals asks whether a transform mirrors
 _DEFAULT: World = "lps"  # of files that do not say, as in 3D Slicer
 
 
@@ -76,7 +77,8 @@ class Mesh(PointSet):
 
     def carried(self, carried: Carried) -> Mesh:
         """See :meth:`PointSet.carried`; where the transform mirrors, faces get the opposite winding."""
-        jacobian = carried.jacobian()
+        every = 1 if self.normals is not None else max(1, len(self.points) // _MIRROR_PROBE)
+        jacobian = carried.jacobian(every)
         # A fold changes the sign at some points; a map that mirrors does at most of them.
         mirrors = float(np.median(np.linalg.det(jacobian))) < 0
         normals = self.normals

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import csv
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -22,6 +23,7 @@ POINT_SUFFIXES = (".fcsv", ".mrk.json", ".json", ".pts")
 _SYSTEMS: dict[str, Space] = {"ras": "ras", "0": "ras", "lps": "lps", "1": "lps"}
 _FCSV_COLUMNS = ("id", "x", "y", "z", "ow", "ox", "oy", "oz", "vis", "sel", "lock", "label", "desc", "associatednodeid")
 _ELASTIX: dict[str, Space] = {"point": "lps", "index": "voxel"}
+_MADE_OF_POINTS = ("Fiducial", "Line", "Angle", "Curve", "ClosedCurve")  # types of markups
 _SCHEMA = "https://raw.githubusercontent.com/slicer/slicer/master/Modules/Loadable/Markups/Resources/Schema/markups-schema-v1.0.3.json#"
 
 
@@ -37,11 +39,14 @@ class RawPoints:
         Coordinate system of the values.
     names : tuple of str, optional
         Name of each point.
+    document : mapping, optional
+        Whole content of a file of markups, which has more than points: curves, colours, descriptions.
     """
 
     values: FloatArray
     space: Space
     names: tuple[str, ...] | None = None
+    document: Mapping[str, Any] | None = None
 
 
 def parse_fcsv(text: str, path: Path) -> RawPoints:
@@ -84,7 +89,8 @@ def parse_markups(text: str, path: Path) -> RawPoints:
         If the text is not of this format, a point has no position, or the coordinate system or the unit is unknown.
     """
     try:
-        markups = parse_json(text)["markups"]
+        document = parse_json(text)
+        markups = document["markups"]
         controls = [(markup, point) for markup in markups for point in markup.get("controlPoints", ())]
         systems = {str(markup.get("coordinateSystem", "LPS")) for markup, _ in controls}
         units = {json.dumps(markup.get("coordinateUnits", "mm")) for markup, _ in controls}
@@ -97,7 +103,7 @@ def parse_markups(text: str, path: Path) -> RawPoints:
     if not units <= {'"mm"'}:
         raise _wrong(path, f"the unit {', '.join(sorted(units))}", "mm")
     system = systems.pop() if systems else "LPS"
-    return RawPoints(np.array(points).reshape(-1, 3), _system(system, path), _named(names))
+    return RawPoints(np.array(points).reshape(-1, 3), _system(system, path), _named(names), document)
 
 
 def is_elastix(text: str) -> bool:
@@ -142,14 +148,40 @@ def format_fcsv(lps: FloatArray, names: Sequence[str] | None) -> str:
     return text.getvalue()
 
 
-def format_markups(lps: FloatArray, names: Sequence[str] | None) -> str:
-    """Format points, shape (M, 3) [LPS mm], as a ``.mrk.json`` file."""
+def format_markups(lps: FloatArray, names: Sequence[str] | None, document: Mapping[str, Any] | None = None) -> str:
+    """Format points, shape (M, 3) [LPS mm], as a ``.mrk.json`` file.
+
+    All else in the document from which they were read is kept, but for measurements, which are no longer true. Planes
+    and regions, which are more than their points, and other numbers of points become fiducials.
+    """
+    if document is not None and _is_made_of_points(document, len(lps)):
+        return _replaced(document, lps, names)
     points = [
         {"id": str(n + 1), "label": label, "position": point, "positionStatus": "defined"}
         for n, (point, label) in enumerate(zip(lps.tolist(), _labels(lps, names), strict=True))
     ]
     markup = {"type": "Fiducial", "coordinateSystem": "LPS", "coordinateUnits": "mm", "controlPoints": points}
     return json.dumps({"@schema": _SCHEMA, "markups": [markup]}, indent=1, ensure_ascii=False) + "\n"
+
+
+def _is_made_of_points(document: Mapping[str, Any], count: int) -> bool:
+    markups = document["markups"]
+    known = all(markup.get("type", "Fiducial") in _MADE_OF_POINTS for markup in markups)
+    return known and sum(len(markup.get("controlPoints", ())) for markup in markups) == count
+
+
+def _replaced(document: Mapping[str, Any], lps: FloatArray, names: Sequence[str] | None) -> str:
+    """Return a document of markups with other positions [LPS mm], in the coordinate systems that it names."""
+    changed, places = copy.deepcopy(dict(document)), iter(lps)
+    labels = iter(names or ())
+    for markup in changed["markups"]:
+        markup.pop("measurements", None)
+        flip = [-1, -1, 1] if _SYSTEMS[str(markup.get("coordinateSystem", "LPS")).lower()] == "ras" else [1, 1, 1]
+        for point in markup.get("controlPoints", ()):
+            point["position"] = (next(places) * flip + 0.0).tolist()
+            if (label := next(labels, None)) is not None:
+                point["label"] = label
+    return json.dumps(changed, indent=1, ensure_ascii=False) + "\n"
 
 
 def format_elastix(lps: FloatArray) -> str:
