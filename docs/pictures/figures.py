@@ -169,11 +169,13 @@ def carried() -> Figure:
     surface = Mesh(grid.index_to_world(corners), faces)
     there = surface.map(found.transform, inverse=True)
     figure = _figure(1, 3, 360 / 290)
-    shown = (("moving, its liver", moving.scan, surface), ("fixed, the same surface", fixed.scan, surface),
-             ("fixed, the surface carried there", fixed.scan, there))  # fmt: skip
-    for panel, (name, scan, mesh) in zip(figure.axes_rows[0], shown, strict=True):
-        plane = float(np.median(mesh.points[:, 1]))
-        _section(panel, scan, mesh, plane)
+    shown = (
+        ("moving, its liver", moving.scan, surface, surface),
+        ("fixed, the same surface", fixed.scan, surface, there),
+        ("fixed, the surface carried there", fixed.scan, there, there),
+    )
+    for panel, (name, scan, mesh, centred) in zip(figure.axes_rows[0], shown, strict=True):
+        _section(panel, scan, mesh, float(np.median(centred.points[:, 1])))
         panel.set_title(name, fontsize=11, **_INK)
     return figure
 
@@ -187,8 +189,9 @@ def _section(panel: Any, scan: Image, mesh: Mesh, plane: float) -> None:
     panel.imshow(
         tones_of(scan)[0](values.T), cmap="gray", origin="lower", extent=(left[0], right[0], left[2], right[2])
     )
+    panel.set(xlim=(right[0], left[0]), ylim=(left[2], right[2]))  # as radiologists look at it
     triangles = mesh.points[mesh.triangles]
-    height = triangles[:, :, 1] - left[1]
+    height = triangles[:, :, 1] - left[1] + 1e-3  # corners of a surface of voxels lie in the planes between them
     for triangle, side in zip(triangles, height, strict=True):
         if side.min() < 0 < side.max():
             ends = [
