@@ -10,6 +10,7 @@ from nibabel.gifti import GiftiCoordSystem, GiftiDataArray, GiftiImage, GiftiMet
 from learngn import Affine
 from learngn.errors import MeshError, MissingPackageError, OutputError
 from learngn.io import Mesh, read_mesh, to_itk, write_mesh
+from learngn.io.mesh_sizes import check_complete
 from learngn.io.meshes import MESH_SUFFIXES
 
 pytest.importorskip("vtkmodules", reason="needs the extra [shapes]")
@@ -164,6 +165,40 @@ def test_vtk_keeps_cells_and_data(suffix, affine, tmp_path):
     assert "thickness" in mesh.lost_in(tmp_path / "b.stl")[0]
     assert "RGB" not in mesh.lost_in(tmp_path / "b.ply")[0]
     assert "lines and single points" in mesh.lost_in(tmp_path / "b.gii")
+
+
+@pytest.mark.parametrize("version", [42, 51])
+@pytest.mark.parametrize("kind", ["surface", "grid"])
+def test_sizes_of_binary_sections(version, kind, tmp_path):
+    """Every section of VTK's own writers is known: whole files are read, files cut within one are refused."""
+    from vtkmodules import vtkIOLegacy
+    from vtkmodules.vtkFiltersCore import vtkAppendFilter
+
+    data = polydata_with_everything()
+    data.GetPointData().SetActiveScalars("RGB")
+    data.GetPointData().RemoveArray("names")  # text, of which the size is not known
+    data.GetFieldData().RemoveArray("about")
+    writer = vtkIOLegacy.vtkPolyDataWriter()
+    if kind == "grid":
+        append = vtkAppendFilter()
+        append.AddInputData(data)
+        append.Update()
+        data, writer = append.GetOutput(), vtkIOLegacy.vtkUnstructuredGridWriter()
+    writer.SetInputData(data)
+    writer.SetFileVersion(version)
+    writer.SetFileTypeToBinary()
+    writer.SetFileName(str(tmp_path / "a.vtk"))
+    writer.Write()
+    assert set(read_mesh(tmp_path / "a.vtk").point_data) == {"thickness", "curvature", "RGB"}
+    content = (tmp_path / "a.vtk").read_bytes()
+    refused = 0
+    for length in range(1, len(content) - 1):
+        (tmp_path / "b.vtk").write_bytes(content[:length])
+        try:
+            check_complete(tmp_path / "b.vtk")
+        except MeshError:
+            refused += 1
+    assert refused > 0.8 * len(content)  # all but the beginnings of sections and their texts
 
 
 def test_data_of_python_replace_those_of_the_file(tmp_path):
