@@ -234,6 +234,29 @@ def test_vectors_component_by_component(name, dtype, learngn, scans, shift, tmp_
     assert np.quantile(difference, 0.99) <= (1 if dtype == np.int16 else 1e-3)
 
 
+def test_vectors_turned_with_the_anatomy(learngn, scans, tmp_path):
+    """A turn by a quarter about the third axis, by ITK's convention: components along LPS."""
+    grid = read_image(scans["moving"]).grid
+    values = np.broadcast_to(np.float32([1, 2, 3]), (16, 20, 24, 3))
+    image = sitk.GetImageFromArray(np.ascontiguousarray(values), isVector=True)
+    image.CopyInformation(sitk.ReadImage(scans["moving"]))
+    sitk.WriteImage(image, tmp_path / "a.mha")
+    turn = sitk.Euler3DTransform()
+    turn.SetCenter((LPS * grid.centre).tolist())
+    turn.SetRotation(0, 0, np.pi / 2)
+    sitk.WriteTransform(turn, str(tmp_path / "turn.tfm"))
+    arguments = ("apply", tmp_path / "a.mha", "-t", tmp_path / "turn.tfm", "-r", scans["fixed"])
+    result = learngn(*arguments, "-o", tmp_path / "b.nii.gz", "--reorient")
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert "vectors (turned with the anatomy)" in result.stdout
+    expected = turn.GetInverse().TransformVector((1.0, 2.0, 3.0), (0.0, 0.0, 0.0))
+    np.testing.assert_allclose(sitk.ReadImage(tmp_path / "b.nii.gz").GetPixel(12, 10, 8), expected, atol=1e-5)
+    for path, told in ((scans["moving"], "no vectors"), (vectors(tmp_path / "c.mha", grid, count=2), "2 components")):
+        result = learngn("apply", path, *arguments[2:], "-o", tmp_path / "d.nii.gz", "--reorient")
+        assert result.exit_code == 2
+        assert told in result.stderr
+
+
 def test_displacements_in_ras_are_written_for_itk(learngn, scans, tmp_path):
     """NIfTI's intent 1006 has its components along RAS; all that is written has them along LPS."""
     grid = read_image(scans["fixed"]).grid

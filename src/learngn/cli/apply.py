@@ -14,7 +14,7 @@ from learngn.cli.panels import INPUT, OUTPUT
 from learngn.cli.point_sets import Carrying, CoordinatesOption, OfOption, Side, kind_of, side_of
 from learngn.cli.resampling import BackgroundOption, Interpolation, InterpolationOption, name_of
 from learngn.cli.transforms import Moving, Reference, check_inputs_kept, grid_of, read_chain
-from learngn.errors import GeometryError, TransformError
+from learngn.errors import GeometryError, ImageError, TransformError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -73,12 +73,18 @@ def apply(
     coordinates: CoordinatesOption = None,
     interpolation: InterpolationOption = None,
     background: BackgroundOption = None,
+    reorient: Annotated[
+        bool,
+        typer.Option("--reorient", help="Turn and stretch vectors with the anatomy.", rich_help_panel=OUTPUT),
+    ] = False,
     quiet: console.Quiet = False,
 ) -> None:
     """Apply transforms to an image, with a single interpolation, or to points, a mesh or streamlines.
 
     Example:  learngn apply moving.nii.gz -t result/displacement.nii.gz -r fixed.nii.gz -o warped.nii.gz
     """
+    from learngn.io import is_vector
+
     files = transforms or []
     check_inputs_kept(output, image, reference, moving, *files)
     if bool(files) == identity:
@@ -91,6 +97,8 @@ def apply(
     kind = kind_of(image)
     side = side_of(image, kind, of, inverse)
     grid = grid_of(reference)
+    if reorient and not (kind == "image" and not labels and is_vector(image)):
+        raise ImageError(f"{kind} {image}", "no vectors", "an image of vectors, for --reorient", "leave it out")
     if kind != "image":
         grids = {Side.FIXED: grid, Side.MOVING: grid_of(moving)}
         known = next((g for g in grids.values() if g is not None), None)
@@ -100,7 +108,7 @@ def apply(
     if grid is None:
         raise GeometryError("output grid", "none", "the scan onto which to resample", "name it with --reference")
     inverted = side is Side.FIXED
-    resampling = _Resampling(grid, files, interpolation, background, labels, inverted, quiet)
+    resampling = _Resampling(grid, files, interpolation, background, labels, inverted, reorient, quiet)
     what = _apply_to_image(image, output, resampling)
     if not quiet:
         name = reference.name if reference is not None else ""
@@ -119,6 +127,7 @@ class _Resampling:
     background: float | None
     labels: bool
     inverse: bool
+    reorient: bool
     quiet: bool
 
     def warp(self, images: Iterable[Image], *, alike: bool) -> Iterator[Image]:
@@ -133,6 +142,34 @@ class _Resampling:
             background = background_of(first)
         for image in itertools.chain([first], images):
             yield on_grid.warp(image, interpolation=kind, background=background)
+
+    def warp_vectors(self, path: Path) -> list[Image]:
+        """Warp the components of an image of vectors, and turn the vectors if that is asked for."""
+        import numpy as np
+
+        from learngn.geometry.reorientation import reoriented
+        from learngn.io import read_vectors
+        from learngn.io.itk import lps
+
+        # Outside the moving image there is no displacement, whatever a scan has there.
+        background = 0.0 if self.background is None else self.background
+        parts = list(read_vectors(path))
+        warped = list(replace(self, background=background).warp(parts, alike=True))
+        if not self.reorient:
+            return warped
+        ndim = self.grid.ndim
+        if len(warped) != ndim:
+            raise ImageError(
+                f"image {path}",
+                f"{len(warped)} components",
+                f"{ndim}, of vectors in space, for --reorient",
+                "leave it out",
+            )
+        flip = lps(ndim).diagonal()  # files have components along LPS
+        vectors = np.stack([sign * image.data[0, 0] for sign, image in zip(flip, warped, strict=True)])
+        turned = reoriented(vectors.astype(np.float64), self._on_grid(parts[0].grid))
+        values = [(sign * part)[None, None].astype(np.float32) for sign, part in zip(flip, turned, strict=True)]
+        return [replace(image, data=data) for image, data in zip(warped, values, strict=True)]
 
     def _on_grid(self, source: Grid) -> GridMap:
         fixed, moving = (source, self.grid) if self.inverse else (self.grid, source)
@@ -150,7 +187,6 @@ def _apply_to_image(path: Path, output: Path, resampling: _Resampling) -> str:
         read_colour,
         read_frames,
         read_image,
-        read_vectors,
         write_colour,
         write_frames,
         write_image,
@@ -160,10 +196,8 @@ def _apply_to_image(path: Path, output: Path, resampling: _Resampling) -> str:
     if resampling.labels:
         kind = "label map"
     elif is_vector(path):
-        # Outside the moving image there is no displacement, whatever a scan has there.
-        background = 0.0 if resampling.background is None else resampling.background
-        write_vectors(replace(resampling, background=background).warp(read_vectors(path), alike=True), output)
-        return "image of vectors (not turned)"
+        write_vectors(resampling.warp_vectors(path), output)
+        return f"image of vectors ({'turned with the anatomy' if resampling.reorient else 'not turned'})"
     elif is_colour(path):
         write_colour(resampling.warp(read_colour(path), alike=False), output)
         return "colour image"
