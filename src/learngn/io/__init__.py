@@ -13,7 +13,7 @@ from learngn.io.dataset import find_subject, read_dataset, read_label_names
 from learngn.io.documents import parse_json, read_values
 from learngn.io.images import read_grid, read_image, write_image
 from learngn.io.itk import from_sitk, to_sitk
-from learngn.io.itk_transforms import to_itk
+from learngn.io.itk_transforms import from_itk, to_itk
 from learngn.io.labels_on import labels_on
 from learngn.io.landmarks import Landmarks, is_landmarks, read_landmarks, write_landmarks
 from learngn.io.learn2reg import read_learn2reg, read_voxels, write_learn2reg, write_voxels
@@ -24,7 +24,14 @@ from learngn.io.pairs import choose_pairs, subjects
 from learngn.io.probabilities import Scores, find_scores, read_channels, read_scores
 from learngn.io.series import frame_count, frame_step, read_frames, write_frames
 from learngn.io.subject import Dataset, Pair, Subject, scan_numbers
-from learngn.io.transforms import field_suffix, read_transform, write_transform
+from learngn.io.transforms import (
+    field_suffix,
+    is_learn2reg,
+    read_named_transform,
+    read_transform,
+    split_format,
+    write_transform,
+)
 
 __all__ = [
     "Dataset",
@@ -40,9 +47,11 @@ __all__ = [
     "find_subject",
     "frame_count",
     "frame_step",
+    "from_itk",
     "from_sitk",
     "is_colour",
     "is_landmarks",
+    "is_learn2reg",
     "is_pair_table",
     "labels_on",
     "parse_json",
@@ -57,11 +66,13 @@ __all__ = [
     "read_learn2reg",
     "read_matrix",
     "read_module",
+    "read_named_transform",
     "read_scores",
     "read_transform",
     "read_values",
     "read_voxels",
     "scan_numbers",
+    "split_format",
     "subjects",
     "temporary_folder",
     "to_itk",

@@ -18,6 +18,7 @@ from learngn.optimise import AffineGaussNewton, Family, PoseSearch, centre_of_ma
 from learngn.optimise.extents import Surroundings, check_extents, ratio
 from learngn.registration.masks import masked
 
+PLACED = "initial"  # name of the start that is a given initial transform
 _ROTATED = 8.0  # [degree] rotation above which features that depend on the axes are not comparable
 
 
@@ -78,7 +79,15 @@ class Prealigned:
         return masked(fixed_features, masks[0]), masked(moving_features, masks[1])
 
 
-def prealign(fixed: Image, moving: Image, feature: Feature, family: Family, masks: Masks = (None, None)) -> Prealigned:
+def prealign(
+    fixed: Image,
+    moving: Image,
+    feature: Feature,
+    family: Family,
+    masks: Masks = (None, None),
+    *,
+    placed: bool = False,
+) -> Prealigned:
     """Find the linear map that aligns two images.
 
     Parameters
@@ -90,6 +99,8 @@ def prealign(fixed: Image, moving: Image, feature: Feature, family: Family, mask
         Family of linear maps.
     masks : (Image or None, Image or None)
         Masks of the fixed and the moving image.
+    placed : bool
+        The moving image has been placed by an initial transform: refine its position, and search for no other.
 
     Raises
     ------
@@ -101,9 +112,9 @@ def prealign(fixed: Image, moving: Image, feature: Feature, family: Family, mask
     check_extents(fixed.grid, moving.grid)
     if ratio(fixed.grid, moving.grid) > SIMILAR:
         # The small scan is located in the large one, whichever is fixed, and compared at the small one's voxels.
-        reverse = prealign(moving, fixed, feature, family, masks[::-1])
+        reverse = prealign(moving, fixed, feature, family, masks[::-1], placed=placed)
         return Prealigned(np.asarray(np.linalg.inv(reverse.matrix)), reverse.start)
-    stage = AffineGaussNewton(family, search=PoseSearch())
+    stage = AffineGaussNewton(family, search=None if placed else PoseSearch())
     unaligned = Prealigned(np.eye(fixed.grid.ndim + 1), "none")
     divisible = _divisible(feature)
     surroundings = Surroundings(fixed, moving, divisible)
@@ -111,9 +122,12 @@ def prealign(fixed: Image, moving: Image, feature: Feature, family: Family, mask
         # Features scaled by the intensity range of the scan differ for a part of it; those of patterns do not.
         feature = Mind()
     searched, spacing = surroundings.searched()
-    masses = _mass(fixed), _mass(searched)
+    if placed:
+        starts = {PLACED: np.eye(fixed.grid.ndim + 1)}
+    else:
+        starts = translation_starts(fixed.grid, searched.grid, (_mass(fixed), _mass(searched)))
     searched_pair = unaligned.features(feature, fixed, searched, spacing, masks)
-    result = stage(*searched_pair, translation_starts(fixed.grid, searched.grid, masses))
+    result = stage(*searched_pair, starts)
     coarse = Prealigned(result.matrix, result.start)
     if result.energy < float("inf"):
         refined_pair = coarse.features(feature, fixed, *surroundings.refined(result.matrix), masks)

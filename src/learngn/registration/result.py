@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from learngn.evaluation import PairScores
+    from learngn.registration.initial import InitialTransform
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,7 +44,8 @@ class Registration:
     resolved : Resolved
         Settings and feature used, with the reasons for their choice.
     affine_start : str
-        Name of the initial transform that the affine stage chose; ``"none"`` if the stage was skipped.
+        Name of the start that the affine stage chose, ``"initial"`` for a given initial transform; ``"none"`` if the
+        stage was skipped.
     seconds : dict
         Times of the stages [s]: read, features, affine, discrete, optimise, uncertainty, warp.
     inverse : Composite, optional
@@ -55,6 +57,8 @@ class Registration:
         Uncertainty of the displacement, if the settings ask for it.
     verdict : Verdict, optional
         Whether the result can be trusted, with reasons; None without :attr:`learngn.Settings.quality`.
+    initial : InitialTransform, optional
+        The initial transform, if one was given; `transform` contains it.
     """
 
     transform: Composite
@@ -69,6 +73,7 @@ class Registration:
     inverse_error: float | None = None
     uncertainty: Uncertainty | None = None
     verdict: Verdict | None = None
+    initial: InitialTransform | None = None
 
     def of_pair(self, pair: RegistrationPair) -> Registration:
         """Return the result for the same pair in another library or on another device, in which it is returned."""
