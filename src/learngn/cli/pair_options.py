@@ -45,6 +45,17 @@ class PairOptions:
             rich_help_panel=INPUT,
         ),
     ] = None
+    initial_transform: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--initial-transform",
+            metavar="FILE",
+            help="Start from this transform, fixed to moving, or FORMAT:FILE (greedy, fsl, afni); several in the order "
+            "in which they are applied to points of the fixed image.",
+            show_default=False,
+            rich_help_panel=GUIDANCE,
+        ),
+    ] = None
     fixed_mask: Annotated[
         Path | None,
         typer.Option("--fixed-mask", metavar="FILE", help="Mask of the fixed image, 0 to 1.", rich_help_panel=GUIDANCE),

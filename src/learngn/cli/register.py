@@ -66,6 +66,7 @@ def register(
         model=trained.read(),
         guidance=pair.guidance(),
         tissue=pair.tissue,
+        initial_transform=pair.initial_transform or None,
         resampling=Resampling(name_of(interpolation), background),
         label_names=None if pair.label_names is None else read_label_names(pair.label_names),
         report=report,
@@ -111,6 +112,8 @@ def _summary(metrics: Mapping[str, Any]) -> list[str]:
     lines = []
     if "preset" in metrics:
         lines.append(f"preset {metrics['preset']['name']}: {metrics['preset']['because']}")
+    if "initial_transform" in metrics:
+        lines.append(f"started from {metrics['initial_transform']['description']}")
     for name, after, before, unit in (
         ("Dice", "dice_mean", "dice_mean_before", ""),
         ("TRE", "tre", "tre_before", " mm"),

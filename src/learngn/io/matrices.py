@@ -69,7 +69,7 @@ def read_text_transform(path: Path, kind: TextFormat, fixed: Grid | None = None)
             f"transform {path}",
             "a matrix of numbers, which greedy, c3d and NiftyReg (RAS mm) write as well as FSL (mm of its own)",
             "a file that says what it is",
-            "name its format: greedy:FILE (c3d and NiftyReg too) or fsl:FILE; learngn convert: --from greedy, --from fsl",
+            "name its format: greedy:FILE (c3d, NiftyReg too) or fsl:FILE; learngn convert: --from greedy, --from fsl",
         )
     if kind == "afni":
         raise TransformError(

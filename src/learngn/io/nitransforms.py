@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -61,8 +62,15 @@ def read_x5(path: Path) -> Transform:
     return parts[0] if len(parts) == 1 else Composite(parts)
 
 
-def write_x5(transform: Transform, path: Path) -> None:
+def write_x5(transform: Transform, path: Path, reference: Grid | None = None) -> None:
     """Write a transform as X5, part by part, in RAS mm; a chain as a chain.
+
+    Parameters
+    ----------
+    transform : Transform
+    path : Path
+    reference : Grid, optional
+        Grid of the fixed image, the domain of linear maps.
 
     Raises
     ------
@@ -78,8 +86,9 @@ def write_x5(transform: Transform, path: Path) -> None:
     from nitransforms.io.x5 import to_filename
     from nitransforms.manip import TransformChain
 
-    parts = [_to_nitransforms(part) for part in parts_of(transform)]
-    with atomic_path(path) as temporary:
+    parts = [_to_nitransforms(part, reference) for part in parts_of(transform)]
+    with atomic_path(path) as temporary, warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Reference space not set")  # a linear map needs none
         if len(parts) == 1:
             to_filename(temporary, [parts[0].to_x5()])
         else:
@@ -161,12 +170,12 @@ def _positions(grid: Grid) -> FloatArray:
     return grid.index_to_world(np.moveaxis(np.indices(grid.shape), 0, -1))
 
 
-def _to_nitransforms(part: Affine | DisplacementField) -> Any:
+def _to_nitransforms(part: Affine | DisplacementField, reference: Grid | None) -> Any:
     from nitransforms.linear import Affine as Linear
     from nitransforms.nonlinear import DenseFieldTransform
 
     if isinstance(part, Affine):
-        return Linear(np.array(part.matrix))
+        return Linear(np.array(part.matrix), reference=None if reference is None else _nibabel(reference))
     grid = part.grid
     voxels = np.moveaxis(as_numpy(part.data)[0], 0, -1).astype(np.float64)
     return DenseFieldTransform((voxels @ grid.affine[:-1, :-1].T).astype(np.float32), reference=_nibabel(grid))
@@ -176,7 +185,7 @@ def _nibabel(grid: Grid) -> Any:
     """Return an image of nibabel on a grid, whose values take no memory."""
     import nibabel
 
-    return nibabel.Nifti1Image(np.broadcast_to(np.uint8(0), grid.shape), np.array(grid.affine))
+    return nibabel.Nifti1Image(np.broadcast_to(np.uint8(0), grid.shape), np.array(grid.affine))  # type: ignore[no-untyped-call]
 
 
 def _in_rows(path: Path) -> str:

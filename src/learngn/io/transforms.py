@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal, get_args
 
 import numpy as np
 
@@ -31,7 +32,8 @@ from learngn.io.source import Source
 
 FIELD_SUFFIXES = (".nii.gz", ".nii", ".mha", ".mhd", ".nrrd")
 _SUFFIXES = (*FIELD_SUFFIXES, *ITK_SUFFIXES, X5, ".npz")
-FORMATS = ("itk", "learn2reg", "greedy", "fsl", "afni")  # that can be named
+FormatName = Literal["itk", "learn2reg", "greedy", "fsl", "afni"]
+FORMATS: tuple[FormatName, ...] = get_args(FormatName)
 _NOTES = "displacement, fixed to moving (pull-back), LPS mm"
 
 
@@ -40,7 +42,7 @@ def read_transform(
     *,
     fixed: Grid | None = None,
     moving: Grid | None = None,
-    format: str | None = None,
+    format: FormatName | None = None,
 ) -> Transform:
     """Read a transform from the fixed to the moving world.
 
@@ -110,20 +112,21 @@ def read_named_transform(text: str | Path, *, fixed: Grid | None = None, moving:
 
     Files named ``disp_FFFF_MMMM.nii.gz`` are Learn2Reg's, unless a format is named.
     """
-    format, path = split_format(text)
-    if format is None and is_learn2reg(path):
-        format = "learn2reg"
-    return read_transform(path, fixed=fixed, moving=moving, format=format)
+    name, path = split_format(text)
+    if name is None and is_learn2reg(path):
+        name = "learn2reg"
+    return read_transform(path, fixed=fixed, moving=moving, format=name)
 
 
-def split_format(text: str | Path) -> tuple[str | None, Path]:
+def split_format(text: str | Path) -> tuple[FormatName | None, Path]:
     """Return the format and the path of ``"FORMAT:FILE"``; no format for the path of a file.
 
     A file whose name begins so is found, too, if there is one.
     """
     before, colon, after = str(text).partition(":")
-    if colon and after and before in FORMATS and not Path(text).exists():
-        return before, Path(after)
+    name = next((name for name in FORMATS if name == before), None)
+    if colon and after and name is not None and not Path(text).exists():
+        return name, Path(after)
     return None, Path(text)
 
 
@@ -189,7 +192,7 @@ def write_transform(
     if suffix in ITK_SUFFIXES:
         write_itk(transform, path)
     elif suffix == X5:
-        write_x5(transform, path)
+        write_x5(transform, path, reference)
     elif suffix in FIELD_SUFFIXES:
         grid = reference or _own_grid(transform, path)
         check_output(path)
@@ -246,7 +249,7 @@ def _field(source: Source, path: Path) -> DisplacementField:
             f"transform {path}",
             f"an image{intent} of size {header.shape} without vectors",
             "displacement vectors in mm (NIfTI: intent 1007 or 1006)",
-            "if it is a field of Learn2Reg, say so: learn2reg:FILE (learngn convert: --from learn2reg), with both scans",
+            "if it is a field of Learn2Reg, say so: learn2reg:FILE; learngn convert: --from learn2reg, with both scans",
         )
     if components != len(header.space) or header.frames != 1:
         raise TransformError(

@@ -21,9 +21,9 @@ from learngn.geometry.grid import FloatArray, Grid, apply_affine
 from learngn.geometry.grid_map import GridMap
 from learngn.geometry.image import Image
 from learngn.geometry.transform import Affine, Composite, DisplacementField, Transform
+from learngn.interop import TransformLike, as_transform, transform_files
 from learngn.registration.pair import RegistrationPair
 from learngn.registration.resolve import Resolved
-from learngn.registration.result import Registration
 from learngn.settings.settings import NO_AFFINE
 
 _WHAT, _ROLE = "initial transform", "initial_transform"
@@ -100,7 +100,7 @@ class InitialTransform:
         if self.displacement is None:
             return resolved
         # Both stages begin without a displacement; their result would replace the given one.
-        return replace(resolved, settings=replace(resolved.settings, affine=NO_AFFINE, discrete=False))
+        return replace(resolved, settings=replace(resolved.settings, affine="none", discrete=False))
 
     def placed(self, pair: RegistrationPair) -> RegistrationPair:
         """Return a pair whose moving scan, with what belongs to it, is placed by the linear map."""
@@ -121,13 +121,20 @@ class InitialTransform:
         """Return the displacement as the optimiser takes it, in the library and on the device of an array."""
         return None if self.displacement is None else shared(self.displacement.data, like)
 
-    def result(self, registration: Registration) -> Registration:
-        """Return the result of the placed scans with the transform of the scans themselves; its pair remains placed."""
-        field, affine = registration.displacement, Affine(self.matrix @ registration.affine.matrix)
-        inverse = registration.inverse
-        if inverse is not None:
-            inverse = Composite((affine.inverse(), inverse.parts[1]))
-        return replace(registration, transform=Composite((field, affine)), inverse=inverse, initial=self)
+    def carried_back(self, transform: Composite, inverse: Composite | None) -> tuple[Composite, Composite | None]:
+        """Return the result for placed scans, and its inverse, for the scans themselves.
+
+        Parameters
+        ----------
+        transform, inverse : Composite
+            A displacement followed by an affine map, and their inverses in the opposite order.
+        """
+        field, affine = transform.parts
+        if not isinstance(affine, Affine):
+            raise TypeError("the second part of a registration's transform is its affine")
+        total = Affine(self.matrix @ affine.matrix)
+        back = None if inverse is None else Composite((total.inverse(), inverse.parts[1]))
+        return Composite((field, total)), back
 
     @property
     def _back(self) -> FloatArray:
@@ -181,8 +188,22 @@ class _InOwnWorld:
         return fixed_features, replace(moving_features, grid=_moved(moving_features.grid, back))
 
 
-def initial_roles(files: Sequence[Path]) -> dict[str, Path]:
-    """Name the files of an initial transform by role: ``initial_transform``, ``initial_transform_2``, ..."""
+def read_initial(given: TransformLike | Sequence[TransformLike] | None, pair: RegistrationPair) -> Transform | None:
+    """Read an initial transform with the grids of a pair; see :func:`learngn.interop.as_transform`.
+
+    Raises
+    ------
+    TransformError
+        If it cannot be read, or is singular or not finite.
+    """
+    if given is None:
+        return None
+    return as_transform(given, fixed=pair.fixed.grid, moving=pair.moving.grid)
+
+
+def initial_files(given: TransformLike | Sequence[TransformLike] | None) -> dict[str, Path]:
+    """Return the files of an initial transform by role: ``initial_transform``, ``initial_transform_2``, ..."""
+    files = () if given is None else transform_files(given)
     return {_ROLE if number == 1 else f"{_ROLE}_{number}": path for number, path in enumerate(files, start=1)}
 
 

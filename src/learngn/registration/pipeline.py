@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,9 +14,9 @@ from learngn.geometry.grid import Grid
 from learngn.geometry.grid_map import Interpolation, Resampling
 from learngn.geometry.image import Image
 from learngn.geometry.transform import Transform
-from learngn.interop import ImageLike, TransformLike, as_image, as_transform, transform_files
+from learngn.interop import ImageLike, TransformLike, as_image
 from learngn.optimise import Iteration, LandmarkPairs
-from learngn.registration.initial import InitialTransform, initial_roles
+from learngn.registration.initial import InitialTransform, initial_files, read_initial
 from learngn.registration.messages import log_choice
 from learngn.registration.pair import RegistrationPair, Side, with_own_labels
 from learngn.registration.placing import placed
@@ -139,10 +140,10 @@ def register(
                 fixed=fixed_image, moving=moving_image, fixed_labels=fixed_labels, moving_labels=moving_labels,
                 fixed_landmarks=fixed_landmarks, moving_landmarks=moving_landmarks, fixed_mask=fixed_mask,
                 moving_mask=moving_mask, fixed_keypoints=points[0], moving_keypoints=points[1], tissue=tissue,
-            ) | _initial_files(initial_transform),
+            ) | initial_files(initial_transform),
         )  # fmt: skip
         pair = pair.recognised() if label_maps is None else pair
-        initial = _initial(initial_transform, pair)
+        initial = read_initial(initial_transform, pair)
     resampling = Resampling(interpolation, background)
     with shown(progress, pair.fixed.grid.ndim, callback) as events:
         return register_pair(
@@ -162,15 +163,6 @@ def _files(**given: object) -> dict[str, Path]:
     """Return the paths among arguments, and those of images that were read from files."""
     paths = {role: value.path if isinstance(value, Image) else value for role, value in given.items()}
     return {role: Path(path) for role, path in paths.items() if isinstance(path, str | Path)}
-
-
-def _initial(given: TransformLike | Sequence[TransformLike] | None, pair: RegistrationPair) -> Transform | None:
-    return None if given is None else as_transform(given, fixed=pair.fixed.grid, moving=pair.moving.grid)
-
-
-def _initial_files(given: TransformLike | Sequence[TransformLike] | None) -> dict[str, Path]:
-    """Return the paths of an initial transform by role."""
-    return initial_roles(() if given is None else transform_files(given))
 
 
 def register_pair(
@@ -224,7 +216,10 @@ def register_pair(
     placed_pair = there if start is None else start.placed(there)
     prepared = prepare(placed_pair, resolved, initial=start, store=store, clock=clock)
     result = prepared.register(model=model, callback=callback, resampling=resampling)
-    return (result if start is None else start.result(result)).of_pair(pair)
+    if start is not None:
+        transform, inverse = start.carried_back(result.transform, result.inverse)
+        result = replace(result, transform=transform, inverse=inverse, initial=start)
+    return result.of_pair(pair)
 
 
 def model_of(source: str | Path | Model | None) -> Model | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, Any
 from learngn.clock import Clock
 from learngn.errors import header_warnings
 from learngn.geometry.grid_map import Resampling
+from learngn.interop import TransformLike
 from learngn.io import Pair, Subject, read_grid
 from learngn.kernels import warm
 from learngn.optimise import Iteration
 from learngn.registration import Guidance, Request, model_of, read_pair, register_pair
+from learngn.registration.initial import initial_files, read_initial
 from learngn.registration.reading import files_of
 from learngn.results import check_inputs_kept, result_folder
 from learngn.settings import Settings
@@ -67,6 +69,7 @@ def register_files(
     model: str | Path | Model | None = None,
     guidance: Guidance | None = None,
     tissue: str | Path | None = None,
+    initial_transform: TransformLike | Sequence[TransformLike] | None = None,
     resampling: Resampling | None = None,
     label_names: Mapping[int, str] | None = None,
     report: bool = True,
@@ -91,6 +94,8 @@ def register_files(
         Use of masks and key points, if there are any.
     tissue : path, optional
         Label map in the fixed scan's world; organs may slide along the boundaries of its labels.
+    initial_transform : TransformLike or sequence of these, optional
+        Transform from the fixed to the moving world from which to start; see :func:`learngn.register`.
     resampling : Resampling, optional
         Interpolation of the moving scan, and the value outside of it.
     label_names : dict, optional
@@ -113,7 +118,7 @@ def register_files(
     """
     files, output = Pair(_subject(fixed), _subject(moving)), Path(output)
     request, events, clock = request or Request(), events or PairEvents(), Clock()
-    inputs = files_of(files, None if tissue is None else Path(tissue))
+    inputs = files_of(files, None if tissue is None else Path(tissue)) | initial_files(initial_transform)
     check_inputs_kept(inputs, output)
     trained = model_of(model)
     with result_folder(output) as folder, ThreadPoolExecutor(1, "learngn-background") as background:
@@ -127,12 +132,14 @@ def register_files(
                 tissue=None if tissue is None else Path(tissue),
                 evaluation_masks=False,
             )
+            initial = read_initial(initial_transform, pair)
         if files.fixed.image.is_dir():
             _load_kernels(pair.fixed.grid.ndim, events, background)
         registration = register_pair(
             pair,
             request,
             model=trained,
+            initial=initial,
             begins=events.begins,
             callback=events.step,
             resampling=resampling,
