@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from learngn.cli import console
+from learngn.cli.bids_options import BidsOptions
 from learngn.cli.grouping import with_options
 from learngn.cli.log import command_line, run_log
 from learngn.cli.options import FAILED, Device, ModelOptions, Threads, check_device, prepare_process
@@ -33,6 +34,7 @@ def register(
     ],
     options: SettingsOptions,
     trained: ModelOptions,
+    derivatives: BidsOptions,
     interpolation: InterpolationOption = None,
     background: BackgroundOption = None,
     device: Device = "auto",
@@ -67,6 +69,7 @@ def register(
         guidance=pair.guidance(),
         tissue=pair.tissue,
         initial_transform=pair.initial_transform or None,
+        bids=derivatives.output(),
         resampling=Resampling(name_of(interpolation), background),
         label_names=None if pair.label_names is None else read_label_names(pair.label_names),
         report=report,

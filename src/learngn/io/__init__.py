@@ -8,6 +8,7 @@ Everything else in the package uses the one convention of :mod:`learngn.geometry
 from __future__ import annotations
 
 from learngn.io.atomic import atomic_path, check_writable, temporary_folder, write_json, write_text
+from learngn.io.bids import BidsName, is_bids, read_bids
 from learngn.io.colour import is_colour, read_colour, write_colour
 from learngn.io.dataset import find_subject, read_dataset, read_label_names
 from learngn.io.documents import parse_json, read_values
@@ -34,6 +35,7 @@ from learngn.io.transforms import (
 )
 
 __all__ = [
+    "BidsName",
     "Dataset",
     "Landmarks",
     "Pair",
@@ -49,12 +51,14 @@ __all__ = [
     "frame_step",
     "from_itk",
     "from_sitk",
+    "is_bids",
     "is_colour",
     "is_landmarks",
     "is_learn2reg",
     "is_pair_table",
     "labels_on",
     "parse_json",
+    "read_bids",
     "read_channels",
     "read_colour",
     "read_dataset",

@@ -19,7 +19,7 @@ from learngn.optimise import Iteration
 from learngn.registration import Guidance, Request, model_of, read_pair, register_pair
 from learngn.registration.initial import initial_files, read_initial
 from learngn.registration.reading import files_of
-from learngn.results import check_inputs_kept, result_folder
+from learngn.results import BidsOutput, check_inputs_kept, result_folder
 from learngn.settings import Settings
 from learngn.threads import thread_count
 from learngn.workflow.result import write_result
@@ -70,6 +70,7 @@ def register_files(
     guidance: Guidance | None = None,
     tissue: str | Path | None = None,
     initial_transform: TransformLike | Sequence[TransformLike] | None = None,
+    bids: BidsOutput | None = None,
     resampling: Resampling | None = None,
     label_names: Mapping[int, str] | None = None,
     report: bool = True,
@@ -96,6 +97,8 @@ def register_files(
         Label map in the fixed scan's world; organs may slide along the boundaries of its labels.
     initial_transform : TransformLike or sequence of these, optional
         Transform from the fixed to the moving world from which to start; see :func:`learngn.register`.
+    bids : BidsOutput, optional
+        Folder of derivatives in BIDS, into which transform and warped scan are written, too.
     resampling : Resampling, optional
         Interpolation of the moving scan, and the value outside of it.
     label_names : dict, optional
@@ -120,6 +123,8 @@ def register_files(
     request, events, clock = request or Request(), events or PairEvents(), Clock()
     inputs = files_of(files, None if tissue is None else Path(tissue)) | initial_files(initial_transform)
     check_inputs_kept(inputs, output)
+    if bids is not None:
+        bids.check(files.fixed.image, files.moving.image)
     trained = model_of(model)
     with result_folder(output) as folder, ThreadPoolExecutor(1, "learngn-background") as background:
         if not files.fixed.image.is_dir():  # the dimension of a folder of slices is known only after reading it
@@ -149,6 +154,12 @@ def register_files(
             registration, folder,
             inputs=inputs, command=command, label_names=label_names, notes=notes, report=report, stage=events.stage,
         )  # fmt: skip
+        if bids is not None:
+            bids.write(
+                files.fixed.image, files.moving.image, registration.transform, registration.warped,
+                moving_grid=registration.moving.grid, inverse=registration.inverse, labels=registration.warped_labels,
+                notes={"Verdict": metrics["verdict"]} if "verdict" in metrics else None,
+            )  # fmt: skip
         for warning in metrics["warnings"]:
             _LOG.info("warning: %s", warning)
         events.ends(folder)
