@@ -209,6 +209,11 @@ def test_cohort_of_a_data_set_in_bids(learngn, bids, tmp_path, fast):
     first = (anat / f"{XFM}.h5").stat().st_mtime_ns
     assert learngn(*run, "--bids", root).exit_code == 0
     assert (anat / f"{XFM}.h5").stat().st_mtime_ns == first
+    (tmp_path / "blocked" / "sub-01").mkdir(parents=True)
+    (tmp_path / "blocked" / "sub-01" / "ses-02").touch()
+    result = learngn(*run, "--bids", tmp_path / "blocked")
+    assert result.exit_code == 2
+    assert "files of 1 registered pair" in result.stderr
     direct = tmp_path / "direct"
     assert learngn("cohort", bids, "-o", tmp_path / "new", "--no-report", "--bids", direct, *fast).exit_code == 0
     check_derivatives(direct, bids)
