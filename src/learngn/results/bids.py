@@ -13,15 +13,17 @@ from pathlib import Path
 from typing import Any
 
 from learngn._version import __version__
-from learngn.errors import OutputError, SettingsError
+from learngn.errors import OutputError, SettingsError, require_packages
 from learngn.geometry.grid import Grid
 from learngn.geometry.image import Image
 from learngn.geometry.transform import Transform
-from learngn.io import write_image, write_json, write_transform
+from learngn.io import read_grid, write_image, write_json, write_transform
 from learngn.io.bids import DESCRIPTION, BidsName, between, is_bids
 from learngn.io.locks import locked
+from learngn.io.nitransforms import X5
 
-FORMATS = (".h5", ".x5", ".nii.gz")  # of transforms
+FORMATS = (".h5", X5, ".nii.gz")  # of transforms
+_DIMENSIONS = 3  # of transforms in X5
 _VERSION = "1.10.0"  # of BIDS
 _LOCK = ".learngn-bids.lock"
 
@@ -63,8 +65,16 @@ class BidsOutput:
             If the moving scan's name is not one of BIDS.
         OutputError
             If the folder is a raw data set.
+        SettingsError
+            If the transform has more or fewer dimensions than X5 can hold.
+        MissingPackageError
+            If a package for a format is not installed.
         """
         between(fixed, moving)
+        if X5 in self.formats:
+            require_packages("transforms in X5", "transforms", "nitransforms", "h5py")
+            if (ndim := read_grid(fixed).ndim) != _DIMENSIONS:
+                raise SettingsError("formats of BIDS", f"x5 for {ndim}D scans", "h5 or nii.gz", "leave x5 out")
         raw = self._raw(moving)
         if raw is not None and raw.resolve() == self.folder.resolve():
             raise OutputError(
@@ -115,19 +125,20 @@ class BidsOutput:
         """
         self._describe(moving)
         name, source, target = between(fixed, moving)
-        from_, to = _Space(source, self._uri(moving)), _Space(target, self._uri(fixed))
-        written = self._write_transform(name, from_, to, transform, warped.grid, notes)
+        from_, to = _Space(source, self._uri(moving, moving)), _Space(target, self._uri(fixed, moving))
+        scan = BidsName.of(moving)
+        written: list[Path] = []
+        if scan is not None:
+            used = self._transform(name, source, target, self.formats[0])
+            facts = {"SpatialReference": to.uri, "Sources": [from_.uri, self._own_uri(used)]}
+            of_scan = replace(scan, entities={**scan.entities, "space": target}, extension=".nii.gz")
+            written += self._write_image(of_scan, warped, facts)
+            if labels is not None:
+                written += self._write_image(replace(of_scan, suffix="dseg"), labels, facts)
         if inverse is not None:
             written += self._write_transform(name, to, from_, inverse, moving_grid, notes)
-        scan = BidsName.of(moving)
-        if scan is None:  # refused by `between`
-            return written
-        facts = {"SpatialReference": to.uri, "Sources": [from_.uri, self._own_uri(written[0])]}
-        of_scan = replace(scan, entities={**scan.entities, "space": target}, extension=".nii.gz")
-        written += self._write_image(of_scan, warped, facts)
-        if labels is not None:
-            written += self._write_image(replace(of_scan, suffix="dseg"), labels, facts)
-        return written
+        # The transform is written last: where it is, the pair is complete.
+        return [*written, *self._write_transform(name, from_, to, transform, warped.grid, notes)]
 
     def _write_transform(
         self,
@@ -140,8 +151,6 @@ class BidsOutput:
     ) -> list[Path]:
         files = [self._transform(name, source.label, target.label, suffix) for suffix in self.formats]
         files[0].parent.mkdir(parents=True, exist_ok=True)
-        for file in files:
-            write_transform(transform, file, reference=grid)
         side_car = self._transform(name, source.label, target.label, ".json")
         facts = {
             "Description": f"Takes images from {source.label} to {target.label}, and points from {target.label} to "
@@ -153,7 +162,9 @@ class BidsOutput:
             **(notes or {}),
         }
         write_json(facts, side_car)
-        return [*files, side_car]
+        for file in files:
+            write_transform(transform, file, reference=grid)
+        return [side_car, *files]
 
     def _write_image(self, name: BidsName, image: Image, facts: Mapping[str, Any]) -> list[Path]:
         path = name.path(self.folder)
@@ -191,12 +202,11 @@ class BidsOutput:
         """Return the data set in BIDS to which a scan belongs; None if there is none."""
         return next((folder for folder in scan.resolve().parents if is_bids(folder)), None)
 
-    def _uri(self, path: Path) -> str:
-        """Return the name of a source: relative to its data set if that is the one named in the description."""
-        raw = self._raw(path)
-        if raw is None:
-            return path.resolve().as_uri()
-        return f"bids:raw:{path.resolve().relative_to(raw).as_posix()}"
+    def _uri(self, path: Path, moving: Path) -> str:
+        """Return the name of a source, relative to the data set of the moving scan if it is there."""
+        raw, whole = self._raw(moving), path.resolve()
+        inside = raw is not None and raw in whole.parents
+        return f"bids:raw:{whole.relative_to(raw).as_posix()}" if raw is not None and inside else whole.as_uri()
 
     def _own_uri(self, path: Path) -> str:
         return f"bids::{path.relative_to(self.folder).as_posix()}"
