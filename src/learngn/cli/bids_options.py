@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from learngn.cli.panels import INPUT, OUTPUT
+from learngn.cli.panels import EXPERT, OUTPUT
 from learngn.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ class BidsOptions:
         typer.Option(
             "--bids",
             metavar="DIR",
-            help="Also write transform and warped scan with the names of BIDS into this folder of derivatives.",
+            help="Also write derivatives with the names of BIDS into this folder.",
             rich_help_panel=OUTPUT,
         ),
     ] = None
@@ -35,7 +35,7 @@ class BidsOptions:
             "--bids-formats",
             metavar="KINDS",
             help="Formats of the transform there: some of h5 (ITK), x5, nii.gz (displacement).",
-            rich_help_panel=OUTPUT,
+            rich_help_panel=EXPERT,
         ),
     ] = "h5"
 
@@ -65,7 +65,7 @@ class BidsPairs:
             metavar="ENTITIES",
             help="Scans of a data set in BIDS: suffix=T1w (default), or more such as suffix=T1w,acq=mprage.",
             show_default=False,
-            rich_help_panel=INPUT,
+            rich_help_panel=EXPERT,
         ),
     ] = None
     bids_moving: Annotated[
@@ -76,7 +76,7 @@ class BidsPairs:
             help="Register these scans, such as suffix=T2w, onto those of their session; by default later sessions "
             "onto the first.",
             show_default=False,
-            rich_help_panel=INPUT,
+            rich_help_panel=EXPERT,
         ),
     ] = None
     bids_template: Annotated[
@@ -84,8 +84,8 @@ class BidsPairs:
         typer.Option(
             "--bids-template",
             metavar="FILE",
-            help="Register every scan of a data set in BIDS onto this one.",
-            rich_help_panel=INPUT,
+            help="Scan onto which all scans of a BIDS folder are registered.",
+            rich_help_panel=EXPERT,
         ),
     ] = None
 

@@ -50,8 +50,7 @@ class PairOptions:
         typer.Option(
             "--initial-transform",
             metavar="FILE",
-            help="Start from this transform, fixed to moving, or FORMAT:FILE (greedy, fsl, afni); several in the order "
-            "in which they are applied to points of the fixed image.",
+            help="Transform to start from, fixed to moving; or fsl:FILE, greedy:FILE, ...",
             show_default=False,
             rich_help_panel=GUIDANCE,
         ),
