@@ -148,10 +148,11 @@ class PairOptions:
         )
 
     def guidance(self) -> Guidance:
-        """Return the use of masks and key points."""
+        """Return the use of masks and key points, and the initial transform."""
         from learngn.registration import Guidance
 
-        return Guidance(masks=True, keypoints=self.keypoint_weight, scale=self.keypoint_scale)
+        initial = self.initial_transform or None
+        return Guidance(masks=True, keypoints=self.keypoint_weight, scale=self.keypoint_scale, initial=initial)
 
     def _scans(self) -> tuple[Path, Path]:
         """Return the images that are named by options, and by the positions that are left for the others."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -22,7 +22,7 @@ from learngn.errors import header_warnings
 
 if TYPE_CHECKING:
     from learngn.io import Subject
-    from learngn.registration import Request
+    from learngn.registration import Registration, Request
 
 
 @with_options
@@ -59,17 +59,19 @@ def register(
         from learngn.io import read_label_names
 
     fixed, moving = pair.subjects()
+    bids = derivatives.output()
+    if bids is not None:
+        bids.check(fixed.image, moving.image)
     metrics = register_files(
         fixed,
         moving,
         output,
         request,
         quiet=quiet,
+        registered=None if bids is None else bids.write_registration,
         model=trained.read(),
         guidance=pair.guidance(),
         tissue=pair.tissue,
-        initial_transform=pair.initial_transform or None,
-        bids=derivatives.output(),
         resampling=Resampling(name_of(interpolation), background),
         label_names=None if pair.label_names is None else read_label_names(pair.label_names),
         report=report,
@@ -81,7 +83,14 @@ def register(
 
 
 def register_files(
-    fixed: Subject, moving: Subject, output: Path, request: Request, *, quiet: bool, **given: Any
+    fixed: Subject,
+    moving: Subject,
+    output: Path,
+    request: Request,
+    *,
+    quiet: bool,
+    registered: Callable[[Registration], None] | None = None,
+    **given: Any,
 ) -> dict[str, Any]:
     """Register a pair of files with a progress bar and a log; see :func:`learngn.workflow.register_files`."""
     with importing():
@@ -94,6 +103,7 @@ def register_files(
             begins=lambda settings: bars.update(task, total=sum(settings.iterations)),
             step=lambda step: bars.update(task, advance=1, description=f"level 1/{step.stride:g}"),
             stage=lambda name: bars.update(task, description=name),
+            registered=registered or (lambda registration: None),
             ends=log.write,
         )
         with header_warnings(show=lambda message: None):  # they are among the warnings of the result

@@ -21,6 +21,7 @@ from learngn.io import read_grid, write_image, write_json, write_transform
 from learngn.io.bids import DESCRIPTION, BidsName, between, is_bids
 from learngn.io.locks import locked
 from learngn.io.nitransforms import X5
+from learngn.registration import Registration
 
 FORMATS = (".h5", X5, ".nii.gz")  # of transforms
 _DIMENSIONS = 3  # of transforms in X5
@@ -139,6 +140,15 @@ class BidsOutput:
             written += self._write_transform(name, to, from_, inverse, moving_grid, notes)
         # The transform is written last: where it is, the pair is complete.
         return [*written, *self._write_transform(name, from_, to, transform, warped.grid, notes)]
+
+    def write_registration(self, registration: Registration) -> None:
+        """Write the result of a pair that was read from files; see :meth:`write`."""
+        files, verdict = registration.pair.files, registration.verdict
+        self.write(
+            files["fixed"], files["moving"], registration.transform, registration.warped,
+            moving_grid=registration.moving.grid, inverse=registration.inverse, labels=registration.warped_labels,
+            notes=None if verdict is None else {"Verdict": verdict.status},
+        )  # fmt: skip
 
     def _write_transform(
         self,

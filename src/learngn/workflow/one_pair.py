@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,14 +12,13 @@ from typing import TYPE_CHECKING, Any
 from learngn.clock import Clock
 from learngn.errors import header_warnings
 from learngn.geometry.grid_map import Resampling
-from learngn.interop import TransformLike
 from learngn.io import Pair, Subject, read_grid
 from learngn.kernels import warm
 from learngn.optimise import Iteration
-from learngn.registration import Guidance, Request, model_of, read_pair, register_pair
+from learngn.registration import Guidance, Registration, Request, model_of, read_pair, register_pair
 from learngn.registration.initial import initial_files, read_initial
 from learngn.registration.reading import files_of
-from learngn.results import BidsOutput, check_inputs_kept, result_folder
+from learngn.results import check_inputs_kept, result_folder
 from learngn.settings import Settings
 from learngn.threads import thread_count
 from learngn.workflow.result import write_result
@@ -48,6 +47,8 @@ class PairEvents:
         Called with every Gauss-Newton step.
     stage : callable
         Called with the name of every later stage.
+    registered : callable
+        Called with the result when its files have been written, before they are moved to the result folder.
     ends : callable
         Called with the folder in which all files of the result have been written, before they are moved to the result
         folder: a file of :data:`learngn.results.RESULT_FILES` that is added, such as a log, becomes part of the result.
@@ -57,6 +58,7 @@ class PairEvents:
     begins: Callable[[Settings], None] = _ignore
     step: Callable[[Iteration], None] = _ignore
     stage: Callable[[str], None] = _ignore
+    registered: Callable[[Registration], None] = _ignore
     ends: Callable[[Path], None] = _ignore
 
 
@@ -69,8 +71,6 @@ def register_files(
     model: str | Path | Model | None = None,
     guidance: Guidance | None = None,
     tissue: str | Path | None = None,
-    initial_transform: TransformLike | Sequence[TransformLike] | None = None,
-    bids: BidsOutput | None = None,
     resampling: Resampling | None = None,
     label_names: Mapping[int, str] | None = None,
     report: bool = True,
@@ -92,13 +92,9 @@ def register_files(
     model : path or Model, optional
         A trained model.
     guidance : Guidance, optional
-        Use of masks and key points, if there are any.
+        Use of masks and key points, if there are any, and an initial transform.
     tissue : path, optional
         Label map in the fixed scan's world; organs may slide along the boundaries of its labels.
-    initial_transform : TransformLike or sequence of these, optional
-        Transform from the fixed to the moving world from which to start; see :func:`learngn.register`.
-    bids : BidsOutput, optional
-        Folder of derivatives in BIDS, into which transform and warped scan are written, too.
     resampling : Resampling, optional
         Interpolation of the moving scan, and the value outside of it.
     label_names : dict, optional
@@ -121,10 +117,9 @@ def register_files(
     """
     files, output = Pair(_subject(fixed), _subject(moving)), Path(output)
     request, events, clock = request or Request(), events or PairEvents(), Clock()
-    inputs = files_of(files, None if tissue is None else Path(tissue)) | initial_files(initial_transform)
+    initial = None if guidance is None else guidance.initial
+    inputs = files_of(files, None if tissue is None else Path(tissue)) | initial_files(initial)
     check_inputs_kept(inputs, output)
-    if bids is not None:
-        bids.check(files.fixed.image, files.moving.image)
     trained = model_of(model)
     with result_folder(output) as folder, ThreadPoolExecutor(1, "learngn-background") as background:
         if not files.fixed.image.is_dir():  # the dimension of a folder of slices is known only after reading it
@@ -137,14 +132,14 @@ def register_files(
                 tissue=None if tissue is None else Path(tissue),
                 evaluation_masks=False,
             )
-            initial = read_initial(initial_transform, pair)
+            start = read_initial(initial, pair)
         if files.fixed.image.is_dir():
             _load_kernels(pair.fixed.grid.ndim, events, background)
         registration = register_pair(
             pair,
             request,
             model=trained,
-            initial=initial,
+            initial=start,
             begins=events.begins,
             callback=events.step,
             resampling=resampling,
@@ -154,12 +149,7 @@ def register_files(
             registration, folder,
             inputs=inputs, command=command, label_names=label_names, notes=notes, report=report, stage=events.stage,
         )  # fmt: skip
-        if bids is not None:
-            bids.write(
-                files.fixed.image, files.moving.image, registration.transform, registration.warped,
-                moving_grid=registration.moving.grid, inverse=registration.inverse, labels=registration.warped_labels,
-                notes={"Verdict": metrics["verdict"]} if "verdict" in metrics else None,
-            )  # fmt: skip
+        events.registered(registration)
         for warning in metrics["warnings"]:
             _LOG.info("warning: %s", warning)
         events.ends(folder)
