@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import ConnectionPatch
 
 import learngn
-from learngn import Affine, Grid, Image
+from learngn import Image
 from learngn.arrays import as_numpy
 from learngn.atlas import build_template
 from learngn.features import parse_features
@@ -144,49 +144,7 @@ def template() -> Figure:
     return figure
 
 
-def initial() -> Figure:
-    """A scan that was turned far away, registered by a search and from an initial transform."""
-    fixed, moving = scenes.pair(_PLANE)
-    far, rough = _turned(150.0, (400.0, 250.0)), _turned(140.0, (404.0, 247.0))
-    away = replace(moving.scan, grid=Grid(moving.scan.grid.shape, far @ moving.scan.grid.affine))
-    labels = replace(moving.labels, grid=away.grid)
-    searched = learngn.register(fixed.scan, away)
-    started = learngn.register(fixed.scan, away, initial_transform=rough)
-    placed = Affine(rough).warp(away, fixed.scan.grid)
-    figure = _figure(1, 4, 192 / 132, width=12)
-    for panel, scan, transform, title in (
-        (figure.axes_rows[0][0], fixed.scan, None, "fixed scan, organs outlined"),
-        (figure.axes_rows[0][1], searched.warped, searched.transform, "a search alone"),
-        (figure.axes_rows[0][2], placed, Affine(rough), "the initial transform, off by 10°"),
-        (figure.axes_rows[0][3], started.warped, started.transform, "registered from there"),
-    ):
-        grey = tones_of(fixed.scan)[0](as_numpy(scan.data)[0, 0])
-        panel.imshow(grey.T, cmap="gray", origin="lower")
-        organs = fixed.labels.data[0, 0] if transform is None else transform.warp(labels, fixed.scan.grid).data[0, 0]
-        dice = "" if transform is None else f"; Dice {_dice(organs, fixed.labels.data[0, 0]):.2f}"
-        for value in fixed.labels.label_values:
-            panel.contour(value == fixed.labels.data[0, 0].T, levels=[0.5], colors=LABELS[value % len(LABELS)])
-        panel.set_title(f"{title}{dice}", fontsize=10, **_INK)
-        panel.invert_xaxis()
-    return figure
-
-
-def _turned(degrees: float, shift: tuple[float, float]) -> Any:
-    """Return a rotation of the plane, then a translation [mm], as a homogeneous matrix."""
-    c, s = np.cos(np.deg2rad(degrees)), np.sin(np.deg2rad(degrees))
-    return np.array([[c, -s, shift[0]], [s, c, shift[1]], [0, 0, 1]])
-
-
-def _dice(labels: Any, truth: Any) -> float:
-    """Return the mean Dice of the labels of a truth."""
-    values = [value for value in np.unique(truth) if value]
-    return float(
-        np.mean([2 * ((labels == v) & (truth == v)).sum() / ((labels == v).sum() + (truth == v).sum()) for v in values])
-    )
-
-
 FIGURES = {
-    "initial-transform": initial,
     "features-mind": mind,
     "coordinates-pull-back": pull_back,
     "scans-presets": presets,
