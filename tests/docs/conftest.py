@@ -109,6 +109,9 @@ def prepare(samples, tmp_path, monkeypatch):
             _data_set(samples, tmp_path, name)
         _data_set(samples, tmp_path / "AbdomenCTCT", "AbdomenCTCT_dataset.json")
         _fields(tmp_path / "AbdomenCTCT", tmp_path / "theirs")
+        _transforms(tmp_path)
+        if "study" in text:
+            _bids(samples, tmp_path / "study")
         if table := re.search(r"^id,fixed,moving.*?(?=^```)", text, re.MULTILINE | re.DOTALL):
             _table(samples, tmp_path, table[0])
         monkeypatch.chdir(tmp_path)
@@ -138,6 +141,24 @@ def _table(samples: Path, root: Path, text: str) -> None:
         source = ("fixed" if "exhale" in name else "moving") + ("_labels" if "seg" in name else "")
         (root / name).parent.mkdir(exist_ok=True)
         shutil.copy(samples / f"{source}.nii.gz", root / name)
+
+
+def _transforms(root: Path) -> None:
+    """Linear maps in files of several programs: a shift; FSL's is from moving to fixed."""
+    shift = _shift(read_grid(root / "fixed.nii.gz"))
+    write_transform(shift, root / "initial.tfm")
+    np.savetxt(root / "affine.mat", shift.matrix)
+    np.savetxt(root / "flirt.mat", np.eye(4))
+
+
+def _bids(samples: Path, root: Path) -> None:
+    """A study of one subject with two sessions."""
+    for side, session in (("fixed", "01"), ("moving", "02")):
+        folder = root / "sub-01" / f"ses-{session}" / "anat"
+        folder.mkdir(parents=True)
+        shutil.copy(samples / f"{side}.nii.gz", folder / f"sub-01_ses-{session}_T1w.nii.gz")
+        shutil.copy(samples / f"{side}_labels.nii.gz", folder / f"sub-01_ses-{session}_dseg.nii.gz")
+    (root / "dataset_description.json").write_text('{"Name": "Study", "BIDSVersion": "1.10.0"}')
 
 
 def _fields(dataset: Path, folder: Path) -> None:

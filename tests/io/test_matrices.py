@@ -1,12 +1,15 @@
 """Linear maps as other programs write them: the same map, or a message that names the format and the way out."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import SimpleITK as sitk
 
 from learngn import Grid
 from learngn.errors import TransformError
-from learngn.io import read_matrix, read_transform
+from learngn.geometry.transform import Affine
+from learngn.io import read_matrix, read_named_transform, read_transform, split_format
 
 TURN = np.array([[0.98, -0.19, 0.06], [0.2, 0.97, -0.1], [-0.04, 0.11, 0.99]])
 RAS = np.eye(4)
@@ -74,7 +77,7 @@ def test_fsl_counts_from_the_corner_that_is_on_the_right(tmp_path):
 
 def test_a_matrix_alone_is_not_guessed(tmp_path):
     (tmp_path / "a.mat").write_text(rows(RAS))
-    with pytest.raises(TransformError, match=r"greedy, c3d and NiftyReg .* FSL .*--from greedy .*--from fsl"):
+    with pytest.raises(TransformError, match=r"greedy, c3d and NiftyReg .* FSL .*greedy:FILE .*--from fsl"):
         read_transform(tmp_path / "a.mat")
     (tmp_path / "b.mat").write_text("1 2 3\n")
     with pytest.raises(TransformError, match="3 words, expected 3 x 3 or 4 x 4 numbers"):
@@ -84,7 +87,7 @@ def test_a_matrix_alone_is_not_guessed(tmp_path):
 def test_freesurfer(tmp_path):
     (tmp_path / "a.lta").write_text(lta(np.linalg.inv(RAS)))  # moving to fixed
     same(read_transform(tmp_path / "a.lta"))
-    for text in (lta(RAS, kind=0), lta(RAS, count=2)):
+    for text in (lta(RAS, kind=14), lta(RAS, count=2)):
         (tmp_path / "b.lta").write_text(text)
         with pytest.raises(TransformError, match=r"FreeSurfer .*lta_convert"):
             read_transform(tmp_path / "b.lta")
@@ -136,10 +139,12 @@ def test_chains_of_elastix(tmp_path):
 @pytest.mark.parametrize(
     ("name", "text", "message"),
     [
-        ("a.txt", elastix("BSplineTransform"), "a BSplineTransform of elastix.*transformix -def all"),
+        ("a.txt", elastix("BSplineTransform"), "parameters of elastix that make no BSplineTransform"),
+        ("a.txt", elastix("SplineKernelTransform"), "a SplineKernelTransform of elastix.*transformix -def all"),
+        ("a.txt", elastix(more='(UseDirectionCosines "false")\n(Direction 0 1 0 1 0 0 0 0 1)\n'), "ignores the axes"),
         ("a.txt", elastix(parameters=(1, 2, 3)), "parameters of elastix that make no AffineTransform"),
         ("a.xfm", "MNI Transform File\nTransform_Type = Linear;\n", "MINC.*lta_convert --inmni"),
-        ("a.aff12.1D", "# 3dAllineate matrices:\n1 0 0 0 0 1 0 0 0 0 1 0\n", "AFNI.*nitransforms"),
+        ("a.aff12.1D", "# 3dAllineate matrices:\n1 0 0 0 0 1 0 0 0 0 1 0\n", "AFNI.*afni:FILE"),
         ("a.foo", "hello", "suffix '.foo'"),
     ],
 )
@@ -154,3 +159,75 @@ def test_no_addresses_in_messages(tmp_path):
     with pytest.raises(TransformError) as raised:
         read_transform(tmp_path / "a.txt")
     assert "0x" not in str(raised.value)
+
+
+def test_a_registration_of_elastix_as_transformix_applies_it():
+    """Euler, affine and B-spline of an oblique scan, made by elastix itself."""
+    folder = Path(__file__).parent / "elastix"
+    points = np.loadtxt(folder / "points.txt").reshape(-1, 2, 3) * (-1, -1, 1)
+    fixed = Grid.from_spacing((80, 80, 80), 0.5)
+    read = read_transform(folder / "TransformParameters.2.txt", fixed=fixed)
+    assert np.abs(points[:, 0] - points[:, 1]).max() > 1.5
+    np.testing.assert_allclose(read.map_points(points[:, 0]), points[:, 1], atol=2e-3)
+    linear = read_transform(folder / "TransformParameters.1.txt")
+    assert isinstance(linear, Affine)
+    assert np.abs(linear.map_points(points[:, 0]) - points[:, 1]).max() > 0.3
+    with pytest.raises(TransformError, match=r"TransformParameters.2.txt: got .*BSpline.* name the fixed image"):
+        read_transform(folder / "TransformParameters.2.txt")
+
+
+def test_freesurfer_from_voxel_to_voxel(tmp_path):
+    """As nitransforms applies it, and as the geometry in the file says."""
+    pytest.importorskip("nitransforms")
+    moving_affine, fixed_affine = (np.diag([-1.0, 2.0, 1.5, 1]), np.diag([2.0, 1.0, 1.0, 1]))
+    moving_affine[:3, 3], fixed_affine[:3, 3] = (10, -20, -15), (-30, -16, -12)
+    voxels = np.linalg.inv(fixed_affine) @ np.linalg.inv(RAS) @ moving_affine  # moving to fixed
+
+    def geometry(name, affine, shape):
+        sizes = np.linalg.norm(affine[:3, :3], axis=0)
+        axes, centre = affine[:3, :3] / sizes, affine[:3, :3] @ np.array(shape) / 2 + affine[:3, 3]
+        return (
+            f"{name} volume info\nvalid = 1  # volume info valid\nfilename = {name}.mgz\n"
+            f"volume = {shape[0]} {shape[1]} {shape[2]}\nvoxelsize = {numbers(sizes)}\n"
+            f"xras   = {numbers(axes[:, 0])}\nyras   = {numbers(axes[:, 1])}\nzras   = {numbers(axes[:, 2])}\n"
+            f"cras   = {numbers(centre)}\n"
+        )
+
+    head = "type      = 0 # LINEAR_VOX_TO_VOX\nnxforms   = 1\nmean      = 0 0 0\nsigma     = 1\n1 4 4\n"
+    body = geometry("src", moving_affine, (20, 22, 24)) + geometry("dst", fixed_affine, (30, 32, 24))
+    (tmp_path / "a.lta").write_text(f"{head}{rows(voxels)}{body}")
+    np.testing.assert_allclose(
+        read_transform(tmp_path / "a.lta").map_points(POINTS), POINTS @ TURN.T + RAS[:3, 3], atol=1e-4
+    )
+    (tmp_path / "b.lta").write_text(f"{head}{rows(voxels)}")
+    with pytest.raises(TransformError, match="nitransforms cannot read"):
+        read_transform(tmp_path / "b.lta")
+
+
+def test_afni(tmp_path):
+    """Of scans along the axes of the world it is the map itself, in LPS mm; oblique ones are turned first."""
+    pytest.importorskip("nitransforms")
+    path = tmp_path / "a.aff12.1D"
+    path.write_text(f"# 3dAllineate matrices (DICOM-to-DICOM, row-by-row):\n{numbers(LPS[:3])}\n")
+    same(read_transform(path, fixed=FIXED, moving=MOVING, format="afni"))
+    path.write_text(rows(LPS[:3]))  # as cat_matvec writes it
+    same(read_matrix(path, "afni", FIXED, MOVING))
+    turned = np.array([[np.cos(0.3), -np.sin(0.3), 0], [np.sin(0.3), np.cos(0.3), 0], [0, 0, 1]])
+    oblique = Grid.from_spacing(FIXED.shape, FIXED.spacing, direction=turned)
+    assert np.abs(read_matrix(path, "afni", oblique, MOVING).matrix - RAS).max() > 0.1
+    with pytest.raises(TransformError, match=r"of AFNI alone.*--reference FIXED --moving MOVING"):
+        read_matrix(path, "afni")
+    path.write_text("1 2 3\n")
+    with pytest.raises(TransformError, match="3 words, expected 3 x 4 numbers"):
+        read_matrix(path, "afni", FIXED, MOVING)
+
+
+def test_formats_are_named_before_the_path(tmp_path):
+    (tmp_path / "a.mat").write_text(rows(RAS))
+    same(read_named_transform(f"greedy:{tmp_path / 'a.mat'}"))
+    same(read_transform(tmp_path / "a.mat", format="greedy"))
+    assert split_format("fsl:x/y.mat") == ("fsl", Path("x/y.mat"))
+    assert split_format("other:x.mat") == (None, Path("other:x.mat"))
+    assert split_format(Path("fsl:")) == (None, Path("fsl:"))
+    with pytest.raises(TransformError, match="format 'spm', expected one of itk, learn2reg, greedy, fsl, afni"):
+        read_transform(tmp_path / "a.mat", format="spm")

@@ -13,7 +13,7 @@ from learngn.cli import console
 from learngn.cli.panels import INPUT, OUTPUT
 from learngn.cli.point_sets import Carrying, CoordinatesOption, OfOption, Side, kind_of, side_of
 from learngn.cli.resampling import BackgroundOption, Interpolation, InterpolationOption, name_of
-from learngn.cli.transforms import Moving, Reference, check_inputs_kept, grid_of, read_chain
+from learngn.cli.transforms import Moving, Reference, check_inputs_kept, grid_of, inverted, read_chain
 from learngn.errors import GeometryError, ImageError, TransformError
 
 if TYPE_CHECKING:
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from learngn.geometry.grid_map import GridMap
     from learngn.geometry.image import Image
     from learngn.geometry.transform import Transform
-
-_INEXACT = 0.1  # mean error of an inverse above which a warning is shown [voxel]
 
 
 def apply(
@@ -47,7 +45,8 @@ def apply(
             "--transform",
             "-t",
             metavar="FILE",
-            help="Transform; several are applied to points of the fixed image in the given order.",
+            help="Transform, or FORMAT:FILE (greedy, fsl, afni); several are applied to points of the fixed image "
+            "in the given order.",
             rich_help_panel=INPUT,
         ),
     ] = None,
@@ -83,10 +82,10 @@ def apply(
 
     Example:  learngn apply moving.nii.gz -t result/displacement.nii.gz -r fixed.nii.gz -o warped.nii.gz
     """
-    from learngn.io import is_vector
+    from learngn.io import is_vector, split_format
 
     files = transforms or []
-    check_inputs_kept(output, image, reference, moving, *files)
+    check_inputs_kept(output, image, reference, moving, *(split_format(file)[1] for file in files))
     if bool(files) == identity:
         raise TransformError(
             "transforms",
@@ -107,8 +106,8 @@ def apply(
         return
     if grid is None:
         raise GeometryError("output grid", "none", "the scan onto which to resample", "name it with --reference")
-    inverted = side is Side.FIXED
-    resampling = _Resampling(grid, files, interpolation, background, labels, inverted, reorient, quiet)
+    backwards = side is Side.FIXED
+    resampling = _Resampling(grid, files, interpolation, background, labels, backwards, reorient, quiet)
     what = _apply_to_image(image, output, resampling)
     if not quiet:
         name = reference.name if reference is not None else ""
@@ -174,7 +173,7 @@ class _Resampling:
     def _on_grid(self, source: Grid) -> GridMap:
         fixed, moving = (source, self.grid) if self.inverse else (self.grid, source)
         chain = _chain(self.files, fixed, moving, self.grid.ndim)
-        return (_inverted(chain, self.quiet) if self.inverse else chain).on(self.grid)
+        return (inverted(chain, self.quiet) if self.inverse else chain).on(self.grid)
 
 
 def _apply_to_image(path: Path, output: Path, resampling: _Resampling) -> str:
@@ -216,23 +215,3 @@ def _chain(files: list[Path], fixed: Grid | None, moving: Grid | None, ndim: int
     from learngn.geometry.transform import Affine
 
     return read_chain(files, fixed, moving) if files else Affine.identity(ndim)
-
-
-def _inverted(chain: Transform, quiet: bool) -> Transform:
-    """Invert a transform, with a warning if the inverse is inexact, as for a displacement with folding."""
-    from learngn.geometry.transform import Composite, DisplacementField, invert
-
-    parts = chain.parts if isinstance(chain, Composite) else (chain,)
-    inverses: list[Transform] = []
-    for part in reversed(parts):
-        if isinstance(part, Composite):
-            inverses.append(_inverted(part, quiet))
-        elif isinstance(part, DisplacementField):
-            inversion = invert(part)
-            inverses.append(inversion.field)
-            if inversion.error_mean > _INEXACT:
-                error = f"{inversion.error_mean:.2f} voxel on average, {inversion.error_max:.1f} at most"
-                console.warn([f"the inverse of a displacement is off by {error}: does it fold?"], quiet)
-        else:
-            inverses.append(part.inverse())
-    return Composite(tuple(inverses))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from learngn.cli import console
+from learngn.cli.bids_options import BidsOptions, BidsPairs
 from learngn.cli.evaluate import end_if_failed
 from learngn.cli.grouping import with_options
 from learngn.cli.log import run_log
@@ -54,6 +55,8 @@ def cohort(
     trained: ModelOptions,
     workers: WorkerOptions,
     verdicts: VerdictOptions,
+    bids_pairs: BidsPairs,
+    derivatives: BidsOptions,
     masks: Annotated[
         bool, typer.Option("--masks", help="Use the data set's masks (masksTr).", rich_help_panel=GUIDANCE)
     ] = False,
@@ -106,16 +109,16 @@ def cohort(
     from learngn.cohort import Saving, open_pool, run_cohort
     from learngn.evaluation import PairScores, summarise
     from learngn.evaluation.tables import render
-    from learngn.io import choose_pairs, read_dataset, read_label_names
+    from learngn.io import choose_pairs, read_label_names
     from learngn.registration import Guidance
 
     check_device(device, elsewhere=bool(workers.scheduler or workers.cluster))
     check_judged(options.quality, strict=verdicts.strict, retry=verdicts.retry)
     request, model = options.request(device), trained.read()
-    description = read_dataset(dataset)
+    description = bids_pairs.read(dataset)
     chosen = choose_pairs(description, pairs)[:limit]
     names = description.label_names if label_names is None else read_label_names(label_names)
-    saving = Saving.of(save, names)
+    saving = Saving.of(save, names, derivatives.output())
     saving.check(output, chosen)
     guidance = Guidance(masks, keypoint_weight, keypoint_scale)
     console.compile_ahead(description.ndim, quiet)
@@ -155,6 +158,8 @@ def cohort(
             typer.echo(f"report: {output / 'report.html'}")
         if saving.kinds:
             typer.echo(f"{', '.join(saving.kinds)} of every pair: {output / 'pairs'}")
+        if derivatives.bids is not None:
+            typer.echo(f"derivatives in BIDS: {derivatives.bids}")
         if progress.features:
             typer.echo(f"features computed {progress.features} times for {progress.registered} pairs")
     end_if_failed(summary)

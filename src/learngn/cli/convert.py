@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from learngn.cli import console
 from learngn.cli.panels import INPUT, OUTPUT
-from learngn.cli.transforms import Moving, Reference, check_inputs_kept, grid_of, is_learn2reg, read
+from learngn.cli.transforms import Moving, Reference, check_inputs_kept, grid_of, inverted
 from learngn.errors import TransformError
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ class Source(str, Enum):
     LEARN2REG = "learn2reg"
     GREEDY = "greedy"
     FSL = "fsl"
+    AFNI = "afni"
 
 
 def convert(
@@ -45,8 +47,8 @@ def convert(
         typer.Option(
             "--from",
             metavar="FORMAT",
-            help="Format of IN, itk, learn2reg, greedy or fsl; by default by name and content (disp_*, .npz: "
-            "learn2reg). Needed for matrices in text files: greedy (also c3d, NiftyReg) or fsl (flirt).",
+            help="Format of IN, itk, learn2reg, greedy, fsl or afni; by default by name and content (disp_*, .npz: "
+            "learn2reg). Needed for matrices in text files: greedy (also c3d, NiftyReg), fsl (flirt) or afni.",
             rich_help_panel=INPUT,
         ),
     ] = None,
@@ -61,26 +63,40 @@ def convert(
     ] = None,
     reference: Reference = None,
     moving: Moving = None,
+    inverse: Annotated[
+        bool,
+        typer.Option(
+            "--inverse", help="Write the inverse, from the moving to the fixed image.", rich_help_panel=OUTPUT
+        ),
+    ] = False,
+    quiet: console.Quiet = False,
 ) -> None:
-    """Convert a transform between ITK/ANTs (NIfTI, MHA, NRRD, .h5, .tfm) and Learn2Reg.
+    """Convert a transform between ITK/ANTs (NIfTI, MHA, NRRD, .h5, .tfm), X5 and Learn2Reg; or invert it.
 
-    Linear transforms of elastix, FreeSurfer (.lta), greedy, c3d, NiftyReg and FSL can also be read.
+    Transforms of elastix and linear ones of FreeSurfer (.lta), greedy, c3d, NiftyReg, FSL and AFNI can also be read.
 
     Example:  learngn convert result/displacement.nii.gz disp_0001_0002.nii.gz -r fixed.nii.gz --moving moving.nii.gz
     """
-    from learngn.io import read_matrix, write_learn2reg, write_transform
+    from learngn.io import (
+        is_learn2reg,
+        read_named_transform,
+        read_transform,
+        split_format,
+        write_learn2reg,
+        write_transform,
+    )
 
-    check_inputs_kept(target, source, reference, moving)
+    check_inputs_kept(target, split_format(source)[1], reference, moving)
     fixed_grid, moving_grid = grid_of(reference), grid_of(moving)
-    from_learn2reg = is_learn2reg(source) if source_format is None else source_format is Source.LEARN2REG
     to_learn2reg = is_learn2reg(target) if target_format is None else target_format is Target.LEARN2REG
     transform: Transform
-    if source_format is Source.FSL:
-        transform = read_matrix(source, "fsl", fixed_grid, moving_grid)
-    elif source_format is Source.GREEDY:
-        transform = read_matrix(source, "greedy")
+    if source_format is None:
+        transform = read_named_transform(source, fixed=fixed_grid, moving=moving_grid)
     else:
-        transform = read(source, fixed_grid, moving_grid, learn2reg=from_learn2reg)
+        transform = read_transform(source, fixed=fixed_grid, moving=moving_grid, format=source_format.value)
+    if inverse:
+        transform = inverted(transform, quiet)
+        fixed_grid, moving_grid = moving_grid, fixed_grid
     if not to_learn2reg:
         write_transform(transform, target, reference=fixed_grid, moving=moving_grid)
         return

@@ -25,7 +25,10 @@ DataSet = Annotated[
 DataSetOrTable = Annotated[
     Path,
     typer.Argument(
-        metavar="DATASET", help="Learn2Reg data set, or CSV of paths.", show_default=False, rich_help_panel=INPUT
+        metavar="DATASET",
+        help="Learn2Reg data set, CSV of paths, or folder in BIDS.",
+        show_default=False,
+        rich_help_panel=INPUT,
     ),
 ]
 Pairs = Annotated[

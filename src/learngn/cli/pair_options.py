@@ -45,6 +45,16 @@ class PairOptions:
             rich_help_panel=INPUT,
         ),
     ] = None
+    initial_transform: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--initial-transform",
+            metavar="FILE",
+            help="Transform to start from, fixed to moving; or fsl:FILE, greedy:FILE, ...",
+            show_default=False,
+            rich_help_panel=GUIDANCE,
+        ),
+    ] = None
     fixed_mask: Annotated[
         Path | None,
         typer.Option("--fixed-mask", metavar="FILE", help="Mask of the fixed image, 0 to 1.", rich_help_panel=GUIDANCE),
@@ -138,10 +148,11 @@ class PairOptions:
         )
 
     def guidance(self) -> Guidance:
-        """Return the use of masks and key points."""
+        """Return the use of masks and key points, and the initial transform."""
         from learngn.registration import Guidance
 
-        return Guidance(masks=True, keypoints=self.keypoint_weight, scale=self.keypoint_scale)
+        initial = self.initial_transform or None
+        return Guidance(masks=True, keypoints=self.keypoint_weight, scale=self.keypoint_scale, initial=initial)
 
     def _scans(self) -> tuple[Path, Path]:
         """Return the images that are named by options, and by the positions that are left for the others."""

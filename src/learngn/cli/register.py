@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from learngn.cli import console
+from learngn.cli.bids_options import BidsOptions
 from learngn.cli.grouping import with_options
 from learngn.cli.log import command_line, run_log
 from learngn.cli.options import FAILED, Device, ModelOptions, Threads, check_device, prepare_process
@@ -21,7 +22,7 @@ from learngn.errors import header_warnings
 
 if TYPE_CHECKING:
     from learngn.io import Subject
-    from learngn.registration import Request
+    from learngn.registration import Registration, Request
 
 
 @with_options
@@ -33,6 +34,7 @@ def register(
     ],
     options: SettingsOptions,
     trained: ModelOptions,
+    derivatives: BidsOptions,
     interpolation: InterpolationOption = None,
     background: BackgroundOption = None,
     device: Device = "auto",
@@ -57,12 +59,16 @@ def register(
         from learngn.io import read_label_names
 
     fixed, moving = pair.subjects()
+    bids = derivatives.output()
+    if bids is not None:
+        bids.check(fixed.image, moving.image)
     metrics = register_files(
         fixed,
         moving,
         output,
         request,
         quiet=quiet,
+        registered=None if bids is None else bids.write_registration,
         model=trained.read(),
         guidance=pair.guidance(),
         tissue=pair.tissue,
@@ -77,7 +83,14 @@ def register(
 
 
 def register_files(
-    fixed: Subject, moving: Subject, output: Path, request: Request, *, quiet: bool, **given: Any
+    fixed: Subject,
+    moving: Subject,
+    output: Path,
+    request: Request,
+    *,
+    quiet: bool,
+    registered: Callable[[Registration], None] | None = None,
+    **given: Any,
 ) -> dict[str, Any]:
     """Register a pair of files with a progress bar and a log; see :func:`learngn.workflow.register_files`."""
     with importing():
@@ -90,6 +103,7 @@ def register_files(
             begins=lambda settings: bars.update(task, total=sum(settings.iterations)),
             step=lambda step: bars.update(task, advance=1, description=f"level 1/{step.stride:g}"),
             stage=lambda name: bars.update(task, description=name),
+            registered=registered or (lambda registration: None),
             ends=log.write,
         )
         with header_warnings(show=lambda message: None):  # they are among the warnings of the result
@@ -113,6 +127,8 @@ def _summary(metrics: Mapping[str, Any]) -> list[str]:
         lines.append(f"preset {metrics['preset']['name']}: {metrics['preset']['because']}")
     if metrics["settings"].get("stains"):
         lines.append(f"compared in {metrics['settings']['stains'].replace(',', ' and ')}")
+    if "initial_transform" in metrics:
+        lines.append(f"started from {metrics['initial_transform']['description']}")
     for name, after, before, unit in (
         ("Dice", "dice_mean", "dice_mean_before", ""),
         ("TRE", "tre", "tre_before", " mm"),

@@ -21,7 +21,7 @@ class WorkerOptions:
             "--workers",
             metavar="N",
             min=0,
-            help="Worker processes, with one GPU each if available; 0 or 1: none.",
+            help="Processes, with one GPU each if available; 0 or 1: none.",
             rich_help_panel=WORKERS,
         ),
     ] = 0

@@ -19,7 +19,7 @@ from learngn.cohort.saving import Saving
 from learngn.cohort.wider import is_doubtful, widened
 from learngn.errors import ClusterError
 from learngn.evaluation import score_pair
-from learngn.io import Pair, read_learn2reg, write_learn2reg
+from learngn.io import Pair, read_learn2reg, split_format, write_learn2reg
 from learngn.optimise import Iteration
 from learngn.registration import (
     Guidance,
@@ -30,7 +30,8 @@ from learngn.registration import (
     read_pair,
     register_pair,
 )
-from learngn.results import outcome, uncertainty_json, verdict_json, write_uncertainty
+from learngn.registration.initial import read_initial
+from learngn.results import initial_json, outcome, sha256, uncertainty_json, verdict_json, write_uncertainty
 from learngn.settings import Settings
 
 if TYPE_CHECKING:
@@ -105,7 +106,7 @@ class PairWork:
             record = saved_record(pair.id, self.saved) or known
             there = (self.directory / pair.field_name).is_file()
             again = record is not None and self.retry and is_doubtful(record)
-            asked = request_as_json(self.request, self.context)
+            asked = asked_of(pair, self.request, self.context)
             if record is None or again or differences(record, asked) or not there:
                 record = self._register(pair, features)
                 save_record(record, self.saved)
@@ -127,12 +128,14 @@ class PairWork:
         self.guidance.check(files)
         with clock.stage("read"):
             pair = self._read(files, model)
+            initial = read_initial(files.initial, pair)
 
         def register(request: Request, clock: Clock) -> Registration:
             return register_pair(
                 pair,
                 request,
                 model=model,
+                initial=initial,
                 begins=None if self.begins is None else partial(self.begins, files),
                 callback=self.step,
                 store=None if features is None else FolderStore(features),
@@ -158,11 +161,12 @@ class PairWork:
             **identity(files),
             **scores.to_json(),
             **outcome(result),
+            **initial_json(result),
             **verdict_json(result),
             **searches,
             **uncertainty_json(result),
             "seconds": seconds,
-            "asked": request_as_json(self.request, self.context),
+            "asked": asked_of(files, self.request, self.context),
             "settings": result.settings.as_dict(),
             **({} if preset is None else {"preset": preset.to_json()}),
             "version": __version__,
@@ -174,6 +178,11 @@ def identity(pair: Pair) -> dict[str, Any]:
     return {"pair": pair.id, "fixed": pair.fixed.image.name, "moving": pair.moving.image.name}
 
 
-def request_as_json(request: Request, context: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the inputs that decide the result of a pair, for its record."""
-    return {**request.as_dict(), **context}
+def asked_of(pair: Pair, request: Request, context: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the inputs beside its scans that decide the result of a pair, for its record."""
+    named: dict[str, Any] = {}
+    if pair.initial is not None:
+        name, path = split_format(pair.initial)
+        digest = sha256(path)[:12] if path.is_file() else "missing"
+        named["initial_transform"] = f"{path.name} {name or ''}".strip() + f" (SHA-256 {digest})"
+    return {**request.as_dict(), **context, **named}

@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Any
 
 from learngn.cohort.feature_cache import FolderStore
 from learngn.cohort.locks import exclusive_folder
-from learngn.cohort.pair import PairWork, identity, request_as_json
+from learngn.cohort.pair import PairWork, asked_of, identity
 from learngn.cohort.pool import Failure, Pool, Serial
 from learngn.cohort.records import Ledger, Record, check_same_request, check_same_scans
 from learngn.cohort.saving import Saving
 from learngn.cohort.wider import is_doubtful
 from learngn.errors import DatasetError, OutputError
-from learngn.io import Pair, Subject, check_writable
+from learngn.io import Pair, Subject, check_writable, split_format
 from learngn.optimise import Iteration
 from learngn.registration import Guidance, Request
 from learngn.registration.resolve import check_model
@@ -145,7 +145,7 @@ def run_cohort(
         _LOG.info("%d pairs, %d of them registered before", len(pairs), len(done))
         for pair in done:
             check_same_scans(ledger.records[pair.id], identity(pair), directory)
-            check_same_request(ledger.records[pair.id], request_as_json(request, context), directory)
+            check_same_request(ledger.records[pair.id], asked_of(pair, request, context), directory)
         known = {pair.id: ledger.records[pair.id] for pair in done}
         again = {pair.id for pair in done if retry and is_doubtful(known[pair.id])}
         missing |= {pair.id: pair for pair in done if pair.id in again or saving.missing(directory, pair)}
@@ -254,7 +254,11 @@ def _absolute(pair: Pair) -> Pair:
     def resolved(subject: Subject) -> Subject:
         return Subject(*(None if path is None else path.resolve() for path in vars(subject).values()))  # type: ignore[arg-type]
 
-    return replace(pair, fixed=resolved(pair.fixed), moving=resolved(pair.moving))
+    initial = pair.initial
+    if initial is not None:
+        name, path = split_format(initial)
+        initial = f"{'' if name is None else f'{name}:'}{path.resolve()}"
+    return replace(pair, fixed=resolved(pair.fixed), moving=resolved(pair.moving), initial=initial)
 
 
 @dataclass(frozen=True)

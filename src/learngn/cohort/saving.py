@@ -18,6 +18,7 @@ from learngn.registration import Registration, RegistrationPair
 from learngn.registration.pictures import warped_colour
 from learngn.registration.reading import files_of
 from learngn.results import (
+    BidsOutput,
     check_inputs_kept,
     metrics_of,
     pair_folder,
@@ -28,6 +29,7 @@ from learngn.results import (
     write_warped_labels,
 )
 
+_BIDS = "bids"  # written where `bids` says, not with the other kinds
 KINDS = ("warped", "labels", "itk", "report")
 _FILES = {
     "warped": ("warped.nii.gz",),
@@ -48,6 +50,8 @@ class Saving:
         whole transform as a displacement for ITK, ANTs and 3D Slicer, ``"report"`` a page and its ``metrics.json``.
     label_names : dict
         Names of the labels, for the page.
+    bids : BidsOutput, optional
+        Folder of derivatives in BIDS, into which transforms and warped scans are written, too.
 
     Raises
     ------
@@ -57,6 +61,7 @@ class Saving:
 
     kinds: tuple[str, ...] = ()
     label_names: Mapping[int, str] = field(default_factory=dict)
+    bids: BidsOutput | None = None
 
     def __post_init__(self) -> None:
         for kind in self.kinds:
@@ -64,10 +69,10 @@ class Saving:
                 raise SettingsError("files to save", repr(kind), f"some of {','.join(KINDS)}", "correct --save")
 
     @classmethod
-    def of(cls, text: str, label_names: Mapping[int, str] | None = None) -> Saving:
+    def of(cls, text: str, label_names: Mapping[int, str] | None = None, bids: BidsOutput | None = None) -> Saving:
         """Read kinds from text such as ``"warped,report"``."""
         kinds = (kind.strip() for kind in text.split(","))
-        return cls(tuple(kind for kind in kinds if kind), label_names or {})
+        return cls(tuple(kind for kind in kinds if kind), label_names or {}, bids)
 
     def check(self, directory: Path, pairs: Sequence[Pair]) -> None:
         """Check that the files can be saved.
@@ -81,6 +86,9 @@ class Saving:
         """
         for pair in pairs if self.kinds else ():
             check_inputs_kept(files_of(pair), pair_folder(directory, pair))
+        if self.bids is not None:
+            for pair in pairs:
+                self.bids.check(pair.fixed.image, pair.moving.image)
         if "labels" in self.kinds and not any(pair.moving.labels for pair in pairs):
             raise SettingsError(
                 "files to save", "labels, and no moving scan with a label map", "a label map of one at least",
@@ -91,7 +99,11 @@ class Saving:
         """Return the kinds of which a pair has no file yet."""
         folder = pair_folder(directory, files)
         wanted = [kind for kind in self.kinds if kind != "labels" or files.moving.labels is not None]
-        return tuple(kind for kind in wanted if not any((folder / name).is_file() for name in _FILES[kind]))
+        missing = [kind for kind in wanted if not any((folder / name).is_file() for name in _FILES[kind])]
+        if self.bids is not None:
+            paths = self.bids.paths(files.fixed.image, files.moving.image)
+            missing += [] if all(path.is_file() for path in paths) else [_BIDS]
+        return tuple(missing)
 
     def write(
         self, directory: Path, files: Pair, result: Registration, scores: PairScores, seconds: Mapping[str, float]
@@ -104,6 +116,7 @@ class Saving:
             If a file cannot be written.
         """
         folder = pair_folder(directory, files)
+        self._write_bids(files, result.pair, result.transform, result.warped, result.inverse)
         if not self.kinds:
             _clear(folder)
             return
@@ -129,6 +142,10 @@ class Saving:
             If a file cannot be read or written.
         """
         missing, folder = self.missing(directory, files), pair_folder(directory, files)
+        if _BIDS in missing:
+            self._write_bids(files, pair, transform, transform.warp(pair.moving.scan, pair.fixed.grid))
+        if missing == (_BIDS,):
+            return
         folder.mkdir(parents=True, exist_ok=True)
         _write_images(missing, folder, files, pair, transform, None)
         if "report" in missing:
@@ -136,6 +153,23 @@ class Saving:
 
             write_recorded_metrics(record, folder, inputs=files_of(files), label_names=self.label_names)
             write_pair_report(folder, transform=transform)
+
+    def _write_bids(
+        self,
+        files: Pair,
+        pair: RegistrationPair,
+        transform: Transform,
+        warped: Image,
+        inverse: Transform | None = None,
+    ) -> None:
+        if self.bids is None:
+            return
+        own = files.moving.labels is not None and pair.moving.labels is not None
+        self.bids.write(
+            files.fixed.image, files.moving.image, transform, warped,
+            moving_grid=pair.moving.grid, inverse=inverse,
+            labels=transform.warp(pair.moving.labels, pair.fixed.grid) if own and pair.moving.labels else None,
+        )  # fmt: skip
 
 
 def _write_images(

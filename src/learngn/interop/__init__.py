@@ -13,12 +13,15 @@ from learngn.interop.monai import field_from_monai, field_to_monai, from_monai, 
 from learngn.interop.nibabel import from_nibabel, to_nibabel
 from learngn.interop.simpleitk import field_to_simpleitk, from_simpleitk, to_simpleitk
 from learngn.interop.torchio import from_torchio, subject_images, to_torchio
+from learngn.interop.transforms import TransformLike, as_transform, transform_files
 from learngn.interop.types import ImageLike
 
 __all__ = [
     "ImageLike",
+    "TransformLike",
     "as_grid",
     "as_image",
+    "as_transform",
     "field_from_monai",
     "field_to_monai",
     "field_to_simpleitk",
@@ -35,4 +38,5 @@ __all__ = [
     "to_nibabel",
     "to_simpleitk",
     "to_torchio",
+    "transform_files",
 ]

@@ -8,12 +8,13 @@ Everything else in the package uses the one convention of :mod:`learngn.geometry
 from __future__ import annotations
 
 from learngn.io.atomic import atomic_path, check_writable, temporary_folder, write_json, write_text
+from learngn.io.bids import BidsName, is_bids, read_bids
 from learngn.io.colour import is_colour, is_picture, is_plain, read_colour, read_picture, write_colour
 from learngn.io.dataset import find_subject, read_dataset, read_label_names
 from learngn.io.documents import parse_json, read_values
 from learngn.io.images import read_grid, read_image, write_image
 from learngn.io.itk import from_sitk, to_sitk
-from learngn.io.itk_transforms import to_itk
+from learngn.io.itk_transforms import from_itk, to_itk
 from learngn.io.labels_on import labels_on
 from learngn.io.landmarks import Landmarks, is_landmarks, read_landmarks, write_landmarks
 from learngn.io.learn2reg import read_learn2reg, read_voxels, write_learn2reg, write_voxels
@@ -27,10 +28,18 @@ from learngn.io.probabilities import Scores, find_scores, read_channels, read_sc
 from learngn.io.series import frame_count, frame_step, read_frames, write_frames
 from learngn.io.streamlines import Streamlines, read_streamlines, write_streamlines
 from learngn.io.subject import Dataset, Pair, Subject, scan_numbers
-from learngn.io.transforms import field_suffix, read_transform, write_transform
+from learngn.io.transforms import (
+    field_suffix,
+    is_learn2reg,
+    read_named_transform,
+    read_transform,
+    split_format,
+    write_transform,
+)
 from learngn.io.vectors import is_vector, read_vectors, write_vectors
 
 __all__ = [
+    "BidsName",
     "Dataset",
     "Landmarks",
     "Mesh",
@@ -47,15 +56,19 @@ __all__ = [
     "find_subject",
     "frame_count",
     "frame_step",
+    "from_itk",
     "from_sitk",
+    "is_bids",
     "is_colour",
     "is_landmarks",
+    "is_learn2reg",
     "is_pair_table",
     "is_picture",
     "is_plain",
     "is_vector",
     "labels_on",
     "parse_json",
+    "read_bids",
     "read_channels",
     "read_colour",
     "read_dataset",
@@ -68,6 +81,7 @@ __all__ = [
     "read_matrix",
     "read_mesh",
     "read_module",
+    "read_named_transform",
     "read_picture",
     "read_scores",
     "read_streamlines",
@@ -76,6 +90,7 @@ __all__ = [
     "read_vectors",
     "read_voxels",
     "scan_numbers",
+    "split_format",
     "subjects",
     "temporary_folder",
     "to_itk",

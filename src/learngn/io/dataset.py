@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from learngn.errors import DatasetError
+from learngn.io.bids import is_bids, read_bids
 from learngn.io.documents import parse_json
 from learngn.io.images import read_grid
 from learngn.io.pair_table import is_pair_table, read_pair_table
@@ -25,11 +26,11 @@ def read_dataset(path: str | Path) -> Dataset:
     Parameters
     ----------
     path : Path
-        A table of pairs, ``.csv`` or ``.tsv``, see :mod:`learngn.io.pair_table`; or ``NAME_dataset.json`` or the folder
-        that holds it. The description has ``name``, ``registration_val`` (list of fixed and moving) and perhaps
-        ``training`` (list of image and label), ``training_paired_images`` (list of fixed and moving),
-        ``registration_test`` and ``labels``. Labels, landmarks, key points and masks are found by replacing ``images``
-        in a scan's path, if they exist.
+        A table of pairs, ``.csv`` or ``.tsv``, see :mod:`learngn.io.pair_table`; a folder in BIDS, see
+        :func:`learngn.io.read_bids`; or ``NAME_dataset.json`` or the folder that holds it. This has ``name``,
+        ``registration_val`` (list of fixed and moving) and perhaps ``training`` (list of image and label),
+        ``training_paired_images`` (list of fixed and moving), ``registration_test`` and ``labels``. Labels, landmarks,
+        key points and masks are found by replacing ``images`` in a scan's path, if they exist.
 
     Raises
     ------
@@ -40,6 +41,8 @@ def read_dataset(path: str | Path) -> Dataset:
         pairs = read_pair_table(path)
         ndim = read_grid(pairs[0].fixed.image).ndim
         return Dataset(Path(path).stem, Path(path).parent, ndim, (), pairs, {}, pairs)
+    if is_bids(path):
+        return read_bids(path)
     path = _description_in(Path(path))
     description = _load(path)
     name, entries = (_get(description, key, kind, path) for key, kind in (("name", str), ("registration_val", list)))

@@ -1,27 +1,26 @@
-"""Linear transforms in text files of greedy, FSL, FreeSurfer and elastix; other formats are recognised and refused."""
+"""Transforms in text files of greedy, FSL, FreeSurfer, AFNI and elastix; MINC's are recognised and refused."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
 from learngn.errors import TransformError
 from learngn.geometry.grid import FloatArray, Grid
-from learngn.geometry.transform import Affine
+from learngn.geometry.transform import Affine, Transform
+from learngn.io.elastix import is_elastix, read_elastix
 from learngn.io.files import check_exists
-from learngn.io.itk_transforms import linear_from_itk
-from learngn.io.simpleitk import sitk
+from learngn.io.nitransforms import read_afni, read_lta
 
-MatrixFormat = Literal["greedy", "fsl"]
+MatrixFormat = Literal["greedy", "fsl", "afni"]
 TextFormat = Literal["matrix", "elastix", "freesurfer", "minc", "afni"]
 
 _LONGEST = 1 << 16  # bytes of a text that can be a linear map
 _NUMBERS = re.compile(rb"[\s0-9eE.+-]+")
-_RAS_TO_RAS = 1  # type of a FreeSurfer .lta
-_NO_INITIAL = "NoInitialTransform"
+_VOXEL_TO_VOXEL, _RAS_TO_RAS = "0", "1"  # types of a FreeSurfer .lta
 
 
 def text_format(path: Path) -> TextFormat | None:
@@ -38,21 +37,23 @@ def text_format(path: Path) -> TextFormat | None:
         return "minc"
     if re.match(rb"(#.*\n)*# 3dAllineate|(#.*\n)*# 3dvolreg", head):
         return "afni"
-    if re.search(rb"^\s*\(Transform(Parameters)?\s", head, re.MULTILINE):
+    if is_elastix(head):
         return "elastix"
     if re.search(rb"^\s*type\s*=\s*\d", head, re.MULTILINE) and re.search(rb"^\s*nxforms\s*=", head, re.MULTILINE):
         return "freesurfer"
     return None
 
 
-def read_text_transform(path: Path, kind: TextFormat) -> Affine:
-    """Read a linear transform of elastix or FreeSurfer, whose files are complete.
+def read_text_transform(path: Path, kind: TextFormat, fixed: Grid | None = None) -> Transform:
+    """Read a transform of elastix or FreeSurfer, whose files are complete.
 
     Parameters
     ----------
     path : Path
     kind : str
         Format, as :func:`text_format` returns it.
+    fixed : Grid, optional
+        Grid of the fixed image, on which B-splines of elastix become a displacement.
 
     Raises
     ------
@@ -60,22 +61,27 @@ def read_text_transform(path: Path, kind: TextFormat) -> Affine:
         If it is another format, or damaged; the message names the format, and how to convert it.
     """
     if kind == "elastix":
-        return _read_elastix(path)
+        return read_elastix(path, fixed)
     if kind == "freesurfer":
-        return _read_lta(path)
+        return _read_freesurfer(path)
     if kind == "matrix":
         raise TransformError(
             f"transform {path}",
             "a matrix of numbers, which greedy, c3d and NiftyReg (RAS mm) write as well as FSL (mm of its own)",
             "a file that says what it is",
-            "convert it first: learngn convert IN OUT.tfm --from greedy (c3d and NiftyReg too), or "
-            "--from fsl --reference FIXED --moving MOVING",
+            "name its format: greedy:FILE (c3d, NiftyReg too) or fsl:FILE; learngn convert: --from greedy, --from fsl",
         )
-    name, way = {
-        "minc": ("a transform of MINC (.xfm)", "FreeSurfer's lta_convert --inmni IN --outitk OUT.txt"),
-        "afni": ("a matrix of AFNI (.aff12.1D)", "nitransforms: nitransforms.io.afni to nitransforms.io.itk"),
-    }[kind]
-    raise TransformError(f"transform {path}", name, "one of ITK, FreeSurfer or elastix", f"convert it first with {way}")
+    if kind == "afni":
+        raise TransformError(
+            f"transform {path}",
+            "a matrix of AFNI (.aff12.1D), which counts from axes that depend on both scans",
+            "the name of its format",
+            "write afni:FILE (learngn convert: --from afni), with both scans",
+        )
+    raise TransformError(
+        f"transform {path}", "a transform of MINC (.xfm)", "one of ITK, FreeSurfer or elastix",
+        "convert it first with FreeSurfer's lta_convert --inmni IN --outitk OUT.txt",
+    )  # fmt: skip
 
 
 def read_matrix(path: Path, kind: MatrixFormat, fixed: Grid | None = None, moving: Grid | None = None) -> Affine:
@@ -85,30 +91,45 @@ def read_matrix(path: Path, kind: MatrixFormat, fixed: Grid | None = None, movin
     ----------
     path : Path
         Text file of 3 x 3 (2D) or 4 x 4 (3D) numbers.
-    kind : {"greedy", "fsl"}
+    kind : {"greedy", "fsl", "afni"}
         ``"greedy"``, also for c3d_affine_tool and NiftyReg: from fixed to moving, RAS mm. ``"fsl"``, for flirt: from
-        moving to fixed, in FSL's mm, which are relative to the corner of each image.
+        moving to fixed, in FSL's mm, which are relative to the corner of each image. ``"afni"``, for 3dAllineate's
+        ``.aff12.1D``: from fixed to moving, in LPS mm of images without their obliqueness; read by nitransforms.
     fixed, moving : Grid, optional
-        Grids of the two images, needed for FSL's coordinates.
+        Grids of the two images, needed for the coordinates of FSL and AFNI.
 
     Raises
     ------
     TransformError
         If the file holds no such matrix, or the grids are needed and missing.
+    MissingPackageError
+        If nitransforms is needed and not installed.
     """
     check_exists(path, "transform", TransformError)
+    if kind == "afni":
+        return read_afni(path, *_both(path, "AFNI", fixed, moving))
     matrix = _matrix(path, path.read_text(encoding="utf-8", errors="replace").split())
     if kind == "greedy":
         return Affine(matrix)
-    if fixed is None or moving is None or len(matrix) != fixed.ndim + 1 or fixed.ndim != moving.ndim:
+    fixed, moving = _both(path, "FSL", fixed, moving)
+    if len(matrix) != fixed.ndim + 1:
         raise TransformError(
-            f"transform {path}",
-            "a matrix of FSL alone",
-            "the two scans whose corners it counts from",
-            "name them: --reference FIXED --moving MOVING",
+            f"transform {path}", f"{len(matrix)} rows", f"{fixed.ndim + 1} for {fixed.ndim}D scans", "check the file"
         )
     to_moving = moving.affine @ np.linalg.inv(_to_fsl(moving)) @ np.linalg.inv(Affine(matrix).matrix)
     return Affine(to_moving @ _to_fsl(fixed) @ np.linalg.inv(fixed.affine))
+
+
+def _both(path: Path, program: str, fixed: Grid | None, moving: Grid | None) -> tuple[Grid, Grid]:
+    """Return both grids; raise TransformError if one is missing, or they differ in dimension."""
+    if fixed is None or moving is None or fixed.ndim != moving.ndim:
+        raise TransformError(
+            f"transform {path}",
+            f"a matrix of {program} alone",
+            "the two scans whose corners or axes it counts from",
+            "name them: --reference FIXED --moving MOVING",
+        )
+    return fixed, moving
 
 
 def _to_fsl(grid: Grid) -> FloatArray:
@@ -120,94 +141,26 @@ def _to_fsl(grid: Grid) -> FloatArray:
     return scaled
 
 
-def _read_lta(path: Path) -> Affine:
-    """Read FreeSurfer's linear transform array, which maps source (moving) to destination (fixed), in RAS mm."""
+def _read_freesurfer(path: Path) -> Affine:
+    """Read FreeSurfer's linear transform array, which maps source (moving) to destination (fixed), in RAS mm.
+
+    Those from voxel to voxel are read by nitransforms.
+    """
     text = path.read_text(encoding="utf-8", errors="replace")
     fields = dict(re.findall(r"^\s*(type|nxforms)\s*=\s*(\d+)", text, re.MULTILINE))
-    if fields != {"type": str(_RAS_TO_RAS), "nxforms": "1"}:
+    kind, count = fields.get("type"), fields.get("nxforms")
+    if kind == _VOXEL_TO_VOXEL and count == "1":
+        return read_lta(path)
+    if kind != _RAS_TO_RAS or count != "1":
         raise TransformError(
             f"transform {path}",
-            f"a FreeSurfer .lta of type {fields.get('type')} with {fields.get('nxforms')} transforms",
-            "one transform of type 1 (RAS to RAS)",
+            f"a FreeSurfer .lta of type {kind} with {count} transforms",
+            "one transform of type 1 (RAS to RAS) or 0 (voxel to voxel)",
             "convert it first with FreeSurfer's lta_convert --inlta IN --outitk OUT.txt",
         )
     rows = re.search(r"^\s*1\s+4\s+4\s*\n((?:\s*[^\n]*\n?){4})", text, re.MULTILINE)
     matrix = _matrix(path, rows[1].split() if rows else [])
     return Affine(matrix).inverse()
-
-
-def _read_elastix(path: Path, after: tuple[Path, ...] = ()) -> Affine:
-    """Read a linear transform of elastix, from fixed to moving, LPS mm, composed with its initial transforms."""
-    text = path.read_text(encoding="utf-8", errors="replace")
-    fields = {
-        name: value.split() for name, value in re.findall(r"^\s*\((\w+)\s+(.*?)\)\s*(?://.*)?$", text, re.MULTILINE)
-    }
-
-    def word(name: str, default: str) -> str:
-        return " ".join(fields.get(name, [default])).strip('"')
-
-    kind, ndim = word("Transform", "none"), word("FixedImageDimension", "3")
-    try:
-        parameters = [float(value) for value in fields["TransformParameters"]]
-        centre = [float(value) for value in fields.get("CenterOfRotationPoint", ["0"] * int(ndim))]
-        made = _itk_of_elastix(kind, int(ndim), word("ComputeZYX", "false") == "true")
-        if made is not None:
-            if not isinstance(made, sitk.TranslationTransform):
-                made.SetFixedParameters([*centre, *made.GetFixedParameters()[int(ndim) :]])
-            made.SetParameters(parameters)
-    except (KeyError, ValueError, RuntimeError) as failure:
-        raise TransformError(
-            f"transform {path}", f"parameters of elastix that make no {kind}", "numbers for it", "check the file"
-        ) from failure
-    if made is None:
-        raise TransformError(
-            f"transform {path}",
-            f"a {kind} of elastix",
-            "a linear one",
-            "write its displacement first: transformix -def all -tp IN -out DIR makes DIR/deformationField.mhd",
-        )
-    own = linear_from_itk(made)
-    initial = word("InitialTransformParameterFileName", word("InitialTransformParametersFileName", _NO_INITIAL))
-    if initial == _NO_INITIAL:
-        return own
-    if word("HowToCombineTransforms", "Compose") != "Compose":
-        raise TransformError(
-            f"transform {path}", "transforms of elastix that are added", "composed ones", "write its displacement first"
-        )
-    return Affine(own.matrix @ _initial(path, initial, (*after, path.resolve())).matrix)
-
-
-def _initial(path: Path, name: str, after: tuple[Path, ...]) -> Affine:
-    """Read the initial transform of one of elastix, from the path that the file names, or from the file's folder."""
-    places = [Path(name), path.parent / Path(name).name]
-    initial = next((place for place in places if place.is_file() and place.resolve() not in after), None)
-    if initial is None or text_format(initial) != "elastix":
-        raise TransformError(
-            f"transform {path}",
-            f"an initial transform {name} that is not there",
-            "its file beside this one",
-            "copy it there",
-        )
-    return _read_elastix(initial, after)
-
-
-def _itk_of_elastix(kind: str, ndim: int, zyx: bool) -> Any:
-    """Return ITK's transform with elastix' parameters; None for transforms that are not linear."""
-    if ndim not in (2, 3):
-        raise ValueError(ndim)
-    if kind == "TranslationTransform":
-        return sitk.TranslationTransform(ndim)
-    if kind == "AffineTransform":
-        return sitk.AffineTransform(ndim)
-    if kind == "EulerTransform":
-        if ndim == 2:
-            return sitk.Euler2DTransform()
-        euler = sitk.Euler3DTransform()
-        euler.SetComputeZYX(zyx)
-        return euler
-    if kind == "SimilarityTransform":
-        return sitk.Similarity2DTransform() if ndim == 2 else sitk.Similarity3DTransform()
-    return None
 
 
 def _matrix(path: Path, words: list[str]) -> FloatArray:

@@ -1,8 +1,9 @@
 """Tables of pairs: one line for each, with the paths of its scans and of what belongs to them.
 
 The first line names the columns: ``fixed`` and ``moving``, and, in any order, ``fixed_labels``, ``moving_labels``,
-``fixed_mask``, ``moving_mask``, ``fixed_landmarks``, ``moving_landmarks``, ``fixed_keypoints``, ``moving_keypoints``
-and ``id``. Paths are relative to the table. An empty cell means that there is no such file; other columns are ignored.
+``fixed_mask``, ``moving_mask``, ``fixed_landmarks``, ``moving_landmarks``, ``fixed_keypoints``, ``moving_keypoints``,
+``initial_transform`` (which may begin with its format: ``fsl:FILE``) and ``id``. Paths are relative to the table. An
+empty cell means that there is no such file; other columns are ignored.
 """
 
 from __future__ import annotations
@@ -18,11 +19,12 @@ from pathlib import Path
 
 from learngn.errors import DatasetError
 from learngn.io.subject import Pair, Subject
+from learngn.io.transforms import split_format
 
 SUFFIXES = (".csv", ".tsv")
-_SIDES = ("fixed", "moving")
+_SIDES, _INITIAL = ("fixed", "moving"), "initial_transform"
 _ROLES = ("labels", "mask", "landmarks", "keypoints")
-_COLUMNS = (*_SIDES, *(f"{side}_{role}" for role in _ROLES for side in _SIDES), "id")
+_COLUMNS = (*_SIDES, *(f"{side}_{role}" for role in _ROLES for side in _SIDES), _INITIAL, "id")
 _BOTH = ("landmarks", "keypoints")  # points correspond by their order: those of one scan alone are of no use
 _LONGEST = 120  # characters of the name of a pair, which becomes a part of file names
 _SCAN_SUFFIX = re.compile(r"(\.nii|\.seg)?\.[^.]+$")
@@ -75,7 +77,7 @@ def read_pair_table(path: str | Path) -> tuple[Pair, ...]:
                 f"{path}, line {number}", f"the pair {name} again, as in line {first}", "one line for each pair",
                 "remove one of them, or add a column id",
             )  # fmt: skip
-        pairs[name] = Pair(fixed, moving, name)
+        pairs[name] = Pair(fixed, moving, name, _initial(entry, path, number))
     return tuple(pairs.values())
 
 
@@ -152,6 +154,19 @@ def _subject(entry: Mapping[str, str], side: str, path: Path, number: int) -> Su
             )  # fmt: skip
         files["image" if column == side else column.removeprefix(f"{side}_")] = file
     return Subject(**files)
+
+
+def _initial(entry: Mapping[str, str], path: Path, number: int) -> str | None:
+    """Return the initial transform of a line, with the format that may stand before its path."""
+    if _INITIAL not in entry:
+        return None
+    name, given = split_format(entry[_INITIAL])
+    file = path.parent / given
+    if not exists(file):
+        raise DatasetError(
+            f"{path}, line {number}", f"no file {file} ({_INITIAL})", "one, relative to the table", "correct it",
+        )  # fmt: skip
+    return str(file) if name is None else f"{name}:{file}"
 
 
 def _scan_names(scans: Sequence[Path]) -> dict[Path, str]:

@@ -47,11 +47,14 @@ class Pair:
     fixed, moving : Subject
     name : str or None
         Name of the pair, for its files; by default that of Learn2Reg, from the names of the scans.
+    initial : str or None
+        Initial transform, a path or ``"FORMAT:FILE"``; see :func:`learngn.io.read_named_transform`.
     """
 
     fixed: Subject
     moving: Subject
     name: str | None = None
+    initial: str | None = None
 
     @property
     def id(self) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal, get_args
 
 import numpy as np
 
@@ -23,17 +24,26 @@ from learngn.io.itk_transforms import (
     write_itk,
 )
 from learngn.io.learn2reg import read_learn2reg, write_learn2reg
-from learngn.io.matrices import read_text_transform, text_format
+from learngn.io.matrices import read_matrix, read_text_transform, text_format
 from learngn.io.nifti import RAS_VECTOR, VECTOR
 from learngn.io.nifti_writer import LARGEST, write_nifti
+from learngn.io.nitransforms import X5, read_x5, write_x5
 from learngn.io.source import Source
 
 FIELD_SUFFIXES = (".nii.gz", ".nii", ".mha", ".mhd", ".nrrd")
-_SUFFIXES = (*FIELD_SUFFIXES, *ITK_SUFFIXES, ".npz")
+_SUFFIXES = (*FIELD_SUFFIXES, *ITK_SUFFIXES, X5, ".npz")
+FormatName = Literal["itk", "learn2reg", "greedy", "fsl", "afni"]
+FORMATS: tuple[FormatName, ...] = get_args(FormatName)
 _NOTES = "displacement, fixed to moving (pull-back), LPS mm"
 
 
-def read_transform(path: str | Path, *, fixed: Grid | None = None, moving: Grid | None = None) -> Transform:
+def read_transform(
+    path: str | Path,
+    *,
+    fixed: Grid | None = None,
+    moving: Grid | None = None,
+    format: FormatName | None = None,
+) -> Transform:
     """Read a transform from the fixed to the moving world.
 
     Parameters
@@ -42,25 +52,43 @@ def read_transform(path: str | Path, *, fixed: Grid | None = None, moving: Grid 
         - ``.nii.gz``, ``.nii``, ``.mha``, ``.mhd``, ``.nrrd``: a displacement in LPS mm, as in ITK, ANTs and Slicer.
           NIfTI files need the intent 1007 (LPS) or 1006 (RAS).
         - ``.h5``, ``.hdf5``, ``.tfm``, ``.txt``, ``.mat``: ITK transforms, also those of ANTs.
-        - Text files of FreeSurfer (``.lta``, RAS to RAS) and elastix (parameters of linear transforms), with any
-          suffix. Matrices of greedy and FSL look the same: :func:`read_matrix` reads them.
+        - Text files of FreeSurfer (``.lta``) and elastix (parameters of linear transforms and B-splines), with any
+          suffix. Matrices of greedy and FSL look the same, and AFNI's need both grids: name their format.
+        - ``.x5``: X5 of BIDS; needs the extra ``[transforms]``.
         - ``.npz``: a displacement of Learn2Reg. Its ``.nii.gz`` files look like other series of volumes:
-          :func:`read_learn2reg` reads them.
+          name their format.
     fixed : Grid, optional
-        Grid of the fixed image; needed for Learn2Reg and for B-splines, which become a displacement on it.
+        Grid of the fixed image; needed for Learn2Reg, FSL and AFNI, and for B-splines, which become a displacement on
+        it.
     moving : Grid, optional
-        Grid of the moving image, for Learn2Reg; the fixed one by default.
+        Grid of the moving image, for Learn2Reg (the fixed one by default), FSL and AFNI.
+    format : {"itk", "learn2reg", "greedy", "fsl", "afni"}, optional
+        Format of a file that suffix and content do not tell: of matrices in text files (``"greedy"`` also for c3d and
+        NiftyReg), and of Learn2Reg's ``.nii.gz``.
 
     Raises
     ------
     TransformError
-        If the file does not exist, or holds no transform of these formats.
+        If the file does not exist, holds no transform of these formats, or the format is unknown.
+    MissingPackageError
+        If an optional package is needed for the format and not installed.
     """
     path = Path(path)
     suffix = suffix_of(path)
-    kind = None if suffix in (*FIELD_SUFFIXES, ".npz") else text_format(path)
+    if format is not None:
+        if format not in FORMATS:
+            raise TransformError(
+                f"transform {path}", f"the format {format!r}", f"one of {', '.join(FORMATS)}", "name it"
+            )
+        if format == "learn2reg":
+            return read_learn2reg(path, *_learn2reg_grids(path, fixed, moving))
+        if format != "itk":
+            return read_matrix(path, format, fixed, moving)
+    if suffix == X5:
+        return read_x5(path)
+    kind = None if format or suffix in (*FIELD_SUFFIXES, ".npz") else text_format(path)
     if kind is not None:
-        return read_text_transform(path, kind)
+        return read_text_transform(path, kind, fixed)
     if suffix in ITK_SUFFIXES:
         return read_itk(path, fixed)
     if suffix in FIELD_SUFFIXES:
@@ -76,11 +104,46 @@ def read_transform(path: str | Path, *, fixed: Grid | None = None, moving: Grid 
             f"one of {', '.join(_SUFFIXES)}, or text of FreeSurfer or elastix",
             "convert or rename the file",
         )
-    if fixed is None:
+    return read_learn2reg(path, *_learn2reg_grids(path, fixed, moving or fixed))
+
+
+def read_named_transform(text: str | Path, *, fixed: Grid | None = None, moving: Grid | None = None) -> Transform:
+    """Read a transform whose format may be named before the path: ``"fsl:FILE"``; see :func:`read_transform`.
+
+    Files named ``disp_FFFF_MMMM.nii.gz`` are Learn2Reg's, unless a format is named.
+    """
+    name, path = split_format(text)
+    if name is None and is_learn2reg(path):
+        name = "learn2reg"
+    return read_transform(path, fixed=fixed, moving=moving, format=name)
+
+
+def split_format(text: str | Path) -> tuple[FormatName | None, Path]:
+    """Return the format and the path of ``"FORMAT:FILE"``; no format for the path of a file.
+
+    A file whose name begins so is found, too, if there is one.
+    """
+    before, colon, after = str(text).partition(":")
+    name = next((name for name in FORMATS if name == before), None)
+    if colon and after and name is not None and not Path(text).exists():
+        return name, Path(after)
+    return None, Path(text)
+
+
+def is_learn2reg(path: Path) -> bool:
+    """Whether a file has a name of Learn2Reg's displacements: ``disp_FFFF_MMMM.nii.gz``, or any ``.npz``."""
+    return path.name.startswith("disp_") or path.suffix == ".npz"
+
+
+def _learn2reg_grids(path: Path, fixed: Grid | None, moving: Grid | None) -> tuple[Grid, Grid]:
+    if fixed is None or moving is None:
         raise TransformError(
-            f"transform {path}", "voxels of Learn2Reg alone", "the grids they belong to", "name fixed and moving image"
+            f"transform {path}",
+            "voxels of Learn2Reg alone",
+            "the two scans to which they belong",
+            "name them: --reference FIXED --moving MOVING",
         )
-    return read_learn2reg(path, fixed, moving or fixed)
+    return fixed, moving
 
 
 def write_transform(
@@ -101,6 +164,7 @@ def write_transform(
           displacement on `reference`: vectors in LPS mm, float32 (NIfTI: intent 1007).
         - ``.h5``: ITK, part by part, a chain as a chain.
         - ``.tfm``, ``.txt``, ``.mat``: ITK, affine maps only; a chain of them as their product.
+        - ``.x5``: X5 of BIDS, part by part, 3D; needs the extra ``[transforms]``.
         - ``.npz``: displacement of Learn2Reg.
     reference : Grid, optional
         Grid of the fixed image. Optional if the transform starts with its only displacement field, whose grid is then
@@ -127,6 +191,8 @@ def write_transform(
     suffix = suffix_of(path)
     if suffix in ITK_SUFFIXES:
         write_itk(transform, path)
+    elif suffix == X5:
+        write_x5(transform, path, reference)
     elif suffix in FIELD_SUFFIXES:
         grid = reference or _own_grid(transform, path)
         check_output(path)
@@ -183,7 +249,7 @@ def _field(source: Source, path: Path) -> DisplacementField:
             f"transform {path}",
             f"an image{intent} of size {header.shape} without vectors",
             "displacement vectors in mm (NIfTI: intent 1007 or 1006)",
-            "if it is a field of Learn2Reg, say so: learngn convert --from learn2reg --reference FIXED --moving MOVING",
+            "if it is a field of Learn2Reg, say so: learn2reg:FILE; learngn convert: --from learn2reg, with both scans",
         )
     if components != len(header.space) or header.frames != 1:
         raise TransformError(

@@ -18,7 +18,7 @@ from learngn.geometry.grid import FloatArray
 from learngn.optimise.gauss_newton import Optimised
 from learngn.optimise.history import Iteration, StopReason
 from learngn.optimise.landmarks import LandmarkPairs, refuse_landmarks
-from learngn.optimise.levels import PairLevel, first_displacement, levels_of_pair
+from learngn.optimise.levels import PairLevel, averaged_fields, first_displacement, levels_of_pair
 from learngn.regularise import Diffusion, Regulariser, apply_regulariser
 from learngn.settings import Level
 from learngn.solve import SolveStatus
@@ -68,6 +68,7 @@ class AdamDisplacement:
         world: FloatArray,
         initial: Array | None = None,
         *,
+        detailed: bool = False,
         landmarks: LandmarkPairs | None = None,
         voxel: float | None = None,
         callback: Callable[[Iteration], None] | None = None,
@@ -77,13 +78,18 @@ class AdamDisplacement:
         if not is_tensor(fixed.data):  # on the same memory, and back
             fixed, moving = _as_tensors(fixed), _as_tensors(moving)
             start = None if initial is None else torch.as_tensor(initial)
-            result = self(fixed, moving, world, start, voxel=voxel, callback=callback)
+            result = self(fixed, moving, world, start, detailed=detailed, voxel=voxel, callback=callback)
             return replace(result, field=as_numpy(result.field))
         pairs = levels_of_pair(self.levels, fixed, moving, world, voxel)
-        u = first_displacement(fixed, pairs[0].grid, initial)
+        grids = [pair.grid for pair in pairs]
+        given = [] if initial is None or not detailed else averaged_fields(initial, grids)
+        u = given[0] if given else first_displacement(fixed, grids[0], initial)
         history: list[Iteration] = []
         for index, pair in enumerate(pairs):
-            u = self._descend(index, pair, sampling.resize_field(u, pair.grid.shape), history, callback)
+            u = sampling.resize_field(u, grids[index].shape)
+            if index and given:
+                u = u + (given[index] - sampling.resize_field(given[index - 1], grids[index].shape))
+            u = self._descend(index, pair, u, history, callback)
         return Optimised(u, pairs[-1].grid, tuple(history), StopReason.ITERATIONS)
 
     def _descend(

@@ -9,10 +9,13 @@ from learngn.optimise.affine import AffineGaussNewton, AffineResult, centre_of_m
 from learngn.optimise.families import Family
 
 
-def pose_by_features(fixed: FeatureImage, moving: FeatureImage, family: Family) -> AffineResult:
+def pose_by_features(
+    fixed: FeatureImage, moving: FeatureImage, family: Family, starts: dict[str, FloatArray] | None = None
+) -> AffineResult:
     """Find a linear map by features that see the same structures in both scans, wherever these lie.
 
-    Its starts are the headers' position, that of centre to centre, and that of the structures' centre to centre.
+    By default its starts are the headers' position, that of centre to centre, and that of the structures' centre to
+    centre.
 
     Parameters
     ----------
@@ -20,7 +23,11 @@ def pose_by_features(fixed: FeatureImage, moving: FeatureImage, family: Family) 
         Learned features, (1, C, *S).
     family : Family
         Family of linear maps.
+    starts : dict of arrays, shape (D+1, D+1), optional
+        Other initial maps by name, fixed RAS mm to moving RAS mm.
     """
+    if starts is not None:
+        return AffineGaussNewton(family)(fixed, moving, starts)
     masses = _centre(fixed), _centre(moving)
     return AffineGaussNewton(family)(fixed, moving, translation_starts(fixed.grid, moving.grid, masses))
 

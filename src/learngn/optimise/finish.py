@@ -36,6 +36,20 @@ class Fields:
         inverse = None if self.inverse is None else xp.zeros_like(self.inverse)
         return Fields(xp.zeros_like(self.forward), inverse, None if self.error is None else 0.0)
 
+    def replaced(self, forward: Array, grid: Grid, *, diffeomorphic: bool = False) -> Fields:
+        """Return the fields of another displacement of the same grid, with an inverse if these have one."""
+        forward = unfolded(forward) if diffeomorphic else forward
+        if self.inverse is None:
+            return Fields(forward)
+        inverse = inverted(forward, grid)
+        inverse = unfolded(inverse) if diffeomorphic else inverse
+        return Fields(forward, inverse, inverse_error(forward, inverse))
+
+
+def inverted(field: Array, grid: Grid) -> Array:
+    """Return the inverse of a displacement, to a hundredth of a voxel where it does not fold."""
+    return invert(DisplacementField(field, grid), tolerance=1e-2).field.data
+
 
 def at_full_resolution(result: Optimised, grid: Grid, *, diffeomorphic: bool = False) -> Fields:
     """Resize the finest level's displacement to the image's grid.
@@ -59,13 +73,10 @@ def at_full_resolution(result: Optimised, grid: Grid, *, diffeomorphic: bool = F
         resized = sampling.resize_field(field, grid.shape)
         return unfolded(resized) if diffeomorphic else resized
 
-    def inverted(field: Array) -> Array:
-        return invert(DisplacementField(field, grid), tolerance=1e-2).field.data
-
     forward, inverse = full_size(result.field), None
     if result.into_fixed is not None:  # displacements from half-way into each image: go back by one, on by the other
         into_fixed = full_size(result.into_fixed)
-        out_of_fixed, out_of_moving = inverted(into_fixed), inverted(forward)
+        out_of_fixed, out_of_moving = inverted(into_fixed, grid), inverted(forward, grid)
         forward, inverse = (
             sampling.compose(forward, out_of_fixed),
             sampling.compose(into_fixed, out_of_moving),
@@ -73,7 +84,7 @@ def at_full_resolution(result: Optimised, grid: Grid, *, diffeomorphic: bool = F
         if diffeomorphic:  # composition interpolates, which may make new folds
             forward, inverse = unfolded(forward), unfolded(inverse)
     elif diffeomorphic:
-        inverse = unfolded(inverted(forward))
+        inverse = unfolded(inverted(forward, grid))
     if inverse is None:
         return Fields(forward)
     return Fields(forward, inverse, inverse_error(forward, inverse))

@@ -17,7 +17,7 @@ from learngn.optimise.descent import Descent
 from learngn.optimise.energy import Energy
 from learngn.optimise.history import Iteration, StopReason
 from learngn.optimise.landmarks import LandmarkPairs, LandmarkTerm, check_landmarks
-from learngn.optimise.levels import first_displacement, levels_of_pair
+from learngn.optimise.levels import averaged_fields, first_displacement, levels_of_pair
 from learngn.optimise.step_control import StepControl
 from learngn.optimise.update import Compositional, Update, halves
 from learngn.regularise import Diffusion, Regulariser
@@ -155,6 +155,7 @@ class GaussNewton:
         world: FloatArray,
         initial: Array | None = None,
         *,
+        detailed: bool = False,
         landmarks: LandmarkPairs | None = None,
         voxel: float | None = None,
         callback: Callable[[Iteration], None] | None = None,
@@ -169,6 +170,9 @@ class GaussNewton:
             Affine applied after the displacement, fixed RAS mm to moving RAS mm.
         initial : Array, shape (N, D, *S) [voxel], optional
             Initial displacement, on a grid of any shape over the fixed grid's extent.
+        detailed : bool
+            Add the detail of the initial displacement that a coarse level cannot hold on the finer one, so that coarse
+            levels correct it and do not smooth it. By default it is resized to the coarsest level.
         landmarks : LandmarkPairs, optional
             Landmarks that guide the registration; for one sample only.
         voxel : float, optional
@@ -188,7 +192,11 @@ class GaussNewton:
         if landmarks is not None:
             check_landmarks(landmarks, len(fixed.data), fixed.grid.ndim)
         energies = self.energies(fixed, moving, world, voxel, landmarks)
-        u = self.first(fixed, energies[0].pair.grid, initial)
+        grids = [energy.pair.grid for energy in energies]
+        given: list[Array] = []
+        if initial is not None and detailed:
+            given = [self.first(fixed, *part) for part in zip(grids, averaged_fields(initial, grids), strict=True)]
+        u = given[0] if given else self.first(fixed, grids[0], initial)
         history: list[Iteration] = []
 
         def report(record: Iteration) -> None:
@@ -198,7 +206,10 @@ class GaussNewton:
 
         descent, stop = self.descent(), StopReason.ITERATIONS
         for level, energy in enumerate(energies):
-            u, stop = descent.run(energy, sampling.resize_field(u, energy.pair.grid.shape), level, report)
+            u = sampling.resize_field(u, grids[level].shape)
+            if level and given:
+                u = u + (given[level] - sampling.resize_field(given[level - 1], grids[level].shape))
+            u, stop = descent.run(energy, u, level, report)
         into_moving, into_fixed = halves(u) if self.update.symmetric else (u, None)
         return Optimised(into_moving, energies[-1].pair.grid, tuple(history), stop, into_fixed, energies[-1])
 

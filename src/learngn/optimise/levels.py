@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from learngn.arrays import Array, detached, in_order, largest_of_neighbours, namespace, zeros
+import numpy as np
+
+from learngn.arrays import Array, detached, in_order, largest_of_neighbours, like, namespace, zeros
 from learngn.features import FeatureImage, common_grids
 from learngn.geometry import sampling
 from learngn.geometry.grid import FloatArray, Grid
@@ -178,3 +180,12 @@ def first_displacement(fixed: FeatureImage, grid: Grid, initial: Array | None) -
     if initial is not None:
         return sampling.resize_field(initial, grid.shape)
     return zeros((len(fixed.data), grid.ndim, *grid.shape), fixed.data)
+
+
+def averaged_fields(field: Array, grids: Sequence[Grid]) -> list[Array]:
+    """Return a displacement, (N, D, *S) [voxel], averaged on every grid over the same extent [voxel of that grid]."""
+    fields = []
+    for data, grid in zip(sampling.pyramid(field, grids), grids, strict=True):
+        scale = [m / n for n, m in zip(field.shape[2:], grid.shape, strict=True)]
+        fields.append(data * like(np.reshape(scale, (1, -1, *[1] * grid.ndim)), data))
+    return fields

@@ -77,11 +77,12 @@ class Evidence:
         """Return the fit of a result."""
         return self.pair.fit(self.pair.compared(transform))
 
-    def worsened(self, after: Mapping[str, float]) -> bool:
-        """Whether a result fits worse than the linear map alone, in most measures."""
+    def worsened(self, after: Mapping[str, float], start: Mapping[str, float] | None = None) -> bool:
+        """Whether a result fits worse than a start, by default the linear map alone, in most measures."""
+        start = self.linear if start is None else start
         if self.pair.fixed.image.labels:
-            return after["labels"] < self.linear["labels"]
-        return _fits_worse(after, self.linear)
+            return after["labels"] < start["labels"]
+        return _fits_worse(after, start)
 
     def unmoved(self) -> Evidence:
         """Return what speaks for the headers' position."""

@@ -135,9 +135,9 @@ class Seen:
         """Return the fit of φ after a transform."""
         return self.pair.fit(transform)
 
-    def left_out(self, after: Mapping[str, float]) -> Reason | None:
-        """Return why a displacement with this fit is to be left out; None to keep it."""
-        return _worse(self.linear, after, _FIELD, "after")
+    def left_out(self, after: Mapping[str, float], unmoved: Mapping[str, float]) -> Reason | None:
+        """Return why a displacement with this fit is to be left out, against the fit without it; None to keep it."""
+        return _worse(unmoved, after, _FIELD, "after")
 
     def measures(self, after: Mapping[str, float]) -> LearnedMeasures:
         """Return the evidence for the verdict on a result with this fit."""

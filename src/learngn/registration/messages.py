@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable
 
 from learngn.optimise import Iteration
+from learngn.registration.initial import InitialTransform
 from learngn.registration.pair import RegistrationPair
 from learngn.registration.resolve import Resolved
 from learngn.settings import Settings
@@ -13,9 +14,11 @@ from learngn.settings import Settings
 _LOG = logging.getLogger(__name__)
 
 
-def log_choice(pair: RegistrationPair, resolved: Resolved) -> None:
-    """Log the images and the settings that were chosen for them."""
+def log_choice(pair: RegistrationPair, resolved: Resolved, initial: InitialTransform | None = None) -> None:
+    """Log the images, the initial transform, and the settings that were chosen for them."""
     _LOG.info("fixed image: %s; moving image: %s", pair.fixed.grid, pair.moving.grid)
+    if initial is not None:
+        _LOG.info("start: %s", initial.describe(resolved.settings.affine))
     if resolved.recognised is not None:
         _LOG.info("preset %s: %s", resolved.recognised.preset.name, resolved.recognised.because)
     elif resolved.preset is not None:

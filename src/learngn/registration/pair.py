@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from learngn.errors import ImageError, LabelError, LandmarkError
 from learngn.geometry.grid import FloatArray, Grid
 from learngn.geometry.image import Image
-from learngn.interop import ImageLike, as_image
+from learngn.interop import ImageLike, TransformLike, as_image
 from learngn.io import Pair, labels_on
 from learngn.optimise import LandmarkPairs
 from learngn.registration.masks import read_mask
@@ -190,7 +190,7 @@ class RegistrationPair:
 
 @dataclass(frozen=True)
 class Guidance:
-    """Options for masks and key points, which guide the registration in addition to the features.
+    """Options for masks, key points and an initial transform, which guide the registration beside the features.
 
     Attributes
     ----------
@@ -200,11 +200,14 @@ class Guidance:
         Weight of the key points, see :class:`learngn.optimise.LandmarkPairs`; None leaves them out.
     scale : float
         Distance of a pair of key points above which its weight decreases [mm].
+    initial : TransformLike or sequence of these, optional
+        Initial transform of a single pair, see :func:`learngn.register`; pairs of a table have their own.
     """
 
     masks: bool = False
     keypoints: float | None = None
     scale: float = float("inf")
+    initial: TransformLike | Sequence[TransformLike] | None = None
 
     def check(self, pair: Pair) -> None:
         """Check that the requested masks and key points exist.
@@ -233,7 +236,8 @@ class Guidance:
         """Return values for JSON; empty without masks and key points."""
         if not self.masks and self.keypoints is None:
             return {}
-        return {key: value for key, value in asdict(self).items() if value not in (None, float("inf"))}
+        values = {"masks": self.masks, "keypoints": self.keypoints, "scale": self.scale}
+        return {key: value for key, value in values.items() if value not in (None, float("inf"))}
 
 
 def _labels_of(source: ImageLike, grid: Grid, what: str) -> Image:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,8 +13,10 @@ from learngn.features import Feature, FeatureStore
 from learngn.geometry.grid import Grid
 from learngn.geometry.grid_map import Interpolation, Resampling
 from learngn.geometry.image import Image
-from learngn.interop import ImageLike
+from learngn.geometry.transform import Transform
+from learngn.interop import ImageLike, TransformLike
 from learngn.optimise import Iteration, LandmarkPairs
+from learngn.registration.initial import InitialTransform, initial_files, read_initial
 from learngn.registration.messages import log_choice
 from learngn.registration.pair import RegistrationPair, Side, with_own_labels
 from learngn.registration.pictures import alike, read_picture_or_scan
@@ -49,6 +52,7 @@ def register(
     moving_landmarks: PointsLike | None = None,
     keypoints: LandmarkPairs | tuple[PointsLike, PointsLike] | None = None,
     tissue: ImageLike | None = None,
+    initial_transform: TransformLike | Sequence[TransformLike] | None = None,
     interpolation: Interpolation | None = None,
     background: float | None = None,
     callback: Callable[[Iteration], None] | None = None,
@@ -89,6 +93,13 @@ def register(
     tissue : ImageLike, optional
         Label map in the fixed image's world; the displacement may be discontinuous across the boundaries of its labels,
         for organs that slide.
+    initial_transform : TransformLike or sequence of these, optional
+        Transform from the fixed to the moving world from which to start: a path (``"fsl:FILE"`` names a format), a
+        :class:`learngn.geometry.transform.Transform`, a homogeneous matrix in RAS mm, or a transform of SimpleITK; see
+        :func:`learngn.interop.as_transform`. Several are applied to points of the fixed image in the given order.
+        A linear one takes the place of the headers: the linear stage refines it, without a search for other positions
+        (``affine="none"`` keeps it as it is). One with a displacement starts the optimisation of the displacement, and
+        the linear stage is left out. The result contains it.
     interpolation, background : optional
         How the moving scan is resampled, see :meth:`learngn.geometry.grid_map.GridMap.warp`.
     callback : callable, optional
@@ -133,14 +144,17 @@ def register(
                 fixed=fixed_image, moving=moving_image, fixed_labels=fixed_labels, moving_labels=moving_labels,
                 fixed_landmarks=fixed_landmarks, moving_landmarks=moving_landmarks, fixed_mask=fixed_mask,
                 moving_mask=moving_mask, fixed_keypoints=points[0], moving_keypoints=points[1], tissue=tissue,
-            ),
+            ) | initial_files(initial_transform),
         )  # fmt: skip
         pair = pair.recognised() if label_maps is None else pair
+        initial = read_initial(initial_transform, pair)
     resampling = Resampling(interpolation, background)
     with shown(progress, pair.fixed.grid.ndim, callback) as events:
         return register_pair(
-            pair, request, model=trained, begins=events.begins, callback=events.step, resampling=resampling, clock=clock
-        )
+            pair, request,
+            model=trained, initial=initial, begins=events.begins, callback=events.step, resampling=resampling,
+            clock=clock,
+        )  # fmt: skip
 
 
 def _key_points(
@@ -160,6 +174,7 @@ def register_pair(
     request: Request,
     *,
     model: Model | None = None,
+    initial: Transform | None = None,
     begins: Callable[[Settings], None] | None = None,
     callback: Callable[[Iteration], None] | None = None,
     store: FeatureStore | None = None,
@@ -173,6 +188,8 @@ def register_pair(
     pair : RegistrationPair
     request : Request
     model : Model, optional
+    initial : Transform, optional
+        Transform from the fixed to the moving world from which to start, see :func:`register`.
     begins : callable, optional
         Called with the settings when they have been chosen.
     callback : callable, optional
@@ -194,14 +211,23 @@ def register_pair(
         See :func:`register`.
     """
     there, model = placed(pair, request, model)
-    there, to_header = alike(there)
-    resolved = resolve(request, alike(pair)[0] if model is None else there, model)
-    log_choice(pair, resolved)
+    looked, to_header = pair, None
+    if initial is None:  # an initial transform refers to the headers' resolutions
+        there, to_header = alike(there)
+        looked = alike(pair)[0]
+    resolved = resolve(request, looked if model is None else there, model)
+    start = None if initial is None else InitialTransform.of(initial, pair.fixed.grid, pair.moving.grid)
+    resolved = resolved if start is None else start.settings(resolved)
+    log_choice(pair, resolved, start)
     if begins is not None:
         begins(resolved.settings)
-    prepared = prepare(there, resolved, store=store, clock=clock)
-    found = prepared.register(model=model, callback=callback, resampling=resampling)
-    return (found if to_header is None else found.followed_by(to_header)).of_pair(pair)
+    placed_pair = there if start is None else start.placed(there)
+    prepared = prepare(placed_pair, resolved, initial=start, store=store, clock=clock)
+    result = prepared.register(model=model, callback=callback, resampling=resampling)
+    if start is not None:
+        transform, inverse = start.carried_back(result.transform, result.inverse)
+        result = replace(result, transform=transform, inverse=inverse, initial=start)
+    return (result if to_header is None else result.followed_by(to_header)).of_pair(pair)
 
 
 def model_of(source: str | Path | Model | None) -> Model | None:

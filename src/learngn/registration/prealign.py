@@ -21,6 +21,7 @@ from learngn.registration.masks import masked
 _TURN = 30  # [degree] step of the angles at which pictures are tried; the pose search covers what lies between
 _BETWEEN = PoseSearch(angles_2d=(-10.0, 0.0, 10.0))
 _SIDE = 192  # voxels of the longest side of a picture that is turned
+PLACED = "initial"  # name of the start that is a given initial transform
 _ROTATED = 8.0  # [degree] rotation above which features that depend on the axes are not comparable
 
 
@@ -138,6 +139,8 @@ def prealign(
     family: Family,
     masks: Masks = (None, None),
     search: PoseSearch | None = None,
+    *,
+    placed: bool = False,
 ) -> Prealigned:
     """Find the linear map that aligns two images.
 
@@ -152,6 +155,8 @@ def prealign(
         Masks of the fixed and the moving image.
     search : PoseSearch, optional
         Search for the first pose, by default over the angles by which scans differ.
+    placed : bool
+        The moving image has been placed by an initial transform: refine its position, and search for no other.
 
     Raises
     ------
@@ -163,9 +168,9 @@ def prealign(
     check_extents(fixed.grid, moving.grid)
     if ratio(fixed.grid, moving.grid) > SIMILAR:
         # The small scan is located in the large one, whichever is fixed, and compared at the small one's voxels.
-        reverse = prealign(moving, fixed, feature, family, masks[::-1], search)
+        reverse = prealign(moving, fixed, feature, family, masks[::-1], search, placed=placed)
         return Prealigned(np.asarray(np.linalg.inv(reverse.matrix)), reverse.start, reverse.score)
-    stage = AffineGaussNewton(family, search=search or PoseSearch())
+    stage = AffineGaussNewton(family, search=None if placed else search or PoseSearch())
     unaligned = Prealigned(np.eye(fixed.grid.ndim + 1), "none")
     divisible = _divisible(feature)
     surroundings = Surroundings(fixed, moving, divisible)
@@ -173,9 +178,12 @@ def prealign(
         # Features scaled by the intensity range of the scan differ for a part of it; those of patterns do not.
         feature = Mind()
     searched, spacing = surroundings.searched()
-    masses = _mass(fixed), _mass(searched)
+    if placed:
+        starts = {PLACED: np.eye(fixed.grid.ndim + 1)}
+    else:
+        starts = translation_starts(fixed.grid, searched.grid, (_mass(fixed), _mass(searched)))
     searched_pair = unaligned.features(feature, fixed, searched, spacing, masks)
-    result = stage(*searched_pair, translation_starts(fixed.grid, searched.grid, masses))
+    result = stage(*searched_pair, starts)
     coarse = Prealigned(result.matrix, result.start)
     if result.energy < float("inf"):
         refined_pair = coarse.features(feature, fixed, *surroundings.refined(result.matrix), masks)

@@ -19,11 +19,12 @@ from learngn.geometry.transform import Affine, Composite, DisplacementField
 from learngn.optimise import FAMILIES, DiscreteStart, Iteration, at_full_resolution, build, pose_by_features
 from learngn.registration.contrast import comparable
 from learngn.registration.harmless import Harmless
+from learngn.registration.initial import InitialTransform
 from learngn.registration.learned import Seen, linear_left_out
 from learngn.registration.messages import logged
 from learngn.registration.pair import RegistrationPair
 from learngn.registration.pictures import compared
-from learngn.registration.prealign import NoAlignmentError, Prealigned, prealign, prealign_turned
+from learngn.registration.prealign import PLACED, NoAlignmentError, Prealigned, prealign, prealign_turned
 from learngn.registration.resolve import Resolved
 from learngn.registration.result import Registration
 from learngn.settings import Settings
@@ -53,6 +54,8 @@ class Prepared:
         Times of the stages so far [s].
     harmless : Harmless, optional
         What leaves out steps that do not improve the fit; None without :attr:`learngn.Settings.quality`.
+    initial : InitialTransform, optional
+        The initial transform, by whose linear map the pair is placed.
     """
 
     pair: RegistrationPair
@@ -61,6 +64,7 @@ class Prepared:
     features: tuple[FeatureImage, FeatureImage]
     seconds: dict[str, float]
     harmless: Harmless | None = None
+    initial: InitialTransform | None = None
 
     @undifferentiated
     def register(
@@ -84,7 +88,9 @@ class Prepared:
         """
         resolved = self.resolved if settings is None else replace(self.resolved, settings=settings)
         chosen, fixed, matrix = resolved.settings, self.pair.fixed.scan, self.aligned.matrix
-        clock, initial = Clock(dict(self.seconds)), None
+        clock = Clock(dict(self.seconds))
+        initial = None if self.initial is None else self.initial.start(self.features[0].data)
+        given = None if initial is None else DisplacementField(initial, fixed.grid)
         if chosen.discrete:
             with clock.stage("discrete"):
                 initial = DiscreteStart()(*self.features, matrix)
@@ -98,6 +104,7 @@ class Prepared:
                 *self.features,
                 matrix,
                 initial,
+                detailed=given is not None,
                 landmarks=self.pair.keypoints,
                 voxel=resolved.voxel,
                 callback=logged(chosen, resolved.voxel, callback),
@@ -118,10 +125,14 @@ class Prepared:
             same = result.into_fixed is None and not chosen.diffeomorphic
             field = DisplacementField(*((result.field, result.grid) if same else (fields.forward, fixed.grid)))
             with clock.stage("quality"):
-                verdict, kept_field = self.harmless.judged(field, affine)
+                verdict, kept_field = self.harmless.judged(field, affine, given)
             _LOG.info("verdict: %s", "; ".join((verdict.status, *(reason.text for reason in verdict.reasons))))
             if not kept_field:
-                fields, uncertainty = fields.without_displacement(), None
+                uncertainty = None
+                if given is None:
+                    fields = fields.without_displacement()
+                else:
+                    fields = fields.replaced(given.data, fixed.grid, diffeomorphic=chosen.diffeomorphic)
         with clock.stage("warp"):
             transform = Composite((DisplacementField(fields.forward, fixed.grid), affine))
             options = resampling or Resampling()
@@ -150,7 +161,12 @@ class Prepared:
 
 @undifferentiated
 def prepare(
-    pair: RegistrationPair, resolved: Resolved, *, store: FeatureStore | None = None, clock: Clock | None = None
+    pair: RegistrationPair,
+    resolved: Resolved,
+    *,
+    initial: InitialTransform | None = None,
+    store: FeatureStore | None = None,
+    clock: Clock | None = None,
 ) -> Prepared:
     """Do everything that precedes the optimisation of the displacement, once for several schedules.
 
@@ -158,6 +174,8 @@ def prepare(
     ----------
     pair : RegistrationPair
     resolved : Resolved
+    initial : InitialTransform, optional
+        Initial transform, by whose linear map the pair is placed (:meth:`InitialTransform.placed`).
     store : FeatureStore, optional
         Cache of the features of each image, for its other pairs; see :func:`learngn.features.kept`.
     clock : Clock, optional
@@ -174,6 +192,7 @@ def prepare(
     looked = compared(pair, resolved.settings.stains)
     fixed, moving, masks = looked.fixed.scan, looked.moving.scan, (pair.fixed.mask, pair.moving.mask)
     feature = resolved.feature if store is None else kept(resolved.feature, _like(store, fixed.data))
+    feature = feature if initial is None else initial.feature(feature)
     with clock.stage("features"):
         matched = comparable(fixed, moving, resolved.feature, resolved.spacing)
     unaligned = Prealigned(np.eye(fixed.grid.ndim + 1), "none")
@@ -183,11 +202,12 @@ def prepare(
         with clock.stage("features"):
             unmoved = unaligned.features(feature, fixed, matched, resolved.spacing, masks)
         with clock.stage("affine"):
-            pose = pose_by_features(*unmoved, FAMILIES[resolved.settings.affine])
+            starts = None if initial is None else {PLACED: np.eye(fixed.grid.ndim + 1)}
+            pose = pose_by_features(*unmoved, FAMILIES[resolved.settings.affine], starts)
             found = Prealigned(pose.matrix, pose.start)
     elif resolved.settings.aligns:
         with clock.stage("affine"):
-            found = _aligned(looked, matched, _linear(feature, pair), resolved)
+            found = _aligned(looked, matched, _linear(feature, pair), resolved, placed=initial is not None)
     else:
         _check_overlap(pair)
     aligned, harmless, learned = found or unaligned, None, resolved.learned
@@ -196,10 +216,12 @@ def prepare(
             if learned is None:
                 # Of pictures the darkness is judged: tissue is what is not background.
                 shown = pair if resolved.settings.stains is None else compared(pair, "grey")
-                harmless = Harmless.of(shown, None if found is None else found.matrix)
+                harmless = Harmless.of(shown, None if found is None else found.matrix, placed=initial is not None)
             elif learned.judges:
                 reason = None if unmoved is None else linear_left_out(learned.pair(unmoved), aligned.matrix)
-                harmless = Harmless.of_learned(pair, aligned.matrix, reason, comparable=learned.comparable)
+                harmless = Harmless.of_learned(
+                    pair, aligned.matrix, reason, comparable=learned.comparable, placed=initial is not None
+                )
             else:
                 _LOG.info("no verdict: scans of two modalities, and a model without a record of its training")
             aligned = aligned if harmless is None else harmless.start(aligned)
@@ -218,16 +240,20 @@ def prepare(
             features = fixed_features, moving_features
             seen = Seen.of(learned, feature, pair, resolved.spacing, features, aligned.matrix)
             harmless = replace(harmless, seen=seen)
-    return Prepared(pair, resolved, aligned, (fixed_features, moving_features), clock.seconds, harmless)
+    return Prepared(pair, resolved, aligned, (fixed_features, moving_features), clock.seconds, harmless, initial)
 
 
-def _aligned(pair: RegistrationPair, matched: Image, feature: Feature, resolved: Resolved) -> Prealigned | None:
+def _aligned(
+    pair: RegistrationPair, matched: Image, feature: Feature, resolved: Resolved, *, placed: bool
+) -> Prealigned | None:
     """Return the linear alignment; None if there is none, and the headers' position can be kept."""
     masks = pair.fixed.mask, pair.moving.mask
-    # The header of a picture does not say which way is up: sections lie on their slides as they fell.
-    align = prealign_turned if resolved.settings.stains is not None else prealign
     try:
-        return align(pair.fixed.scan, matched, feature, FAMILIES[resolved.settings.affine], masks)
+        fixed, family = pair.fixed.scan, FAMILIES[resolved.settings.affine]
+        if resolved.settings.stains is not None and not placed:
+            # The header of a picture does not say which way is up: sections lie on their slides as they fell.
+            return prealign_turned(fixed, matched, feature, family, masks)
+        return prealign(fixed, matched, feature, family, masks, placed=placed)
     except NoAlignmentError:
         if not resolved.settings.quality or pair.fixed.grid.overlap(pair.moving.grid) == 0:
             raise

@@ -9,7 +9,7 @@ from learngn.errors import LabelError
 from learngn.geometry.grid import Grid
 from learngn.geometry.image import Image
 from learngn.interop import ImageLike, as_image
-from learngn.io import Pair, Subject, labels_on, read_grid, read_image
+from learngn.io import Pair, Subject, labels_on, read_grid, read_image, split_format
 from learngn.registration.masks import read_mask
 from learngn.registration.pair import Guidance, RegistrationPair, Side, check_labels, with_own_labels
 from learngn.registration.pictures import read_picture_or_scan
@@ -73,12 +73,13 @@ def read_pair(
 
 
 def files_of(pair: Pair, tissue: Path | None = None) -> dict[str, Path]:
-    """Return the files of a pair by role: ``fixed``, ``moving``, ``fixed_labels``, ..., ``tissue``."""
+    """Return the files of a pair by role: ``fixed``, ``moving``, ``fixed_labels``, ..., ``initial_transform``."""
     named: dict[str, Path | None] = {}
     for role in ("image", "labels", "landmarks", "mask", "keypoints"):
         for side, subject in (("fixed", pair.fixed), ("moving", pair.moving)):
             named[side if role == "image" else f"{side}_{role}"] = getattr(subject, role)
-    return {role: path for role, path in {**named, "tissue": tissue}.items() if path is not None}
+    given = {role: path for role, path in {**named, "tissue": tissue}.items() if path is not None}
+    return given if pair.initial is None else given | {"initial_transform": split_format(pair.initial)[1]}
 
 
 def _side(subject: Subject, what: str, label_map: bool, scan: bool, guided: bool, evaluated: bool) -> tuple[Side, Grid]:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from learngn.evaluation import PairScores
+    from learngn.registration.initial import InitialTransform
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,7 +47,8 @@ class Registration:
     resolved : Resolved
         Settings and feature used, with the reasons for their choice.
     affine_start : str
-        Name of the initial transform that the affine stage chose; ``"none"`` if the stage was skipped.
+        Name of the start that the affine stage chose, ``"initial"`` for a given initial transform; ``"none"`` if the
+        stage was skipped.
     seconds : dict
         Times of the stages [s]: read, features, affine, discrete, optimise, uncertainty, warp.
     inverse : Composite, optional
@@ -60,6 +62,8 @@ class Registration:
         Whether the result can be trusted, with reasons; None without :attr:`learngn.Settings.quality`.
     resampling : Resampling
         How the moving image was resampled.
+    initial : InitialTransform, optional
+        The initial transform, if one was given; `transform` contains it.
     """
 
     transform: Composite
@@ -75,6 +79,7 @@ class Registration:
     uncertainty: Uncertainty | None = None
     verdict: Verdict | None = None
     resampling: Resampling = field(default_factory=Resampling, repr=False)
+    initial: InitialTransform | None = None
 
     def followed_by(self, matrix: FloatArray) -> Registration:
         """Return the result for a moving image in another world, to which a matrix, (D+1, D+1), maps points."""

@@ -35,5 +35,6 @@ def fit(metrics: Mapping[str, Any]) -> str:
     lead = "From the scans alone, without labels: 1 is a perfect fit."
     if parts:
         lead += f" Of the body's size: {', '.join(parts)}."
-    head = ("", *(_STAGES[stage] for stage in stages))
+    names = _STAGES | ({"before": "initial position"} if metrics.get("initial_transform") else {})
+    head = ("", *(names[stage] for stage in stages))
     return html.section("Fit", lead, f'<div class="levels">{html.table(head, rows, "Fit by stage")}</div>')

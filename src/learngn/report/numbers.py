@@ -47,7 +47,8 @@ def tiles(metrics: Metrics) -> str:
     fitted = metrics.get("fit") or {}
     if not items and fitted.get("after", {}).get("patterns") is not None:  # without labels and landmarks
         before = fitted.get("before", {}).get("patterns")
-        note = "of local patterns" if before is None else f"before {number(before)}"
+        word = "initial position" if metrics.get("initial_transform") else "before"
+        note = "of local patterns" if before is None else f"{word} {number(before)}"
         items.append(("Similarity", number(fitted["after"]["patterns"]), "", note))
     items.append(("Folds", percent(metrics["folds_percent"]).removesuffix(" %"), "%", _in_body(metrics)))
     if metrics.get("std_log_jacobian") is not None:
@@ -162,8 +163,10 @@ def settings(metrics: Metrics) -> str:
     """Make the section of settings, with the preset that they come from."""
     items = [(name.replace("_", " "), setting(value)) for name, value in metrics["settings"].items()]
     preset = metrics.get("preset")
-    lead = f"Preset {preset['name']}: {preset['because']}." if preset else ""
-    return html.section("Settings", lead, html.facts(items))
+    leads = [f"Preset {preset['name']}: {preset['because']}."] if preset else []
+    if initial := metrics.get("initial_transform"):
+        leads.append(f"Started from {initial['description']}.")
+    return html.section("Settings", " ".join(leads), html.facts(items))
 
 
 def provenance(metrics: Metrics) -> str:

@@ -1,5 +1,6 @@
 """Writing the results of a registration to disk."""
 
+from learngn.results.bids import BidsOutput
 from learngn.results.files import (
     sha256,
     write_displacement,
@@ -10,6 +11,7 @@ from learngn.results.files import (
 )
 from learngn.results.folder import RESULT_FILES, check_inputs_kept, page_of, pair_folder, result_folder
 from learngn.results.metrics import (
+    initial_json,
     metrics_of,
     outcome,
     readable_spacing,
@@ -21,7 +23,9 @@ from learngn.results.metrics import (
 
 __all__ = [
     "RESULT_FILES",
+    "BidsOutput",
     "check_inputs_kept",
+    "initial_json",
     "metrics_of",
     "outcome",
     "page_of",

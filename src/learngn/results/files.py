@@ -50,7 +50,7 @@ def write_files(registration: Registration, directory: Path) -> dict[str, float]
             )
         if registration.uncertainty is not None:
             write_uncertainty(registration.uncertainty, directory)
-        if registration.settings.aligns:
+        if registration.settings.aligns or registration.initial is not None:
             write_transform(registration.affine, directory / "affine.tfm")
     return clock.seconds | {"total": sum(clock.seconds.values())}
 

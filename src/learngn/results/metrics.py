@@ -66,6 +66,7 @@ def metrics_of(
         "seconds": dict(seconds),
         "peak_memory_mb": peak_bytes() / 2**20,
         **outcome(registration),
+        **initial_json(registration),
         **uncertainty_json(registration),
         **({} if registration.inverse_error is None else {"inverse_error": registration.inverse_error}),
         **verdict_json(registration),
@@ -114,6 +115,12 @@ def outcome(registration: Registration) -> dict[str, str]:
     """Return start and stop reason of a registration, for JSON."""
     stop = registration.stop
     return {"affine_start": registration.affine_start, "stop": stop.value, "stop_reason": stop.name.lower()}
+
+
+def initial_json(registration: Registration) -> dict[str, Any]:
+    """Return the initial transform of a registration and its use, for JSON; empty without one."""
+    initial = registration.initial
+    return {} if initial is None else {"initial_transform": initial.to_json(registration.settings.affine)}
 
 
 def verdict_json(registration: Registration) -> dict[str, Any]:

@@ -15,7 +15,8 @@ from learngn.geometry.grid_map import Resampling
 from learngn.io import Pair, Subject, read_grid
 from learngn.kernels import warm
 from learngn.optimise import Iteration
-from learngn.registration import Guidance, Request, model_of, read_pair, register_pair
+from learngn.registration import Guidance, Registration, Request, model_of, read_pair, register_pair
+from learngn.registration.initial import initial_files, read_initial
 from learngn.registration.reading import files_of
 from learngn.results import check_inputs_kept, result_folder
 from learngn.settings import Settings
@@ -46,6 +47,8 @@ class PairEvents:
         Called with every Gauss-Newton step.
     stage : callable
         Called with the name of every later stage.
+    registered : callable
+        Called with the result when its files have been written, before they are moved to the result folder.
     ends : callable
         Called with the folder in which all files of the result have been written, before they are moved to the result
         folder: a file of :data:`learngn.results.RESULT_FILES` that is added, such as a log, becomes part of the result.
@@ -55,6 +58,7 @@ class PairEvents:
     begins: Callable[[Settings], None] = _ignore
     step: Callable[[Iteration], None] = _ignore
     stage: Callable[[str], None] = _ignore
+    registered: Callable[[Registration], None] = _ignore
     ends: Callable[[Path], None] = _ignore
 
 
@@ -88,7 +92,7 @@ def register_files(
     model : path or Model, optional
         A trained model.
     guidance : Guidance, optional
-        Use of masks and key points, if there are any.
+        Use of masks and key points, if there are any, and an initial transform.
     tissue : path, optional
         Label map in the fixed scan's world; organs may slide along the boundaries of its labels.
     resampling : Resampling, optional
@@ -113,7 +117,8 @@ def register_files(
     """
     files, output = Pair(_subject(fixed), _subject(moving)), Path(output)
     request, events, clock = request or Request(), events or PairEvents(), Clock()
-    inputs = files_of(files, None if tissue is None else Path(tissue))
+    initial = None if guidance is None else guidance.initial
+    inputs = files_of(files, None if tissue is None else Path(tissue)) | initial_files(initial)
     check_inputs_kept(inputs, output)
     trained = model_of(model)
     with result_folder(output) as folder, ThreadPoolExecutor(1, "learngn-background") as background:
@@ -127,12 +132,14 @@ def register_files(
                 tissue=None if tissue is None else Path(tissue),
                 evaluation_masks=False,
             )
+            start = read_initial(initial, pair)
         if files.fixed.image.is_dir():
             _load_kernels(pair.fixed.grid.ndim, events, background)
         registration = register_pair(
             pair,
             request,
             model=trained,
+            initial=start,
             begins=events.begins,
             callback=events.step,
             resampling=resampling,
@@ -142,6 +149,7 @@ def register_files(
             registration, folder,
             inputs=inputs, command=command, label_names=label_names, notes=notes, report=report, stage=events.stage,
         )  # fmt: skip
+        events.registered(registration)
         for warning in metrics["warnings"]:
             _LOG.info("warning: %s", warning)
         events.ends(folder)
