@@ -22,15 +22,24 @@ from learngn.io.modules import read_module
 from learngn.io.pair_table import is_pair_table
 from learngn.io.pairs import choose_pairs, subjects
 from learngn.io.probabilities import Scores, find_scores, read_channels, read_scores
+from learngn.io.rt_dose import Dose, read_dose, write_dose
+from learngn.io.rt_registration import read_registration, write_registration
+from learngn.io.rt_structures import Contour, Structure, StructureSet, read_structures, write_structures
+from learngn.io.rt_study import RTStudy, read_study
 from learngn.io.series import frame_count, frame_step, read_frames, write_frames
 from learngn.io.subject import Dataset, Pair, Subject, scan_numbers
 from learngn.io.transforms import field_suffix, read_transform, write_transform
 
 __all__ = [
+    "Contour",
     "Dataset",
+    "Dose",
     "Landmarks",
     "Pair",
+    "RTStudy",
     "Scores",
+    "Structure",
+    "StructureSet",
     "Subject",
     "atomic_path",
     "check_writable",
@@ -49,6 +58,7 @@ __all__ = [
     "read_channels",
     "read_colour",
     "read_dataset",
+    "read_dose",
     "read_frames",
     "read_grid",
     "read_image",
@@ -57,7 +67,10 @@ __all__ = [
     "read_learn2reg",
     "read_matrix",
     "read_module",
+    "read_registration",
     "read_scores",
+    "read_structures",
+    "read_study",
     "read_transform",
     "read_values",
     "read_voxels",
@@ -67,11 +80,14 @@ __all__ = [
     "to_itk",
     "to_sitk",
     "write_colour",
+    "write_dose",
     "write_frames",
     "write_image",
     "write_json",
     "write_landmarks",
     "write_learn2reg",
+    "write_registration",
+    "write_structures",
     "write_text",
     "write_transform",
     "write_voxels",

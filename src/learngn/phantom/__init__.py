@@ -2,5 +2,6 @@
 
 from learngn.phantom.abdomen import FIELD_OF_VIEW, Phantom, abdomen, abdomens
 from learngn.phantom.anatomy import ORGANS
+from learngn.phantom.plan import write_plan
 
-__all__ = ["FIELD_OF_VIEW", "ORGANS", "Phantom", "abdomen", "abdomens"]
+__all__ = ["FIELD_OF_VIEW", "ORGANS", "Phantom", "abdomen", "abdomens", "write_plan"]
