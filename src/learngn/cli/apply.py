@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from learngn.cli import console
+from learngn.cli.apply_plan import apply_to_plan
 from learngn.cli.panels import INPUT, OUTPUT
 from learngn.cli.resampling import BackgroundOption, Interpolation, InterpolationOption, name_of
 from learngn.cli.transforms import Moving, Reference, check_inputs_kept, grid_of, read_chain
@@ -31,7 +32,8 @@ def apply(
         Path,
         typer.Argument(
             metavar="IMAGE",
-            help="Scan, series of scans (4D), colour picture, label map, or points (.csv, .fcsv, .mrk.json, .pts).",
+            help="Scan, series of scans (4D), colour picture, label map, points (.csv, .fcsv, .mrk.json, .pts), or "
+            "DICOM structures or dose.",
             show_default=False,
             rich_help_panel=INPUT,
         ),
@@ -71,7 +73,7 @@ def apply(
 
     Example:  learngn apply moving.nii.gz -t result/displacement.nii.gz -r fixed.nii.gz -o warped.nii.gz
     """
-    from learngn.io import is_landmarks
+    from learngn.io import is_landmarks, is_plan
 
     files = transforms or []
     check_inputs_kept(output, image, reference, moving, *files)
@@ -86,8 +88,13 @@ def apply(
         _apply_to_points(image, files, output, reference, moving, inverse=inverse, quiet=quiet)
         return
     grid = grid_of(reference)
-    if grid is None:
+    if grid is None or reference is None:
         raise GeometryError("output grid", "none", "the scan onto which to resample", "name it with --reference")
+    if is_plan(image, output):
+        source = grid_of(moving)
+        chain = _chain(files, source if inverse else grid, grid if inverse else source, grid.ndim)
+        apply_to_plan(image, _inverted(chain, quiet) if inverse else chain, output, reference, moving, quiet=quiet)
+        return
     resampling = _Resampling(grid, files, interpolation, background, labels, inverse, quiet)
     _apply_to_image(image, output, resampling)
 

@@ -62,7 +62,7 @@ def convert(
     reference: Reference = None,
     moving: Moving = None,
 ) -> None:
-    """Convert a transform between ITK/ANTs (NIfTI, MHA, NRRD, .h5, .tfm) and Learn2Reg.
+    """Convert a transform between ITK/ANTs (NIfTI, MHA, NRRD, .h5, .tfm), DICOM registrations (.dcm) and Learn2Reg.
 
     Linear transforms of elastix, FreeSurfer (.lta), greedy, c3d, NiftyReg and FSL can also be read.
 
@@ -81,6 +81,9 @@ def convert(
         transform = read_matrix(source, "greedy")
     else:
         transform = read(source, fixed_grid, moving_grid, learn2reg=from_learn2reg)
+    if target.suffix.lower() == ".dcm":
+        _write_dicom(transform, target, reference, moving)
+        return
     if not to_learn2reg:
         write_transform(transform, target, reference=fixed_grid, moving=moving_grid)
         return
@@ -92,3 +95,20 @@ def convert(
             "name them: --reference FIXED --moving MOVING",
         )
     write_learn2reg(transform, target, fixed_grid, moving_grid)
+
+
+def _write_dicom(transform: Transform, target: Path, fixed: Path | None, moving: Path | None) -> None:
+    """Write a DICOM registration of two scans in DICOM."""
+    from learngn.io import read_grid, read_study, write_registration
+    from learngn.radiotherapy import vector_grid
+
+    if fixed is None or moving is None:
+        raise TransformError(
+            f"output {target}",
+            "no scans",
+            "the DICOM folders of both scans, to which a registration refers",
+            "name them: --reference FIXED_DIR --moving MOVING_DIR",
+        )
+    studies = read_study(fixed), read_study(moving)
+    vectors = vector_grid(transform, read_grid(fixed))
+    write_registration(transform, target, studies[0].headers, studies[1].headers, vectors)

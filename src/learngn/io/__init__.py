@@ -10,6 +10,7 @@ from __future__ import annotations
 from learngn.io.atomic import atomic_path, check_writable, temporary_folder, write_json, write_text
 from learngn.io.colour import is_colour, read_colour, write_colour
 from learngn.io.dataset import find_subject, read_dataset, read_label_names
+from learngn.io.dicom_objects import is_plan, kind_of
 from learngn.io.documents import parse_json, read_values
 from learngn.io.images import read_grid, read_image, write_image
 from learngn.io.itk import from_sitk, to_sitk
@@ -53,6 +54,8 @@ __all__ = [
     "is_colour",
     "is_landmarks",
     "is_pair_table",
+    "is_plan",
+    "kind_of",
     "labels_on",
     "parse_json",
     "read_channels",

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import datetime
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal
 
-from learngn._version import __version__
 from learngn.errors import ImageError, LearnGNError, require_packages
 from learngn.io.atomic import atomic_path
 from learngn.io.files import check_exists
@@ -54,6 +55,15 @@ def kind_of(path: Path) -> Kind | None:
     except (InvalidDicomError, OSError, ValueError, KeyError, EOFError, AttributeError):
         return None
     return _KINDS.get(str(found.get("SOPClassUID", "")), "scan" if "Rows" in found else "other")
+
+
+def is_plan(path: str | Path, output: str | Path) -> bool:
+    """Whether a file is a structure set, or a dose from which another DICOM file is made."""
+    path, output = Path(path), Path(output)
+    if not is_dicom(path):
+        return False
+    kind = kind_of(path) if output.suffix.lower() == ".dcm" else None
+    return kind in ("structures", "dose")
 
 
 def read_object(path: Path, what: str, *classes: str, error: type[LearnGNError] = ImageError) -> Any:
@@ -110,9 +120,17 @@ def write_object(dataset: Any, path: str | Path, description: str) -> None:
     description : str
         Series description.
     """
+    from pydicom.valuerep import DSfloat
+
+    for element in dataset.iterall():
+        if element.VR == "DS" and element.keyword != "ContourData" and element.value not in (None, ""):
+            values = element.value if element.VM > 1 else [element.value]
+            element.value = [DSfloat(float(value), auto_format=True) for value in values]  # of 16 characters at most
     now = datetime.now()
     dataset.Manufacturer, dataset.ManufacturerModelName = "LearnGN", "learngn"
-    dataset.SoftwareVersions, dataset.InstitutionName = __version__, ""
+    dataset.InstitutionName = ""
+    with suppress(PackageNotFoundError):  # a tree of source that is not installed
+        dataset.SoftwareVersions = version("learngn")
     dataset.SeriesDescription = description
     dataset.SeriesDate = dataset.InstanceCreationDate = now.strftime("%Y%m%d")
     dataset.SeriesTime = dataset.InstanceCreationTime = now.strftime("%H%M%S")

@@ -105,7 +105,7 @@ def write_dose(dose: Dose, path: str | Path, header: Any, comment: str) -> None:
     header : pydicom.Dataset
         Header of a slice of the scan, see :class:`learngn.io.RTStudy`.
     comment : str
-        Dose comment: how it came about.
+        Dose comment: how it came about; up to 64 characters.
     """
     require_dicom(f"{_WHAT} {path}")
     from pydicom.sequence import Sequence
@@ -121,7 +121,7 @@ def write_dose(dose: Dose, path: str | Path, header: Any, comment: str) -> None:
         dataset.ReferencedRTPlanSequence = Sequence(deepcopy(list(dose.plans)))
     else:
         del dataset.ReferencedRTPlanSequence
-    dataset.DoseComment = comment[:1024]
+    dataset.DoseComment = comment[:64]
     write_object(dataset, path, "Dose carried by registration")
 
 

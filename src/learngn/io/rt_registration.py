@@ -18,7 +18,7 @@ import numpy as np
 from learngn.errors import OutputError, TransformError
 from learngn.geometry.grid import FloatArray, Grid
 from learngn.geometry.grid_map import GridMap
-from learngn.geometry.transform import Affine, Composite, DisplacementField, Transform
+from learngn.geometry.transform import Affine, Composite, Transform
 from learngn.io.dicom_objects import DEFORMABLE, RIGID, read_object, require_dicom, write_object
 from learngn.io.itk import affine_at, lps
 from learngn.io.itk_transforms import field_from_vectors, vectors_to_sitk
@@ -82,17 +82,22 @@ def write_registration(
     on_grid = transform.on(_right_handed(grid, path))
     world = _to_lps(on_grid.world)
     if on_grid.field is None:
-        matrix = np.linalg.inv(world)
+        matrix = np.asarray(np.linalg.inv(world), dtype=np.float64)
         builder = SpatialRegistrationBuilder(fixed)
         builder.add_registration(moving, matrix.ravel().tolist(), _type_of(matrix))
-        write_object(builder.build(), path, "Spatial registration")
+        _write(builder.build(), path, "Spatial registration")
         return
     displacement = GridMap(on_grid.grid, on_grid.field, np.eye(4))
     vectors = sitk.DisplacementFieldTransform(vectors_to_sitk(displacement, np.float64))
     builder = DeformableSpatialRegistrationBuilder(fixed)
     identity = np.eye(4).ravel().tolist()
     builder.add_registration(moving, vectors, identity, world.ravel().tolist(), "RIGID", _type_of(world))
-    write_object(builder.build(), path, "Deformable spatial registration")
+    _write(builder.build(), path, "Deformable spatial registration")
+
+
+def _write(dataset: Any, path: str | Path, description: str) -> None:
+    dataset.ContentCreatorName, dataset.ContentDescription = "LearnGN", description
+    write_object(dataset, path, description)
 
 
 def _chosen(path: Path, frames: list[str], source: str | None) -> str:
@@ -112,7 +117,7 @@ def _rigid(path: Path, item: Any) -> Affine:
         for part in registration.get("MatrixSequence") or ():
             matrix = _matrix(path, part) @ matrix
     try:
-        return Affine(_to_lps(np.linalg.inv(matrix)))
+        return Affine(_to_lps(np.asarray(np.linalg.inv(matrix), dtype=np.float64)))
     except np.linalg.LinAlgError:
         raise TransformError(f"{_WHAT} {path}", "a singular matrix", "an invertible one", "check the file") from None
 

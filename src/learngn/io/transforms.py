@@ -10,6 +10,7 @@ from learngn.errors import LearnGNError, OutputError, TransformError
 from learngn.geometry.grid import Grid
 from learngn.geometry.transform import DisplacementField, Transform
 from learngn.io.atomic import atomic_path
+from learngn.io.dicom_objects import is_dicom
 from learngn.io.field_parts import components, rounding
 from learngn.io.files import NIFTI_SUFFIXES, check_output, named, read_file, suffix_of, write_file
 from learngn.io.geometry import is_sheared
@@ -26,6 +27,7 @@ from learngn.io.learn2reg import read_learn2reg, write_learn2reg
 from learngn.io.matrices import read_text_transform, text_format
 from learngn.io.nifti import RAS_VECTOR, VECTOR
 from learngn.io.nifti_writer import LARGEST, write_nifti
+from learngn.io.rt_registration import read_registration
 from learngn.io.source import Source
 
 FIELD_SUFFIXES = (".nii.gz", ".nii", ".mha", ".mhd", ".nrrd")
@@ -44,6 +46,7 @@ def read_transform(path: str | Path, *, fixed: Grid | None = None, moving: Grid 
         - ``.h5``, ``.hdf5``, ``.tfm``, ``.txt``, ``.mat``: ITK transforms, also those of ANTs.
         - Text files of FreeSurfer (``.lta``, RAS to RAS) and elastix (parameters of linear transforms), with any
           suffix. Matrices of greedy and FSL look the same: :func:`read_matrix` reads them.
+        - ``.dcm``: a DICOM Spatial Registration or Deformable Spatial Registration (extra ``[dicom]``).
         - ``.npz``: a displacement of Learn2Reg. Its ``.nii.gz`` files look like other series of volumes:
           :func:`read_learn2reg` reads them.
     fixed : Grid, optional
@@ -58,6 +61,8 @@ def read_transform(path: str | Path, *, fixed: Grid | None = None, moving: Grid 
     """
     path = Path(path)
     suffix = suffix_of(path)
+    if suffix == ".dcm" or is_dicom(path):
+        return read_registration(path)
     kind = None if suffix in (*FIELD_SUFFIXES, ".npz") else text_format(path)
     if kind is not None:
         return read_text_transform(path, kind)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -88,7 +89,7 @@ def _turned(image: Image) -> Image:
     for axis in flips:
         affine[:, 3] += affine[:, axis] * (image.grid.shape[axis] - 1)
         affine[:, axis] *= -1
-    data = np.flip(np.asarray(image.data), [axis + 2 for axis in flips])
+    data = np.flip(np.asarray(image.data), tuple(axis + 2 for axis in flips))
     return Image(data, Grid(image.grid.shape, affine), image.labels)
 
 
@@ -124,7 +125,7 @@ class _Writer:
 
     def structures(self, labels: Image, organs: Mapping[int, str], slices: list[str]) -> None:
         """Write the outlines of labels as a structure set."""
-        from skimage.measure import find_contours
+        find_contours: Any = import_module("skimage.measure").find_contours
 
         found = self._object(_STRUCTURES, "RTSTRUCT", self.uid("structures"), "structures")
         found.StructureSetLabel, found.StructureSetDate, found.StructureSetTime = "PLAN", "20260102", "120000"
@@ -160,7 +161,7 @@ class _Writer:
                     ROIName=name,
                     ROIGenerationAlgorithm="MANUAL",
                     ReferencedFrameOfReferenceUID=self.frame,
-                )  # fmt: skip
+                )
             )
             drawn.append(_item(ReferencedROINumber=number, ROIDisplayColor=list(_COLOURS[place % len(_COLOURS)])))
             if contours:
@@ -171,7 +172,7 @@ class _Writer:
                     ReferencedROINumber=number,
                     RTROIInterpretedType="ORGAN",
                     ROIInterpreter="",
-                )  # fmt: skip
+                )
             )
         found.StructureSetROISequence, found.ROIContourSequence = names, drawn
         found.RTROIObservationsSequence = seen
@@ -198,7 +199,7 @@ class _Writer:
         from pydicom.dataset import FileDataset, FileMetaDataset
         from pydicom.uid import ExplicitVRLittleEndian
 
-        meta = FileMetaDataset()
+        meta: Any = FileMetaDataset()
         meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = kind, self.uid(name)
         meta.TransferSyntaxUID = ExplicitVRLittleEndian
         found = FileDataset("", {}, file_meta=meta, preamble=b"\0" * 128)

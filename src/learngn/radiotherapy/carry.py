@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -18,8 +19,8 @@ from learngn.io import Contour, Structure
 from learngn.radiotherapy.plane import FAR
 from learngn.radiotherapy.solid import Solid
 
-_FINE = 0.25  # distance of the points at which a region is evaluated beside its boundary [mm]
-_AT_ONCE, _FIRST = 6, 4  # times as many points along an axis in one step, and in the first of two steps
+_FINE = 0.15  # distance of the points at which a region is evaluated beside its boundary [mm]
+_AT_ONCE, _STEP = 6, 4  # times as many points along an axis in the last step at most, and in each before it
 _STRAIGHT = 0.01  # distance within which corners of a contour are left out [mm]
 _LEAST = 0.05  # area of the smallest contour that is kept [mm²]
 
@@ -46,7 +47,7 @@ def carry_structures(
     """Carry structures of the moving scan to the slices of the fixed scan.
 
     A point p of a fixed slice lies in the carried structure if T(p) lies in the structure. The boundary of these points
-    is found by marching squares on points 0.25 mm apart: contours drawn on slices which the transform leaves in place
+    is found by marching squares on points at most 0.15 mm apart: contours drawn on slices which the transform leaves in place
     return within 0.1 mm. Points are mapped by the inverse; open lines are left out.
 
     Parameters
@@ -116,7 +117,7 @@ def _targets(on_grid: GridMap, plane: int) -> FloatArray:
 
 def _section(solid: Solid, targets: FloatArray, grid: Grid, plane: int) -> list[FloatArray]:
     """Return the contours in which a fixed slice, whose voxels are mapped to `targets`, cuts a region [RAS mm]."""
-    from skimage.measure import find_contours
+    find_contours: Any = import_module("skimage.measure").find_contours
 
     local = targets @ solid.axes
     reach = max(float(np.abs(np.diff(local, axis=axis)).max(initial=0)) for axis in (0, 1))
@@ -144,7 +145,7 @@ def _section(solid: Solid, targets: FloatArray, grid: Grid, plane: int) -> list[
 
 
 def _values(solid: Solid, local: FloatArray, factor: int) -> tuple[FloatArray, int]:
-    """Evaluate a region at least `factor` times as densely as at points, shape (H, W, 3), in one or two steps.
+    """Evaluate a region at least `factor` times as densely as at points, shape (H, W, 3), in steps.
 
     Beside the boundary the values are exact; elsewhere they have the right sign only.
 
@@ -156,13 +157,14 @@ def _values(solid: Solid, local: FloatArray, factor: int) -> tuple[FloatArray, i
     values = solid.inside(local.reshape(-1, 3)).reshape(local.shape[:2])
     if min(values.shape) < 2:
         return values, 1
-    first = _FIRST if factor > _AT_ONCE else factor
-    reached = first
-    values = _refined(solid, values, local, first)
-    if reached < factor:
-        rest = -(-factor // first)
-        values = _refined(solid, values, _denser(local, first), rest)
-        reached *= rest
+    reached = 1
+    while reached < factor:
+        rest = -(-factor // reached)
+        times = rest if rest <= _AT_ONCE else _STEP
+        values = _refined(solid, values, local, times)
+        reached *= times
+        if reached < factor:
+            local = _denser(local, times)
     return values, reached
 
 

@@ -1,8 +1,8 @@
 """Carrying of a dose from the moving to the fixed scan.
 
-The dose of a point of tissue is energy per mass. Where the registration follows tissue of constant mass, energy and mass
-both move with it and its dose stays: ``D(p) = D_moving(T(p))``, the *direct* mapping. Where densities and volumes do
-not fit each other, the *energy* mapping keeps the energy instead, and divides it by the mass that the fixed scan shows:
+The dose of a point of tissue is energy per mass. Where the registration follows tissue of constant mass, energy and
+mass both move with it and its dose stays: ``D(p) = D_moving(T(p))``, the *direct* mapping. Where densities and volumes
+do not fit each other, the *energy* mapping keeps the energy instead, and divides it by the mass of the fixed scan:
 
     D(p) = D_moving(T(p)) m_moving / m_fixed,    m_moving = ∫ ρ_moving(T) det ∇T dV,    m_fixed = ∫ ρ_fixed dV
 
@@ -57,6 +57,12 @@ def grid_for_dose(dose: Grid, on_grid: GridMap) -> Grid:
     return dose.part(first.tolist(), (last - first + 1).tolist())
 
 
+def warp_dose(dose: Image, transform: Transform, fixed: Grid, *, on: DoseGrid = "dose") -> Image:
+    """Carry a dose by the direct mapping, which needs no values of the scans; see :func:`carry_dose`."""
+    grid = fixed if on == "scan" else grid_for_dose(dose.grid, transform.on(fixed))
+    return transform.on(grid).warp(dose, background=0.0)
+
+
 def carry_dose(
     dose: Image,
     transform: Transform,
@@ -93,20 +99,20 @@ def carry_dose(
     """
     if mapping not in MAPPINGS:
         raise SettingsError("dose mapping", repr(mapping), f"one of {', '.join(MAPPINGS)}", "choose one of these")
-    on_fixed = transform.on(fixed.grid)
-    grid = fixed.grid if on == "scan" else grid_for_dose(dose.grid, on_fixed)
-    direct = (on_fixed if on == "scan" else transform.on(grid)).warp(dose, background=0.0)
+    direct = warp_dose(dose, transform, fixed.grid, on=on)
     if mapping == "direct":
         return direct
+    grid, on_fixed = direct.grid, transform.on(fixed.grid)
     for scan, name in ((fixed, "fixed scan"), (moving, "moving scan")):
         if float(scan.data.min()) > CT_AIR:
             raise SettingsError(name, "values without air, not those of CT", "CT numbers, for the energy mapping",
                                 "choose the direct mapping")  # fmt: skip
     brought = as_numpy(on_fixed.warp(density(moving), background=0.0).data)[0, 0]
     brought = brought * np.maximum(as_numpy(on_fixed.jacobian_determinant())[0], 0)  # a fold brings nothing
-    seen = as_numpy(density(fixed).data)[0, 0]
-    there, here, counts = (_sums(part, fixed.grid, grid) for part in (brought, seen, np.ones_like(seen)))
-    ratio = np.divide(there, here, out=np.ones_like(here), where=here > _LEAST_DENSITY * np.maximum(counts, 1))
+    covered = as_numpy(on_fixed.warp(_ones(moving.grid), background=0.0).data)[0, 0]  # by the moving scan
+    seen = as_numpy(density(fixed).data)[0, 0] * covered
+    there, here, counts = (_sums(part, fixed.grid, grid) for part in (brought, seen, covered))
+    ratio = np.divide(there, here, out=np.ones_like(here), where=here > _LEAST_DENSITY * counts)
     return Image((as_numpy(direct.data) * ratio).astype(np.float32), grid)
 
 
@@ -120,6 +126,10 @@ def absorbed_energy(dose: Image, scan: Image) -> float:
     identity = GridMap(scan.grid, None, np.eye(4)).warp(dose, background=0.0)
     grams = as_numpy(density(scan).data).astype(np.float64) * float(np.prod(scan.grid.spacing)) * 1e-3
     return float((as_numpy(identity.data) * grams).sum()) * 1e-3
+
+
+def _ones(grid: Grid) -> Image:
+    return Image(np.ones((1, 1, *grid.shape), np.float32), grid)
 
 
 def _sums(values: FloatArray, source: Grid, target: Grid) -> FloatArray:

@@ -81,7 +81,8 @@ def dose_volume(solid: Solid, dose: Image, levels: Sequence[float] = (20.0,)) ->
     order = np.argsort(-values)
     values, weights = values[order], weights[order]
     part = np.cumsum(weights) / weights.sum()
-    at_percent = {x: float(values[min(np.searchsorted(part, x / 100), len(values) - 1)]) for x in PERCENT}
+    last = len(values) - 1
+    at_percent = {x: float(values[min(int(np.searchsorted(part, x / 100)), last)]) for x in PERCENT}
 
     def above(level: float) -> float:
         count = int(np.searchsorted(-values, -level, side="right"))
@@ -111,9 +112,9 @@ def _samples(solid: Solid, dose: Image) -> Iterator[tuple[FloatArray, FloatArray
     sizes = np.asarray(dose.grid.shape)
     for place, thickness in solid.layers(step):
         local = np.column_stack([flat, np.full(len(flat), place)])
-        share = np.clip(solid.inside(local, within=max(2 * step, _NEAR)) / step + 0.5, 0, 1)
+        share = np.asarray(np.clip(solid.inside(local, within=max(2 * step, _NEAR)) / step + 0.5, 0, 1))
         used = share > 0
         index = dose.grid.world_to_index(local[used] @ solid.axes.T)
         outside = ((index < -0.5) | (index > sizes - 0.5)).any(-1)
         values = sampling.sample_points(data, index, outside=0.0)[:, 0]
-        yield np.asarray(values, dtype=np.float64), share[used] * thickness, outside.astype(np.float64)
+        yield np.asarray(values, dtype=np.float64), share[used] * thickness, np.asarray(outside, dtype=np.float64)

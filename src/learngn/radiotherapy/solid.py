@@ -152,7 +152,7 @@ class Solid:
 
     def _thickness(self, run: _Run) -> FloatArray:
         gaps = np.diff(run.places)
-        return 0.5 * (np.append(gaps, self.spacing) + np.append(self.spacing, gaps))
+        return np.asarray(0.5 * (np.append(gaps, self.spacing) + np.append(self.spacing, gaps)))
 
 
 def _between(run: _Run, points: FloatArray, within: float) -> FloatArray:

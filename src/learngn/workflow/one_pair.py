@@ -15,7 +15,7 @@ from learngn.geometry.grid_map import Resampling
 from learngn.io import Pair, Subject, read_grid
 from learngn.kernels import warm
 from learngn.optimise import Iteration
-from learngn.registration import Guidance, Request, model_of, read_pair, register_pair
+from learngn.registration import Guidance, Registration, Request, model_of, read_pair, register_pair
 from learngn.registration.reading import files_of
 from learngn.results import check_inputs_kept, result_folder
 from learngn.settings import Settings
@@ -32,6 +32,11 @@ def _ignore(*_: object) -> None:
     """Ignore an event."""
 
 
+def _nothing(*_: object) -> dict[str, Any]:
+    """Add nothing."""
+    return {}
+
+
 @dataclass(frozen=True)
 class PairEvents:
     """Functions called while a pair is registered, to show progress.
@@ -46,6 +51,10 @@ class PairEvents:
         Called with every Gauss-Newton step.
     stage : callable
         Called with the name of every later stage.
+    adds : callable
+        Called with the registration and the folder in which the result is written: files of
+        :data:`learngn.results.RESULT_FILES` that it adds become part of the result, and what it returns of
+        ``metrics.json``, its ``"warnings"`` after the others.
     ends : callable
         Called with the folder in which all files of the result have been written, before they are moved to the result
         folder: a file of :data:`learngn.results.RESULT_FILES` that is added, such as a log, becomes part of the result.
@@ -55,6 +64,7 @@ class PairEvents:
     begins: Callable[[Settings], None] = _ignore
     step: Callable[[Iteration], None] = _ignore
     stage: Callable[[str], None] = _ignore
+    adds: Callable[[Registration, Path], Mapping[str, Any]] = _nothing
     ends: Callable[[Path], None] = _ignore
 
 
@@ -141,6 +151,7 @@ def register_files(
         metrics = write_result(
             registration, folder,
             inputs=inputs, command=command, label_names=label_names, notes=notes, report=report, stage=events.stage,
+            adds=events.adds,
         )  # fmt: skip
         for warning in metrics["warnings"]:
             _LOG.info("warning: %s", warning)
