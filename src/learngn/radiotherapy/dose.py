@@ -33,6 +33,7 @@ MAPPINGS: tuple[str, ...] = get_args(DoseMapping)
 # with its pieces joined.
 _CT_NUMBERS = (-1000.0, -98.0, 14.0, 23.0, 100.0, 3000.0)
 _DENSITIES = (0.001, 0.930, 1.030, 1.030, 1.076, 2.793)
+_ROUNDING = 1e-3  # of a voxel: displacements that need no further voxels
 _LEAST_DENSITY = 0.05  # of a voxel in which masses are compared [g/cm³]; air receives the direct mapping
 
 
@@ -48,12 +49,11 @@ def grid_for_dose(dose: Grid, on_grid: GridMap) -> Grid:
     """
     low, high = index_range(dose.shape, dose.index_map(dose, np.asarray(np.linalg.inv(on_grid.world))))
     if on_grid.field is not None:
-        voxels = as_numpy(on_grid.field)[0].reshape(3, -1)
-        largest = np.linalg.norm(on_grid.grid.affine[:-1, :-1] @ np.abs(voxels).max(1))
-        margin = float(largest) / dose.spacing if largest > 1e-3 else 0.0
+        turn = np.linalg.solve(dose.affine[:-1, :-1], on_grid.grid.affine[:-1, :-1])
+        margin = np.abs(turn @ as_numpy(on_grid.field)[0].reshape(3, -1)).max(1)
         low, high = low - margin, high + margin
-    first = np.floor(low + 0.5 + 1e-6).astype(int)
-    last = np.ceil(high - 0.5 - 1e-6).astype(int)
+    first = np.floor(low + 0.5 + _ROUNDING).astype(int)
+    last = np.ceil(high - 0.5 - _ROUNDING).astype(int)
     return dose.part(first.tolist(), (last - first + 1).tolist())
 
 

@@ -20,6 +20,7 @@ PERCENT = (98.0, 95.0, 50.0, 2.0)
 _SAMPLES = 100_000  # points in a structure, about
 _FINEST, _COARSEST = 0.25, 4.0  # distance of the points [mm]
 _NEAR = 5.0  # distance to the boundary up to which layers between contours are interpolated [mm]
+_SHIFT = np.array([0.7548777, 0.5698403])  # multiples of it are spread evenly over a square
 _CURVE = 60  # points of a curve
 
 
@@ -80,7 +81,8 @@ def dose_volume(solid: Solid, dose: Image, levels: Sequence[float] = (20.0,)) ->
     values, weights, outside = (np.concatenate(parts) for parts in zip(*_samples(solid, dose), strict=True))
     order = np.argsort(-values)
     values, weights = values[order], weights[order]
-    part = np.cumsum(weights) / weights.sum()
+    part = np.cumsum(weights)
+    part /= part[-1]
     last = len(values) - 1
     at_percent = {x: float(values[min(int(np.searchsorted(part, x / 100)), last)]) for x in PERCENT}
 
@@ -105,16 +107,16 @@ def _samples(solid: Solid, dose: Image) -> Iterator[tuple[FloatArray, FloatArray
     """Yield dose, weight, and whether they lie outside its grid, of the points of each layer of a structure."""
     step = float(np.clip((solid.volume / _SAMPLES) ** (1 / 3), _FINEST, _COARSEST))
     data = as_numpy(dose.data)[:, 0:1]
-    bounds = solid.bounds
-    low, high = bounds[0, :2] - step, bounds[1, :2] + step
-    axes = [np.arange(start + step / 2, stop, step) for start, stop in zip(low, high, strict=True)]
+    low, high = solid.bounds[0, :2] - step, solid.bounds[1, :2] + step
+    axes = [np.arange(start, stop, step) for start, stop in zip(low, high, strict=True)]
     flat = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 2)
     sizes = np.asarray(dose.grid.shape)
-    for place, thickness in solid.layers(step):
-        local = np.column_stack([flat, np.full(len(flat), place)])
-        share = np.asarray(np.clip(solid.inside(local, within=max(2 * step, _NEAR)) / step + 0.5, 0, 1))
-        used = share > 0
-        index = dose.grid.world_to_index(local[used] @ solid.axes.T)
+    for number, (place, thickness) in enumerate(solid.layers(step)):
+        # Each layer's points are shifted, so that straight walls do not meet all of them at the same time.
+        shifted = flat + step * (number * _SHIFT % 1)
+        local = np.column_stack([shifted, np.full(len(flat), place)])
+        local = local[solid.inside(local, within=max(2 * step, _NEAR)) > 0]
+        index = dose.grid.world_to_index(local @ solid.axes.T)
         outside = ((index < -0.5) | (index > sizes - 0.5)).any(-1)
-        values = sampling.sample_points(data, index, outside=0.0)[:, 0]
-        yield np.asarray(values, dtype=np.float64), share[used] * thickness, np.asarray(outside, dtype=np.float64)
+        values = np.asarray(sampling.sample_points(data, index, outside=0.0)[:, 0], dtype=np.float64)
+        yield values, np.full(len(values), thickness), np.asarray(outside, dtype=np.float64)
