@@ -227,7 +227,7 @@ def test_registrations_of_plastimatch(kind, study, other, plan, waves, inner, tm
 @pytest.mark.slow
 @needs_plastimatch
 def test_structures_and_dose_by_plastimatch(study, plan, scan, tmp_path):
-    from learngn.radiotherapy import Solid, carry_structures
+    from learngn.radiotherapy import carry_structures
 
     found = read_structures(study.structures[0], study.frame)
     carried = carry_structures(found.structures, Affine.identity(3), scan.grid, scan.grid).structures
@@ -297,7 +297,7 @@ def test_what_is_refused(study, plan, other, scan, waves, tmp_path):
     with pytest.raises(OutputError, match="its axes at right angles"):
         write_registration(Affine.identity(2), tmp_path / "a.dcm", study.headers, other.headers, flat)
     write_registration(waves, tmp_path / "reg.dcm", study.headers, other.headers, scan.grid)
-    with pytest.raises(TransformError, match="expected one of the moving scan's frame, 1.2.3"):
+    with pytest.raises(TransformError, match=r"expected one of the moving scan's frame, 1\.2\.3"):
         read_registration(tmp_path / "reg.dcm", "1.2.3")
 
     def short(stored):

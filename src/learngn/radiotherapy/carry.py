@@ -47,8 +47,8 @@ def carry_structures(
     """Carry structures of the moving scan to the slices of the fixed scan.
 
     A point p of a fixed slice lies in the carried structure if T(p) lies in the structure. The boundary of these points
-    is found by marching squares on points at most 0.15 mm apart: contours drawn on slices which the transform leaves in place
-    return within 0.1 mm. Points are mapped by the inverse; open lines are left out.
+    is found by marching squares on points at most 0.15 mm apart: contours drawn on slices which the transform leaves
+    in place return within 0.1 mm. Points are mapped by the inverse; open lines are left out.
 
     Parameters
     ----------
