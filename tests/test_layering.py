@@ -17,7 +17,7 @@ LAYERS = (
     {"cohort", "learning", "phantom"},
     {"report"},
     {"results"},
-    {"evaluation"},
+    {"evaluation", "radiotherapy"},
     {"registration"},
     {"model", "quality", "uncertainty"},
     {"optimise"},

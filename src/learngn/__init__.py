@@ -30,6 +30,7 @@ if TYPE_CHECKING:
         optimise as optimise,
         phantom as phantom,
         quality as quality,
+        radiotherapy as radiotherapy,
         registration as registration,
         regularise as regularise,
         report as report,
@@ -70,8 +71,8 @@ _LAZY = {
 # Packages that are imported when first used, too: `learngn.io.read_grid` needs no further import.
 _PACKAGES = (
     "arrays", "atlas", "clock", "cohort", "errors", "evaluation", "features", "geometry", "interop", "io", "kernels",
-    "learning", "linearise", "memory", "model", "optimise", "phantom", "quality", "registration", "regularise",
-    "report", "results", "settings", "solve", "testing", "threads", "uncertainty", "workflow",
+    "learning", "linearise", "memory", "model", "optimise", "phantom", "quality", "radiotherapy", "registration",
+    "regularise", "report", "results", "settings", "solve", "testing", "threads", "uncertainty", "workflow",
 )  # fmt: skip
 
 __all__ = [

@@ -22,6 +22,7 @@ COMMANDS = (
     "cohort",
     "propagate",
     "template",
+    "radiotherapy",
     "tune",
     "train",
     "warm",

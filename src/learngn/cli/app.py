@@ -18,6 +18,7 @@ from learngn.cli.demo import demo
 from learngn.cli.evaluate import evaluate
 from learngn.cli.info import info
 from learngn.cli.propagate import propagate
+from learngn.cli.radiotherapy import radiotherapy
 from learngn.cli.register import register
 from learngn.cli.settings_options import option_of
 from learngn.cli.submission import submission
@@ -108,6 +109,7 @@ for command in (
     cohort,
     propagate,
     template,
+    radiotherapy,
     tune,
     train,
     warm,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from learngn.cli import console
+from learngn.cli.apply_plan import apply_to_plan
 from learngn.cli.panels import INPUT, OUTPUT
 from learngn.cli.point_sets import Carrying, CoordinatesOption, OfOption, Side, kind_of, side_of
 from learngn.cli.resampling import BackgroundOption, Interpolation, InterpolationOption, name_of
@@ -31,7 +32,7 @@ def apply(
         typer.Argument(
             metavar="IMAGE",
             help="Scan, series of scans (4D), colours, vectors, label map; points (.csv, .fcsv, .mrk.json, .pts), mesh "
-            "(.vtk, .vtp, .stl, .ply, .obj, .gii) or streamlines (.trk, .tck, .trx).",
+            "(.vtk, .vtp, .stl, .ply, .obj, .gii), streamlines (.trk, .tck, .trx); DICOM structures or dose.",
             show_default=False,
             rich_help_panel=INPUT,
         ),
@@ -82,7 +83,7 @@ def apply(
 
     Example:  learngn apply moving.nii.gz -t result/displacement.nii.gz -r fixed.nii.gz -o warped.nii.gz
     """
-    from learngn.io import is_vector, split_format
+    from learngn.io import is_plan, is_vector, split_format
 
     files = transforms or []
     check_inputs_kept(output, image, reference, moving, *(split_format(file)[1] for file in files))
@@ -104,15 +105,19 @@ def apply(
         chain = _chain(files, grids[Side.FIXED], grids[Side.MOVING], 3 if known is None else known.ndim)
         Carrying(image, output, kind, side, grids, coordinates, quiet)(chain)
         return
-    if grid is None:
+    if grid is None or reference is None:
         raise GeometryError("output grid", "none", "the scan onto which to resample", "name it with --reference")
     backwards = side is Side.FIXED
+    if is_plan(image, output):
+        source = grid_of(moving)
+        chain = _chain(files, source if backwards else grid, grid if backwards else source, grid.ndim)
+        apply_to_plan(image, inverted(chain, quiet) if backwards else chain, output, reference, moving, quiet=quiet)
+        return
     resampling = _Resampling(grid, files, interpolation, background, labels, backwards, reorient, quiet)
     what = _apply_to_image(image, output, resampling)
     if not quiet:
-        name = reference.name if reference is not None else ""
-        how = f"{what}, resampled onto {name} by world coordinates" if identity else (
-            f"{what} of the {side.value} scan, pulled back onto {name}")  # fmt: skip
+        how = f"{what}, resampled onto {reference.name} by world coordinates" if identity else (
+            f"{what} of the {side.value} scan, pulled back onto {reference.name}")  # fmt: skip
         typer.echo(how)
 
 

@@ -71,7 +71,7 @@ def convert(
     ] = False,
     quiet: console.Quiet = False,
 ) -> None:
-    """Convert a transform between ITK/ANTs (NIfTI, MHA, NRRD, .h5, .tfm), X5 and Learn2Reg; or invert it.
+    """Convert a transform between ITK/ANTs, X5, DICOM registrations (.dcm) and Learn2Reg; or invert it.
 
     Transforms of elastix and linear ones of FreeSurfer (.lta), greedy, c3d, NiftyReg, FSL and AFNI can also be read.
 
@@ -97,6 +97,10 @@ def convert(
     if inverse:
         transform = inverted(transform, quiet)
         fixed_grid, moving_grid = moving_grid, fixed_grid
+        reference, moving = moving, reference
+    if target.suffix.lower() == ".dcm":
+        _write_dicom(transform, target, reference, moving)
+        return
     if not to_learn2reg:
         write_transform(transform, target, reference=fixed_grid, moving=moving_grid)
         return
@@ -108,3 +112,20 @@ def convert(
             "name them: --reference FIXED --moving MOVING",
         )
     write_learn2reg(transform, target, fixed_grid, moving_grid)
+
+
+def _write_dicom(transform: Transform, target: Path, fixed: Path | None, moving: Path | None) -> None:
+    """Write a DICOM registration of two scans in DICOM."""
+    from learngn.io import read_grid, read_study, write_registration
+    from learngn.radiotherapy import vector_grid
+
+    if fixed is None or moving is None:
+        raise TransformError(
+            f"output {target}",
+            "no scans",
+            "the DICOM folders of both scans, to which a registration refers",
+            "name them: --reference FIXED_DIR --moving MOVING_DIR",
+        )
+    studies = read_study(fixed), read_study(moving)
+    vectors = vector_grid(transform, read_grid(fixed))
+    write_registration(transform, target, studies[0].headers, studies[1].headers, vectors)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
@@ -23,6 +24,7 @@ from learngn.errors import header_warnings
 if TYPE_CHECKING:
     from learngn.io import Subject
     from learngn.registration import Registration, Request
+    from learngn.workflow.radiotherapy import PlanOptions
 
 
 @with_options
@@ -83,19 +85,29 @@ def register(
 
 
 def register_files(
-    fixed: Subject,
-    moving: Subject,
+    fixed: Path | Subject,
+    moving: Path | Subject,
     output: Path,
     request: Request,
     *,
     quiet: bool,
     registered: Callable[[Registration], None] | None = None,
+    plan: PlanOptions | None = None,
     **given: Any,
 ) -> dict[str, Any]:
-    """Register a pair of files with a progress bar and a log; see :func:`learngn.workflow.register_files`."""
+    """Register a pair of files with a progress bar and a log; see :func:`learngn.workflow.register_files`.
+
+    With `plan`, structures and dose are carried along: :func:`learngn.workflow.register_plan`.
+    """
     with importing():
+        from learngn import workflow
         from learngn.workflow import PairEvents
-        from learngn.workflow import register_files as register_pair
+
+        run: Callable[..., dict[str, Any]] = workflow.register_files
+        if plan is not None:
+            from learngn.workflow.radiotherapy import register_plan
+
+            run = partial(cast("Callable[..., dict[str, Any]]", register_plan), options=plan)
     with console.progress(quiet) as bars, run_log() as log:
         task = bars.add_task("preparing", total=None)
         events = PairEvents(
@@ -107,7 +119,7 @@ def register_files(
             ends=log.write,
         )
         with header_warnings(show=lambda message: None):  # they are among the warnings of the result
-            return register_pair(fixed, moving, output, request, command=command_line(), events=events, **given)
+            return run(fixed, moving, output, request, command=command_line(), events=events, **given)
 
 
 def show(metrics: Mapping[str, Any], where: str, *, json: bool, quiet: bool) -> None:

@@ -11,6 +11,7 @@ from learngn.io.atomic import atomic_path, check_writable, temporary_folder, wri
 from learngn.io.bids import BidsName, is_bids, read_bids
 from learngn.io.colour import is_colour, is_picture, is_plain, read_colour, read_picture, write_colour
 from learngn.io.dataset import find_subject, read_dataset, read_label_names
+from learngn.io.dicom_objects import is_plan, kind_of
 from learngn.io.documents import parse_json, read_values
 from learngn.io.images import read_grid, read_image, write_image
 from learngn.io.itk import from_sitk, to_sitk
@@ -25,6 +26,10 @@ from learngn.io.pair_table import is_pair_table
 from learngn.io.pairs import choose_pairs, subjects
 from learngn.io.point_set import PointSet
 from learngn.io.probabilities import Scores, find_scores, read_channels, read_scores
+from learngn.io.rt_dose import Dose, read_dose, write_dose
+from learngn.io.rt_registration import read_registration, write_registration
+from learngn.io.rt_structures import Contour, Structure, StructureSet, read_structures, write_structures
+from learngn.io.rt_study import RTStudy, read_study
 from learngn.io.series import frame_count, frame_step, read_frames, write_frames
 from learngn.io.streamlines import Streamlines, read_streamlines, write_streamlines
 from learngn.io.subject import Dataset, Pair, Subject, scan_numbers
@@ -40,13 +45,18 @@ from learngn.io.vectors import is_vector, read_vectors, write_vectors
 
 __all__ = [
     "BidsName",
+    "Contour",
     "Dataset",
+    "Dose",
     "Landmarks",
     "Mesh",
     "Pair",
     "PointSet",
+    "RTStudy",
     "Scores",
     "Streamlines",
+    "Structure",
+    "StructureSet",
     "Subject",
     "atomic_path",
     "check_writable",
@@ -65,13 +75,16 @@ __all__ = [
     "is_pair_table",
     "is_picture",
     "is_plain",
+    "is_plan",
     "is_vector",
+    "kind_of",
     "labels_on",
     "parse_json",
     "read_bids",
     "read_channels",
     "read_colour",
     "read_dataset",
+    "read_dose",
     "read_frames",
     "read_grid",
     "read_image",
@@ -83,8 +96,11 @@ __all__ = [
     "read_module",
     "read_named_transform",
     "read_picture",
+    "read_registration",
     "read_scores",
     "read_streamlines",
+    "read_structures",
+    "read_study",
     "read_transform",
     "read_values",
     "read_vectors",
@@ -96,13 +112,16 @@ __all__ = [
     "to_itk",
     "to_sitk",
     "write_colour",
+    "write_dose",
     "write_frames",
     "write_image",
     "write_json",
     "write_landmarks",
     "write_learn2reg",
     "write_mesh",
+    "write_registration",
     "write_streamlines",
+    "write_structures",
     "write_text",
     "write_transform",
     "write_vectors",

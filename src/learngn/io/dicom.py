@@ -39,29 +39,49 @@ def read_series(folder: Path) -> Any:
     """
     what = f"DICOM folder {folder}"
     with quietly():
-        series = _series_of(folder)
-        if len(series) != 1:
-            raise _wrong_number(folder, series)
-        (slices,) = series.values()
-        volumes = volumes_of(slices)
-        if len(volumes) > 1:
-            raise ImageError(
-                what,
-                f"a series of {len(volumes)} volumes ({slices[0].title}): {_listed(volumes)}",
-                "one volume",
-                "move the slices of the volume you want to a folder of their own, or convert the series with dcm2niix",
-            )
-        slices = in_order(slices)
+        slices = slices_of(folder)
         _check_memory(what, slices)
         image = _read(what, slices)
     _check_slices(what, image, slices)
     return image
 
 
+def slices_of(folder: Path) -> list[Slice]:
+    """Return the slices of the only series of a folder, in the order in which :func:`read_series` stacks them.
+
+    Raises
+    ------
+    ImageError
+        If the folder holds no series or several, or the series several volumes.
+    """
+    series = _series_of(folder)
+    if len(series) != 1:
+        raise _wrong_number(folder, series)
+    (slices,) = series.values()
+    volumes = volumes_of(slices)
+    if len(volumes) > 1:
+        raise ImageError(
+            f"DICOM folder {folder}",
+            f"a series of {len(volumes)} volumes ({slices[0].title}): {_listed(volumes)}",
+            "one volume",
+            "move the slices of the volume you want to a folder of their own, or convert the series with dcm2niix",
+        )
+    return in_order(slices)
+
+
 def _series_of(folder: Path) -> dict[str, list[Slice]]:
-    """Return the slices of every series of a folder, or else of its subfolders, by the series instance UID."""
+    """Return the slices of every scan of a folder, or else of its subfolders, by the series instance UID.
+
+    Doses lie beside the scan for which they are computed, and count only where there is no scan.
+    """
+    series = _all_series_of(folder)
+    scans = {uid: slices for uid, slices in series.items() if not slices[0].is_dose}
+    return scans or series
+
+
+def _all_series_of(folder: Path) -> dict[str, list[Slice]]:
     series = _series_in(folder)
-    if series:
+    if not all(slices[0].is_dose for slices in series.values()):
         return series
     merged: dict[str, list[Slice]] = defaultdict(list)
     for place, folders, _ in os.walk(folder):
@@ -69,7 +89,7 @@ def _series_of(folder: Path) -> dict[str, list[Slice]]:
         if Path(place) != folder:
             for uid, slices in _series_in(Path(place)).items():
                 merged[uid] += slices
-    return {uid: without_copies(slices) for uid, slices in merged.items()}
+    return {uid: without_copies(slices) for uid, slices in merged.items()} or series
 
 
 def _series_in(folder: Path) -> dict[str, list[Slice]]:

@@ -70,6 +70,11 @@ class Slice:
         return self.tags.get(_SLOPE, "1"), self.tags.get(_INTERCEPT, "0"), self.kind
 
     @property
+    def is_dose(self) -> bool:
+        """Whether the file holds a dose of radiotherapy instead of a scan."""
+        return self.tags.get(_MODALITY) == "RTDOSE"
+
+    @property
     def title(self) -> str:
         """Modality, number and description of the series."""
         parts = (self.tags.get(tag, "") for tag in (_MODALITY, _SERIES_NUMBER, _DESCRIPTION))

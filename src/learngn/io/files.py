@@ -24,6 +24,7 @@ from learngn.io.source import Header, Source
 
 NIFTI_SUFFIXES = (".nii.gz", ".nii")  # for writing
 IMAGE_SUFFIXES = (*NIFTI_SUFFIXES, ".mha", ".mhd", ".nrrd", ".tif", ".tiff", ".png")
+_DOSE_SCALING = "3004|000e"
 
 
 def suffix_of(path: Path) -> str:
@@ -98,6 +99,9 @@ def read_file(path: Path, *, what: str = "image", error: type[LearnGNError] = Im
             source = source_of(reader.Execute())
     except ITK_FAILURES as failure:
         raise _unreadable(path, what, error, reason(failure)) from failure
+    scaling = _dose_scaling(reader)
+    if scaling is not None:
+        return Source(replace(header, dtype=np.dtype(np.float64)), source.values * scaling)
     return replace(source, header=header)
 
 
@@ -178,6 +182,15 @@ def _read_by_itk(path: Path, what: str, error: type[LearnGNError]) -> tuple[Any,
         raise _unreadable(path, what, error, reason(failure)) from failure
     header = header_of(reader)
     return reader, replace(header, affine=in_millimetres(header.affine, unit))
+
+
+def _dose_scaling(reader: Any) -> float | None:
+    """Return the dose of one unit of the values of a DICOM dose [Gy], which ITK leaves out; None for other files."""
+    if not reader.HasMetaDataKey(_DOSE_SCALING):
+        return None
+    with suppress(ValueError):
+        return float(reader.GetMetaData(_DOSE_SCALING))
+    return None
 
 
 def _warn(path: Path, what: str, header: Header) -> None:

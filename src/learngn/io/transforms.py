@@ -11,6 +11,7 @@ from learngn.errors import LearnGNError, OutputError, TransformError
 from learngn.geometry.grid import Grid
 from learngn.geometry.transform import DisplacementField, Transform
 from learngn.io.atomic import atomic_path
+from learngn.io.dicom_objects import is_dicom
 from learngn.io.field_parts import components, rounding
 from learngn.io.files import NIFTI_SUFFIXES, check_output, named, read_file, suffix_of, write_file
 from learngn.io.geometry import is_sheared
@@ -28,6 +29,7 @@ from learngn.io.matrices import read_matrix, read_text_transform, text_format
 from learngn.io.nifti import RAS_VECTOR, VECTOR
 from learngn.io.nifti_writer import LARGEST, write_nifti
 from learngn.io.nitransforms import X5, read_x5, write_x5
+from learngn.io.rt_registration import read_registration
 from learngn.io.source import Source
 
 FIELD_SUFFIXES = (".nii.gz", ".nii", ".mha", ".mhd", ".nrrd")
@@ -55,6 +57,7 @@ def read_transform(
         - Text files of FreeSurfer (``.lta``) and elastix (parameters of linear transforms and B-splines), with any
           suffix. Matrices of greedy and FSL look the same, and AFNI's need both grids: name their format.
         - ``.x5``: X5 of BIDS; needs the extra ``[transforms]``.
+        - ``.dcm``: a DICOM Spatial Registration or Deformable Spatial Registration (extra ``[dicom]``).
         - ``.npz``: a displacement of Learn2Reg. Its ``.nii.gz`` files look like other series of volumes:
           name their format.
     fixed : Grid, optional
@@ -86,6 +89,8 @@ def read_transform(
             return read_matrix(path, format, fixed, moving)
     if suffix == X5:
         return read_x5(path)
+    if suffix == ".dcm" or is_dicom(path):
+        return read_registration(path)
     kind = None if format or suffix in (*FIELD_SUFFIXES, ".npz") else text_format(path)
     if kind is not None:
         return read_text_transform(path, kind, fixed)

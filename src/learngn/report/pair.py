@@ -11,7 +11,7 @@ from typing import Any
 from learngn.geometry.transform import Transform
 from learngn.io import write_text
 from learngn.registration import Registration
-from learngn.report import banner, html, numbers
+from learngn.report import banner, html, numbers, radiotherapy
 from learngn.report.fit import fit
 from learngn.report.material import Material, material_in_memory, material_of
 from learngn.report.viewer import BUDGET, viewer_data
@@ -80,6 +80,8 @@ def _page(material: Material, budget: int) -> str:
         content = html.asset("viewer.html"), html.data("payload", description), pictures
         sections.append(html.section("Pictures", "", *content))
         needed = _FILES
+    if metrics.get("radiotherapy"):
+        sections.append(radiotherapy.dose_volume(metrics))
     beside = [numbers.overlap(metrics)] if metrics.get("dice") else []
     if metrics.get("fit"):
         beside.append(fit(metrics))

@@ -33,6 +33,11 @@ def _ignore(*_: object) -> None:
     """Ignore an event."""
 
 
+def _nothing(*_: object) -> dict[str, Any]:
+    """Add nothing."""
+    return {}
+
+
 @dataclass(frozen=True)
 class PairEvents:
     """Functions called while a pair is registered, to show progress.
@@ -49,6 +54,10 @@ class PairEvents:
         Called with the name of every later stage.
     registered : callable
         Called with the result when its files have been written, before they are moved to the result folder.
+    adds : callable
+        Called with the registration and the folder in which the result is written: files of
+        :data:`learngn.results.RESULT_FILES` that it adds become part of the result, and what it returns of
+        ``metrics.json``, its ``"warnings"`` after the others.
     ends : callable
         Called with the folder in which all files of the result have been written, before they are moved to the result
         folder: a file of :data:`learngn.results.RESULT_FILES` that is added, such as a log, becomes part of the result.
@@ -59,6 +68,7 @@ class PairEvents:
     step: Callable[[Iteration], None] = _ignore
     stage: Callable[[str], None] = _ignore
     registered: Callable[[Registration], None] = _ignore
+    adds: Callable[[Registration, Path], Mapping[str, Any]] = _nothing
     ends: Callable[[Path], None] = _ignore
 
 
@@ -148,6 +158,7 @@ def register_files(
         metrics = write_result(
             registration, folder,
             inputs=inputs, command=command, label_names=label_names, notes=notes, report=report, stage=events.stage,
+            adds=events.adds,
         )  # fmt: skip
         events.registered(registration)
         for warning in metrics["warnings"]:

@@ -27,6 +27,7 @@ def write_result(
     notes: Sequence[str] = (),
     report: bool = True,
     stage: Callable[[str], None] | None = None,
+    adds: Callable[[Registration, Path], Mapping[str, Any]] | None = None,
 ) -> dict[str, Any]:
     """Write all files of a result: images, transforms, ``metrics.json`` and the report.
 
@@ -41,6 +42,8 @@ def write_result(
         Write ``report.html``.
     stage : callable, optional
         Called with the name of every stage.
+    adds : callable, optional
+        See :class:`learngn.workflow.PairEvents`.
 
     Returns
     -------
@@ -60,6 +63,10 @@ def write_result(
             registration, scoring.result(),
             inputs=inputs, seconds=seconds, command=command, label_names=label_names, notes=notes,
         )  # fmt: skip
+    if adds is not None:
+        added = dict(adds(registration, folder))
+        metrics["warnings"] += added.pop("warnings", ())
+        metrics |= added
     write_json(metrics, folder / "metrics.json")
     if report:
         if stage is not None:
