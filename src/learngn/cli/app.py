@@ -17,6 +17,7 @@ from learngn.cli.convert import convert
 from learngn.cli.demo import demo
 from learngn.cli.evaluate import evaluate
 from learngn.cli.info import info
+from learngn.cli.jacobian import jacobian
 from learngn.cli.propagate import propagate
 from learngn.cli.register import register
 from learngn.cli.settings_options import option_of
@@ -103,6 +104,7 @@ for command in (
     register,
     apply,
     convert,
+    jacobian,
     evaluate,
     submission,
     cohort,

@@ -12,7 +12,7 @@ import typer
 from learngn.cli import console
 from learngn.cli.panels import INPUT, OUTPUT
 from learngn.cli.resampling import BackgroundOption, Interpolation, InterpolationOption, name_of
-from learngn.cli.transforms import Moving, Reference, check_inputs_kept, grid_of, read_chain
+from learngn.cli.transforms import Moving, Reference, check_inputs_kept, grid_of, inverted, read_chain
 from learngn.errors import GeometryError, LandmarkError, TransformError
 
 if TYPE_CHECKING:
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from learngn.geometry.grid_map import GridMap
     from learngn.geometry.image import Image
     from learngn.geometry.transform import Transform
-
-_INEXACT = 0.1  # mean error of an inverse above which a warning is shown [voxel]
 
 
 def apply(
@@ -120,7 +118,7 @@ class _Resampling:
     def _on_grid(self, source: Grid) -> GridMap:
         fixed, moving = (source, self.grid) if self.inverse else (self.grid, source)
         chain = _chain(self.files, fixed, moving, self.grid.ndim)
-        return (_inverted(chain, self.quiet) if self.inverse else chain).on(self.grid)
+        return (inverted(chain, self.quiet) if self.inverse else chain).on(self.grid)
 
 
 def _apply_to_image(path: Path, output: Path, resampling: _Resampling) -> None:
@@ -177,27 +175,7 @@ def _apply_to_points(
             f"landmarks {path}", "voxels", "the scan whose voxels they become", f"name it with {names[1]}"
         )
     chain = _chain(files, fixed_grid, moving_grid, source.ndim)
-    mapped = (_inverted(chain, quiet) if inverse else chain).map_points(landmarks.points)
+    mapped = (inverted(chain, quiet) if inverse else chain).map_points(landmarks.points)
     write_landmarks(
         Landmarks(mapped, landmarks.space, landmarks.names, landmarks.weights), output, grid=target or source
     )
-
-
-def _inverted(chain: Transform, quiet: bool) -> Transform:
-    """Invert a transform, with a warning if the inverse is inexact, as for a displacement with folding."""
-    from learngn.geometry.transform import Composite, DisplacementField, invert
-
-    parts = chain.parts if isinstance(chain, Composite) else (chain,)
-    inverses: list[Transform] = []
-    for part in reversed(parts):
-        if isinstance(part, Composite):
-            inverses.append(_inverted(part, quiet))
-        elif isinstance(part, DisplacementField):
-            inversion = invert(part)
-            inverses.append(inversion.field)
-            if inversion.error_mean > _INEXACT:
-                error = f"{inversion.error_mean:.2f} voxel on average, {inversion.error_max:.1f} at most"
-                console.warn([f"the inverse of a displacement is off by {error}: does it fold?"], quiet)
-        else:
-            inverses.append(part.inverse())
-    return Composite(tuple(inverses))

@@ -7,12 +7,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from learngn.cli import console
 from learngn.cli.panels import INPUT
 from learngn.errors import OutputError, TransformError
 
 if TYPE_CHECKING:
     from learngn.geometry.grid import Grid
     from learngn.geometry.transform import Transform
+
+_INEXACT = 0.1  # mean error of an inverse above which a warning is shown [voxel]
 
 Reference = Annotated[
     Path | None,
@@ -81,3 +84,23 @@ def grid_of(path: Path | None) -> Grid | None:
     from learngn.io import read_grid
 
     return None if path is None else read_grid(path)
+
+
+def inverted(chain: Transform, quiet: bool) -> Transform:
+    """Invert a transform, with a warning if the inverse is inexact, as for a displacement with folding."""
+    from learngn.geometry.transform import Composite, DisplacementField, invert
+
+    parts = chain.parts if isinstance(chain, Composite) else (chain,)
+    inverses: list[Transform] = []
+    for part in reversed(parts):
+        if isinstance(part, Composite):
+            inverses.append(inverted(part, quiet))
+        elif isinstance(part, DisplacementField):
+            inversion = invert(part)
+            inverses.append(inversion.field)
+            if inversion.error_mean > _INEXACT:
+                error = f"{inversion.error_mean:.2f} voxel on average, {inversion.error_max:.1f} at most"
+                console.warn([f"the inverse of a displacement is off by {error}: does it fold?"], quiet)
+        else:
+            inverses.append(part.inverse())
+    return Composite(tuple(inverses))

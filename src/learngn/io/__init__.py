@@ -25,6 +25,7 @@ from learngn.io.probabilities import Scores, find_scores, read_channels, read_sc
 from learngn.io.series import frame_count, frame_step, read_frames, write_frames
 from learngn.io.subject import Dataset, Pair, Subject, scan_numbers
 from learngn.io.transforms import field_suffix, read_transform, write_transform
+from learngn.io.vector_series import read_vector_series, write_vector_series
 
 __all__ = [
     "Dataset",
@@ -60,6 +61,7 @@ __all__ = [
     "read_scores",
     "read_transform",
     "read_values",
+    "read_vector_series",
     "read_voxels",
     "scan_numbers",
     "subjects",
@@ -74,5 +76,6 @@ __all__ = [
     "write_learn2reg",
     "write_text",
     "write_transform",
+    "write_vector_series",
     "write_voxels",
 ]

@@ -9,7 +9,7 @@ from learngn.clock import Clock
 from learngn.geometry.grid import Grid
 from learngn.geometry.image import Image
 from learngn.geometry.transform import Transform
-from learngn.io import field_suffix, write_image, write_transform
+from learngn.io import field_suffix, write_image, write_transform, write_vector_series
 from learngn.registration import Registration
 from learngn.uncertainty import Uncertainty
 
@@ -48,6 +48,7 @@ def write_files(registration: Registration, directory: Path) -> dict[str, float]
             )
         if registration.uncertainty is not None:
             write_uncertainty(registration.uncertainty, directory)
+            write_draws(registration.uncertainty, directory)
         if registration.settings.aligns:
             write_transform(registration.affine, directory / "affine.tfm")
     return clock.seconds | {"total": sum(clock.seconds.values())}
@@ -73,6 +74,12 @@ def write_uncertainty(uncertainty: Uncertainty, directory: Path, prefix: str = "
     field = uncertainty.axis_field()
     write_image(uncertainty.deviation, directory / f"{prefix}.nii.gz")
     write_transform(field, directory / f"{prefix}_axis{field_suffix(field.grid)}", reference=field.grid)
+
+
+def write_draws(uncertainty: Uncertainty, directory: Path) -> None:
+    """Write the drawn errors of the displacement as a series of vectors, if there are some."""
+    if uncertainty.draws is not None:
+        write_vector_series(uncertainty.draws, directory / "uncertainty_draws.nii.gz")
 
 
 def sha256(path: Path) -> str:

@@ -23,6 +23,7 @@ RESULT_FILES = (
     "uncertainty.nii.gz",
     "uncertainty_axis.nii.gz",
     "uncertainty_axis.mha",
+    "uncertainty_draws.nii.gz",
     "metrics.json",
     "report.html",
     "learngn.log",
