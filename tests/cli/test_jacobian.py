@@ -101,8 +101,11 @@ def test_bad_input_is_one_line(learngn, scans, parts, tmp_path):
         ((parts["affine.tfm"], "-o", out), "name it by --reference"),
         ((tmp_path / "no.nii.gz", "-o", out), "no such file"),
         ((parts["field.nii.gz"], "-o", parts["field.nii.gz"]), "another file, so that the input is kept"),
-        ((parts["field.nii.gz"], "--labels", scans["fixed_labels"], "--uncertainty", scans["fixed"], "-o", out), "no series of vectors"),
-    ):  # fmt: skip
+        (
+            (parts["field.nii.gz"], "--labels", scans["fixed_labels"], "--uncertainty", scans["fixed"], "-o", out),
+            "no series of vectors",
+        ),
+    ):
         result = learngn("jacobian", *arguments)
         assert result.exit_code == 2
         assert message in result.stderr

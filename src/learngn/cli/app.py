@@ -18,6 +18,7 @@ from learngn.cli.demo import demo
 from learngn.cli.evaluate import evaluate
 from learngn.cli.info import info
 from learngn.cli.jacobian import jacobian
+from learngn.cli.longitudinal import longitudinal
 from learngn.cli.propagate import propagate
 from learngn.cli.register import register
 from learngn.cli.settings_options import option_of
@@ -105,6 +106,7 @@ for command in (
     apply,
     convert,
     jacobian,
+    longitudinal,
     evaluate,
     submission,
     cohort,

@@ -83,8 +83,8 @@ def volume_changes(
     names : dict, optional
         Names of labels.
     draws : Image, (M, D, *S') [mm, RAS], optional
-        Possible errors of the displacement, drawn from its distribution (:attr:`learngn.uncertainty.Uncertainty.draws`),
-        on any grid over the extent of the fixed scan: for intervals.
+        Errors of the displacement, drawn from its distribution, for intervals, on any grid of the fixed scan's world:
+        :attr:`learngn.uncertainty.Uncertainty.draws`.
 
     Raises
     ------
@@ -98,8 +98,12 @@ def volume_changes(
     """
     grid = jacobian.determinant.grid
     if not labels.grid.same_space(grid):
-        raise LabelError(f"label map {labels.name}", f"{labels.grid}", f"the grid of the determinant, {grid}",
-                         "bring it onto this grid: learngn apply LABELS --identity --labels --reference SCAN -o OUT")  # fmt: skip
+        raise LabelError(
+            f"label map {labels.name}",
+            f"{labels.grid}",
+            f"the grid of the determinant, {grid}",
+            "compute it on the grid of the labels",
+        )
     codes = as_numpy(labels.data)[0, 0]
     values = labels.label_values
     if not values:
