@@ -28,7 +28,9 @@ def subject(radius=9.0, seed=0, noise=1.0, grid=GRID, move=None):
     if move is not None:
         world = move.inverse().map_points(world)
     away = np.linalg.norm(world - GRID.centre - [1.0, -2.0, 0.5], axis=-1)
-    texture = np.sin(world @ [0.31, 0.11, 0.07]) + np.sin(world @ [-0.05, 0.27, 0.13]) + np.sin(world @ [0.1, -0.09, 0.3])
+    texture = (
+        np.sin(world @ [0.31, 0.11, 0.07]) + np.sin(world @ [-0.05, 0.27, 0.13]) + np.sin(world @ [0.1, -0.09, 0.3])
+    )
     head = np.linalg.norm((world - GRID.centre) / [27, 25, 29], axis=-1)
     scan = (300 + 40 * texture) / (1 + np.exp(20 * (head - 0.95))) + 250 / (1 + np.exp((away - radius) / 0.8))
     scan += noise * np.random.default_rng(seed).normal(size=scan.shape)
@@ -96,7 +98,10 @@ def test_intervals_of_two_scans():
 def test_other_orientations_give_the_same():
     first, second, labels, study = shrunk()
     expected = study.volume_changes(labels)[0].change_percent
-    for codes in ((slice(None, None, -1), slice(None), slice(None)), (slice(None), slice(None, None, -1), slice(None, None, -1))):
+    for codes in (
+        (slice(None, None, -1), slice(None), slice(None)),
+        (slice(None), slice(None, None, -1), slice(None, None, -1)),
+    ):
         flipped = [_flipped(image, codes) for image in (first, second, labels)]
         (change,) = compare_time_points(flipped[:2], settings=QUICK).volume_changes(flipped[2])
         assert change.change_percent == pytest.approx(expected, abs=0.05)

@@ -106,7 +106,7 @@ def jacobian(
     chain = _chain(transforms, grid_of(reference), grid_of(moving), inverse=inverse, quiet=quiet)
     grid = grid_of(reference or labels) or _own_grid(chain)
     found = jacobian_of(chain, grid, affine=not without_affine, mask=_mask(mask, grid))
-    changes = []
+    changes: list[VolumeChange] = []
     if labels is not None:
         draws = None if inverse else _draws(uncertainty, transforms)
         changes = volume_changes(found, _labels(labels, grid), names=names, draws=draws)

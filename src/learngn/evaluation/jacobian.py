@@ -126,7 +126,10 @@ def jacobian_of(
     """
     chosen = None if mask is None else _checked(mask, grid)
     on_grid = transform.on(grid)
-    removed, matrix = ("nothing", np.eye(grid.ndim + 1)) if affine else _affine_of(transform, on_grid, chosen)
+    removed: Removed = "nothing"
+    matrix: FloatArray = np.eye(grid.ndim + 1)
+    if not affine:
+        removed, matrix = _affine_of(transform, on_grid, chosen)
     part = on_grid if removed == "nothing" else replace(on_grid, world=np.eye(grid.ndim + 1))
     determinant, factor = part.jacobian_determinant(), float(np.linalg.det(part.world[:-1, :-1]))
     if removed == "fit":

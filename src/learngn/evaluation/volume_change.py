@@ -173,8 +173,8 @@ def volume_rows(changes: Sequence[VolumeChange]) -> list[list[str]]:
     ]  # fmt: skip
     rows = [columns]
     for change in changes:
-        numbers = [change.before, change.after, change.change_percent]
-        numbers += [change.low_percent, change.high_percent] if interval else []  # type: ignore[list-item]
+        numbers: list[float | None] = [change.before, change.after, change.change_percent]
+        numbers += [change.low_percent, change.high_percent] if interval else []
         rows.append(
             [
                 str(change.label),

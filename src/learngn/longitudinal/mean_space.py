@@ -104,7 +104,7 @@ def _logarithm(matrix: FloatArray) -> FloatArray:
     cosine = (np.trace(linear) - 1) / 2 if len(linear) == 3 else np.trace(linear) / 2
     if cosine < -0.99:
         raise GeometryError("time points", "scans turned by half a circle", "less", "check their headers")
-    return np.real(scipy.linalg.logm(matrix))
+    return np.asarray(np.real(scipy.linalg.logm(matrix)))
 
 
 def _ordered(grid: Grid) -> Grid:

@@ -50,7 +50,8 @@ def longitudinal_page(
     budget : int
         Largest size of the pictures [bytes].
     """
-    sections, needed = [], ()
+    sections: list[str] = []
+    needed: tuple[str, ...] = ()
     shown = viewer_data(material, budget)
     if shown is not None:
         description, parts = shown
