@@ -57,9 +57,7 @@ def shrunk(phantom: Phantom, label: int, amount: float) -> Image:
     centre = np.argwhere(inside).mean(axis=0)
     index = np.moveaxis(np.indices(grid.shape), 0, -1) - centre
     near = ndimage.gaussian_filter(ndimage.binary_dilation(inside, iterations=2).astype(float), 2.0)
-    pulled = (
-        index * ((1 - amount) ** (-1 / grid.ndim) - 1) * near[..., None]
-    )  # the organ's values come from further out
+    pulled = index * ((1 - amount) ** (-1 / grid.ndim) - 1) * near[..., None]
     field = DisplacementField(np.moveaxis(pulled, -1, 0)[None].astype(np.float32), grid)
     moved = field.warp(phantom.scan, grid)
     noise = np.random.default_rng(9).normal(0, 8, grid.shape).astype(np.float32)

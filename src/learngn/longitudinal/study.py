@@ -171,7 +171,7 @@ def compare_time_points(
     """
     clock, chosen = Clock(), _symmetric(settings or SETTINGS)
     with clock.stage("read"):
-        images = [as_image(scan) for scan in scans]
+        images = [as_image(scan).like(np.empty(0)) for scan in scans]
         _check(images)
         region = read_mask(mask, images[0].grid, "mask")
     with clock.stage("rigid"):
