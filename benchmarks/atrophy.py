@@ -4,16 +4,15 @@ A label of a scan is shrunk by a smooth diffeomorphic map of exactly known chang
 rigidly, both scans get a gain, the bias field of a coil, and independent noise.
 
 Usage:
-    python benchmarks/atrophy.py DATASET.json [SUBJECTS [LAMBDA,LAMBDA ...]]
-
-The last arguments repeat the table for other regularisation weights.
+    python benchmarks/atrophy.py DATASET.json [--subjects N] [--amounts 0,5,10] [--lambda FIRST,LAST] [--uncertainty]
 """
 
 from __future__ import annotations
 
+import argparse
 import sys
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import scipy
@@ -25,8 +24,8 @@ from learngn.geometry.image import Image
 from learngn.geometry.transform import Affine, Composite, DisplacementField
 from learngn.io import read_dataset, read_image
 from learngn.longitudinal import SETTINGS, compare_time_points
+from learngn.settings import Settings
 
-AMOUNTS = (0.0, 0.01, 0.02, 0.05, 0.1)  # parts of the volume that are lost
 NOISE, GAIN, BIAS = 0.03, 1.1, 0.03  # standard deviation over the brightest voxels; of the follow-up; at the border
 TURN, SHIFT = 2.0, 1.5  # of the follow-up [degree, mm]
 _SHARP, _PADDING = 1.0, 24  # smoothness of the boundary, border of zeros for the potential [voxel]
@@ -114,53 +113,56 @@ def coil(grid: Grid, draw: np.random.Generator) -> NDArray[np.float64]:
     return np.exp(BIAS * np.sum([draw.normal() * (axis + axis**2) for axis in axes], axis=0))[None, None]
 
 
-def rows(path: str, subjects: int, lam: tuple[float, float]) -> Iterator[tuple[float, list[float], list[bool], float]]:
-    """Yield the amount, the errors of the whole and of every label [% points], whether intervals hold, the change."""
-    settings = replace(SETTINGS, lam=lam, uncertainty=True)
-    for number, subject in enumerate(read_dataset(path).training[:subjects]):
-        scan, labels = read_image(subject.image), read_image(subject.labels, labels=True)  # type: ignore[arg-type]
-        for amount in AMOUNTS:
-            made = simulate(scan, labels, amount, seed=100 * number + int(1000 * amount))
-            found = compare_time_points(made.scans, settings=settings).volume_changes(labels)
-            before, after = (sum(getattr(one, side) for one in found) for side in ("before", "after"))
-            errors = [100 * (after / before - 1) - made.change[0]]
-            errors += [one.change_percent - made.change[one.label] for one in found]
-            held = [
-                one.low_percent is not None
-                and one.high_percent is not None
-                and one.low_percent <= made.change[one.label] <= one.high_percent
-                for one in found
-            ]
-            yield amount, errors, held, made.change[0]
+def case(scan: Image, labels: Image, amount: float, seed: int, settings: Settings) -> dict[str, Any]:
+    """Return the true change, the errors of all labels and of single ones [% points], and which intervals hold."""
+    made = simulate(scan, labels, amount, seed)
+    found = compare_time_points(made.scans, settings=settings).volume_changes(labels)
+    before, after = (sum(getattr(one, side) for one in found) for side in ("before", "after"))
+    known = [one for one in found if one.low_percent is not None]
+    return {
+        "true": made.change[0],
+        "whole": 100 * (after / before - 1) - made.change[0],
+        "single": [one.change_percent - made.change[one.label] for one in found],
+        "held": [one.low_percent <= made.change[one.label] <= one.high_percent for one in known],
+    }
 
 
-def main(arguments: list[str]) -> None:
+def main() -> None:
     """Print the table."""
-    path, *rest = arguments
-    subjects = int(rest[0]) if rest else 5
-    weights = [tuple(float(value) for value in text.split(",")) for text in rest[1:]] or [SETTINGS.lam]
-    for first, last in weights:
-        print(f"λ {first:g} to {last:g}, {subjects} subjects")
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("dataset")
+    parser.add_argument("--subjects", type=int, default=5, help="of the training subjects")
+    parser.add_argument("--amounts", default="0,1,2,5,10", help="parts of the volume that are lost [%%]")
+    parser.add_argument("--lambda", dest="lam", help="regularisation weight of the first and the last level")
+    parser.add_argument("--uncertainty", action="store_true", help="count intervals that hold the true change")
+    given = parser.parse_args()
+    settings = replace(SETTINGS, uncertainty=given.uncertainty)
+    if given.lam:
+        first, last = (float(value) for value in given.lam.split(","))
+        settings = replace(settings, lam=(first, last))
+    subjects = read_dataset(given.dataset).training[: given.subjects]
+    amounts = [float(value) / 100 for value in given.amounts.split(",")]
+    table: dict[float, list[dict[str, Any]]] = {amount: [] for amount in amounts}
+    for number, subject in enumerate(subjects):
+        scan, labels = read_image(subject.image), read_image(subject.labels, labels=True)  # type: ignore[arg-type]
+        for amount in amounts:
+            table[amount].append(case(scan, labels, amount, 100 * number + int(1000 * amount), settings))
+            print(subject.image.name, table[amount][-1], file=sys.stderr, flush=True)
+    print(f"λ {settings.lam[0]:g} to {settings.lam[1]:g}, {len(subjects)} subjects")
+    print("| true change | found | error, mean | largest | single labels: mean | largest | intervals that hold |")
+    print("|---|---|---|---|---|---|---|")
+    for cases in table.values():
+        true, whole = (np.array([one[key] for one in cases]) for key in ("true", "whole"))
+        single = np.array([error for one in cases for error in one["single"]])
+        held = [value for one in cases for value in one["held"]]
         print(
-            "| true change | found, all labels | error, all labels | largest | single labels: mean | largest | held |"
+            f"| {true.mean():.2f} % | {(true + whole).mean():.2f} % | {whole.mean():+.2f} | "
+            f"{np.abs(whole).max():.2f} | {single.mean():+.2f} | {np.abs(single).max():.2f} | {sum(held)} of {len(held)} |"
         )
-        print("|---|---|---|---|---|---|---|", flush=True)
-        found = list(rows(path, subjects, (first, last)))
-        for amount in AMOUNTS:
-            errors = np.array([entry[1] for entry in found if entry[0] == amount])
-            held = [value for entry in found if entry[0] == amount for value in entry[2]]
-            true = np.array([entry[3] for entry in found if entry[0] == amount])
-            whole, single = errors[:, 0], errors[:, 1:]
-            print(
-                f"| {true.mean():.2f} % | {(true + whole).mean():.2f} % | {whole.mean():+.2f} | "
-                f"{np.abs(whole).max():.2f} | {single.mean():+.2f} | {np.abs(single).max():.2f} | "
-                f"{sum(held)} of {len(held)} |",
-                flush=True,
-            )
-    scan = read_image(read_dataset(path).training[0].image)
+    scan = read_image(subjects[0].image)
     same = compare_time_points([scan, scan]).jacobian(1).determinant.data
     print(f"a scan against itself: largest change of a voxel {100 * float(np.abs(same - 1).max()):.4f} %")
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()
