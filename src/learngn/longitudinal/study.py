@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
 
 from learngn.clock import Clock
@@ -14,7 +15,7 @@ from learngn.errors import FeatureError, GeometryError, ImageError, SettingsErro
 from learngn.evaluation import Jacobian, VolumeChange, jacobian_of, volume_changes
 from learngn.features import Feature, parse_features
 from learngn.geometry import sampling
-from learngn.geometry.grid import Grid
+from learngn.geometry.grid import FloatArray, Grid
 from learngn.geometry.grid_map import GridMap
 from learngn.geometry.image import Image, check_scan
 from learngn.geometry.transform import Affine, Composite, DisplacementField
@@ -95,8 +96,23 @@ class Longitudinal:
     draws: Image | None = field(default=None, repr=False)
 
     def between(self, first: int, second: int) -> Composite:
-        """Return the transform from the world of one time point to that of another, through the mean space."""
-        return self.points[first].transform.inverse().then(self.points[second].transform)
+        """Return the transform from the world of one time point to that of another, through the mean space.
+
+        It is a displacement on the grid of the first scan, then a rigid map. The displacements of the mean space are
+        interpolated by cubic splines: linear interpolation between voxels would smooth them, and so lessen changes.
+        """
+        start, end = self.points[first], self.points[second]
+        grid, mean = start.scan.grid, self.grid
+        index = np.stack(np.meshgrid(*[np.arange(n, dtype=np.float64) for n in grid.shape], indexing="ij"))
+        place = index.reshape(grid.ndim, -1)
+        back = grid.index_map(mean, start.rigid.inverse().matrix)
+        place = back[:-1, :-1] @ place + back[:-1, -1:]
+        for moves in (start.displacement.inverse(), end.displacement):
+            place = place + sampled_field(moves, place)
+        ahead = mean.index_map(grid, start.rigid.matrix)
+        place = ahead[:-1, :-1] @ place + ahead[:-1, -1:]
+        data = (place.reshape(index.shape) - index)[None].astype(np.float32)
+        return Composite((DisplacementField(data, grid), Affine(end.rigid.matrix @ start.rigid.inverse().matrix)))
 
     def jacobian(self, index: int, reference: int = 0) -> Jacobian:
         """Return the Jacobian determinant on the reference's own grid: volume at a time point by that at the reference.
@@ -202,6 +218,12 @@ def compare_time_points(
         )
     )
     return Longitudinal(points, grid, mean, chosen, dict(clock.seconds), draws)
+
+
+def sampled_field(field: DisplacementField, index: FloatArray) -> FloatArray:
+    """Interpolate a displacement by cubic splines at places, both (D, V) [voxel of its grid]."""
+    parts = [scipy.ndimage.map_coordinates(part, index, order=3, mode="nearest") for part in field.data[0]]
+    return np.stack(parts).astype(np.float64)
 
 
 def _symmetric(settings: Settings) -> Settings:
