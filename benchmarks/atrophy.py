@@ -29,7 +29,7 @@ from learngn.settings import Settings
 
 NOISE, GAIN, BIAS = 0.03, 1.1, 0.03  # standard deviation over the brightest voxels; of the follow-up; at the border
 TURN, SHIFT = 2.0, 1.5  # of the follow-up [degree, mm]
-_SHARP, _PADDING = 1.0, 24  # smoothness of the boundary, border of zeros for the potential [voxel]
+_SHARP, _PADDING = 2.0, 24  # smoothness of the boundary, border of zeros for the potential [voxel]
 _SQUARINGS = 5
 _TRIAL = 0.01  # strength that shows how much a velocity shrinks
 

@@ -29,7 +29,7 @@ from learngn.settings import Settings
 from learngn.uncertainty import factor_of, uncertainty_of
 
 # Chosen by benchmarks/atrophy.py: a larger λ finds less change than there is, a smaller one follows the noise.
-SETTINGS = Settings("intensity", affine="rigid", lam=(0.06, 0.006), symmetric=True, diffeomorphic=True, quality=False)
+SETTINGS = Settings("intensity", affine="rigid", lam=(0.03, 0.003), symmetric=True, diffeomorphic=True, quality=False)
 _LINEAR = "mind"  # features for the rigid alignment, which do not depend on the brightness
 _DRAWS = 16
 _FEWEST = 2
