@@ -13,7 +13,7 @@ SOURCE = Path(__file__).parents[1] / "src" / "learngn"
 LAYERS = (
     {"__main__"},
     {"cli"},
-    {"atlas", "paper", "testing", "workflow"},
+    {"atlas", "longitudinal", "paper", "testing", "workflow"},
     {"cohort", "learning", "phantom"},
     {"report"},
     {"results"},

@@ -20,6 +20,7 @@ from learngn.arrays import as_numpy
 from learngn.atlas import build_template
 from learngn.features import parse_features
 from learngn.io import Mesh, Subject
+from learngn.longitudinal import compare_time_points
 from learngn.phantom import Phantom, abdomen, stained_sections
 from learngn.registration import Request, recognise
 from learngn.report.palette import LABELS
@@ -202,6 +203,27 @@ def _section(panel: Any, scan: Image, mesh: Mesh, plane: float) -> None:
             panel.plot(*np.array(ends)[:, [0, 2]].T, color=_LINE, linewidth=1.6)
 
 
+def follow_up() -> Figure:
+    """A subject with an organ that loses a tenth of its volume, before and after, difference and log Jacobian."""
+    shape = (96, 80, 64)
+    made = abdomen(shape, seed=scenes.SEEDS[0], noise=8)
+    shrunk = scenes.shrunk(made, label=1, amount=0.1)
+    study = compare_time_points([made.scan, shrunk])
+    cut = slices_of(made.scan.grid, made.labels)[0]
+    figure = _figure(1, 4, 1.1, width=11.0)
+    first, second, difference, change = figure.axes_rows[0]
+    for panel, image, title in ((first, made.scan, "baseline"), (second, shrunk, "follow-up")):
+        panel.imshow(tones_of(made.scan)[0](cut.of(image)), cmap="gray")
+        panel.set_title(title, fontsize=10, **_INK)
+    on_baseline = study.points[0].transform.inverse().warp(study.difference(1), made.scan.grid)
+    difference.imshow(cut.of(on_baseline, outside=0.0), cmap="gray", vmin=-150, vmax=150)
+    difference.set_title("difference", fontsize=10, **_INK)
+    shown = change.imshow(cut.of(study.jacobian(1).logarithm, outside=0.0), cmap="RdBu_r", vmin=-0.2, vmax=0.2)
+    change.set_title("log Jacobian: blue has shrunk", fontsize=10, **_INK)
+    figure.colorbar(shown, ax=change, shrink=0.8)
+    return figure
+
+
 FIGURES = {
     "features-mind": mind,
     "coordinates-pull-back": pull_back,
@@ -210,6 +232,7 @@ FIGURES = {
     "template": template,
     "histology": histology,
     "shapes-carried": carried,
+    "follow-up": follow_up,
 }
 
 

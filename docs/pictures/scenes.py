@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from learngn import Grid, Image
+from learngn import DisplacementField, Grid, Image
 from learngn.phantom import ORGANS, Phantom, abdomen
 
 SHAPE = (128, 104, 88)
@@ -49,6 +49,19 @@ def pair(shape: tuple[int, ...] = SHAPE) -> tuple[Phantom, Phantom]:
     """Return two subjects."""
     first, second = (abdomen(shape, seed=seed) for seed in SEEDS)
     return first, second
+
+
+def shrunk(phantom: Phantom, label: int, amount: float) -> Image:
+    """Return the scan of a phantom, one of whose organs has lost a part of its volume, with other noise."""
+    grid, inside = phantom.scan.grid, phantom.labels.data[0, 0] == label
+    centre = np.argwhere(inside).mean(axis=0)
+    index = np.moveaxis(np.indices(grid.shape), 0, -1) - centre
+    near = ndimage.gaussian_filter(ndimage.binary_dilation(inside, iterations=2).astype(float), 2.0)
+    pulled = index * ((1 - amount) ** (-1 / grid.ndim) - 1) * near[..., None]
+    field = DisplacementField(np.moveaxis(pulled, -1, 0)[None].astype(np.float32), grid)
+    moved = field.warp(phantom.scan, grid)
+    noise = np.random.default_rng(9).normal(0, 8, grid.shape).astype(np.float32)
+    return Image(moved.data + noise, grid)
 
 
 def cases() -> dict[str, Case]:

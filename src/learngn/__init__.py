@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         kernels as kernels,
         learning as learning,
         linearise as linearise,
+        longitudinal as longitudinal,
         memory as memory,
         model as model,
         optimise as optimise,
@@ -71,7 +72,8 @@ _LAZY = {
 # Packages that are imported when first used, too: `learngn.io.read_grid` needs no further import.
 _PACKAGES = (
     "arrays", "atlas", "clock", "cohort", "errors", "evaluation", "features", "geometry", "interop", "io", "kernels",
-    "learning", "linearise", "memory", "model", "optimise", "phantom", "quality", "radiotherapy", "registration",
+    "learning", "linearise", "longitudinal", "memory", "model", "optimise", "phantom", "quality", "radiotherapy",
+    "registration",
     "regularise", "report", "results", "settings", "solve", "testing", "threads", "uncertainty", "workflow",
 )  # fmt: skip
 

@@ -253,7 +253,7 @@ def test_uncertainty(learngn, scans, tmp_path, fast, files_in):
     result = learngn("register", scans["fixed"], scans["moving"], "-o", out, *with_truth(scans), *fast, "--uncertainty")
     assert result.exit_code == 0
     assert "uncertain by" in result.stdout
-    assert files_in(out) == sorted([*ALL, "uncertainty.nii.gz", "uncertainty_axis.nii.gz"])
+    assert files_in(out) == sorted([*ALL, "uncertainty.nii.gz", "uncertainty_axis.nii.gz", "uncertainty_draws.nii.gz"])
     metrics = json.loads((out / "metrics.json").read_text(), parse_constant=pytest.fail)
     found = metrics["uncertainty"]
     assert 0 < found["median"] < found["p95"]

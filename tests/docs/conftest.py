@@ -29,10 +29,19 @@ SUBJECTS = 6
 
 # What the pages call a scan, and which of the two phantoms' files it is here.
 COPIES = {
-    "fixed.nii.gz": ("fixed.nii.gz", "exhale.nii.gz", "first.nii.gz", "scans/A_0000.nii.gz", "s0001/ct.nii.gz"),
+    "fixed.nii.gz": (
+        "fixed.nii.gz",
+        "baseline.nii.gz",
+        "followup.nii.gz",
+        "exhale.nii.gz",
+        "first.nii.gz",
+        "scans/A_0000.nii.gz",
+        "s0001/ct.nii.gz",
+    ),
     "moving.nii.gz": ("moving.nii.gz", "inhale.nii.gz", "second.nii.gz", "scans/B_0000.nii.gz", "s0002/ct.nii.gz"),
     "fixed_labels.nii.gz": (
         "fixed_labels.nii.gz",
+        "baseline_labels.nii.gz",
         "f.nii.gz",
         "segmentations/fixed.nii.gz",
         "scores/A.nii.gz",

@@ -13,11 +13,11 @@ import numpy as np
 from learngn.arrays import Array, like, namespace, quantile, zeros
 from learngn.cohort import CohortEvents, Pool, run_cohort
 from learngn.errors import DatasetError, FeatureError, SettingsError
-from learngn.geometry import sampling
 from learngn.geometry.grid import Grid
 from learngn.geometry.grid_map import GridMap
 from learngn.geometry.image import Image
-from learngn.geometry.transform import DisplacementField, Transform, invert
+from learngn.geometry.mean_shape import in_mean_shape
+from learngn.geometry.transform import Transform
 from learngn.io import Pair, Subject, check_writable, read_image, read_learn2reg, write_image, write_json
 from learngn.registration import Request
 
@@ -127,10 +127,9 @@ def build_template(
 def average_in_mean_shape(
     scans: Sequence[Image], transforms: Sequence[Transform], grid: Grid
 ) -> tuple[Image, float, float]:
-    """Average scans in their mean shape.
+    """Average scans in their mean shape, which is that of :func:`learngn.geometry.mean_shape.in_mean_shape`.
 
-    With ``T_i`` from a common space to each scan and their mean ``M = mean T_i``, the average is
-    ``mean_i I_i(T_i(M⁻¹(x)))``: the mean of ``T_i ∘ M⁻¹`` is the identity, for any common space. Scans without negative
+    It does not depend on the common space from which the transforms start. Scans without negative
     values, such as MR, are scaled to the brightness of the first.
 
     Parameters
@@ -148,11 +147,9 @@ def average_in_mean_shape(
         See :class:`Round`.
     """
     fields = [transform.on(grid).displacement() for transform in transforms]
-    mean = sum(fields[1:], start=fields[0]) / len(fields)
-    back = invert(DisplacementField(mean, grid)).field.data
+    centred, mean = in_mean_shape(fields, grid)
     total, squares, scales = zeros((1, 1, *grid.shape), mean), 0.0, _scales(scans)
-    for scan, field, scale in zip(scans, fields, scales, strict=True):
-        composed = back + sampling.warp(field, back, sampling.identity_map(grid.ndim), grid.shape)
+    for scan, composed, scale in zip(scans, centred, scales, strict=True):
         warped = GridMap(grid, composed, np.eye(grid.ndim + 1)).warp(scan, background="border")
         total += scale / len(scans) * warped.data
         squares += _magnitude(composed, grid) ** 2 / len(scans)

@@ -17,6 +17,8 @@ from learngn.cli.convert import convert
 from learngn.cli.demo import demo
 from learngn.cli.evaluate import evaluate
 from learngn.cli.info import info
+from learngn.cli.jacobian import jacobian
+from learngn.cli.longitudinal import longitudinal
 from learngn.cli.propagate import propagate
 from learngn.cli.radiotherapy import radiotherapy
 from learngn.cli.register import register
@@ -104,6 +106,8 @@ for command in (
     register,
     apply,
     convert,
+    jacobian,
+    longitudinal,
     evaluate,
     submission,
     cohort,

@@ -4,6 +4,7 @@ from learngn.evaluation.batch import find_field, score_all
 from learngn.evaluation.comparison import MethodComparison, compare_methods
 from learngn.evaluation.dataset import score_dataset, score_pair
 from learngn.evaluation.deformation import folds_percent, sdlogj, std_log_jacobian
+from learngn.evaluation.jacobian import Jacobian, jacobian_of
 from learngn.evaluation.landmarks import tre
 from learngn.evaluation.learn2reg import score, warp_labels
 from learngn.evaluation.overlap import dice, labels_in_both, mean_over_labels
@@ -21,17 +22,20 @@ from learngn.evaluation.statistics import (
 from learngn.evaluation.submission import SubmissionFormat, write_submission
 from learngn.evaluation.summary import Summary, summarise
 from learngn.evaluation.surface import hd95
+from learngn.evaluation.volume_change import VolumeChange, volume_changes, volume_rows
 
 __all__ = [
     "METRICS",
     "Comparison",
     "Interval",
+    "Jacobian",
     "MethodComparison",
     "Metric",
     "PairScores",
     "Ranking",
     "SubmissionFormat",
     "Summary",
+    "VolumeChange",
     "bootstrap_mean",
     "compare",
     "compare_methods",
@@ -40,6 +44,7 @@ __all__ = [
     "folds_percent",
     "hardest_entries",
     "hd95",
+    "jacobian_of",
     "labels_in_both",
     "mean_of_hardest_entries",
     "mean_over_labels",
@@ -53,6 +58,8 @@ __all__ = [
     "std_log_jacobian",
     "summarise",
     "tre",
+    "volume_changes",
+    "volume_rows",
     "warp_labels",
     "write_submission",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from rich.console import Group
 from rich.markup import escape
@@ -13,6 +14,7 @@ from learngn.evaluation.comparison import MethodComparison, compared_metrics
 from learngn.evaluation.pair_scores import METRICS, Metric
 from learngn.evaluation.statistics import Interval
 from learngn.evaluation.summary import Summary
+from learngn.evaluation.volume_change import VolumeChange
 
 _DICE = next(metric for metric in METRICS if metric.key == "dice_mean")
 _HD95 = next(metric for metric in METRICS if metric.key == "hd95_mean")
@@ -35,6 +37,19 @@ def render(summary: Summary) -> Group:
     for pair in summary.failed:
         parts.append(Text(f"{pair.title}: {pair.error}", style="red"))
     return Group(*parts)
+
+
+def volume_table(changes: Sequence[VolumeChange]) -> Table:
+    """Make a table with one row per label: its volume before and after a transform, and the change."""
+    table, interval = Table(), any(change.low_percent is not None for change in changes)
+    table.add_column("Label")
+    for heading in ("Before [mm³]", "After [mm³]", "Change [%]", *(["95 % interval"] if interval else [])):
+        table.add_column(escape(heading), justify="right")
+    for change in changes:
+        bounds = [f"{change.low_percent:+.2f} to {change.high_percent:+.2f}"] if interval else []
+        numbers = (f"{change.before:.0f}", f"{change.after:.0f}", f"{change.change_percent:+.2f}")
+        table.add_row(escape(change.name or str(change.label)), *numbers, *bounds)
+    return table
 
 
 def metrics_table(summary: Summary) -> Table:

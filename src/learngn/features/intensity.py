@@ -27,16 +27,19 @@ class Intensity(OneByOne):
     ----------
     quantiles : (float, float)
         Lower and upper quantile, mapped to 0 and 1.
+    window : (float, float), optional
+        Intensities mapped to 0 and 1 instead, for images of one brightness.
     """
 
     quantiles: tuple[float, float] = (0.005, 0.995)
+    window: tuple[float, float] | None = None
     name: str = "intensity"
     traits: ClassVar[Traits] = Traits(reads_intensities=True, searchable=True)
 
     def of(self, image: Image, grid: Grid) -> FeatureImage:
         """See :meth:`learngn.features.OneByOne.of`: an image that looks like CT gets one channel for each scaling."""
         image = working_image(image, grid)
-        ranges = {"quantiles": _range(image.data, self.quantiles)}
+        ranges = {"quantiles": self.window or _range(image.data, self.quantiles)}
         if _extremes(image.data)[0] < _AIR:
             ranges["ct"] = _CT_WINDOW
         data = namespace(image.data).concat([_scaled(image.data, low, high) for low, high in ranges.values()], axis=1)

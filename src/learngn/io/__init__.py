@@ -41,6 +41,7 @@ from learngn.io.transforms import (
     split_format,
     write_transform,
 )
+from learngn.io.vector_series import read_vector_series, write_vector_series
 from learngn.io.vectors import is_vector, read_vectors, write_vectors
 
 __all__ = [
@@ -103,6 +104,7 @@ __all__ = [
     "read_study",
     "read_transform",
     "read_values",
+    "read_vector_series",
     "read_vectors",
     "read_voxels",
     "scan_numbers",
@@ -124,6 +126,7 @@ __all__ = [
     "write_structures",
     "write_text",
     "write_transform",
+    "write_vector_series",
     "write_vectors",
     "write_voxels",
 ]

@@ -89,7 +89,7 @@ def read_grid(path: str | Path) -> Grid:
         raise named(error, path) from None
 
 
-def write_image(image: Image, path: str | Path) -> None:
+def write_image(image: Image, path: str | Path, *, notes: str = "") -> None:
     """Write a scan or a label map (integers), atomically, in the format that the suffix names.
 
     Parameters
@@ -100,6 +100,8 @@ def write_image(image: Image, path: str | Path) -> None:
     path : Path
         ``.nii.gz``, ``.nii``, ``.mha``, ``.mhd``, ``.nrrd``; in 2D also ``.tif``, ``.tiff`` and ``.png``, which keep
         the voxel size, but not the origin and axes. PNG holds whole numbers from 0 to 65535: scans are rounded.
+    notes : str
+        What the values are, for NIfTI's field `descrip`, at most 79 characters; other formats do not have it.
 
     Raises
     ------
@@ -111,7 +113,7 @@ def write_image(image: Image, path: str | Path) -> None:
     if suffix_of(path) in NIFTI_SUFFIXES:
         dtype, part = part_to_write(image)
         with atomic_path(path) as temporary:
-            write_nifti(temporary, image.grid.shape, dtype, image.grid, [part])
+            write_nifti(temporary, image.grid.shape, dtype, image.grid, [part], notes=notes)
         return
     result = to_sitk(image, stored=True)
     write_file(_rounded(result) if suffix_of(path) == ".png" else result, path)

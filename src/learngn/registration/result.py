@@ -9,10 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from learngn.arrays import Array, shared
+from learngn.errors import LabelError
 from learngn.geometry.grid import FloatArray
 from learngn.geometry.grid_map import Resampling
 from learngn.geometry.image import Image
 from learngn.geometry.transform import Affine, Composite, DisplacementField
+from learngn.interop import ImageLike, as_image
+from learngn.io import labels_on
 from learngn.optimise import Iteration, StopReason
 from learngn.quality import Verdict
 from learngn.registration.pair import RegistrationPair
@@ -24,7 +27,7 @@ from learngn.uncertainty import Uncertainty
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from learngn.evaluation import PairScores
+    from learngn.evaluation import PairScores, VolumeChange
     from learngn.registration.initial import InitialTransform
 
 
@@ -186,11 +189,14 @@ class Registration:
 
         return score_pair(self.transform, self.pair)
 
-    def jacobian(self, *, affine: bool = True) -> Image:
+    def jacobian(self, *, log: bool = False, affine: bool = True) -> Image:
         """Return the Jacobian determinant on the fixed grid: volume in the moving scan by volume in the fixed scan.
 
         Parameters
         ----------
+        log : bool
+            Its natural logarithm: positive where tissue is larger in the moving scan; log 0.001 where the transform
+            folds.
         affine : bool
             Whether of the whole transform, or of the displacement without its affine part.
 
@@ -200,9 +206,38 @@ class Registration:
             Below 1 where tissue is smaller in the moving scan than in the fixed one; 0 or less where the transform
             folds.
         """
-        transform = self.transform if affine else self.displacement
-        grid = self.fixed.grid
-        return Image(transform.on(grid).jacobian_determinant()[:, None], grid)
+        from learngn.evaluation import jacobian_of
+
+        return jacobian_of(self.transform, self.fixed.grid, affine=affine).image(log=log)
+
+    def volume_changes(
+        self, labels: ImageLike | None = None, *, affine: bool = True, names: Mapping[int, str] | None = None
+    ) -> list[VolumeChange]:
+        """Return the change of the volume of every label of the fixed scan, with intervals from the uncertainty.
+
+        Parameters
+        ----------
+        labels : ImageLike, optional
+            Label map on the voxels of the fixed scan, by default the one that was given for the scores.
+        affine : bool
+            As in :meth:`jacobian`.
+        names : dict, optional
+            Names of the labels.
+
+        Raises
+        ------
+        LabelError
+            If there are no labels, or they lie on other voxels than those of the fixed scan.
+        """
+        from learngn.evaluation import jacobian_of, volume_changes
+
+        grid, given = self.fixed.grid, self.pair.fixed.labels if labels is None else as_image(labels, labels=True)
+        if given is None:
+            raise LabelError("labels", "none", "those of the fixed scan", "pass a label map")
+        jacobian = jacobian_of(self.transform, grid, affine=affine)
+        on_grid = labels_on(given, grid, "labels")
+        draws = None if self.uncertainty is None else self.uncertainty.draws
+        return volume_changes(jacobian, on_grid, names=names, draws=draws)
 
     def save(self, directory: str | Path, *, label_names: Mapping[int, str] | None = None, report: bool = True) -> Path:
         """Write the result folder that ``learngn register`` writes, atomically: all files or none.

@@ -20,7 +20,7 @@ VIEW_FILES = (
     "viewer.css", "volumes.js", "drawing.js", "contrast.js", "zoom.js", "model.js", "points.js", "overlays.js",
     "view.js", "gestures.js",
 )  # fmt: skip
-_FILES = (*VIEW_FILES, "readout.js", "controls.js", "tour.js", "tools.js", "viewer.js")
+VIEWER_FILES = (*VIEW_FILES, "readout.js", "controls.js", "tour.js", "tools.js", "viewer.js")
 
 
 def write_pair_report(directory: str | Path, *, transform: Transform | None = None, budget: int = BUDGET) -> Path:
@@ -79,7 +79,7 @@ def _page(material: Material, budget: int) -> str:
         pictures = html.binary({name: part.data for name, part in parts.items()})
         content = html.asset("viewer.html"), html.data("payload", description), pictures
         sections.append(html.section("Pictures", "", *content))
-        needed = _FILES
+        needed = VIEWER_FILES
     if metrics.get("radiotherapy"):
         sections.append(radiotherapy.dose_volume(metrics))
     beside = [numbers.overlap(metrics)] if metrics.get("dice") else []

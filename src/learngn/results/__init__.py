@@ -10,6 +10,7 @@ from learngn.results.files import (
     write_warped_labels,
 )
 from learngn.results.folder import RESULT_FILES, check_inputs_kept, page_of, pair_folder, result_folder
+from learngn.results.jacobian_files import JacobianPaths, jacobian_json, jacobian_paths, write_jacobian
 from learngn.results.metrics import (
     initial_json,
     metrics_of,
@@ -20,16 +21,23 @@ from learngn.results.metrics import (
     warnings_of,
     write_recorded_metrics,
 )
+from learngn.results.reading import is_result, read_result_draws, read_result_transform
 
 __all__ = [
     "RESULT_FILES",
     "BidsOutput",
+    "JacobianPaths",
     "check_inputs_kept",
     "initial_json",
+    "is_result",
+    "jacobian_json",
+    "jacobian_paths",
     "metrics_of",
     "outcome",
     "page_of",
     "pair_folder",
+    "read_result_draws",
+    "read_result_transform",
     "readable_spacing",
     "result_folder",
     "sha256",
@@ -38,6 +46,7 @@ __all__ = [
     "warnings_of",
     "write_displacement",
     "write_files",
+    "write_jacobian",
     "write_recorded_metrics",
     "write_uncertainty",
     "write_warped",

@@ -11,7 +11,7 @@ from learngn.clock import Clock
 from learngn.geometry.grid import Grid
 from learngn.geometry.image import Image
 from learngn.geometry.transform import Transform
-from learngn.io import field_suffix, is_plain, write_colour, write_image, write_transform
+from learngn.io import field_suffix, is_plain, write_colour, write_image, write_transform, write_vector_series
 from learngn.registration import Registration
 from learngn.uncertainty import Uncertainty
 
@@ -50,6 +50,7 @@ def write_files(registration: Registration, directory: Path) -> dict[str, float]
             )
         if registration.uncertainty is not None:
             write_uncertainty(registration.uncertainty, directory)
+            write_draws(registration.uncertainty, directory)
         if registration.settings.aligns or registration.initial is not None:
             write_transform(registration.affine, directory / "affine.tfm")
     return clock.seconds | {"total": sum(clock.seconds.values())}
@@ -92,6 +93,12 @@ def write_uncertainty(uncertainty: Uncertainty, directory: Path, prefix: str = "
     field = uncertainty.axis_field()
     write_image(uncertainty.deviation, directory / f"{prefix}.nii.gz")
     write_transform(field, directory / f"{prefix}_axis{field_suffix(field.grid)}", reference=field.grid)
+
+
+def write_draws(uncertainty: Uncertainty, directory: Path) -> None:
+    """Write the drawn errors of the displacement as a series of vectors, if there are some."""
+    if uncertainty.draws is not None:
+        write_vector_series(uncertainty.draws, directory / "uncertainty_draws.nii.gz")
 
 
 def sha256(path: Path) -> str:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from fnmatch import fnmatch
 from pathlib import Path
 
 from learngn.errors import OutputError
@@ -28,6 +29,7 @@ RESULT_FILES = (
     "dose.dcm",
     "registration.dcm",
     "dose_volume.csv",
+    "uncertainty_draws.nii.gz",
     "metrics.json",
     "report.html",
     "learngn.log",
@@ -39,7 +41,7 @@ _LOCK = ".learngn-result.lock"
 
 
 @contextmanager
-def result_folder(directory: str | Path) -> Iterator[Path]:
+def result_folder(directory: str | Path, files: Sequence[str] = RESULT_FILES) -> Iterator[Path]:
     """Yield a temporary folder for a result, and move its files to `directory` at the end of the block.
 
     Files of an earlier result that the new one does not have are removed, so that all files of a folder belong to one
@@ -49,6 +51,8 @@ def result_folder(directory: str | Path) -> Iterator[Path]:
     ----------
     directory : path
         Result folder, created if necessary; it is checked at once whether it can be written.
+    files : sequence of str
+        Names of the files of such a result, or patterns of names, in the order in which they are moved.
 
     Raises
     ------
@@ -64,16 +68,20 @@ def result_folder(directory: str | Path) -> Iterator[Path]:
             # Two runs with the same folder move their files one after the other: all files come from one of them.
             with locked(directory / _LOCK, remove=True):
                 # A process killed in between leaves no metrics.json that describes other files than those present.
-                for name in reversed(RESULT_FILES):
+                for name in _names(directory, reversed(files)):
                     if name in _DESCRIPTIONS or not (temporary / name).exists():
                         (directory / name).unlink(missing_ok=True)
-                for name in RESULT_FILES:
-                    if (temporary / name).exists():
-                        os.replace(temporary / name, directory / name)
+                for name in _names(temporary, files):
+                    os.replace(temporary / name, directory / name)
     finally:
         with suppress(OSError):  # folders that are not empty are kept
             for folder in created:
                 folder.rmdir()
+
+
+def _names(directory: Path, patterns: Iterable[str]) -> list[str]:
+    """Return the names of the files in a folder that match patterns, in the order of these."""
+    return list(dict.fromkeys(path.name for pattern in patterns for path in sorted(directory.glob(pattern))))
 
 
 def pair_folder(directory: str | Path, files: Pair) -> Path:
@@ -87,11 +95,12 @@ def page_of(directory: str | Path, files: Pair) -> str | None:
     return page.relative_to(directory).as_posix() if page.is_file() else None
 
 
-def check_inputs_kept(inputs: Mapping[str, Path], directory: str | Path) -> None:
+def check_inputs_kept(inputs: Mapping[str, Path], directory: str | Path, files: Sequence[str] = RESULT_FILES) -> None:
     """Raise :class:`OutputError` if writing a result into a folder would overwrite one of its inputs."""
-    outputs = {(Path(directory) / name).resolve() for name in RESULT_FILES}
+    folder = Path(directory).resolve()
     for name, path in inputs.items():
-        if path.resolve() in outputs:
+        place = path.resolve()
+        if place.parent == folder and any(fnmatch(place.name, pattern) for pattern in files):
             raise OutputError(
                 f"output folder {directory}",
                 f"the {name.replace('_', ' ')} {path.name} itself in it",

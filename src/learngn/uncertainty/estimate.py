@@ -16,11 +16,13 @@ from learngn.geometry.transform import DisplacementField, invert
 from learngn.interop import ImageLike, as_grid, as_image
 from learngn.kernels.stencils import block_index, diagonal, full_blocks
 from learngn.optimise import Optimised
+from learngn.uncertainty.draws import samples
 from learngn.uncertainty.information import information
 from learngn.uncertainty.labels import LabelUncertainty, on_labels
 from learngn.uncertainty.marginals import covariance
 
 _SAMPLES = 4  # more hardly change rank correlations or coverage
+_TOLERANCE = 2e-2  # relative residual of their solutions
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,10 +36,14 @@ class Uncertainty:
         fixed image.
     fixed : Grid
         Grid of the fixed image.
+    draws : Image, (M, D, *S) [mm, RAS], optional
+        Errors of the displacement drawn from their joint distribution, on the grid of the covariance. The covariance
+        says nothing of how the errors of neighbours agree; these do, which sums such as volumes need.
     """
 
     covariance: Image
     fixed: Grid
+    draws: Image | None = None
 
     @cached_property
     def deviation(self) -> Image:
@@ -86,10 +92,11 @@ class Uncertainty:
 
     def like(self, array: Array) -> Uncertainty:
         """Return the uncertainty in the library and on the device of an array."""
-        return replace(self, covariance=self.covariance.like(array))
+        draws = None if self.draws is None else self.draws.like(array)
+        return replace(self, covariance=self.covariance.like(array), draws=draws)
 
 
-def uncertainty_of(result: Optimised, fixed: Grid, factor: float = 1.0) -> Uncertainty:
+def uncertainty_of(result: Optimised, fixed: Grid, factor: float = 1.0, count: int = _SAMPLES) -> Uncertainty:
     """Estimate the uncertainty of a displacement from the normal equations at the result.
 
     Parameters
@@ -100,6 +107,8 @@ def uncertainty_of(result: Optimised, fixed: Grid, factor: float = 1.0) -> Uncer
         Grid of the fixed image.
     factor : float
         Factor of the covariance, see :mod:`learngn.uncertainty.calibration`.
+    count : int
+        Number of draws.
 
     Raises
     ------
@@ -112,13 +121,18 @@ def uncertainty_of(result: Optimised, fixed: Grid, factor: float = 1.0) -> Uncer
         xp = namespace(result.field)
         u = result.field if result.into_fixed is None else xp.concat([result.field, result.into_fixed])
         found = information(result.energy, u)
-        blocks = covariance(found.operator, _SAMPLES)
+        errors = samples(found.operator, count, tolerance=_TOLERANCE)
+        blocks = covariance(found.operator, drawn=errors)
         if result.into_fixed is not None:
-            blocks = _from_half_way(blocks, result.into_fixed, found.grid)
+            together = xp.reshape(errors, (1, -1, *errors.shape[2:]))
+            blocks, moved = (_from_half_way(image, result.into_fixed, found.grid) for image in (blocks, together))
+            errors = xp.reshape(moved, errors.shape)
         to_world = like(result.grid.affine[:-1, :-1], blocks)
         full = to_world @ (full_blocks(blocks, fixed.ndim) * (factor * found.variance)) @ to_world.T
         entries = [full[..., a, b] for a, b in block_index(fixed.ndim)]
-        return Uncertainty(Image(xp.stack(entries, axis=1), found.grid), fixed)
+        scaled = to_world @ xp.reshape(errors, (*errors.shape[:2], -1)) * (factor * found.variance) ** 0.5
+        draws = Image(xp.reshape(scaled, errors.shape), found.grid)
+        return Uncertainty(Image(xp.stack(entries, axis=1), found.grid), fixed, draws)
 
 
 def _from_half_way(blocks: Array, into_fixed: Array, grid: Grid) -> Array:

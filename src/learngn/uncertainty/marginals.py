@@ -11,7 +11,13 @@ from learngn.uncertainty.draws import samples
 
 
 def covariance(
-    operator: NormalOperator, count: int = 8, *, window: int = 3, tolerance: float = 2e-2, seed: int = 0
+    operator: NormalOperator,
+    count: int = 8,
+    *,
+    window: int = 3,
+    tolerance: float = 2e-2,
+    seed: int = 0,
+    drawn: Array | None = None,
 ) -> Array:
     """Estimate the D x D blocks on the diagonal of ``A⁻¹``.
 
@@ -25,6 +31,8 @@ def covariance(
         Side of the windows over which the samples' part is averaged [voxel], odd; 1 for none, which has no bias.
     tolerance, seed
         See :func:`learngn.uncertainty.samples`.
+    drawn : Array, shape (M, D, *S), optional
+        Samples that have been drawn already, used instead.
 
     Returns
     -------
@@ -41,7 +49,8 @@ def covariance(
     ----------
     Sidén, Lindgren, Bolin and Villani, "Efficient covariance approximations for large sparse precision matrices", 2018.
     """
-    x = samples(operator, count, tolerance=tolerance, seed=seed)
+    x = samples(operator, count, tolerance=tolerance, seed=seed) if drawn is None else drawn
+    count = len(x)
     xp, shape, ndim = namespace(x), x.shape[2:], x.shape[1]
     nothing = zeros((1, ndim, *shape), x)
     sums: list[Array] = [0.0] * len(block_index(ndim))
