@@ -10,7 +10,7 @@ import typer
 from learngn.cli import console
 from learngn.cli.options import LabelNames
 from learngn.cli.panels import INPUT, OUTPUT, SCORES
-from learngn.cli.transforms import Moving, Reference, check_inputs_kept, grid_of, inverted, read
+from learngn.cli.transforms import Moving, Reference, check_inputs_kept, grid_of, inverted
 from learngn.errors import GeometryError, ImageError
 
 if TYPE_CHECKING:
@@ -124,11 +124,15 @@ def jacobian(
 
 def _chain(files: list[Path], fixed: Grid | None, moving: Grid | None, *, inverse: bool, quiet: bool) -> Transform:
     from learngn.geometry.transform import Composite
+    from learngn.io import read_named_transform
     from learngn.results import is_result, read_result_transform
 
     if inverse:
         fixed, moving = moving, fixed
-    parts = [read_result_transform(path) if is_result(path) else read(path, fixed, moving) for path in files]
+    parts = [
+        read_result_transform(path) if is_result(path) else read_named_transform(path, fixed=fixed, moving=moving)
+        for path in files
+    ]
     chain = parts[0] if len(parts) == 1 else Composite(tuple(parts))
     return inverted(chain, quiet) if inverse else chain
 

@@ -51,7 +51,7 @@ class SettingsOptions:
             "--stain",
             metavar="NAME,...",
             help="Channels of colour pictures: grey, haematoxylin, eosin, dab; by default those that suit them.",
-            rich_help_panel=REGISTRATION,
+            rich_help_panel=EXPERT,
         ),
     ] = None
     affine: Annotated[
