@@ -18,7 +18,7 @@ else:
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-TESTED_WITH_THE_OLDEST = ("torch", "cohort", "plot", "shapes", "train", "transforms", "test")
+TESTED_WITH_THE_OLDEST = ("torch", "cohort", "plot", "shapes", "stains", "train", "transforms", "test")
 
 
 def requirements(*extras: str) -> dict[str, Requirement]:
