@@ -39,9 +39,9 @@ def read_series(folder: Path) -> Any:
     """
     what = f"DICOM folder {folder}"
     with quietly():
-        series = _series_of(folder)
+        series = series_of(folder)
         if len(series) != 1:
-            raise _wrong_number(folder, series)
+            raise wrong_number(folder, series)
         (slices,) = series.values()
         volumes = volumes_of(slices)
         if len(volumes) > 1:
@@ -49,16 +49,23 @@ def read_series(folder: Path) -> Any:
                 what,
                 f"a series of {len(volumes)} volumes ({slices[0].title}): {_listed(volumes)}",
                 "one volume",
-                "move the slices of the volume you want to a folder of their own, or convert the series with dcm2niix",
+                "move the slices of the volume you want to a folder of their own, or convert the series with dcm2niix; "
+                "learngn series takes all of them",
             )
-        slices = in_order(slices)
+        return read_volume(what, slices)
+
+
+def read_volume(what: str, slices: Sequence[Slice]) -> Any:
+    """Read the slices of one volume, in the order of their positions; `what` names it in messages. Raises ImageError."""
+    slices = in_order(slices)
+    with quietly():
         _check_memory(what, slices)
         image = _read(what, slices)
     _check_slices(what, image, slices)
     return image
 
 
-def _series_of(folder: Path) -> dict[str, list[Slice]]:
+def series_of(folder: Path) -> dict[str, list[Slice]]:
     """Return the slices of every series of a folder, or else of its subfolders, by the series instance UID."""
     series = _series_in(folder)
     if series:
@@ -137,7 +144,8 @@ def _check_slices(what: str, image: Any, slices: Sequence[Slice]) -> None:
         )
 
 
-def _wrong_number(folder: Path, series: dict[str, list[Slice]]) -> ImageError:
+def wrong_number(folder: Path, series: dict[str, list[Slice]]) -> ImageError:
+    """Return the error for a folder with no series or several, which are listed."""
     if not series:
         return ImageError(
             f"image {folder}",

@@ -67,6 +67,7 @@ class Prepared:
         settings: Settings | None = None,
         *,
         model: Model | None = None,
+        initial: Array | None = None,
         callback: Callable[[Iteration], None] | None = None,
         resampling: Resampling | None = None,
     ) -> Registration:
@@ -78,13 +79,17 @@ class Prepared:
             Settings with the features and the affine stage of the preparation, and no finer level.
         model, callback
             See :func:`learngn.register`.
+        initial : Array, shape (1, D, *S) [voxel], optional
+            Initial displacement, before the linear map, on a grid of any shape over the fixed scan's extent; it replaces
+            the discrete search.
         resampling : Resampling, optional
             Interpolation and background for warping the moving image.
         """
         resolved = self.resolved if settings is None else replace(self.resolved, settings=settings)
         chosen, fixed, matrix = resolved.settings, self.pair.fixed.scan, self.aligned.matrix
-        clock, initial = Clock(dict(self.seconds)), None
-        if chosen.discrete:
+        clock = Clock(dict(self.seconds))
+        initial = shared(initial, self.features[0].data)
+        if chosen.discrete and initial is None:
             with clock.stage("discrete"):
                 initial = DiscreteStart()(*self.features, matrix)
         with clock.stage("optimise"):
