@@ -34,6 +34,7 @@ if TYPE_CHECKING:
         regularise as regularise,
         report as report,
         results as results,
+        series as series,
         settings as settings,
         solve as solve,
         testing as testing,
@@ -71,7 +72,7 @@ _LAZY = {
 _PACKAGES = (
     "arrays", "atlas", "clock", "cohort", "errors", "evaluation", "features", "geometry", "interop", "io", "kernels",
     "learning", "linearise", "memory", "model", "optimise", "phantom", "quality", "registration", "regularise",
-    "report", "results", "settings", "solve", "testing", "threads", "uncertainty", "workflow",
+    "report", "results", "series", "settings", "solve", "testing", "threads", "uncertainty", "workflow",
 )  # fmt: skip
 
 __all__ = [

@@ -19,6 +19,7 @@ from learngn.cli.evaluate import evaluate
 from learngn.cli.info import info
 from learngn.cli.propagate import propagate
 from learngn.cli.register import register
+from learngn.cli.series import series
 from learngn.cli.settings_options import option_of
 from learngn.cli.submission import submission
 from learngn.cli.template import template
@@ -106,6 +107,7 @@ for command in (
     evaluate,
     submission,
     cohort,
+    series,
     propagate,
     template,
     tune,

@@ -24,6 +24,7 @@ from learngn.io.pairs import choose_pairs, subjects
 from learngn.io.probabilities import Scores, find_scores, read_channels, read_scores
 from learngn.io.series import frame_count, frame_step, read_frames, write_frames
 from learngn.io.subject import Dataset, Pair, Subject, scan_numbers
+from learngn.io.time_series import TimeSeries, read_time_series
 from learngn.io.transforms import field_suffix, read_transform, write_transform
 
 __all__ = [
@@ -32,6 +33,7 @@ __all__ = [
     "Pair",
     "Scores",
     "Subject",
+    "TimeSeries",
     "atomic_path",
     "check_writable",
     "choose_pairs",
@@ -58,6 +60,7 @@ __all__ = [
     "read_matrix",
     "read_module",
     "read_scores",
+    "read_time_series",
     "read_transform",
     "read_values",
     "read_voxels",

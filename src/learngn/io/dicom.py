@@ -56,7 +56,7 @@ def read_series(folder: Path) -> Any:
 
 
 def read_volume(what: str, slices: Sequence[Slice]) -> Any:
-    """Read the slices of one volume, in the order of their positions; `what` names it in messages. Raises ImageError."""
+    """Read the slices of one volume, in the order of their positions; `what` names it in an :class:`ImageError`."""
     slices = in_order(slices)
     with quietly():
         _check_memory(what, slices)

@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from learngn.errors import ImageError
 from learngn.io.dicom import read_volume, series_of, wrong_number
 from learngn.io.dicom_slices import Slice, volumes_of
 from learngn.io.itk import quietly

@@ -80,7 +80,7 @@ class Prepared:
         model, callback
             See :func:`learngn.register`.
         initial : Array, shape (1, D, *S) [voxel], optional
-            Initial displacement, before the linear map, on a grid of any shape over the fixed scan's extent; it replaces
+            Initial displacement, before the linear map, on a grid of any shape over the fixed scan's extent, instead of
             the discrete search.
         resampling : Resampling, optional
             Interpolation and background for warping the moving image.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -34,7 +34,7 @@ _LOCK = ".learngn-result.lock"
 
 
 @contextmanager
-def result_folder(directory: str | Path) -> Iterator[Path]:
+def result_folder(directory: str | Path, names: Sequence[str] = RESULT_FILES) -> Iterator[Path]:
     """Yield a temporary folder for a result, and move its files to `directory` at the end of the block.
 
     Files of an earlier result that the new one does not have are removed, so that all files of a folder belong to one
@@ -44,6 +44,9 @@ def result_folder(directory: str | Path) -> Iterator[Path]:
     ----------
     directory : path
         Result folder, created if necessary; it is checked at once whether it can be written.
+    names : sequence of str
+        Files that a result of this kind may have, in the order in which they are moved; ``metrics.json`` comes after
+        the files that it describes.
 
     Raises
     ------
@@ -59,10 +62,10 @@ def result_folder(directory: str | Path) -> Iterator[Path]:
             # Two runs with the same folder move their files one after the other: all files come from one of them.
             with locked(directory / _LOCK, remove=True):
                 # A process killed in between leaves no metrics.json that describes other files than those present.
-                for name in reversed(RESULT_FILES):
+                for name in reversed(names):
                     if name in _DESCRIPTIONS or not (temporary / name).exists():
                         (directory / name).unlink(missing_ok=True)
-                for name in RESULT_FILES:
+                for name in names:
                     if (temporary / name).exists():
                         os.replace(temporary / name, directory / name)
     finally:
@@ -82,9 +85,9 @@ def page_of(directory: str | Path, files: Pair) -> str | None:
     return page.relative_to(directory).as_posix() if page.is_file() else None
 
 
-def check_inputs_kept(inputs: Mapping[str, Path], directory: str | Path) -> None:
-    """Raise :class:`OutputError` if writing a result into a folder would overwrite one of its inputs."""
-    outputs = {(Path(directory) / name).resolve() for name in RESULT_FILES}
+def check_inputs_kept(inputs: Mapping[str, Path], directory: str | Path, names: Sequence[str] = RESULT_FILES) -> None:
+    """Raise :class:`OutputError` if writing files into a folder would overwrite one of the inputs."""
+    outputs = {(Path(directory) / name).resolve() for name in names}
     for name, path in inputs.items():
         if path.resolve() in outputs:
             raise OutputError(

@@ -161,9 +161,7 @@ def _angles(linear: FloatArray) -> dict[str, float]:
     rotation = left @ right
     if len(rotation) == 2:
         return {"z": float(np.degrees(np.arctan2(rotation[1, 0], rotation[0, 0])))}
-    skew = np.array(
-        [rotation[2, 1] - rotation[1, 2], rotation[0, 2] - rotation[2, 0], rotation[1, 0] - rotation[0, 1]]
-    )
+    skew = np.array([rotation[2, 1] - rotation[1, 2], rotation[0, 2] - rotation[2, 0], rotation[1, 0] - rotation[0, 1]])
     sine, cosine = np.linalg.norm(skew) / 2, (np.trace(rotation) - 1) / 2
     angle = np.arctan2(sine, cosine)
     vector = skew / 2 * (angle / sine if sine > 1e-12 else 1.0)
