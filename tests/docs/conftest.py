@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from learngn.geometry.grid import Grid
+from learngn.geometry.image import Image
 from learngn.geometry.transform import Affine
-from learngn.io import read_dataset, read_grid, read_image, write_learn2reg, write_transform
+from learngn.io import read_dataset, read_grid, read_image, write_frames, write_learn2reg, write_transform
 from learngn.phantom import ORGANS, abdomens
 
 SHAPE = (32, 28, 24)
@@ -82,6 +83,8 @@ def prepare(samples, tmp_path, monkeypatch):
         _fields(tmp_path / "AbdomenCTCT", tmp_path / "theirs")
         if table := re.search(r"^id,fixed,moving.*?(?=^```)", text, re.MULTILINE | re.DOTALL):
             _table(samples, tmp_path, table[0])
+        if "heart4d.nii.gz" in text:
+            _series(tmp_path)
         monkeypatch.chdir(tmp_path)
         monkeypatch.setattr("learngn.cli.demo._SHAPE", SHAPE)
         channels = read_image(samples / "fixed.nii.gz").data
@@ -117,6 +120,22 @@ def _fields(dataset: Path, folder: Path) -> None:
     for pair in read_dataset(dataset).validation:
         grids = [read_grid(subject.image) for subject in (pair.fixed, pair.moving)]
         write_learn2reg(_shift(grids[0]), folder / pair.field_name, *grids)
+
+
+def _series(root: Path) -> None:
+    """A beating ventricle in four frames, labels of one of them, and points of another."""
+    grid = Grid.from_spacing((24, 22, 20), 2.0, origin=(-23, -21, -19))
+    index = np.stack(np.meshgrid(*map(np.arange, grid.shape), indexing="ij"), axis=-1)
+    away = np.linalg.norm(grid.index_to_world(index), axis=-1)
+    radii = (10.0, 11.0, 12.0, 11.0)
+    frames = [
+        Image.from_array((100 / (1 + np.exp(away - r)) + 50 / (1 + np.exp(away - r - 6))).astype(np.float32), grid)
+        for r in radii
+    ]
+    for name in ("heart4d.nii.gz", "bold4d.nii.gz"):
+        write_frames(frames, root / name, 0.1)
+    Image.from_array((away < radii[2]).astype(np.uint8), grid, labels=True).save(root / "frame2.nii.gz")
+    (root / "valve.csv").write_text("x_ras,y_ras,z_ras\n10,0,0\n0,-10,0\n")
 
 
 def _shift(grid: Grid) -> Affine:

@@ -153,7 +153,12 @@ class Prepared:
 
 @undifferentiated
 def prepare(
-    pair: RegistrationPair, resolved: Resolved, *, store: FeatureStore | None = None, clock: Clock | None = None
+    pair: RegistrationPair,
+    resolved: Resolved,
+    *,
+    same_contrast: bool = False,
+    store: FeatureStore | None = None,
+    clock: Clock | None = None,
 ) -> Prepared:
     """Do everything that precedes the optimisation of the displacement, once for several schedules.
 
@@ -161,6 +166,9 @@ def prepare(
     ----------
     pair : RegistrationPair
     resolved : Resolved
+    same_contrast : bool
+        The intensities of both scans correspond, as those of the frames of a series do: that of the moving scan is not
+        adapted to the fixed one, see :func:`learngn.registration.contrast.comparable`.
     store : FeatureStore, optional
         Cache of the features of each image, for its other pairs; see :func:`learngn.features.kept`.
     clock : Clock, optional
@@ -177,7 +185,7 @@ def prepare(
     fixed, moving, masks = pair.fixed.scan, pair.moving.scan, (pair.fixed.mask, pair.moving.mask)
     feature = resolved.feature if store is None else kept(resolved.feature, _like(store, fixed.data))
     with clock.stage("features"):
-        matched = comparable(fixed, moving, resolved.feature, resolved.spacing)
+        matched = moving if same_contrast else comparable(fixed, moving, resolved.feature, resolved.spacing)
     unaligned = Prealigned(np.eye(fixed.grid.ndim + 1), "none")
     found: Prealigned | None = unaligned
     unmoved: tuple[FeatureImage, FeatureImage] | None = None

@@ -55,7 +55,7 @@ class DeformableMotion:
         resolved = resolve(self._request, there)
         # With a linear alignment of its own, the pair does not start from the displacement of another one.
         initial = None if resolved.settings.aligns or not self._fields[neighbour].any() else self._fields[neighbour]
-        found = prepare(there, resolved).register(initial=initial).of_pair(pair)
+        found = prepare(there, resolved, same_contrast=True).register(initial=initial).of_pair(pair)
         self._fields[number] = as_numpy(found.transform.on(self._grid).displacement()).astype(np.float32)
         if found.inverse is None:
             self._back[number] = self._inverse(self._fields[number])
