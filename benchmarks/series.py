@@ -1,11 +1,11 @@
-"""Motion of a series beside greedy's propagation: agreement of labels, which of them fit the images, time; rigid motion.
+"""Motion of a series beside greedy's propagation: agreement of labels, fit to the images, time; rigid motion.
 
 Usage:
     python benchmarks/series.py echo FOLDER WORK [--peer-python PYTHON] [--runs N]
     python benchmarks/series.py rigid SCAN [FRAMES]
 
-FOLDER holds `img4d.nii.gz`, `seg05.nii.gz` (labels of frame 4, counted from 0) and `seg4d_resliced.nii.gz` (labels of all
-frames, of greedy's own tests). PYTHON is that of an environment with picsl-greedy. `rigid` moves a real scan by known
+FOLDER holds `img4d.nii.gz`, `seg05.nii.gz` (labels of frame 4, counted from 0) and `seg4d_resliced.nii.gz` (labels of
+all frames, of greedy's own tests). PYTHON is that of an environment with picsl-greedy. `rigid` moves a real scan by known
 amounts, adds noise, and prints the largest distance of the motion found from the true one over the scan's corners.
 """
 
@@ -54,7 +54,15 @@ def echo(folder: Path, work: Path, peer: str | None, runs: int) -> None:
     results = {name: read(result).astype(int) for name, (_, result) in commands.items()}
     fit = Fit(data[..., REFERENCE], first)
     rows = {**results, "seg4d_resliced.nii.gz": theirs}
-    head = "labels", "Dice with seg4d_resliced", "all labels as one", "log-likelihood", "Dice with greedy", "seconds", "CPU"
+    head = (
+        "labels",
+        "Dice with seg4d_resliced",
+        "all labels as one",
+        "log-likelihood",
+        "Dice with greedy",
+        "seconds",
+        "CPU",
+    )
     print(f"| {' | '.join(head)} |")
     print("|---|---|---|---|---|---|---|")
     for name, labels in rows.items():
@@ -68,7 +76,9 @@ def echo(folder: Path, work: Path, peer: str | None, runs: int) -> None:
         print(f"| {name} | {' | '.join([*numbers, *seconds])} |")
     for name in (other for other in rows if other != "learngn series"):
         share = [fit.preferred(data[..., k], rows["learngn series"][..., k], rows[name][..., k]) for k in OTHERS]
-        print(f"where LearnGN and {name} differ, the intensity is likelier under LearnGN's label in {np.mean(share):.0%}")
+        print(
+            f"where LearnGN and {name} differ, the intensity is likelier under LearnGN's label in {np.mean(share):.0%}"
+        )
     frames = [f"{dice(results['learngn series'], theirs, (k,)):.3f}" for k in OTHERS]
     print(f"frames {OTHERS}: {', '.join(frames)}")
 

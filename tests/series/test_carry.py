@@ -21,7 +21,8 @@ def test_as_itk(codes, phantom, rng):
     inside = np.s_[2:-2, 2:-2, 2:-2]
     # Ties between labels are broken by rounding.
     assert (found.data[0, 0][inside] == theirs[inside]).mean() > 0.995
-    assert found.labels and found.data.dtype == labels.data.dtype
+    assert found.labels
+    assert found.data.dtype == labels.data.dtype
 
 
 def test_a_thin_wall_stays_whole():

@@ -21,10 +21,13 @@ def test_volumes_follow(beat, phantom):
     labels = phantom.ball(beat.grid, 14.0)
     carried = list(beat.labels(labels, 0))
     assert carried[0] is labels
-    volumes = [one.volume for one in label_volumes(carried, [1])]
+    volumes = [one.volume for one in label_volumes(beat, labels, 0)]
+    assert volumes[0] == pytest.approx(labels.data.sum() * 0.008)
     expected = volumes[0] * np.array(SCALES) ** 3
     np.testing.assert_allclose(volumes, expected, rtol=0.05)
     assert ejection_fraction(volumes) == pytest.approx(100 * (1 - 1 / 1.12**3), abs=3)
+    # The voxels of the carried label maps, which follow in steps.
+    np.testing.assert_allclose([one.data.sum() * 0.008 for one in carried], expected, rtol=0.12)
 
 
 def test_points_follow(beat, phantom):

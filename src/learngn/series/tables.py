@@ -30,7 +30,7 @@ class LabelVolume:
         From 0.
     label : int
     volume : float
-        Number of voxels times the volume of a voxel [ml]; in 2D, the area [mm²].
+        Volume [ml]; in 2D, area [mm²].
     """
 
     frame: int
@@ -38,21 +38,27 @@ class LabelVolume:
     volume: float
 
 
-def label_volumes(images: Iterable[Image], labels: Sequence[int]) -> list[LabelVolume]:
-    """Measure the volume of labels in the label maps of all frames.
+def label_volumes(motion: SeriesMotion, labels: Image, frame: int) -> list[LabelVolume]:
+    """Measure the volume of labels in all frames.
+
+    The Jacobian determinant of the motion is summed over the voxels of a label in its own frame. This follows changes
+    far below a voxel; counting the voxels of carried label maps does not.
 
     Parameters
     ----------
-    images : iterable of Image
-        Label maps, frame by frame.
-    labels : sequence of int
+    motion : SeriesMotion
+    labels : Image
+        Label map of `frame`.
+    frame : int
+        Number of its frame, from 0.
     """
-    found = []
-    for frame, image in enumerate(images):
-        values, counts = np.unique(as_numpy(image.data), return_counts=True)
-        known = dict(zip(values.tolist(), counts.tolist(), strict=True))
-        unit = _unit(image.grid)
-        found += [LabelVolume(frame, label, known.get(label, 0) * unit) for label in labels]
+    codes, found = as_numpy(labels.data).reshape(-1), []
+    known = np.flatnonzero(codes)
+    unit = _unit(labels.grid)
+    for number in range(len(motion)):
+        determinant = as_numpy(motion.between(frame, number).on(labels.grid).jacobian_determinant()).reshape(-1)
+        sums = np.bincount(codes[known], determinant[known].astype(np.float64))
+        found += [LabelVolume(number, label, float(sums[label]) * unit) for label in labels.label_values]
     return found
 
 

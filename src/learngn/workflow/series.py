@@ -227,7 +227,7 @@ def _write(
     give_back()
     with clock.stage("carry"):
         labels = [] if carried.labels is None else list(motion.labels(carried.labels, carried.labels_frame))
-        more = _carried_metrics(motion, folder, carried, labels)
+        more = _carried_metrics(motion, folder, carried)
     with clock.stage("write"):
         change = write_series_files(motion, folder, labels)
     rows = motion_rows(motion)
@@ -257,12 +257,13 @@ def _write(
     return metrics
 
 
-def _carried_metrics(motion: SeriesMotion, folder: Path, carried: Carried, labels: Sequence[Image]) -> dict[str, Any]:
+def _carried_metrics(motion: SeriesMotion, folder: Path, carried: Carried) -> dict[str, Any]:
     """Write the tables of labels and points, and return what of them belongs to ``metrics.json``."""
     found: dict[str, Any] = {}
     if carried.labels is not None:
         known = carried.labels.label_values
-        volumes, names = label_volumes(labels, known), carried.label_names
+        volumes = label_volumes(motion, carried.labels, carried.labels_frame)
+        names = carried.label_names
         table = volumes_csv(volumes, carried.labels_frame, motion.step, names, motion.grid.ndim)
         write_text(table, folder / "volumes.csv")
         found["labels_frame"] = carried.labels_frame
