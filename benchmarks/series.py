@@ -5,8 +5,8 @@ Usage:
     python benchmarks/series.py rigid SCAN [FRAMES]
 
 FOLDER holds `img4d.nii.gz`, `seg05.nii.gz` (labels of frame 4, counted from 0) and `seg4d_resliced.nii.gz` (labels of
-all frames, of greedy's own tests). PYTHON is that of an environment with picsl-greedy. `rigid` moves a real scan by known
-amounts, adds noise, and prints the largest distance of the motion found from the true one over the scan's corners.
+all frames, of greedy's own tests). PYTHON is that of an environment with picsl-greedy. `rigid` moves a real scan by
+known amounts, adds noise, and prints how far the motion found is from the true one at the corners of the scan, at most.
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from learngn import Grid, Image
 from learngn.errors import ImageError, SettingsError
 from learngn.registration import Request
 from learngn.series import ejection_fraction, label_volumes, register_frames
@@ -81,6 +82,22 @@ def test_smoothing_in_time_reduces_noise(phantom, rng):
         errors.append(np.linalg.norm(motion.trajectories(points, 0) - expected, axis=-1).mean())
         np.testing.assert_allclose(motion.trajectories(points, 0)[0], points, atol=1e-3)
     assert errors[1] < 0.9 * errors[0]
+
+
+def test_in_the_plane():
+    """2D frames, as of a cine: files of their own, since NIfTI has no series of planes."""
+    grid = Grid.from_spacing((40, 36), 1.5)
+    index = np.stack(np.meshgrid(*map(np.arange, grid.shape), indexing="ij"), axis=-1)
+    away = grid.index_to_world(index) - grid.centre
+    radii = 14 + np.array([0.0, 2.0, 1.0])
+    frames = [
+        Image.from_array((100 / (1 + np.exp(np.linalg.norm(away, axis=-1) - r))).astype(np.float32), grid)
+        for r in radii
+    ]
+    motion = register_frames(frames, frame=0, request=FAST)
+    edge = grid.centre + np.array([[14.0, 0], [0, -14]])
+    found = np.linalg.norm(motion.trajectories(edge, 0) - grid.centre, axis=-1)
+    np.testing.assert_allclose(found, np.repeat(radii[:, None], 2, axis=1), atol=0.6)
 
 
 def test_what_is_no_series(phantom):
