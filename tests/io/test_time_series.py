@@ -49,5 +49,5 @@ def test_bad_input(tmp_path):
     with pytest.raises(ImageError, match="without a DICOM series"):
         read_time_series([tmp_path])
     write_frames(frames(3), tmp_path / "a.nii.gz")
-    with pytest.raises(ImageError, match="3 volumes"):
+    with pytest.raises(ImageError, match="got 4 dimensions"):
         read_time_series([tmp_path / "a.nii.gz"] * 2)
