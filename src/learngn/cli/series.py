@@ -107,9 +107,10 @@ def series(
         from learngn.io import read_label_names
         from learngn.series.register import SeriesEvents
         from learngn.series.settings import check_transform
-        from learngn.workflow import register_series_files
+        from learngn.workflow.series import CarriedFiles, SeriesOptions, register_series_files
 
     request, kind = options.request(device), check_transform(transform)
+    names = None if label_names is None else read_label_names(label_names)
     with console.progress(quiet) as bars, run_log() as log:
         console.compile_kernels(3, bars)
         task = bars.add_task("reading", total=None)
@@ -120,12 +121,16 @@ def series(
         )
         with header_warnings(show=lambda message: None):  # they are among the warnings of the result
             metrics = register_series_files(
-                frames, output, request,
-                frame=reference, transform=kind, rounds=rounds, smooth=smooth,
-                labels=labels, labels_frame=labels_frame, points=points, points_frame=points_frame,
-                label_names=None if label_names is None else read_label_names(label_names),
-                report=report, command=command_line(), events=events, ends=log.write,
-            )  # fmt: skip
+                frames,
+                output,
+                request,
+                options=SeriesOptions(reference, kind, rounds, smooth),
+                carry=CarriedFiles(labels, labels_frame, points, points_frame, names),
+                report=report,
+                command=command_line(),
+                events=events,
+                ends=log.write,
+            )
     console.warn(metrics["warnings"], quiet)
     if json:
         console.print_json(metrics)

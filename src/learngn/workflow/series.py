@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -125,24 +125,48 @@ def register_series(
     )  # fmt: skip
 
 
+@dataclass(frozen=True)
+class SeriesOptions:
+    """Options for the motion; see :func:`learngn.series.register_frames`."""
+
+    frame: int | None = None
+    transform: TransformKind = DEFORMABLE
+    rounds: int = 3
+    smooth: float | None = None
+
+
+@dataclass(frozen=True)
+class CarriedFiles:
+    """Files of one frame that are carried to all others.
+
+    Attributes
+    ----------
+    labels, points : path, optional
+        Label map and points.
+    labels_frame, points_frame : int, optional
+        Number of their frame, from 0; by default that of the reference.
+    label_names : dict, optional
+        Names of the labels.
+    """
+
+    labels: str | Path | None = None
+    labels_frame: int | None = None
+    points: str | Path | None = None
+    points_frame: int | None = None
+    label_names: Mapping[int, str] | None = None
+
+
 def register_series_files(
     paths: Sequence[str | Path],
     output: str | Path,
     request: Request | None = None,
     *,
-    frame: int | None = None,
-    transform: TransformKind = DEFORMABLE,
-    rounds: int = 3,
-    smooth: float | None = None,
-    labels: str | Path | None = None,
-    labels_frame: int | None = None,
-    points: str | Path | None = None,
-    points_frame: int | None = None,
-    label_names: Mapping[int, str] | None = None,
+    options: SeriesOptions | None = None,
+    carry: CarriedFiles | None = None,
     report: bool = True,
     command: str = "",
     events: SeriesEvents | None = None,
-    ends: Any = None,
+    ends: Callable[[Path], None] | None = None,
 ) -> dict[str, Any]:
     """Register a series and write its folder, as ``learngn series`` does: all files or none.
 
@@ -152,14 +176,12 @@ def register_series_files(
         See :func:`learngn.io.read_time_series`.
     output : path
         Result folder, created if necessary.
-    request, frame, transform, rounds, smooth, events
+    request, events
         See :func:`learngn.series.register_frames`.
-    labels, points : path, optional
-        Label map and points of one frame, carried to all others.
-    labels_frame, points_frame : int, optional
-        Number of that frame, from 0; by default that of the reference.
-    label_names : dict, optional
-        Names of the labels.
+    options : SeriesOptions, optional
+        Reference, kind of motion, and smoothing.
+    carry : CarriedFiles, optional
+        Labels and points of one frame.
     report : bool
         Write ``report.html``.
     command : str
@@ -178,21 +200,26 @@ def register_series_files(
         If a file cannot be read, the series cannot be registered, or the folder cannot be written.
     """
     output, events, clock = Path(output), events or SeriesEvents(), Clock()
+    options, carry = options or SeriesOptions(), carry or CarriedFiles()
     with clock.stage("read"), header_warnings() as notes:
         series = read_time_series(paths)
         count = len(series.frames)
-        place = 0 if frame is None else check_frame(frame, count)
-        places = tuple(place if one is None else check_frame(one, count) for one in (labels_frame, points_frame))
-        carried = Carried.read(series.frames[0].grid, labels, points, (places[0], places[1]), label_names)
-    given = {"labels": labels, "points": points}
+        place = 0 if options.frame is None else check_frame(options.frame, count)
+        places = tuple(
+            place if one is None else check_frame(one, count) for one in (carry.labels_frame, carry.points_frame)
+        )
+        carried = Carried.read(
+            series.frames[0].grid, carry.labels, carry.points, (places[0], places[1]), carry.label_names
+        )
+    given = {"labels": carry.labels, "points": carry.points}
     inputs = {f"series_{n}" if len(paths) > 1 else "series": path for n, path in enumerate(series.paths)}
     inputs |= {role: Path(path) for role, path in given.items() if path is not None}
     names = series_files(count, output)
     check_inputs_kept(inputs, output, names)
     with result_folder(output, names) as folder:
         motion = register_frames(
-            series.frames, frame=frame, transform=transform, request=request, rounds=rounds, smooth=smooth,
-            step=series.step, events=events,
+            series.frames, frame=options.frame, transform=options.transform, request=request, rounds=options.rounds,
+            smooth=options.smooth, step=series.step, events=events,
         )  # fmt: skip
         events.stage("writing")
         clock.seconds.update(motion.seconds)
