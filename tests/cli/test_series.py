@@ -60,12 +60,12 @@ def test_labels_and_points_follow(options, learngn, files, files_in):
     assert [float(row["time_s"]) for row in rows] == pytest.approx([0, 0.1, 0.2, 0.3])
     with (out / "volumes.csv").open() as file:
         volumes = [float(row["volume_ml"]) for row in csv.DictReader(file)]
-    np.testing.assert_allclose(volumes, volumes[2], rtol=0.06)
+    np.testing.assert_allclose(volumes, volumes[2], rtol=0.12)
     labels = nibabel.load(out / "labels.nii.gz")
     assert labels.shape == (*GRID.shape, 4)
     assert float(labels.header.get_zooms()[3]) == pytest.approx(0.1)
     assert [int((np.asarray(labels.dataobj)[..., k] == 3).sum()) * 0.008 for k in range(4)] == pytest.approx(
-        volumes, rel=0.1
+        volumes, rel=0.15
     )
     moved = read_transform(out / f"frame_001.{suffix}").map_points(GRID.centre + EDGE + np.array([SHIFTS[2], 0, 0]))
     assert moved[0] == pytest.approx(found[1] + (GRID.centre + EDGE)[0], abs=0.05)
