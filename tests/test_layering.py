@@ -17,7 +17,7 @@ LAYERS = (
     {"cohort", "learning", "phantom"},
     {"report"},
     {"results"},
-    {"evaluation", "radiotherapy"},
+    {"evaluation", "radiotherapy", "series"},
     {"registration"},
     {"model", "quality", "uncertainty"},
     {"optimise"},
@@ -40,7 +40,11 @@ ONLY = {
 # What lies below them, but is none of their business: numbers come from tensors there, not from files.
 NEVER = {"optimise": {"io"}, "linearise": {"io"}, "solve": {"io"}}
 # Upwards, but inside a function or for types alone: methods by which objects are read, written and shown.
-INSIDE_FUNCTIONS = {"geometry": {"interop", "io", "report"}, "registration": {"evaluation", "report", "workflow"}}
+INSIDE_FUNCTIONS = {
+    "geometry": {"interop", "io", "report"},
+    "registration": {"evaluation", "report", "workflow"},
+    "series": {"workflow"},
+}
 
 
 class Import(NamedTuple):

@@ -25,6 +25,7 @@ from learngn.phantom import Phantom, abdomen, stained_sections
 from learngn.registration import Request, recognise
 from learngn.report.palette import LABELS
 from learngn.report.slices import before_and_after, slices_of, tones_of
+from learngn.series import register_frames
 
 ACCENT = "#0b7a75"
 _ASPECT = 1.24  # of a panel of the presets
@@ -224,7 +225,29 @@ def follow_up() -> Figure:
     return figure
 
 
+def film() -> Figure:
+    """Frames of a breathing abdomen with the outline of the liver, as acquired and registered."""
+    frames, liver = scenes.breathing(5)
+    motion = register_frames(frames, frame=0)
+    labels = list(motion.labels(liver, 0))
+    cut = slices_of(motion.grid, liver)[1]
+    figure, tone = _figure(2, len(frames), 360 / 250, width=11.0), tones_of(frames[0])[0]
+    for number, frame in enumerate(frames):
+        for row, name, transform, outline in (
+            (0, "as acquired", None, labels[number]),
+            (1, "registered", motion.transforms[number], liver),
+        ):
+            panel = figure.axes_rows[row][number]
+            panel.imshow(tone(cut.of(frame, transform, -1000.0)), cmap="gray")
+            panel.contour(cut.of(outline, outside=0.0) > 0, [0.5], colors=[LABELS[0]], linewidths=1.2)
+            if number == 0:
+                panel.set_ylabel(name, **_INK)
+        figure.axes_rows[0][number].set_title(f"frame {number}", fontsize=10, **_INK)
+    return figure
+
+
 FIGURES = {
+    "series-film": film,
     "features-mind": mind,
     "coordinates-pull-back": pull_back,
     "scans-presets": presets,

@@ -129,6 +129,23 @@ def moved(phantom: Phantom, by: tuple[float, ...]) -> Phantom:
     return Phantom(of(phantom.scan), of(phantom.labels))
 
 
+def breathing(count: int, shape: tuple[int, int, int] = (96, 80, 64)) -> tuple[list[Image], Image]:
+    """Return frames of an abdomen whose upper part moves down and up by 20 mm, and the liver in the first frame."""
+    still = abdomen(shape, seed=SEEDS[0], noise=0.0)
+    grid = still.scan.grid
+    up = (np.arange(shape[2]) + 0.5) / shape[2]
+    profile = np.sin(np.pi * up) ** 2 * np.minimum(1, 1.6 * up)
+    draw, frames = np.random.default_rng(0), []
+    for number in range(count):
+        depth = 20 * np.sin(np.pi * number / count) / float(grid.spacing[2])
+        field = np.zeros((1, 3, *shape), np.float32)
+        field[0, 2] = depth * profile
+        frame = DisplacementField(field, grid).warp(still.scan, grid)
+        frames.append(Image.from_array(frame.data[0, 0] + draw.normal(scale=12, size=shape), grid))
+    liver = next(value for value, name in ORGANS.items() if name == "liver")
+    return frames, Image((still.labels.data == liver).astype(np.uint8), grid, labels=True)
+
+
 def chest(phantom: Phantom) -> Phantom:
     """Return a CT phantom in which large organs have the density of lung."""
     names = {name: value for value, name in ORGANS.items()}

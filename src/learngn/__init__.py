@@ -36,6 +36,7 @@ if TYPE_CHECKING:
         regularise as regularise,
         report as report,
         results as results,
+        series as series,
         settings as settings,
         solve as solve,
         testing as testing,
@@ -73,8 +74,8 @@ _LAZY = {
 _PACKAGES = (
     "arrays", "atlas", "clock", "cohort", "errors", "evaluation", "features", "geometry", "interop", "io", "kernels",
     "learning", "linearise", "longitudinal", "memory", "model", "optimise", "phantom", "quality", "radiotherapy",
-    "registration",
-    "regularise", "report", "results", "settings", "solve", "testing", "threads", "uncertainty", "workflow",
+    "registration", "regularise", "report", "results", "series", "settings", "solve", "testing", "threads",
+    "uncertainty", "workflow",
 )  # fmt: skip
 
 __all__ = [

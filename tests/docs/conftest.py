@@ -10,6 +10,7 @@ import pytest
 from PIL import Image as Pillow
 
 from learngn.geometry.grid import Grid
+from learngn.geometry.image import Image
 from learngn.geometry.transform import Affine
 from learngn.io import (
     Mesh,
@@ -17,6 +18,7 @@ from learngn.io import (
     read_dataset,
     read_grid,
     read_image,
+    write_frames,
     write_learn2reg,
     write_mesh,
     write_streamlines,
@@ -123,6 +125,8 @@ def prepare(samples, tmp_path, monkeypatch):
             _bids(samples, tmp_path / "study")
         if table := re.search(r"^id,fixed,moving.*?(?=^```)", text, re.MULTILINE | re.DOTALL):
             _table(samples, tmp_path, table[0])
+        if "heart4d.nii.gz" in text:
+            _series(tmp_path)
         monkeypatch.chdir(tmp_path)
         monkeypatch.setattr("learngn.cli.demo._SHAPE", SHAPE)
         channels = read_image(samples / "fixed.nii.gz").data
@@ -184,6 +188,22 @@ def _surface_and_bundle(root: Path, moving: Grid, fixed: Grid) -> None:
     write_mesh(Mesh(corners, [[0, 2, 1], [0, 1, 3], [0, 3, 2], [1, 2, 3]]), root / "liver.vtk")
     lines = [fixed.index_to_world(np.linspace((8, 9, 8 + n), (20, 18, 12), 20)) for n in range(2)]
     write_streamlines(Streamlines.from_list(lines), root / "bundle.trk", grid=fixed)
+
+
+def _series(root: Path) -> None:
+    """A beating ventricle in four frames, labels of one of them, and points of another."""
+    grid = Grid.from_spacing((24, 22, 20), 2.0, origin=(-23, -21, -19))
+    index = np.stack(np.meshgrid(*map(np.arange, grid.shape), indexing="ij"), axis=-1)
+    away = np.linalg.norm(grid.index_to_world(index), axis=-1)
+    radii = (10.0, 11.0, 12.0, 11.0)
+    frames = [
+        Image.from_array((100 / (1 + np.exp(away - r)) + 50 / (1 + np.exp(away - r - 6))).astype(np.float32), grid)
+        for r in radii
+    ]
+    for name in ("heart4d.nii.gz", "bold4d.nii.gz"):
+        write_frames(frames, root / name, 0.1)
+    Image.from_array((away < radii[2]).astype(np.uint8), grid, labels=True).save(root / "frame2.nii.gz")
+    (root / "valve.csv").write_text("x_ras,y_ras,z_ras\n10,0,0\n0,-10,0\n")
 
 
 def _shift(grid: Grid) -> Affine:

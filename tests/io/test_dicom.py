@@ -8,7 +8,7 @@ import pytest
 import SimpleITK as sitk
 
 from learngn.errors import ImageError
-from learngn.io import read_grid, read_image
+from learngn.io import read_grid, read_image, read_time_series
 
 
 def write_series(folder, uid, positions, description="chest", *, direction=(1, 0, 0, 0, 1, 0)):
@@ -215,3 +215,69 @@ def test_a_file_of_many_frames(tmp_path):
             assert image.data[0, 0, 1, 0].tolist() == [1, 21, 41, 61, 81, 101]
     with pytest.raises(ImageError, match=r"2 volumes .*file a\.dcm \(6 slices.*file b\.dcm \(6 slices"):
         read_image(tmp_path)
+
+
+CINE = {
+    "trigger time": (
+        [
+            {"position": (0, 0, 3 * (n % 2)), "TriggerTime": f"{40 * (2 - n // 2)}", "values": np.full(20, n)}
+            for n in range(6)
+        ],
+        [[4, 5], [2, 3], [0, 1]],
+        0.04,
+    ),
+    "acquisition time": (
+        [
+            {
+                "position": (0, 0, 3 * (n % 2)),
+                "AcquisitionTime": ("115958.5", "120001.0", "120003.5")[n // 2],
+                "values": np.full(20, n),
+            }
+            for n in range(6)
+        ],
+        [[0, 1], [2, 3], [4, 5]],
+        2.5,
+    ),
+    "repetitions": (
+        [{"position": (0, 0, 3 * (n % 2)), "values": np.full(20, n)} for n in range(4)],
+        [[0, 1], [2, 3]],
+        None,
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", CINE)
+def test_volumes_of_one_series_are_frames(kind, tmp_path):
+    slices, expected, step = CINE[kind]
+    for n, tags in enumerate(slices):
+        write_slice(tmp_path / f"{n}.dcm", "1.2.3.4", n, **tags)
+    series = read_time_series([tmp_path])
+    assert [frame.data[0, 0, 0, 0].tolist() for frame in series.frames] == expected
+    assert series.step == (None if step is None else pytest.approx(step))
+    assert {frame.grid for frame in series.frames} == {series.frames[0].grid}
+
+
+def test_a_series_for_every_phase(tmp_path):
+    """4D CT: series numbered in any order, named by the phase of breathing."""
+    for number, phase in ((7, 50), (8, 0), (9, 25)):
+        for n in range(2):
+            write_slice(
+                tmp_path / f"{phase}" / f"{n}.dcm",
+                f"1.2.3.{number}",
+                n,
+                (0, 0, 3 * n),
+                values=np.full(20, phase),
+                SeriesNumber=number,
+                SeriesDescription=f"Thorax {phase}% amplitude",
+            )
+    series = read_time_series([tmp_path])
+    assert [float(frame.data.max()) for frame in series.frames] == [0, 25, 50]
+    assert series.step is None
+
+
+def test_series_that_are_no_frames(tmp_path):
+    for number, count in ((7, 2), (8, 3)):
+        for n in range(count):
+            write_slice(tmp_path / f"{number}" / f"{n}.dcm", f"1.2.3.{number}", n, (0, 0, 3 * n))
+    with pytest.raises(ImageError, match="2 series"):
+        read_time_series([tmp_path])

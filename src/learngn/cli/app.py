@@ -22,6 +22,7 @@ from learngn.cli.longitudinal import longitudinal
 from learngn.cli.propagate import propagate
 from learngn.cli.radiotherapy import radiotherapy
 from learngn.cli.register import register
+from learngn.cli.series import series
 from learngn.cli.settings_options import option_of
 from learngn.cli.submission import submission
 from learngn.cli.template import template
@@ -111,6 +112,7 @@ for command in (
     evaluate,
     submission,
     cohort,
+    series,
     propagate,
     template,
     radiotherapy,

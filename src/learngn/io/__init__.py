@@ -33,6 +33,7 @@ from learngn.io.rt_study import RTStudy, read_study
 from learngn.io.series import frame_count, frame_step, read_frames, write_frames
 from learngn.io.streamlines import Streamlines, read_streamlines, write_streamlines
 from learngn.io.subject import Dataset, Pair, Subject, scan_numbers
+from learngn.io.time_series import TimeSeries, read_time_series
 from learngn.io.transforms import (
     field_suffix,
     is_learn2reg,
@@ -59,6 +60,7 @@ __all__ = [
     "Structure",
     "StructureSet",
     "Subject",
+    "TimeSeries",
     "atomic_path",
     "check_writable",
     "choose_pairs",
@@ -102,6 +104,7 @@ __all__ = [
     "read_streamlines",
     "read_structures",
     "read_study",
+    "read_time_series",
     "read_transform",
     "read_values",
     "read_vector_series",

@@ -40,6 +40,13 @@ def read_series(folder: Path) -> Any:
     what = f"DICOM folder {folder}"
     with quietly():
         slices = slices_of(folder)
+    return read_volume(what, slices)
+
+
+def read_volume(what: str, slices: Sequence[Slice]) -> Any:
+    """Read the slices of one volume, in the order of their positions; `what` names it in an :class:`ImageError`."""
+    slices = in_order(slices)
+    with quietly():
         _check_memory(what, slices)
         image = _read(what, slices)
     _check_slices(what, image, slices)
@@ -54,9 +61,9 @@ def slices_of(folder: Path) -> list[Slice]:
     ImageError
         If the folder holds no series or several, or the series several volumes.
     """
-    series = _series_of(folder)
+    series = series_of(folder)
     if len(series) != 1:
-        raise _wrong_number(folder, series)
+        raise wrong_number(folder, series)
     (slices,) = series.values()
     volumes = volumes_of(slices)
     if len(volumes) > 1:
@@ -64,12 +71,13 @@ def slices_of(folder: Path) -> list[Slice]:
             f"DICOM folder {folder}",
             f"a series of {len(volumes)} volumes ({slices[0].title}): {_listed(volumes)}",
             "one volume",
-            "move the slices of the volume you want to a folder of their own, or convert the series with dcm2niix",
+            "move the slices of the volume you want to a folder of their own, or convert the series with dcm2niix; "
+            "learngn series takes all of them",
         )
     return in_order(slices)
 
 
-def _series_of(folder: Path) -> dict[str, list[Slice]]:
+def series_of(folder: Path) -> dict[str, list[Slice]]:
     """Return the slices of every scan of a folder, or else of its subfolders, by the series instance UID.
 
     Doses lie beside the scan for which they are computed, and count only where there is no scan.
@@ -157,7 +165,8 @@ def _check_slices(what: str, image: Any, slices: Sequence[Slice]) -> None:
         )
 
 
-def _wrong_number(folder: Path, series: dict[str, list[Slice]]) -> ImageError:
+def wrong_number(folder: Path, series: dict[str, list[Slice]]) -> ImageError:
+    """Return the error for a folder with no series or several, which are listed."""
     if not series:
         return ImageError(
             f"image {folder}",

@@ -72,6 +72,7 @@ class Prepared:
         settings: Settings | None = None,
         *,
         model: Model | None = None,
+        initial: Array | None = None,
         callback: Callable[[Iteration], None] | None = None,
         resampling: Resampling | None = None,
     ) -> Registration:
@@ -83,15 +84,22 @@ class Prepared:
             Settings with the features and the affine stage of the preparation, and no finer level.
         model, callback
             See :func:`learngn.register`.
+        initial : Array, shape (1, D, *S) [voxel], optional
+            Initial displacement, before the linear map, on a grid of any shape over the fixed scan's extent, instead of
+            the discrete search.
         resampling : Resampling, optional
             Interpolation and background for warping the moving image.
         """
         resolved = self.resolved if settings is None else replace(self.resolved, settings=settings)
         chosen, fixed, matrix = resolved.settings, self.pair.fixed.scan, self.aligned.matrix
         clock = Clock(dict(self.seconds))
-        initial = None if self.initial is None else self.initial.start(self.features[0].data)
-        given = None if initial is None else DisplacementField(initial, fixed.grid)
-        if chosen.discrete:
+        given = None
+        if initial is not None:
+            initial = shared(initial, self.features[0].data)
+        elif self.initial is not None:
+            initial = self.initial.start(self.features[0].data)
+            given = None if initial is None else DisplacementField(initial, fixed.grid)
+        if chosen.discrete and initial is None:
             with clock.stage("discrete"):
                 initial = DiscreteStart()(*self.features, matrix)
         with clock.stage("optimise"):
@@ -165,6 +173,7 @@ def prepare(
     resolved: Resolved,
     *,
     initial: InitialTransform | None = None,
+    same_contrast: bool = False,
     store: FeatureStore | None = None,
     clock: Clock | None = None,
 ) -> Prepared:
@@ -176,6 +185,9 @@ def prepare(
     resolved : Resolved
     initial : InitialTransform, optional
         Initial transform, by whose linear map the pair is placed (:meth:`InitialTransform.placed`).
+    same_contrast : bool
+        The intensities of both scans correspond, as those of the frames of a series do: that of the moving scan is not
+        adapted to the fixed one, see :func:`learngn.registration.contrast.comparable`.
     store : FeatureStore, optional
         Cache of the features of each image, for its other pairs; see :func:`learngn.features.kept`.
     clock : Clock, optional
@@ -194,7 +206,7 @@ def prepare(
     feature = resolved.feature if store is None else kept(resolved.feature, _like(store, fixed.data))
     feature = feature if initial is None else initial.feature(feature)
     with clock.stage("features"):
-        matched = comparable(fixed, moving, resolved.feature, resolved.spacing)
+        matched = moving if same_contrast else comparable(fixed, moving, resolved.feature, resolved.spacing)
     unaligned = Prealigned(np.eye(fixed.grid.ndim + 1), "none")
     found: Prealigned | None = unaligned
     unmoved: tuple[FeatureImage, FeatureImage] | None = None

@@ -52,7 +52,8 @@ def result_folder(directory: str | Path, files: Sequence[str] = RESULT_FILES) ->
     directory : path
         Result folder, created if necessary; it is checked at once whether it can be written.
     files : sequence of str
-        Names of the files of such a result, or patterns of names, in the order in which they are moved.
+        Names of the files of such a result, or patterns of names, in the order in which they are moved;
+        ``metrics.json`` comes after the files that it describes.
 
     Raises
     ------
