@@ -68,7 +68,7 @@ class Jacobian:
     @property
     def values(self) -> NDArray[Any]:
         """Determinants inside the mask, shape (V,)."""
-        values = as_numpy(self.determinant.data)[0, 0]
+        values: NDArray[Any] = as_numpy(self.determinant.data)[0, 0]
         return values.reshape(-1) if self.mask is None else values[self.mask]
 
     def summary(self) -> dict[str, float | int]:
@@ -200,7 +200,7 @@ def fitted_affine(on_grid: GridMap, mask: NDArray[np.generic] | None = None) -> 
 
 
 def _checked(mask: NDArray[np.generic], grid: Grid) -> NDArray[np.bool_]:
-    inside = np.asarray(mask) != 0
+    inside: NDArray[np.bool_] = np.asarray(mask) != 0
     if inside.shape != grid.shape:
         raise ShapeError("mask", f"shape {inside.shape}", f"the grid's {grid.shape}", "pass a mask on this grid")
     if not inside.any():

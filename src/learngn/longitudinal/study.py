@@ -194,7 +194,9 @@ def compare_time_points(
         feature, masks = parse_features(_LINEAR), (region, None)
         others = [rigid_between(images[0], other, feature, masks) for other in images[1:]]
         maps = from_mean([np.eye(images[0].grid.ndim + 1), *others])
-        grid = mean_grid([moved(image.grid, np.linalg.inv(matrix)) for image, matrix in zip(images, maps, strict=True)])
+        grid = mean_grid(
+            [moved(image.grid, np.asarray(np.linalg.inv(matrix))) for image, matrix in zip(images, maps, strict=True)]
+        )
     with clock.stage("brightness"):
         aligned = [_on(image, Affine(matrix), grid) for image, matrix in zip(images, maps, strict=True)]
         inside = [_inside(image, matrix, grid) for image, matrix in zip(images, maps, strict=True)]

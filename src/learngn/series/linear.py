@@ -57,8 +57,8 @@ class LinearMotion:
         stage = AffineGaussNewton(self._family, spacings=tuple(spacings))
         starts = {"neighbour": self._matrices[neighbour], "header": np.eye(reference.grid.ndim + 1)}
         features = self._feature(reference, self._frames[number], finest)
-        smooth = [replace(one, data=gaussian(one.data, one.grid, _SMOOTH * finest)) for one in features]
-        found = stage(*smooth, starts)
+        fixed, moving = (replace(one, data=gaussian(one.data, one.grid, _SMOOTH * finest)) for one in features)
+        found = stage(fixed, moving, starts)
         if not np.isfinite(found.energy):
             raise GeometryError(
                 f"frame {number}", "no linear alignment", "frames of the same part of the body", "look at the frame"
