@@ -189,7 +189,7 @@ def test_intents_of_nifti(code, tmp_path):
 @pytest.mark.parametrize("shape", [(5, 6, 7, 3), (5, 6, 7, 1, 3), (5, 6, 2), (5, 6, 7)])
 def test_vectors_without_an_intent_are_not_guessed(shape, tmp_path):
     nibabel.save(nibabel.Nifti1Image(np.zeros(shape, np.float32), np.eye(4)), tmp_path / "disp_0001_0002.nii.gz")
-    with pytest.raises(TransformError, match="learngn convert --from learn2reg --reference FIXED --moving MOVING"):
+    with pytest.raises(TransformError, match="learn2reg:FILE; learngn convert: --from learn2reg, with both scans"):
         read_transform(tmp_path / "disp_0001_0002.nii.gz")
 
 

@@ -61,7 +61,7 @@ def test_a_cylinder():
     middle = grid.centre @ grid.direction
     low = float(grid.index_to_world([0, 0, 2]) @ grid.direction[:, 2])
     points = np.array([[0, 0, 3.0], [8, 0, 4.5], [12, 0, 6.0], [0, 0, -1.4], [0, 0, -1.6], [0, 0, 16.4]])
-    inside = solid.inside([*points, *middle[:2], low])
+    inside = solid.inside(points + np.array([*middle[:2], low]))
     np.testing.assert_allclose(inside[:3], [4.5, 2, -2], atol=0.02)  # the end is half a plane below the first
     np.testing.assert_allclose(inside[3:], [0.1, -10, 0.1], atol=0.02)
 
@@ -74,7 +74,8 @@ def test_a_cone_between_its_contours():
     middle = grid.centre @ grid.direction
     for share in (0.25, 0.5, 0.9):
         edge = 6 + 6 * share
-        points = [*np.array([[edge - 0.1, 0, low + 3 * share], [edge + 0.1, 0, low + 3 * share]]), *middle[:2], 0]
+        points = np.array([[edge - 0.1, 0, low + 3 * share], [edge + 0.1, 0, low + 3 * share]])
+        points = points + np.array([*middle[:2], 0])
         assert (solid.inside(points) > 0).tolist() == [True, False]
 
 
@@ -182,7 +183,7 @@ def test_what_cannot_be_carried_is_said():
     structures = [
         Structure(1, "tilted", contours=(Contour(tilted),)),
         Structure(2, "line", contours=(Contour(ring, "line"),)),
-        Structure(3, "far", contours=(Contour([*ring, 500, 0, 0]),)),
+        Structure(3, "far", contours=(Contour(ring + np.array([500.0, 0, 0])),)),
     ]
     result = carry_structures(structures, Affine.identity(3), grid, grid)
     assert [structure.contours for structure in result.structures] == [(), (), ()]
