@@ -88,6 +88,11 @@ def _suited(dataset: Dataset, features: str, minutes: float | None) -> dict[str,
         "validation": max(3, min(10, len(dataset.training_pairs or dataset.training) // 10)),
         "losses": {"labels": 1.0, "auxiliary": 1.0, "distances": 0.3, "stride": 2.0 if flat or scans else 4.0},
     }
+    if fine and not flat and not two:
+        # Steps through Gauss-Newton cost three of such a network alone, and what it learns there is worth more; without
+        # a price for deformation φ learns to outweigh λ.
+        suited |= {"pretraining": 0.45, "through_rate": 0.3}
+        suited["losses"] |= {"smoothness": 0.5}
     if two:
         # The scans of two modalities seldom lie on one another, and a boundary is all that they surely share.
         suited |= {"pose": "translation", "lam": (1.0, 0.03), "rate": 1e-3, "batch": 2, "through_rate": 0.3}
