@@ -95,13 +95,14 @@ class VoxelMorphRegistration(nn.Module):
         world: FloatArray,
         initial: Array | None = None,
         *,
+        detailed: bool = False,
         landmarks: LandmarkPairs | None = None,
         voxel: float | None = None,
         callback: Callable[[Iteration], None] | None = None,
     ) -> Optimised:
         """Register features, arrays of either library; see :class:`learngn.optimise.GaussNewton`.
 
-        The history is empty.
+        The history is empty, and the detail of a start finer than the prediction's grid is not kept.
         """
         refuse_landmarks(landmarks, "VoxelMorph")
         device = next(self.parameters()).device

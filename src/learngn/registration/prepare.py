@@ -108,12 +108,11 @@ class Prepared:
                 if model is None
                 else model.scheduled(chosen, fixed, self.pair.tissue)
             )
-            detail = {} if given is None else {"detailed": True}  # not every model keeps the detail of its start
             result = method(
                 *self.features,
                 matrix,
                 initial,
-                **detail,
+                detailed=given is not None,
                 landmarks=self.pair.keypoints,
                 voxel=resolved.voxel,
                 callback=logged(chosen, resolved.voxel, callback),
