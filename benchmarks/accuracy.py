@@ -11,6 +11,7 @@ import json
 import statistics
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -24,12 +25,15 @@ def mean(rows: list[dict[str, float]], key: str) -> float:
     return statistics.fmean(float(row[key]) for row in rows if row.get(key) is not None)
 
 
+def pairs_of(folder: Path) -> list[dict[str, Any]]:
+    """Records of a cohort in the order of the pairs: workers finish them in another one."""
+    rows = [json.loads(line) for line in (folder / "results.jsonl").read_text().splitlines()]
+    return sorted(rows, key=lambda row: (str(row["fixed"]), str(row["moving"])))
+
+
 def main(folders: list[str]) -> None:
     """Print both tables."""
-    runs = {
-        Path(folder).name: [json.loads(line) for line in (Path(folder) / "results.jsonl").read_text().splitlines()]
-        for folder in folders
-    }
+    runs = {Path(folder).name: pairs_of(Path(folder)) for folder in folders}
     head = ("run", "features", "pairs", "before", "Dice (95 %)", "HD95 [voxel]", "folds [%]", "std log J", "SDlogJ")
     print("|", " | ".join(head), "|")
     print("|" + "---|" * len(head))
