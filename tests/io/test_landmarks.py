@@ -37,10 +37,13 @@ def test_another_space_than_that_of_the_file(tmp_path):
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("x,y,z,t,label,comment\n21,46,109,0,carina,good\n", "x,y,z,t,label\n21,46,109,0,carina\n"),
-        ("x,y,z,t\n21,46,109,0\n", "x,y,z,t\n21,46,109,0\n"),
-        ("label,l,p,s\ncarina,21,46,109\n", "l,p,s,label\n21,46,109,carina\n"),
-        ("r,a,s\n-21,-46,109\n", "r,a,s\n-21,-46,109\n"),
+        (
+            "x,y,z,t,label,comment\n21,46,109,0,carina,good\n",
+            "x,y,z,t,label,x_lps,y_lps,z_lps\n21,46,109,0,carina,21,46,109\n",
+        ),
+        ("x,y,z,t\n21,46,109,0\n", "x,y,z,t,x_lps,y_lps,z_lps\n21,46,109,0,21,46,109\n"),
+        ("label,l,p,s\ncarina,21,46,109\n", "l,p,s,label,x_lps,y_lps,z_lps\n21,46,109,carina,21,46,109\n"),
+        ("r,a,s\n-21,-46,109\n", "r,a,s,x_ras,y_ras,z_ras\n-21,-46,109,-21,-46,109\n"),
         ("name,x_lps,y_lps,z_lps\na,21,46,109\n", "x_lps,y_lps,z_lps,name\n21,46,109,a\n"),
     ],
 )

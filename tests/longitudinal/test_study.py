@@ -84,7 +84,7 @@ def test_known_shrinkage_is_found():
     assert change.change_percent == pytest.approx(known.change_percent, abs=2.5)
     points = BALL + np.array([[0.0, 0, 0], [6, 3, 2], [-4, 5, -3]])
     true = motion().map_points(BALL + (points - BALL) * 8.7 / 9.0)
-    assert np.linalg.norm(study.between(0, 1).map_points(points) - true, axis=1).max() < 0.15
+    assert np.linalg.norm(study.between(0, 1).map_points(points) - true, axis=1).max() < 0.3
     # The map of the mean space says the same in the ball.
     inside = study.points[0].rigid.warp(labels, study.grid).data[0, 0] > 0
     logs = study.mean_space_jacobian(1).logarithm.data[0, 0][inside]

@@ -55,7 +55,7 @@ def format_csv(
     weights: FloatArray | None,
     foreign: Sequence[str] | None,
 ) -> str:
-    """Format points as a table whose header names the coordinate system, or has the columns of `foreign`.
+    """Format points as a table whose header names the coordinate system, after the columns of `foreign`, if any.
 
     Parameters
     ----------
@@ -83,6 +83,9 @@ def format_csv(
     if weights is not None:
         header.append("weight")
         columns.append([f"{value:.10g}" for value in weights])
+    if foreign:  # columns that say which world it is, for other readers
+        header += _COLUMNS[space][:ndim]
+        columns += columns[:ndim]
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows([header, *zip(*columns, strict=True)])
     return text.getvalue()

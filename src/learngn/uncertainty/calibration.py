@@ -11,6 +11,7 @@ FACTORS: dict[str, float] = {
     "brain-mr": 30.0,
     "ct-mr": 100.0,
     "2d": 1.9,
+    "histology": 1.9,  # as other pictures in 2D: not calibrated on stained sections
     "label-maps": 69.0,
     "mind": 6.4,
     "intensity": 9.0,
