@@ -6,7 +6,7 @@ from scipy.spatial.transform import Rotation
 
 from learngn.errors import GeometryError
 from learngn.geometry.grid import Grid
-from learngn.longitudinal.mean_space import from_mean, mean_grid, moved
+from learngn.longitudinal.mean_space import from_mean, mean_grid
 
 
 def rigid(turn, shift):
@@ -55,7 +55,7 @@ def test_equal_grids_keep_their_voxels(name):
 
 def test_the_order_of_the_grids_does_not_matter():
     first = Grid.from_spacing((10, 12, 8), (1.0, 1.5, 2.0))
-    second = moved(Grid.from_spacing((14, 9, 11), (1.2, 1.0, 2.0), direction=FLIPS["LPS"]), A)
+    second = Grid.from_spacing((14, 9, 11), (1.2, 1.0, 2.0), direction=FLIPS["LPS"]).moved(A)
     one, other = mean_grid([first, second]), mean_grid([second, first])
     assert one.shape == other.shape
     np.testing.assert_allclose(one.affine, other.affine, atol=1e-9)

@@ -71,7 +71,9 @@ def test_a_scan_against_itself():
 
 
 def test_known_shrinkage_is_found():
-    _, _, labels, study = shrunk()
+    first, second, labels, _ = shrunk()
+    # Of so few tissues the fit of the brightness takes a part of the change; both scans have the same.
+    study = compare_time_points([first, second], settings=QUICK, brightness="keep")
     (change,) = study.volume_changes(labels)
     # The kink of the true displacement at the surface lies between voxels, whose differences see a part of it.
     world = GRID.index_to_world(np.moveaxis(np.indices(GRID.shape), 0, -1).astype(float)) - BALL
@@ -80,11 +82,10 @@ def test_known_shrinkage_is_found():
     field = np.moveaxis(true / GRID.spacing, -1, 0)[None]
     (known,) = volume_changes(jacobian_of(DisplacementField(field, GRID), GRID), labels)
     assert -10 < known.change_percent < -7
-    # The surface moves by a seventh of a voxel, and the regulariser rounds off the kink there.
-    assert change.change_percent == pytest.approx(known.change_percent, abs=2.5)
+    assert change.change_percent == pytest.approx(known.change_percent, abs=1.5)
     points = BALL + np.array([[0.0, 0, 0], [6, 3, 2], [-4, 5, -3]])
     true = motion().map_points(BALL + (points - BALL) * 8.7 / 9.0)
-    assert np.linalg.norm(study.between(0, 1).map_points(points) - true, axis=1).max() < 0.3
+    assert np.linalg.norm(study.between(0, 1).map_points(points) - true, axis=1).max() < 0.15
     # The map of the mean space says the same in the ball.
     inside = study.points[0].rigid.warp(labels, study.grid).data[0, 0] > 0
     logs = study.mean_space_jacobian(1).logarithm.data[0, 0][inside]

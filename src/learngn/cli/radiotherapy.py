@@ -29,7 +29,7 @@ class DoseGrid(str, Enum):
 
 
 class DoseMapping(str, Enum):
-    """What is kept when tissue changes its volume."""
+    """Quantity that tissue keeps when its volume changes."""
 
     DIRECT = "direct"
     ENERGY = "energy"

@@ -182,6 +182,10 @@ class Grid:
         matrix = self.affine if world is None else world @ self.affine
         return np.asarray(np.linalg.solve(other.affine, matrix))
 
+    def moved(self, matrix: FloatArray) -> Grid:
+        """Return the grid in a world that is moved by a matrix, (D+1, D+1) [RAS mm]."""
+        return Grid(self.shape, matrix @ self.affine)
+
     def resized(self, shape: Sequence[int]) -> Grid:
         """Return a grid of another shape over exactly the same extent (cell-centred)."""
         factor = np.asarray(self.shape, dtype=np.float64) / np.asarray(tuple(shape), dtype=np.float64)

@@ -1,4 +1,4 @@
-"""What points, meshes and streamlines have in common: they are made of points, which a transform carries."""
+"""Base of points, meshes and streamlines: objects made of points, which a transform carries."""
 
 from __future__ import annotations
 

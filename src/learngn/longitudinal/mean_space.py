@@ -87,11 +87,6 @@ def mean_grid(grids: Sequence[Grid]) -> Grid:
     return Grid(tuple(int(n) for n in shape), affine)
 
 
-def moved(grid: Grid, matrix: FloatArray) -> Grid:
-    """Return a grid in a world that is moved by a matrix."""
-    return Grid(grid.shape, matrix @ grid.affine)
-
-
 def _logarithm(matrix: FloatArray) -> FloatArray:
     """Return the real logarithm of a rigid map.
 

@@ -23,7 +23,7 @@ from learngn.interop import ImageLike, as_image
 from learngn.io import labels_on
 from learngn.longitudinal.brightness import Brightness, matched
 from learngn.longitudinal.deformation import Deformed, deformed, mean_of
-from learngn.longitudinal.mean_space import from_mean, mean_grid, moved, rigid_between
+from learngn.longitudinal.mean_space import from_mean, mean_grid, rigid_between
 from learngn.registration.masks import read_mask
 from learngn.settings import Settings
 from learngn.uncertainty import factor_of, uncertainty_of
@@ -195,7 +195,7 @@ def compare_time_points(
         others = [rigid_between(images[0], other, feature, masks) for other in images[1:]]
         maps = from_mean([np.eye(images[0].grid.ndim + 1), *others])
         grid = mean_grid(
-            [moved(image.grid, np.asarray(np.linalg.inv(matrix))) for image, matrix in zip(images, maps, strict=True)]
+            [image.grid.moved(np.asarray(np.linalg.inv(matrix))) for image, matrix in zip(images, maps, strict=True)]
         )
     with clock.stage("brightness"):
         aligned = [_on(image, Affine(matrix), grid) for image, matrix in zip(images, maps, strict=True)]
@@ -288,4 +288,4 @@ def _draws(found: Deformed, grid: Grid, matrix: NDArray[np.float64], settings: S
     if draws is None:
         return None
     turned = np.einsum("ab,mb...->ma...", matrix[:-1, :-1], np.asarray(draws.data))
-    return Image(turned.astype(np.float32), moved(draws.grid, matrix))
+    return Image(turned.astype(np.float32), draws.grid.moved(matrix))

@@ -108,9 +108,7 @@ class InitialTransform:
         image, mask = self._placed(moving.image), self._placed(moving.mask)
         if keypoints is not None:
             keypoints = replace(keypoints, moving=apply_affine(back, keypoints.moving))
-        side = replace(
-            moving, grid=_moved(moving.grid, back), image=image, mask=mask, labels=self._placed(moving.labels)
-        )
+        side = replace(moving, grid=moving.grid.moved(back), image=image, mask=mask, labels=self._placed(moving.labels))
         return replace(pair, moving=side, keypoints=keypoints)
 
     def feature(self, feature: Feature) -> Feature:
@@ -141,7 +139,7 @@ class InitialTransform:
         return np.asarray(np.linalg.inv(self.matrix))
 
     def _placed(self, image: Image | None) -> Image | None:
-        return None if image is None else replace(image, grid=_moved(image.grid, self._back))
+        return None if image is None else replace(image, grid=image.grid.moved(self._back))
 
     def _check_view(self, transform: Transform, fixed: Grid, moving: Grid) -> None:
         """Raise :class:`TransformError` if no voxel of the fixed scan comes to lie inside the moving scan."""
@@ -182,10 +180,10 @@ class _InOwnWorld:
 
     def __call__(self, fixed: Image, moving: Image, spacing: float) -> tuple[FeatureImage, FeatureImage]:
         """See :class:`learngn.features.Feature`."""
-        own = replace(moving, grid=_moved(moving.grid, self.matrix))
+        own = replace(moving, grid=moving.grid.moved(self.matrix))
         fixed_features, moving_features = self.feature(fixed, own, spacing)
         back = np.asarray(np.linalg.inv(self.matrix))
-        return fixed_features, replace(moving_features, grid=_moved(moving_features.grid, back))
+        return fixed_features, replace(moving_features, grid=moving_features.grid.moved(back))
 
 
 def read_initial(given: TransformLike | Sequence[TransformLike] | None, pair: RegistrationPair) -> Transform | None:
@@ -205,11 +203,6 @@ def initial_files(given: TransformLike | Sequence[TransformLike] | None) -> dict
     """Return the files of an initial transform by role: ``initial_transform``, ``initial_transform_2``, ..."""
     files = () if given is None else transform_files(given)
     return {_ROLE if number == 1 else f"{_ROLE}_{number}": path for number, path in enumerate(files, start=1)}
-
-
-def _moved(grid: Grid, matrix: FloatArray) -> Grid:
-    """Return the grid in a world transformed by a matrix."""
-    return Grid(grid.shape, matrix @ grid.affine)
 
 
 def _check_field_covers(transform: Transform, fixed: Grid) -> None:

@@ -69,23 +69,23 @@ class Prealigned:
             Masks of the fixed and the moving image.
         """
         pose = _pose(self.matrix)
-        scale = CommonScale.of(fixed.grid, _moved(moving.grid, _inverse(pose)))
+        scale = CommonScale.of(fixed.grid, moving.grid.moved(_inverse(pose)))
         traits, thick = feature.traits, scale.thick
         if thick:  # the positions of slices between those of the other image matter, too
             pose[:-1, -1] = (self.matrix - pose)[:-1, :-1] @ fixed.grid.centre + self.matrix[:-1, -1]
-        rotated = replace(moving, grid=_moved(moving.grid, _inverse(pose)))
+        rotated = replace(moving, grid=moving.grid.moved(_inverse(pose)))
         is_rotated = traits.directional and _tilt(fixed.grid, rotated.grid) >= _ROTATED
         if traits.tied or traits.reads_labels or not (is_rotated or thick):
             # By quarter turns the axes exchange their directions, by which channels are ordered; no value changes.
             turned = traits.directional and rotated.grid.axis_codes != moving.grid.axis_codes
             fixed_features, moving_features = feature(fixed, rotated if turned else moving, spacing)
             if turned:
-                moving_features = replace(moving_features, grid=_moved(moving_features.grid, pose))
+                moving_features = replace(moving_features, grid=moving_features.grid.moved(pose))
         else:
             fixed_features, moving_features = feature(*cut_alike(fixed, rotated), spacing)
             # A slab leaves much of a lattice along other axes empty: features there get the weight zero.
             moving_features = _covered(moving_features, rotated.grid) if thick else moving_features
-            moving_features = replace(moving_features, grid=_moved(moving_features.grid, pose))
+            moving_features = replace(moving_features, grid=moving_features.grid.moved(pose))
         return masked(fixed_features, masks[0]), masked(moving_features, masks[1])
 
 
@@ -103,7 +103,7 @@ def prealign_turned(
     for angle in range(0, 360, _TURN):
         turn = _turn(angle, moving.grid)
         turned, mask = (
-            None if image is None else replace(image, grid=_moved(image.grid, _inverse(turn)))
+            None if image is None else replace(image, grid=image.grid.moved(_inverse(turn)))
             for image in (moving, masks[1])
         )
         try:
@@ -236,11 +236,6 @@ def _inverse(pose: FloatArray) -> FloatArray:
     inverse[:-1, :-1] = pose[:-1, :-1].T
     inverse[:-1, -1] = -pose[:-1, :-1].T @ pose[:-1, -1]
     return inverse
-
-
-def _moved(grid: Grid, matrix: FloatArray) -> Grid:
-    """Return the grid in a world transformed by a matrix."""
-    return Grid(grid.shape, matrix @ grid.affine)
 
 
 def _covered(features: FeatureImage, image: Grid) -> FeatureImage:

@@ -43,7 +43,7 @@ from learngn.workflow.one_pair import PairEvents, register_files
 
 @dataclass(frozen=True)
 class PlanOptions:
-    """What of a plan is carried, and how.
+    """Parts of a plan that are carried, and how.
 
     Attributes
     ----------

@@ -38,7 +38,7 @@ _LOG = logging.getLogger(__name__)
 
 @dataclass(frozen=True, eq=False)
 class Carried:
-    """What is carried from one frame to all others.
+    """Labels and points that are carried from one frame to all others.
 
     Attributes
     ----------
