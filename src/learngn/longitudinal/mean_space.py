@@ -1,4 +1,4 @@
-"""Mean position of several scans of one subject: rigid maps that favour none of them, and a grid in the middle."""
+"""Position of several scans of one subject: rigid maps that favour none of them, and a grid in the middle."""
 
 from __future__ import annotations
 
@@ -8,14 +8,13 @@ from itertools import permutations
 import numpy as np
 import scipy
 
-from learngn.errors import GeometryError
 from learngn.features import Feature
 from learngn.geometry.grid import FloatArray, Grid
 from learngn.geometry.image import Image
+from learngn.geometry.mean_position import logarithm
 from learngn.optimise import FAMILIES
 from learngn.registration.prealign import Masks, prealign
 
-_ROUNDS, _EXACT = 50, 1e-12
 _WHOLE = 0.01  # part of a voxel by which grids may differ without another voxel
 
 
@@ -31,36 +30,8 @@ def rigid_between(first: Image, second: Image, feature: Feature, masks: Masks = 
     """
     there = prealign(first, second, feature, FAMILIES["rigid"], masks).matrix
     back = prealign(second, first, feature, FAMILIES["rigid"], masks[::-1]).matrix
-    half = scipy.linalg.expm(_logarithm(np.linalg.inv(back) @ np.linalg.inv(there)) / 2)
+    half = scipy.linalg.expm(logarithm(np.linalg.inv(back) @ np.linalg.inv(there)) / 2)
     return np.asarray(half @ there)
-
-
-def from_mean(maps: Sequence[FloatArray]) -> list[FloatArray]:
-    """Return the rigid maps from the mean position to each scan, from those from one of the scans to each.
-
-    Parameters
-    ----------
-    maps : sequence of array, each of shape (D+1, D+1)
-        Rigid maps from the world of one scan to that of each, the identity for itself.
-
-    Returns
-    -------
-    list of array
-        Rigid maps whose logarithms sum to zero, whichever scan the given ones start from; of two scans, each is moved
-        half of the way.
-
-    References
-    ----------
-    Pennec and Arsigny, "Exponential barycenters of the canonical Cartan connection and invariant means on Lie groups",
-    2013.
-    """
-    centre = np.eye(len(maps[0]))
-    for _ in range(_ROUNDS):
-        mean = np.mean([_logarithm(m @ centre) for m in maps], axis=0)
-        centre = centre @ scipy.linalg.expm(-mean)
-        if np.abs(mean).max() < _EXACT:
-            break
-    return [np.asarray(m @ centre) for m in maps]
 
 
 def mean_grid(grids: Sequence[Grid]) -> Grid:
@@ -85,21 +56,6 @@ def mean_grid(grids: Sequence[Grid]) -> Grid:
     affine[:-1, :-1] = axes * spacing
     affine[:-1, -1] = axes @ ((low + high) / 2) - affine[:-1, :-1] @ ((shape - 1) / 2)
     return Grid(tuple(int(n) for n in shape), affine)
-
-
-def _logarithm(matrix: FloatArray) -> FloatArray:
-    """Return the real logarithm of a rigid map.
-
-    Raises
-    ------
-    GeometryError
-        If it turns by nearly half a circle, so that the middle is not unique.
-    """
-    linear = matrix[:-1, :-1]
-    cosine = (np.trace(linear) - 1) / 2 if len(linear) == 3 else np.trace(linear) / 2
-    if cosine < -0.99:
-        raise GeometryError("time points", "scans turned by half a circle", "less", "check their headers")
-    return np.asarray(np.real(scipy.linalg.logm(matrix)))
 
 
 def _ordered(grid: Grid) -> Grid:

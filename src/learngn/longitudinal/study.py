@@ -18,12 +18,13 @@ from learngn.geometry import sampling
 from learngn.geometry.grid import FloatArray, Grid
 from learngn.geometry.grid_map import GridMap
 from learngn.geometry.image import Image, check_scan
+from learngn.geometry.mean_position import from_mean
 from learngn.geometry.transform import Affine, Composite, DisplacementField
 from learngn.interop import ImageLike, as_image
 from learngn.io import labels_on
 from learngn.longitudinal.brightness import Brightness, matched
 from learngn.longitudinal.deformation import Deformed, deformed, mean_of
-from learngn.longitudinal.mean_space import from_mean, mean_grid, rigid_between
+from learngn.longitudinal.mean_space import mean_grid, rigid_between
 from learngn.registration.masks import read_mask
 from learngn.settings import Settings
 from learngn.uncertainty import factor_of, uncertainty_of

@@ -12,10 +12,11 @@ from learngn.features import Feature, parse_features
 from learngn.features.filters import gaussian
 from learngn.geometry.grid import FloatArray, Grid
 from learngn.geometry.image import Image
+from learngn.geometry.mean_position import from_mean
 from learngn.geometry.transform import Affine, Transform
 from learngn.optimise import FAMILIES, AffineGaussNewton
 from learngn.registration import Request
-from learngn.series.smoothing import mean_matrix, smoothed_matrices
+from learngn.series.smoothing import smoothed_matrices
 
 _FEATURES = "intensity"
 _SPACINGS = (1 / 12, 1 / 24, 1 / 48)  # of the levels, as fractions of the longest side
@@ -67,8 +68,7 @@ class LinearMotion:
 
     def recentre(self) -> None:
         """Move the reference to the mean position: the mean of the maps becomes the identity."""
-        back = np.linalg.inv(mean_matrix(self._matrices))
-        self._matrices = [matrix @ back for matrix in self._matrices]
+        self._matrices = from_mean(self._matrices)
 
     def smooth(self, weights: FloatArray) -> None:
         """Smooth the motion in time, see :func:`learngn.series.smoothing.smoother`."""

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from learngn.errors import SettingsError
 from learngn.geometry.grid import FloatArray
+from learngn.geometry.mean_position import logarithm
 
 _FIXED = 1e8  # weight of the frame that does not move
 _FEWEST = 3  # frames that have an acceleration
@@ -67,11 +68,5 @@ def smoothed_fields(fields: Sequence[NDArray[np.float32]], matrix: FloatArray) -
 
 def smoothed_matrices(matrices: Sequence[FloatArray], matrix: FloatArray) -> list[FloatArray]:
     """Return smoothed linear maps (D+1, D+1): rigid ones stay rigid."""
-    logs = np.stack([np.real(scipy.linalg.logm(one)) for one in matrices])
+    logs = np.stack([logarithm(one) for one in matrices])
     return [np.asarray(scipy.linalg.expm(log)) for log in np.tensordot(matrix, logs, axes=1)]
-
-
-def mean_matrix(matrices: Sequence[FloatArray]) -> FloatArray:
-    """Return the mean of linear maps (D+1, D+1) by their logarithms: of rigid ones a rigid one."""
-    logs = [np.real(scipy.linalg.logm(one)) for one in matrices]
-    return np.asarray(scipy.linalg.expm(np.mean(logs, axis=0)))
