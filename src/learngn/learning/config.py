@@ -34,7 +34,9 @@ class TrainingConfig(Strict):
     learn_lam : bool
         Learn the regularisation weight λ of every level.
     lam_factors : tuple of float
-        After training, λ of all levels is multiplied by the factor with the best validation score, out of these and 1.
+        Before the first whole step that follows steps of φ alone, and after training, λ of all levels is multiplied by
+        the factor with the best validation score, out of these, 1, and further ones beyond their ends; see
+        :func:`learngn.learning.regularisation_weight.suited_factor`. Empty to leave λ to the training.
     voxelmorph : VoxelMorphConfig, optional
         Predict the displacement by VoxelMorph instead of Gauss-Newton, as a baseline.
     augmentation : AugmentationConfig

@@ -25,7 +25,7 @@ from learngn.learning.config import TrainingConfig
 from learngn.learning.data import TrainingData, read_example
 from learngn.learning.experience import experience_of
 from learngn.learning.reading import read_data
-from learngn.learning.regularisation_weight import with_suited_lam
+from learngn.learning.regularisation_weight import multiply_lam, suited_factor
 from learngn.learning.selection import labels_in, organs_of, select
 from learngn.learning.trainer import Trained, TrainingEvents, fit
 from learngn.learning.validation import Validation
@@ -127,7 +127,9 @@ def train(
     writer = _ModelWriter(events, directory, training)
     trained = fit(model, placed, config, directory, fabric=fabric, identity=_identity(training), events=writer.events())
     if config.learn_lam:
-        trained = with_suited_lam(trained, data.validation, config.lam_factors, organs or None)
+        found = suited_factor(trained.model, trained.validation, data.validation, config.lam_factors, organs or None)
+        multiply_lam(trained.model, found[0])
+        trained = replace(trained, validation=found[1])
     if fabric.is_global_zero:
         known = experience_of(trained.model, data, config, selection.held_out, dataset.label_names)
         trained.model.experience = known.to_json()

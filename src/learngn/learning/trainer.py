@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,10 +18,11 @@ from learngn.learning.config import TrainingConfig
 from learngn.learning.data import TrainingData
 from learngn.learning.draw import batches
 from learngn.learning.precision import computes_in_bfloat16
+from learngn.learning.regularisation_weight import multiply_lam, suited_factor
+from learngn.learning.schedule import parameter_groups, rate_factor, step_counts
 from learngn.learning.training_step import TrainingStep
 from learngn.learning.validation import Validation, validate
 from learngn.model import Model
-from learngn.settings import Settings
 
 
 def _ignore(*_: object) -> None:
@@ -131,7 +131,7 @@ class TrainingLoop:
             through=config.through_rate > 0,
             start=config.start,
         )
-        optimiser = torch.optim.AdamW(_groups(step, config), lr=config.rate, weight_decay=config.weight_decay)
+        optimiser = torch.optim.AdamW(parameter_groups(step, config), lr=config.rate, weight_decay=config.weight_decay)
         self.average = AveragedModel(
             step,
             multi_avg_fn=get_ema_multi_avg_fn(config.average),  # type: ignore[no-untyped-call]
@@ -154,14 +154,16 @@ class TrainingLoop:
         config = self.config
         while self.done < config.steps:
             # The state before the first whole step is validated too: the analytic linearisation, or pretrained φ.
-            if self.done == config.pretraining_steps and (self.done == 0 or self.done % config.validate_every):
-                self.validate()
+            if self.done == config.pretraining_steps:
+                validation = self.validate()
+                if self.done and config.learn_lam:
+                    self._suit_lam(validation)
             losses = self.advance(self.done)
             self.done += 1
             if self.fabric.is_global_zero:
                 self.events.step(self.done, losses)
             last = self.done == config.steps
-            if last or self.done % config.validate_every == 0:
+            if last or (self.done % config.validate_every == 0 and self.done != config.pretraining_steps):
                 self.validate()
             if last or self.done % config.checkpoint_every == 0:
                 self._save()
@@ -179,8 +181,8 @@ class TrainingLoop:
         config = self.config
         shared = np.random.default_rng((config.seed, index))  # so that the graph is equally deep on all processes
         for group in self.optimiser.param_groups:
-            group["lr"] = group["highest"] * _rate(index, config, group["through"])
-        counts = _counts(self.bare.model.settings, index, config, shared)
+            group["lr"] = group["highest"] * rate_factor(index, config, group["through"])
+        counts = step_counts(self.bare.model.settings, index, config, shared)
         losses: dict[str, float] = {}
         self.optimiser.zero_grad()
         rank, processes = self.fabric.global_rank, self.fabric.world_size
@@ -211,12 +213,27 @@ class TrainingLoop:
                 f"lower the rate ({self.config.rate:g}) or the clip ({self.config.clip:g}){where}",
             )
 
-    def validate(self) -> None:
+    def _suit_lam(self, known: Validation) -> None:
+        """Choose λ for φ as it is now, before whole steps, which would teach φ to make up for a wrong one."""
+        model = self._averaged().eval()
+        factors, organs = self.config.lam_factors, self.data.organs or None
+        factor, found = suited_factor(model, known, self.data.validation, factors, organs)
+        for one in (model.train(), self.bare.model):
+            multiply_lam(one, factor)
+        if factor != 1:
+            self._record(found)
+
+    def validate(self) -> Validation:
         """Score the running mean of the weights; on every process, so that all of them know the best."""
-        model = self._averaged()
-        model.eval()
+        model = self._averaged().eval()
         validation = validate(model, self.data.validation, organs=self.data.organs or None)
         model.train()
+        self._record(validation)
+        return validation
+
+    def _record(self, validation: Validation) -> None:
+        """Keep the running mean of the weights if it is the best; tell those who follow."""
+        model = self._averaged()
         better = not self.best or validation.figure > Validation(**self.best["validation"]).figure
         if better:
             weights = {name: value.detach().cpu().clone() for name, value in model.state_dict().items()}
@@ -236,52 +253,3 @@ class TrainingLoop:
             )
             write_checkpoint(state, self.directory)
         self.fabric.barrier()
-
-
-def _groups(step: TrainingStep, config: TrainingConfig) -> list[dict[str, Any]]:
-    """Group the parameters by their learning rate.
-
-    A module lists its parameters that have one number per channel or level in `factor_parameters`.
-    """
-    factors = {
-        id(getattr(module, name)) for module in step.modules() for name in getattr(module, "factor_parameters", ())
-    }
-    networks = {id(p) for network in step.networks() for p in network.parameters()}
-    kinds: dict[str, list[torch.nn.Parameter]] = {"factor": [], "network": [], "rest": []}
-    for parameter in step.parameters():
-        kind = "factor" if id(parameter) in factors else "network" if id(parameter) in networks else "rest"
-        if parameter.requires_grad:
-            kinds[kind].append(parameter)
-    highest = {"factor": config.factor_rate or config.rate}
-    through = {"network": config.through_rate}
-    return [
-        {"params": chosen, "highest": highest.get(kind, config.rate), "through": through.get(kind, 1.0)}
-        for kind, chosen in kinds.items()
-        if chosen
-    ]
-
-
-def _rate(index: int, config: TrainingConfig, through: float) -> float:
-    """Return the factor of the learning rate: in each part of the training a linear rise, and a cosine to zero."""
-    start = config.pretraining_steps
-    whole = index >= start
-    done, steps = (index - start, config.steps - start) if whole else (index, start)
-    rise = min(1.0, (done + 1) / max(1, config.warmup))
-    return (through if whole else 1.0) * rise * (0.5 + 0.5 * math.cos(math.pi * done / steps))
-
-
-def _counts(settings: Settings, index: int, config: TrainingConfig, random: np.random.Generator) -> tuple[int, ...]:
-    """Draw the number of Gauss-Newton steps of every level, so that the model does not overfit to one number."""
-    start = config.pretraining_steps
-    if index < start:
-        return ()
-    progress = min(1.0, (index - start) / max(1.0, config.curriculum * (config.steps - start)))
-    counts = []
-    for stride, full in zip(settings.strides, settings.iterations, strict=True):
-        if stride < config.finest:
-            counts.append(0)
-            continue
-        low = max(1, round(config.fewest * full))
-        high = max(low, round((config.fewest + (config.most - config.fewest) * progress) * full))
-        counts.append(int(random.integers(low, high + 1)))
-    return tuple(counts)
