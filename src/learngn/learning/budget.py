@@ -78,7 +78,8 @@ def within(config: TrainingConfig, seconds: float, speed: Speed) -> TrainingConf
     """
     share = config.pretraining if config.teaches_features else 0.0
     step = share * speed.alone + (1 - share) * speed.whole
-    left = _RESERVE * seconds - (_VALIDATIONS + len(config.lam_factors)) * speed.validation
+    choices = len(config.lam_factors) * (2 if 0 < share < 1 else 1)  # of λ: before the first whole step and at the end
+    left = _RESERVE * seconds - (_VALIDATIONS + choices) * speed.validation
     steps = max(1, int(left / max(step, 1e-9)))
     every = max(1, -(-steps // _VALIDATIONS))
     return config.model_copy(update={"steps": steps, "validate_every": every})
