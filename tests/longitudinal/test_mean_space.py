@@ -7,15 +7,8 @@ from scipy.spatial.transform import Rotation
 from learngn.geometry.grid import Grid
 from learngn.longitudinal.mean_space import mean_grid
 
-
-def rigid(turn, shift):
-    matrix = np.eye(4)
-    matrix[:3, :3] = Rotation.from_rotvec(np.deg2rad(turn)).as_matrix()
-    matrix[:3, 3] = shift
-    return matrix
-
-
-A = rigid([5, -8, 3], [4, 0, -7])
+A = np.eye(4)
+A[:3, :3], A[:3, 3] = Rotation.from_rotvec(np.deg2rad([5, -8, 3])).as_matrix(), [4, 0, -7]
 
 
 FLIPS = {"RAS": np.eye(3), "LPS": np.diag([-1.0, -1, 1]), "permuted": np.eye(3)[:, [2, 0, 1]]}
