@@ -112,6 +112,11 @@ def test_without_a_list_each_modality_has_its_side(unlisted):
     assert not fitting & {subject.image.name[4:8] for pair in selection.held_out for subject in pair}
 
 
+def test_pairs_of_one_patient_begin_with_a_large_lam(paired, unlisted):
+    assert config_for(paired).lam == (30.0, 1.0)
+    assert config_for(unlisted).lam == (1.0, 0.03)
+
+
 def test_one_modality_draws_any_two(dataset):
     selection = select(dataset, CONFIG)
     assert isinstance(selection.pairing, AnyTwo)
