@@ -1,0 +1,72 @@
+"""Overlap of a label after the best pose of the true labels: what a registration needs beyond a pose.
+
+The moving label is moved onto the fixed one by its true centre, its centre and volume, and its centre and second
+moments. Where the first of them is far below a wanted Dice, features have to show the shape itself.
+
+Usage:
+    python benchmarks/pose_limits.py DATASET.json [--label N]
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+import numpy as np
+from numpy.typing import NDArray
+
+from learngn.evaluation.overlap import dice
+from learngn.geometry.image import Image
+from learngn.geometry.transform import Affine
+from learngn.io import read_dataset, read_image
+
+FloatArray = NDArray[np.float64]
+
+
+def moments(labels: Image, label: int) -> tuple[FloatArray, FloatArray, float]:
+    """Return centre [RAS mm], covariance [mm²] and volume [mm³] of a label."""
+    points = labels.grid.index_to_world(np.argwhere(np.asarray(labels.data[0, 0]) == label))
+    return points.mean(0), np.cov(points.T), len(points) * float(np.prod(labels.grid.spacing))
+
+
+def _power(matrix: FloatArray, exponent: float) -> FloatArray:
+    values, vectors = np.linalg.eigh(matrix)
+    return np.asarray((vectors * values**exponent) @ vectors.T)
+
+
+def linear_maps(fixed: Image, moving: Image, label: int) -> dict[str, FloatArray]:
+    """Return maps from fixed to moving points, (D+1, D+1) [RAS mm], by name."""
+    (to, wide, size), (start, other, volume) = (moments(image, label) for image in (fixed, moving))
+    linear = {
+        "centre": np.eye(len(to)),
+        "centre and volume": np.eye(len(to)) * (volume / size) ** (1 / len(to)),
+        "centre and second moments": _power(other, 0.5) @ _power(wide, -0.5),
+    }
+    maps = {"before": np.eye(len(to) + 1)}
+    for name, matrix in linear.items():
+        maps[name] = np.eye(len(to) + 1)
+        maps[name][:-1, :-1], maps[name][:-1, -1] = matrix, start - matrix @ to
+    return maps
+
+
+def main(arguments: list[str]) -> None:
+    """Print the mean Dice over the validation pairs, and the volumes of the label."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("dataset")
+    parser.add_argument("--label", type=int, default=1)
+    options = parser.parse_args(arguments)
+    scores: dict[str, list[float]] = {}
+    for pair in read_dataset(options.dataset).validation:
+        fixed, moving = (read_image(side.labels, labels=True) for side in (pair.fixed, pair.moving))
+        for name, world in linear_maps(fixed, moving, options.label).items():
+            warped = Affine(world).warp(moving, fixed.grid, interpolation="nearest")
+            score = dice(np.asarray(fixed.data[0, 0]), np.asarray(warped.data[0, 0]), [options.label])
+            scores.setdefault(name, []).append(score[options.label])
+        volumes = [moments(image, options.label)[2] / 1000 for image in (fixed, moving)]
+        print(f"{pair.fixed.image.name}: {volumes[0]:.0f} and {volumes[1]:.0f} ml", flush=True)
+    for name, values in scores.items():
+        print(f"{name}: Dice {np.mean(values):.3f}, {min(values):.3f} to {max(values):.3f}, {len(values)} pairs")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
