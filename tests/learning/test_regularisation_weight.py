@@ -75,3 +75,12 @@ def test_whole_steps_begin_with_a_suited_lam(dataset, quick, tmp_path):
     assert chosen == pytest.approx(1e-4 * before, rel=1e-4)
     assert seen[3][0] == seen[4][0] == pytest.approx(chosen, rel=1e-4)
     assert float(trained.model.method.gauss_newton.lam(0).detach()) <= 1.01 * chosen
+
+
+def test_a_training_of_features_alone_ends_with_a_suited_lam(dataset, quick, tmp_path):
+    config = quick(lam=(1e4, 1e4), steps=2, pretraining=1.0, lam_factors=(1e-4,), validate_every=1, learn_lam=True)
+    drawn = []
+    events = TrainingEvents(step=lambda _, losses: drawn.append(set(losses)))
+    trained = train(dataset, tmp_path, config, fabric=Fabric(accelerator="cpu", devices=1), events=events)
+    assert all("labels" not in losses for losses in drawn)
+    assert float(trained.model.method.gauss_newton.lam(0).detach()) == pytest.approx(1.0, rel=1e-2)
