@@ -1,6 +1,7 @@
 """Make the pictures of the documentation from phantoms: ``python docs/pictures/make.py [--browser PATH] [NAME ...]``.
 
-Names are those of `figures.FIGURES`, or ``reports`` for the pictures of reports, which need Playwright; all by default.
+Names are those of `FIGURES` in `figures` and `applications`, or ``reports`` for the pictures of reports, which need
+Playwright; all by default.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import argparse
 import tempfile
 from pathlib import Path
 
+import applications
 import figures
 import screens
 from PIL import Image as Picture
@@ -24,7 +26,8 @@ def main() -> None:
     parser.add_argument("names", nargs="*", help="pictures to make; all by default")
     parser.add_argument("--browser", help="Chromium, if Playwright has none of its own")
     arguments = parser.parse_args()
-    names = arguments.names or [*figures.FIGURES, "reports"]
+    drawn = {**figures.FIGURES, **applications.FIGURES}
+    names = arguments.names or [*drawn, "reports"]
     with tempfile.TemporaryDirectory() as folder:
         work, made = Path(folder), Path(folder) / "images"
         made.mkdir()
@@ -33,7 +36,7 @@ def main() -> None:
                 with screens.browser(arguments.browser) as opened:
                     screens.pictures(opened, made, work)
             else:
-                figures.FIGURES[name]().savefig(made / f"{name}.png", dpi=_DPI)
+                drawn[name]().savefig(made / f"{name}.png", dpi=_DPI)
         for path in sorted(made.iterdir()):
             small(path, IMAGES / path.name)
 
