@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -11,16 +14,18 @@ from panel import INK, panels
 from skimage.measure import marching_cubes
 
 import learngn
-from learngn import Image
+from learngn import Affine, Image
 from learngn.arrays import as_numpy
-from learngn.io import Mesh
+from learngn.io import Mesh, StructureSet, read_dose, read_structures
 from learngn.longitudinal import compare_time_points
-from learngn.phantom import abdomen, stained_sections
+from learngn.phantom import abdomen, stained_sections, write_plan
 from learngn.report.palette import LABELS
 from learngn.report.slices import slices_of, tones_of
 from learngn.series import register_frames
+from learngn.workflow.radiotherapy import register_plan
 
 _LIVER, _LINE = 1, "#ffb000"
+_CHANGE = {"cmap": "RdBu_r", "vmin": -0.4, "vmax": 0.4}
 
 
 def histology() -> Figure:
@@ -121,7 +126,72 @@ def film() -> Figure:
     return figure
 
 
+def volumes() -> Figure:
+    """A subject, a larger copy whose liver has lost a fifth, and the log Jacobian with and without the affine part."""
+    fixed = scenes.pair()[0]
+    moving = scenes.larger(replace(fixed, scan=scenes.shrunk(fixed, label=_LIVER, amount=0.2)), 1.06)
+    found = learngn.register(fixed.scan, moving.scan, lam=(30.0, 3.0))
+    cut, tone = slices_of(fixed.scan.grid, fixed.labels)[1], tones_of(fixed.scan)[0]
+    outline = cut.of(fixed.labels, outside=0.0) == _LIVER
+    figure = panels(1, 4, 360 / 290, width=13.0)
+    pictures = (
+        ("fixed", tone(cut.of(fixed.scan)), {"cmap": "gray"}),
+        ("moving: larger, but for the liver", tone(cut.of(moving.scan)), {"cmap": "gray"}),
+        ("log Jacobian", cut.of(found.jacobian(log=True), outside=0.0), _CHANGE),
+        ("without the affine part", cut.of(found.jacobian(log=True, affine=False), outside=0.0), _CHANGE),
+    )
+    for panel, (title, picture, style) in zip(figure.axes_rows[0], pictures, strict=True):
+        shown = panel.imshow(picture, **style)
+        panel.set_title(title, fontsize=11, **INK)
+        if "moving" not in title:
+            panel.contour(outline, [0.5], colors=[_LINE], linewidths=1.2)
+    figure.colorbar(shown, ax=panel, shrink=0.8, label="red: larger in the moving scan")
+    return figure
+
+
+def plan() -> Figure:
+    """Contours and dose of a plan on its scan, and carried to a new one."""
+    with TemporaryDirectory() as folder:
+        planning, today, result = (Path(folder, name) for name in ("planning", "today", "result"))
+        organs = {2: "right_kidney", 5: "aorta"}
+        for path, seed in ((planning, 1), (today, 2)):
+            write_plan(abdomen((96, 80, 64), seed=seed, variation=0.25), path, organs=organs, target=2)
+        for name in ("RS.dcm", "RD.dcm"):
+            Path(today, name).unlink()
+        register_plan(today, planning, result)
+        figure = panels(1, 2, 360 / 290, width=9.5)
+        before, after = figure.axes_rows[0]
+        for panel, scan, objects, title in (
+            (before, planning, (planning / "RS.dcm", planning / "RD.dcm"), "planned"),
+            (after, today, (result / "structures.dcm", result / "dose.dcm"), "carried to today's scan"),
+        ):
+            _planned(panel, learngn.read_image(scan), read_structures(objects[0]), read_dose(objects[1]).image)
+            panel.set_title(title, fontsize=11, **INK)
+    return figure
+
+
+def _planned(panel: Any, scan: Image, drawn: StructureSet, dose: Image) -> None:
+    """Show the axial plane of a scan through the middle of its target, with the contours there, over the dose."""
+    grid, target = scan.grid, drawn.structures[-1]
+    middle = np.concatenate(target.regions).mean(axis=0)
+    plane = round(float(grid.world_to_index(middle)[2]))
+    ends = grid.index_to_world([[-0.5, -0.5, plane], [grid.shape[0] - 0.5, grid.shape[1] - 0.5, plane]])
+    extent = (ends[0, 0], ends[1, 0], ends[0, 1], ends[1, 1])
+    panel.imshow(tones_of(scan)[0](scan.data[0, 0, :, :, plane].T), cmap="gray", origin="lower", extent=extent)
+    gray = Affine.identity(3).warp(dose, grid, background=0.0).data[0, 0, :, :, plane].T
+    seen = np.ma.masked_less(gray, 0.1 * float(dose.data.max()))
+    panel.imshow(seen, cmap="inferno", alpha=0.45, origin="lower", extent=extent)
+    for structure in drawn.structures:
+        for points in structure.regions:
+            if abs(points[0, 2] - ends[0, 2]) < grid.spacing[2] / 2:
+                colour = np.array(structure.colour) / 255
+                panel.plot(*np.vstack([points, points[:1]])[:, :2].T, color=colour, linewidth=1.6)
+    panel.set(xlim=sorted(extent[:2], reverse=True), ylim=sorted(extent[2:]))  # as radiologists look at it
+
+
 FIGURES = {
+    "jacobian": volumes,
+    "radiotherapy": plan,
     "series-film": film,
     "histology": histology,
     "shapes-carried": carried,

@@ -129,6 +129,17 @@ def moved(phantom: Phantom, by: tuple[float, ...]) -> Phantom:
     return Phantom(of(phantom.scan), of(phantom.labels))
 
 
+def larger(phantom: Phantom, factor: float) -> Phantom:
+    """Return a phantom with larger voxels, and so of a larger body."""
+
+    def of(image: Image) -> Image:
+        affine = image.grid.affine.copy()
+        affine[:-1] *= factor
+        return Image(image.data, Grid(image.grid.shape, affine), labels=image.labels)
+
+    return Phantom(of(phantom.scan), of(phantom.labels))
+
+
 def breathing(count: int, shape: tuple[int, int, int] = (96, 80, 64)) -> tuple[list[Image], Image]:
     """Return frames of an abdomen whose upper part moves down and up by 20 mm, and the liver in the first frame."""
     still = abdomen(shape, seed=SEEDS[0], noise=0.0)
