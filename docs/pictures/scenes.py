@@ -120,22 +120,19 @@ def mr(shape: tuple[int, ...] = SHAPE, *, seed: int) -> Phantom:
 
 def moved(phantom: Phantom, by: tuple[float, ...]) -> Phantom:
     """Return a phantom at another position in the world [mm]."""
-
-    def of(image: Image) -> Image:
-        affine = image.grid.affine.copy()
-        affine[:-1, -1] += by
-        return Image(image.data, Grid(image.grid.shape, affine), labels=image.labels)
-
-    return Phantom(of(phantom.scan), of(phantom.labels))
+    world = np.eye(len(by) + 1)
+    world[:-1, -1] = by
+    return _placed(phantom, world)
 
 
 def larger(phantom: Phantom, factor: float) -> Phantom:
     """Return a phantom with larger voxels, and so of a larger body."""
+    return _placed(phantom, np.diag([*[factor] * phantom.scan.grid.ndim, 1.0]))
 
+
+def _placed(phantom: Phantom, world: Values) -> Phantom:
     def of(image: Image) -> Image:
-        affine = image.grid.affine.copy()
-        affine[:-1] *= factor
-        return Image(image.data, Grid(image.grid.shape, affine), labels=image.labels)
+        return Image(image.data, Grid(image.grid.shape, world @ image.grid.affine), labels=image.labels)
 
     return Phantom(of(phantom.scan), of(phantom.labels))
 
