@@ -9,6 +9,7 @@ import torch
 import learngn
 import learngn.phantom
 from learngn.errors import ModelError, TrainingError
+from learngn.geometry.grid import Grid
 from learngn.geometry.image import Image
 from learngn.io import read_dataset
 from learngn.learning import TrainingConfig, train
@@ -143,6 +144,26 @@ def test_the_suited_configuration(paired, dataset):
     assert config.augmentation.noise > 0
     labels = config_for(dataset)
     assert (labels.features, labels.pose, labels.augmentation.noise) == ("organ-distance", "none", 0)
+
+
+@pytest.mark.parametrize(("shape", "precision"), [((40, 48, 56), "float32"), ((96, 96, 96), "auto")])
+def test_scans_of_two_modalities_in_3d_are_seen_at_half_resolution(tmp_path, shape, precision):
+    """Of stages of few cells bfloat16 gradients are wrong: what counts are the voxels that the network sees."""
+    grid, names = Grid(shape, np.eye(4)), ["Two_0001_0000.nii.gz", "Two_0001_0001.nii.gz"]
+    for folder, data in (
+        ("imagesTr", np.random.default_rng(0).random(shape, np.float32)),
+        ("labelsTr", np.ones(shape)),
+    ):
+        (tmp_path / folder).mkdir()
+        for name in names:
+            Image(data[None, None].astype(np.float32), grid).save(tmp_path / folder / name)
+    names = [f"./imagesTr/{name}" for name in names]
+    pair = dict(zip(("fixed", "moving"), names, strict=True))
+    training = [{"image": name} for name in names]
+    pairs = {"training_paired_images": [pair], "registration_val": []}
+    (tmp_path / "Two_dataset.json").write_text(json.dumps({"name": "Two", "training": training, **pairs}))
+    config = config_for(read_dataset(tmp_path))
+    assert (config.network.stem, config.network.pool, config.precision) == (1, 2, precision)
 
 
 def test_losses_of_a_pair_alone(model):

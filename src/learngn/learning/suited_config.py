@@ -15,11 +15,11 @@ from learngn.settings import LABEL_FEATURES
 
 _SCANS = "intensity"  # features of scans: the network finds the others
 _SMALL = 1_000_000  # voxels of a scan
-_LARGE = 100_000  # voxels; of stages of few cells oneDNN's bfloat16 gradients were seen to be wrong
+_LARGE = 100_000  # voxels that a network sees; of stages of few cells oneDNN's bfloat16 gradients were seen to be wrong
 _BRIEF = 12.0  # [min] below which a narrower network learns more
 # What other scanners and protocols do to intensities.
 _INTENSITIES = {"contrast": 0.3, "noise": 0.05, "blur": 1.0, "bias": 0.2, "thick": 2.0}
-_WEAK = {"contrast": 0.15, "noise": 0.02, "blur": 0.5, "bias": 0.1}
+_WEAK = {"contrast": 0.25, "noise": 0.03, "blur": 0.5, "bias": 0.2}
 # Pairs of one patient are few patients: a network that has seen few sizes and places tells the mean one.
 _FEW = {"scale": 0.2, "rotation": 8.0, "smooth": 0.03, "shift": 0.1}
 
@@ -99,11 +99,15 @@ def _suited(dataset: Dataset, features: str, minutes: float | None) -> dict[str,
         # Listed pairs show one patient each, whose organs are shifted rather than deformed.
         suited["lam"] = (30.0, 1.0) if dataset.training_pairs else (1.0, 0.03)
         suited["network"] |= {"positions": False, "widest": 128}
+        if fine and not flat:
+            # Half the resolution shows an organ as well, and in the same time eight times as many scans teach φ more.
+            suited["network"] |= {"pool": 2}
+            suited |= {"steps": 3600, "pretraining": 1.0}
         if any(pair.fixed.landmarks is not None for pair in dataset.training_pairs):
             suited["losses"] |= {"landmarks": 0.03}
     if scans and feature.traits.reads_intensities:
         suited["augmentation"] = {**_FEW, **_WEAK} if two else _INTENSITIES
-    if not flat and _voxels(dataset) >= _LARGE:
+    if not flat and _voxels(dataset) >= _LARGE * suited["network"].get("pool", 1) ** dataset.ndim:
         suited["precision"] = "auto"
     if not flat and not scans:
         suited["finest"] = 4.0
