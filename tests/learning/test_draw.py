@@ -11,7 +11,7 @@ from learngn.features import FeatureImage, parse_features
 from learngn.geometry.grid import Grid
 from learngn.geometry.image import Image
 from learngn.learning import AugmentationConfig, LossConfig, TrainingConfig
-from learngn.learning.augmentation import augmented, centre_of_labels, random_linear
+from learngn.learning.augmentation import augmented, centre_of_labels
 from learngn.learning.data import Batch, Example, TrainingData, read_example
 from learngn.learning.draw import batches
 from learngn.learning.intensities import varied
@@ -161,36 +161,6 @@ def test_centres_are_put_on_one_another(scan):
     inside = side.labels[0, 1:].sum(0) > 0.5
     centre = side.label_grid.index_to_world(inside.nonzero().double().mean(0).numpy())
     np.testing.assert_allclose(centre, onto, atol=1.5)
-
-
-def _difference(scan, common, index):
-    """Return how much the labels of one scan, drawn as both sides of a pair, differ after the deformation."""
-    turned = AugmentationConfig(rotation=20.0, scale=0.2, shear=0.1, shift=0.0, smooth=0.0, common=common)
-    pairing = Listed([(scan, scan)])
-    config = TrainingConfig(features="intensity", pose="translation", steps=100, pretraining=0.5, augmentation=turned)
-    ((pair, _),) = batches(TrainingData(pairing, pairing, (), ORGANS), config, index, 1.0)
-    assert not torch.allclose(pair.fixed.labels, pair.moving.labels) or common == 1
-    assert float((pair.fixed.features.data - scan.features.data).abs().mean()) > 1e-3
-    return float((pair.fixed.labels - pair.moving.labels).abs().mean())
-
-
-def test_whole_steps_deform_a_pair_alike(scan):
-    own, mostly, all_of_it = (np.mean([_difference(scan, c, step) for step in range(50, 70)]) for c in (0.0, 0.8, 1.0))
-    assert mostly < 0.7 * own
-    assert all_of_it < 0.02 * own
-
-
-def test_steps_of_features_alone_deform_each_scan_by_itself(scan):
-    assert _difference(scan, 0.9, 7) == _difference(scan, 0.0, 7)
-
-
-def test_shares_of_the_variances():
-    """What is common and what is a scan's own have together the variance that a map without common part has."""
-    config = AugmentationConfig(rotation=0.0, scale=0.1, shear=0.0)
-    random = np.random.default_rng(0)
-    for share in (1.0, 0.3):
-        sizes = [np.log(np.diag(random_linear(3, config, share, random))) for _ in range(2000)]
-        np.testing.assert_allclose(np.std(sizes), 0.1 * share**0.5, rtol=0.05)
 
 
 def test_mirrored(scan):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -20,36 +19,13 @@ from learngn.learning.data import Example, Side
 from learngn.learning.intensities import varied
 
 
-def random_linear(ndim: int, config: AugmentationConfig, share: float, random: np.random.Generator) -> FloatArray:
-    """Draw a rotation, scale and shear, (D, D), with this share of their variances."""
-    part = math.sqrt(share)
-    linear = np.diag(np.exp(random.normal(0, part * config.scale, ndim)))
-    linear = linear @ _rotation(np.deg2rad(part * config.rotation), ndim, random)
-    return linear @ (np.eye(ndim) + np.triu(random.normal(0, part * config.shear, (ndim, ndim)), 1))
-
-
 def random_map(
-    grid: Grid,
-    config: AugmentationConfig,
-    random: np.random.Generator,
-    device: torch.device | None = None,
-    common: FloatArray | None = None,
+    grid: Grid, config: AugmentationConfig, random: np.random.Generator, device: torch.device | None = None
 ) -> GridMap:
-    """Draw a random smooth displacement and a random affine transform about the grid's centre.
-
-    Parameters
-    ----------
-    grid : Grid
-    config : AugmentationConfig
-    random : numpy Generator
-    device : torch.device, optional
-    common : array, shape (D, D), optional
-        Rotation, scale and shear that the other scan of the pair has, too; see :attr:`AugmentationConfig.common`.
-    """
+    """Draw a random smooth displacement and a random affine transform about the grid's centre."""
     n = grid.ndim
-    linear = random_linear(n, config, 1.0 if common is None else 1 - config.common, random)
-    if common is not None:
-        linear = common @ linear
+    linear = np.diag(np.exp(random.normal(0, config.scale, n))) @ _rotation(np.deg2rad(config.rotation), n, random)
+    linear = linear @ (np.eye(n) + np.triu(random.normal(0, config.shear, (n, n)), 1))
     world = np.eye(n + 1)
     world[:-1, :-1] = linear
     shift = random.normal(0, config.shift, n) * grid.extent
@@ -94,7 +70,6 @@ def augmented(
     random: np.random.Generator,
     *,
     onto: FloatArray | None = None,
-    common: FloatArray | None = None,
     flips: Sequence[int] = (),
     origins: bool = False,
     points: bool = True,
@@ -113,8 +88,6 @@ def augmented(
     random : numpy Generator
     onto : array, shape (D,) [RAS mm], optional
         Place to which the centre of the labels is moved, but for the random translation; see :func:`centre_of_labels`.
-    common : array, shape (D, D), optional
-        See :func:`random_map`.
     flips : sequence of int
         Array axes along which the scan is mirrored.
     origins : bool
@@ -128,7 +101,7 @@ def augmented(
     label_grid = example.image.coarsened(label_spacing)
     drawn = GridMap(grid, None, np.eye(grid.ndim + 1))
     if config is not None:
-        drawn = random_map(grid, config, random, device, common)
+        drawn = random_map(grid, config, random, device)
         world = drawn.world @ _mirrored(grid, flips)
         if onto is not None:
             world = world @ _moved(grid, world, onto, centre_of_labels(example, organs))

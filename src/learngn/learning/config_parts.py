@@ -10,7 +10,7 @@ from learngn.model.architecture import Strict
 
 
 class AugmentationConfig(Strict):
-    """Random deformation of every scan, drawn anew at each step; see `common` for what both scans of a pair share.
+    """Random deformation of every scan, drawn anew at each step and independently for both scans of a pair.
 
     Attributes
     ----------
@@ -24,9 +24,6 @@ class AugmentationConfig(Strict):
         Standard deviation of a smooth displacement at its control points [fraction of the extent].
     control : int
         Number of control points of the smooth displacement along the longest axis.
-    common : float
-        Fraction of the variances of rotation, scale and shear that both scans of a pair share in whole steps: one for
-        scans of one patient, which differ in the image but hardly in shape.
     mirror : tuple of int
         Array axes along which both scans of a pair are mirrored, with a probability of one half each: those along which
         the anatomy is symmetric, or both orientations occur.
@@ -52,7 +49,6 @@ class AugmentationConfig(Strict):
     shift: float = Field(0.03, ge=0)
     smooth: float = Field(0.015, ge=0)
     control: int = Field(6, ge=2)
-    common: float = Field(0.0, ge=0, le=1)
     mirror: tuple[Annotated[int, Field(ge=0, le=2)], ...] = ()
     contrast: float = Field(0.0, ge=0)
     bias: float = Field(0.0, ge=0)

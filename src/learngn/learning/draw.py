@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from learngn.learning.augmentation import augmented, centre_of_labels, random_linear
+from learngn.learning.augmentation import augmented, centre_of_labels
 from learngn.learning.config import TrainingConfig
 from learngn.learning.data import Batch, Side, TrainingData, share_channels, stack
 
@@ -51,8 +51,6 @@ def _pair(
     flips = [axis for axis in config.augmentation.mirror if random.random() < 0.5]
     # φ alone learns of scans where they lie, as it will see them; whole steps begin where the pose has put them.
     onto = None if config.pose == "none" or not whole else centre_of_labels(first, data.organs)
-    shared = config.augmentation.common if whole else 0.0
-    common = random_linear(first.image.ndim, config.augmentation, shared, random) if shared else None
     fixed, moving = (
         augmented(
             example,
@@ -61,7 +59,6 @@ def _pair(
             config.augmentation,
             random,
             onto=onto,
-            common=common,
             flips=flips,
             origins=known and config.losses.known_maps > 0,
             points=whole and config.losses.landmarks > 0,
