@@ -126,6 +126,21 @@ def test_contrast_is_a_gamma_between_the_extremes(example):
     assert float((after - before).abs().max()) > 0.1
 
 
+@pytest.mark.parametrize("change", [{"noise": 0.1}, {"bias": 0.3, "blur": 1.0}, {"thick": 2.0}])
+def test_a_constant_border_of_a_scan_stays(change):
+    grid = Grid.from_spacing((20, 16, 12), 1.0)
+    data = torch.full((1, 1, *grid.shape), -0.5)
+    data[..., 4:15, 3:14, 2:9] = torch.rand(1, 1, 11, 11, 7, generator=torch.Generator().manual_seed(1))
+    labels = Image.from_array(torch.zeros(grid.shape, dtype=torch.uint8), grid, labels=True)
+    scan = Example("scan", grid, FeatureImage(data, grid), labels, None, None)
+    inside = torch.zeros(grid.shape, dtype=torch.bool)
+    inside[4:15, 3:14, 2:9] = True
+    for seed in range(8):
+        side = draw(scan, STRONG.model_copy(update=change), seed, 1.0)
+        assert bool((side.features.data[0, 0][~inside] == -0.5).all())
+        assert float(side.features.data[0, 0][inside].std()) > 0.05
+
+
 def test_the_seed_says_how(example):
     one, same, other = (draw(example, STRONG, seed) for seed in (1, 1, 2))
     assert torch.equal(one.features.data, same.features.data)

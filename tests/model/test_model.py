@@ -8,6 +8,7 @@ import torch
 
 import learngn
 from learngn.errors import ModelError
+from learngn.features import EncoderDecoder
 from learngn.geometry import sampling
 from learngn.model import Encoder, LineariserConfig, Model, NetworkConfig, pooled_shape
 
@@ -141,3 +142,20 @@ def test_a_network_on_a_coarser_grid(shape):
     torch.testing.assert_close(out[:, :3], 0.5 * x)
     # What the network made of averages comes back as their interpolation.
     torch.testing.assert_close(out[:, 3:], sampling.resize(sampling.pool(x, seen[0])[:, :2], shape))
+
+
+@pytest.mark.parametrize("shape", [(16, 12), (12, 8, 16)])
+def test_a_trimmed_network_does_not_see_a_constant_border(shape):
+    torch.manual_seed(0)
+    ndim = len(shape)
+    network = EncoderDecoder(1, 2, ndim, width=4, stem=1, depth=1, positions=False)
+    inner = torch.rand(2, 1, *shape) + 0.1
+    padded = torch.nn.functional.pad(inner, [3, 5] * ndim)
+    inside = (..., *(slice(3, 3 + n) for n in shape))
+    trimmed, whole = (Encoder(1, 1.0, network, trim=trim, gain=None) for trim in (True, False))
+    alone = whole(inner)
+    out = trimmed(padded)
+    torch.testing.assert_close(out[inside], alone)
+    torch.testing.assert_close(out, torch.nn.functional.pad(alone, [3, 5] * ndim, mode="replicate"))
+    assert not torch.allclose(whole(padded)[inside], alone, atol=1e-3)  # its normalisation is of the border, too
+    torch.testing.assert_close(trimmed(inner), alone)

@@ -11,6 +11,7 @@ from torch import Tensor
 from learngn.arrays import channels_last
 from learngn.features import FeatureImage
 from learngn.geometry import sampling
+from learngn.geometry.content import background, content_box
 from learngn.geometry.grid import FloatArray, Grid
 from learngn.geometry.grid_map import GridMap
 from learngn.geometry.transform import Affine, DisplacementField, invert
@@ -113,7 +114,8 @@ def augmented(
             distances = sampling.warp(
                 example.distances.data, field, coarse.index_map(coarse, drawn.world), coarse.shape
             )
-        features = varied(features, grid, config, random)
+        if config.varies:
+            features = _framed(varied(features, grid, config, random), example.features.data)
     labels = None
     if example.labels is not None:
         field = None if drawn.field is None else sampling.resize_field(drawn.field, label_grid.shape)
@@ -132,6 +134,17 @@ def augmented(
         _origins(drawn, device) if origins else None,
         example.modality,
     )
+
+
+def _framed(features: Tensor, scan: Tensor) -> Tensor:
+    """Set features of a deformed scan to its background outside the box of the scan, which lies along its axes.
+
+    A masked or padded scan has a constant border, with neither noise nor tissue.
+    """
+    inside = (slice(None), slice(None), *content_box(scan))
+    framed = background(scan).expand_as(features).clone()
+    framed[inside] = features[inside]
+    return framed
 
 
 def centre_of_labels(example: Example, organs: Sequence[int]) -> FloatArray:

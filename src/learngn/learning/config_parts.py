@@ -57,6 +57,11 @@ class AugmentationConfig(Strict):
     thick: float = Field(1.0, ge=1)
     drop: float = Field(0.0, ge=0, lt=1)
 
+    @property
+    def varies(self) -> bool:
+        """Whether intensities are changed, as of scans."""
+        return max(self.contrast, self.bias, self.noise, self.blur, self.thick - 1) > 0
+
 
 class LossConfig(Strict):
     """Weights of the losses; a loss of weight zero is not computed.

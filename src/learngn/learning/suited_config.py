@@ -78,6 +78,7 @@ def _suited(dataset: Dataset, features: str, minutes: float | None) -> dict[str,
             # Distances of the whole foreground draw organs onto their neighbours; distances of single organs do not.
             "keep_input": feature.parts[0][0].traits.by_organ,
             "profiles": True,
+            "trim": scans,
         },
         "batch": 3 if flat else 1,
         "steps": 1600 if flat else 1500,

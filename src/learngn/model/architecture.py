@@ -35,6 +35,9 @@ class NetworkConfig(Strict):
     pool : int
         Factor by which the input is averaged before the network; the output is interpolated to the input's grid. The
         learned features need no fine details if the input's channels are kept.
+    trim : bool
+        Leave out the constant border of a scan, as masked and padded scans have it: the network sees, and its
+        normalisation is of, what lies inside alone.
     keep_input : bool
         Keep the input's channels beside the learned ones, each with a learned factor.
     gain : float
@@ -55,6 +58,7 @@ class NetworkConfig(Strict):
     widest: int = Field(64, ge=1, le=2048)
     positions: bool = True
     pool: Literal[1, 2, 4] = 1
+    trim: bool = False
     keep_input: bool = True
     gain: float = Field(1.0, gt=0)
     profiles: bool = False

@@ -7,11 +7,14 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from learngn.errors import ModelError
 from learngn.geometry import sampling
+from learngn.geometry.content import content_box
 
+_CELLS = 4  # multiple of which the sides of a trimmed input are, so that few shapes occur
 _WIDTH = 0.3  # initial width of a profile, in the unit of learned distances (-1 to 1)
 
 
@@ -57,6 +60,8 @@ class Encoder(nn.Module):
         Maps (N, channels, *S) to (N, C', *S).
     pool : int
         Factor by which the input is averaged before the network.
+    trim : bool
+        Leave out the constant border of the input; the network's output is continued there by its outermost values.
     gain : float, optional
         Initial factor of the input's channels; None leaves these channels out.
     profiles : Profiles, optional
@@ -77,11 +82,12 @@ class Encoder(nn.Module):
         network: nn.Module | None,
         *,
         pool: int = 1,
+        trim: bool = False,
         gain: float | None = 1.0,
         profiles: Profiles | None = None,
     ) -> None:
         super().__init__()
-        self.channels, self.scale, self.network, self.pool = channels, scale, network, pool
+        self.channels, self.scale, self.network, self.pool, self.trim = channels, scale, network, pool, trim
         self.log_gain = None if gain is None else nn.Parameter(torch.full((channels,), math.log(gain)))
         self.profiles = profiles
 
@@ -90,8 +96,12 @@ class Encoder(nn.Module):
         if self.network is None:
             return None
         pooled = sampling.pool(x, pooled_shape(x.shape[2:], self.pool)).contiguous()
-        learned: Tensor = self.network(pooled * self.scale)
-        return learned
+        if not self.trim:
+            learned: Tensor = self.network(pooled * self.scale)
+            return learned
+        inside = content_box(pooled, _CELLS)
+        learned = self.network(pooled[(slice(None), slice(None), *inside)].contiguous() * self.scale)
+        return _continued(learned, inside, pooled.shape[2:])
 
     def join(self, x: Tensor, learned: Tensor | None) -> Tensor:
         """Join the input features and the network's output to φ."""
@@ -124,3 +134,12 @@ class Encoder(nn.Module):
 def pooled_shape(shape: Sequence[int], factor: int) -> tuple[int, ...]:
     """Return the shape of the network's grid, `factor` times coarser than that of the features."""
     return tuple(max(1, round(n / factor)) for n in shape)
+
+
+def _continued(x: Tensor, inside: Sequence[slice], shape: Sequence[int]) -> Tensor:
+    """Continue images that cover a box of a grid to the whole grid, by their outermost values."""
+    pad = [n for part, size in zip(inside, shape, strict=True) for n in (part.start, size - part.stop)]
+    if not any(pad):
+        return x
+    reverse = [n for axis in reversed(range(len(shape))) for n in pad[2 * axis : 2 * axis + 2]]
+    return F.pad(x, reverse, mode="replicate")

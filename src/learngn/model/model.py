@@ -174,8 +174,8 @@ def _encoder(config: ModelConfig, network: nn.Module | None, scale: float) -> En
     profiles = None
     if parts is not None and parts.profiles:
         profiles = Profiles(config.learned_channels, config.ndim)
-    pool = 1 if parts is None else parts.pool
-    return Encoder(config.channels, scale, network, pool=pool, gain=_gain(parts), profiles=profiles)
+    pool, trim = (1, False) if parts is None else (parts.pool, parts.trim)
+    return Encoder(config.channels, scale, network, pool=pool, trim=trim, gain=_gain(parts), profiles=profiles)
 
 
 def _beside(first: Encoder, config: ModelConfig, scale: float) -> Encoder:
