@@ -144,6 +144,7 @@ def test_the_suited_configuration(paired, dataset):
     assert config.augmentation.noise > 0
     labels = config_for(dataset)
     assert (labels.features, labels.pose, labels.augmentation.noise) == ("organ-distance", "none", 0)
+    assert (config.network.trim, labels.network.trim) == (True, False)
 
 
 @pytest.mark.parametrize(("shape", "precision"), [((40, 48, 56), "float32"), ((96, 96, 96), "auto")])
