@@ -11,13 +11,13 @@ from torch import Tensor
 from learngn.arrays import channels_last
 from learngn.features import FeatureImage
 from learngn.geometry import sampling
-from learngn.geometry.content import background, content_box
 from learngn.geometry.grid import FloatArray, Grid
 from learngn.geometry.grid_map import GridMap
 from learngn.geometry.transform import Affine, DisplacementField, invert
 from learngn.learning.config_parts import AugmentationConfig
 from learngn.learning.data import Example, Side
 from learngn.learning.intensities import varied
+from learngn.model.content import background, content_box
 
 
 def random_map(

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from learngn.errors import ModelError
 from learngn.geometry import sampling
-from learngn.geometry.content import content_box
+from learngn.model.content import content_box
 
 _CELLS = 4  # multiple of which the sides of a trimmed input are, so that few shapes occur
 _WIDTH = 0.3  # initial width of a profile, in the unit of learned distances (-1 to 1)

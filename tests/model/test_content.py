@@ -2,7 +2,7 @@
 
 import torch
 
-from learngn.geometry.content import content_box
+from learngn.model.content import content_box
 
 
 def test_the_box_of_the_content():
