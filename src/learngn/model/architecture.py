@@ -36,8 +36,7 @@ class NetworkConfig(Strict):
         Factor by which the input is averaged before the network; the output is interpolated to the input's grid. The
         learned features need no fine details if the input's channels are kept.
     trim : bool
-        Leave out the constant border of a scan, as masked and padded scans have it: the network sees, and its
-        normalisation is of, what lies inside alone.
+        Leave out the constant border of masked and padded scans: the network sees and normalises what lies inside.
     keep_input : bool
         Keep the input's channels beside the learned ones, each with a learned factor.
     gain : float

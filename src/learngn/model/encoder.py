@@ -96,11 +96,8 @@ class Encoder(nn.Module):
         if self.network is None:
             return None
         pooled = sampling.pool(x, pooled_shape(x.shape[2:], self.pool)).contiguous()
-        if not self.trim:
-            learned: Tensor = self.network(pooled * self.scale)
-            return learned
-        inside = content_box(pooled, _CELLS)
-        learned = self.network(pooled[(slice(None), slice(None), *inside)].contiguous() * self.scale)
+        inside = content_box(pooled, _CELLS) if self.trim else tuple(slice(0, n) for n in pooled.shape[2:])
+        learned: Tensor = self.network(pooled[(slice(None), slice(None), *inside)].contiguous() * self.scale)
         return _continued(learned, inside, pooled.shape[2:])
 
     def join(self, x: Tensor, learned: Tensor | None) -> Tensor:
@@ -138,8 +135,6 @@ def pooled_shape(shape: Sequence[int], factor: int) -> tuple[int, ...]:
 
 def _continued(x: Tensor, inside: Sequence[slice], shape: Sequence[int]) -> Tensor:
     """Continue images that cover a box of a grid to the whole grid, by their outermost values."""
-    pad = [n for part, size in zip(inside, shape, strict=True) for n in (part.start, size - part.stop)]
-    if not any(pad):
-        return x
-    reverse = [n for axis in reversed(range(len(shape))) for n in pad[2 * axis : 2 * axis + 2]]
-    return F.pad(x, reverse, mode="replicate")
+    axes = reversed(list(zip(inside, shape, strict=True)))  # F.pad begins with the last one
+    pad = [n for part, size in axes for n in (part.start, size - part.stop)]
+    return F.pad(x, pad, mode="replicate") if any(pad) else x
