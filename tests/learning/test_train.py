@@ -72,6 +72,23 @@ def test_the_folder_holds_what_was_returned(undisturbed, dataset):
     assert len(result.history) > 0
 
 
+def test_starts_from_the_weights_of_a_model(undisturbed, dataset, quick, tmp_path):
+    initial = undisturbed[2].model
+    config = quick(rate=1e-9, factor_rate=1e-9, weight_decay=0, steps=2, pretraining=1.0)
+    begun = train(dataset, tmp_path, config, initial=initial)
+    for name, tensor in begun.model.encoder.state_dict().items():
+        torch.testing.assert_close(tensor, initial.encoder.state_dict()[name], rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("other", [{"pool": 2}, {"trim": True}], ids=str)
+def test_networks_that_are_given_something_else_are_no_start(undisturbed, dataset, quick, tmp_path, other):
+    """Their weights have the same shapes."""
+    config = quick(network=NetworkConfig(width=4, depth=1, out_channels=13, **other))
+    with pytest.raises(TrainingError, match=f"network.{next(iter(other))} of the initial model: got .*expected"):
+        train(dataset, tmp_path, config, initial=undisturbed[2].model)
+    assert not list(tmp_path.iterdir())
+
+
 def test_events_tell_every_step_and_validation(undisturbed):
     _, config, _, record = undisturbed
     assert record.steps == [1, 2, 3, 4, 5, 6]

@@ -33,6 +33,8 @@ from learngn.model import Model, Provenance, write_model
 from learngn.registration import RegistrationPair, Side
 from learngn.results import sha256
 
+_GIVEN = ("pool", "trim")  # what a network is given, which the shapes of its weights do not tell
+
 
 def train(
     dataset: Dataset,
@@ -165,8 +167,17 @@ def _start_from(initial: Model, model: Model) -> None:
     Raises
     ------
     TrainingError
-        If the networks of φ differ.
+        If the networks of φ differ, or what they are given.
     """
+    first, second = initial.config.network, model.config.network
+    for name in _GIVEN if first is not None and second is not None else ():
+        if getattr(first, name) != getattr(second, name):
+            raise TrainingError(
+                f"network.{name} of the initial model",
+                f"{getattr(first, name)}",
+                f"{getattr(second, name)}, as in this training",
+                "use its configuration of network",
+            )
     own, given = model.state_dict(), initial.state_dict()
     same = {name: value for name, value in given.items() if name in own and own[name].shape == value.shape}
     lacking = [name for name in own if ".network." in name and name not in same]
