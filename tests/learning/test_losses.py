@@ -54,6 +54,24 @@ class TestLabels:
         dice = 1 - 2 * 0.5 * volume / (0.5 * size + volume)
         assert float(LabelLoss()(torch.full_like(truth, 0.5), truth)) == pytest.approx(dice + np.log(2), rel=1e-3)
 
+    def test_weight_of_the_entropy(self, shape):
+        """Labels compared after a registration: the weight is that of the configuration."""
+        truth = one_hot(block(shape, [0] * len(shape)), 2)
+        grid = Grid.from_spacing(shape, 2.0)
+        batch = Batch(side(grid, truth), side(grid, torch.full_like(truth, 0.5)))
+        still = torch.zeros(1, len(shape), *shape)
+        dice, twice = (
+            float(
+                RegistrationLoss(LossConfig(**NONE | {"labels": 1.0, "entropy": e}))(
+                    batch, still, grid, np.eye(len(shape) + 1)
+                )["labels"]
+            )
+            for e in (0.0, 2.0)
+        )
+        volume, size = float(truth[:, 1].sum()), float(truth[:, 1].numel())
+        assert dice == pytest.approx(1 - 2 * 0.5 * volume / (0.5 * size + volume), rel=1e-3)
+        assert twice - dice == pytest.approx(2 * np.log(2), rel=1e-3)
+
     def test_organs_outside_the_field_of_view_do_not_count(self, shape):
         truth = one_hot(block(shape, [1] * len(shape)), 2)
         guess = 0.7 * truth + 0.15

@@ -69,7 +69,10 @@ class LossConfig(Strict):
     Attributes
     ----------
     labels : float
-        Soft Dice + cross-entropy of the warped against the fixed labels.
+        Soft Dice + `entropy` times cross-entropy of the warped against the fixed labels.
+    entropy : float
+        Weight of the cross-entropy in the loss `labels`. A voxel of a large organ counts as much in it as one of a
+        small organ; with zero every organ counts alike, as in the mean Dice.
     mse : float
         Squared difference of the warped and the fixed labels, each label weighted by the inverse root of its volume,
         as published.
@@ -99,6 +102,7 @@ class LossConfig(Strict):
     """
 
     labels: float = Field(0.1, ge=0)
+    entropy: float = Field(1.0, ge=0)
     mse: float = Field(0.0, ge=0)
     auxiliary: float = Field(0.3, ge=0)
     distances: float = Field(1.0, ge=0)

@@ -26,13 +26,19 @@ class LabelLoss:
 
     Only labels that the truth of a sample contains count: nothing can be learned from an organ outside the field of
     view.
+
+    Parameters
+    ----------
+    entropy : float
+        Weight of the cross-entropy beside soft Dice.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, entropy: float = 1.0) -> None:
+        self.entropy = entropy
         self._dice = DiceLoss(reduction="none", smooth_nr=_TINY, smooth_dr=_TINY)
 
     def __call__(self, probabilities: Tensor, truth: Tensor) -> Tensor:
-        """Return the mean Dice loss of the labels present, plus the mean cross-entropy of the voxels.
+        """Return the mean Dice loss of the labels present, plus the weighted mean cross-entropy of the voxels.
 
         Both are means over the samples, so that processes that share a batch compute what one would.
         """
@@ -40,7 +46,7 @@ class LabelLoss:
         # Blurred labels have small values even where they are cut away.
         present = (truth[:, 1:].flatten(2).amax(2) > _THERE).to(dice.dtype)
         entropy = -(truth * probabilities.clamp_min(_TINY).log()).sum(1).mean()
-        total: Tensor = ((dice * present).sum(1) / present.sum(1).clamp_min(1)).mean() + entropy
+        total: Tensor = ((dice * present).sum(1) / present.sum(1).clamp_min(1)).mean() + self.entropy * entropy
         return total
 
 
@@ -84,7 +90,7 @@ class RegistrationLoss:
 
     def __init__(self, config: LossConfig) -> None:
         self.config = config
-        self.labels = LabelLoss()
+        self.labels = LabelLoss(config.entropy)
 
     def __call__(self, batch: Batch, field: Tensor, grid: Grid, world: FloatArray) -> dict[str, Tensor]:
         """Return the weighted losses by name; only those whose weight is not zero.

@@ -15,7 +15,7 @@ from learngn.geometry.grid import FloatArray
 from learngn.learning.augmentation import smooth_field
 from learngn.learning.config_parts import LossConfig
 from learngn.learning.data import Batch, Side
-from learngn.learning.losses import RegistrationLoss, distance_loss
+from learngn.learning.losses import LabelLoss, RegistrationLoss, distance_loss
 from learngn.learning.unrolled import unrolled
 from learngn.model import Model, TrainableGaussNewton, VoxelMorphRegistration
 
@@ -61,7 +61,7 @@ class TrainingStep(nn.Module):
         super().__init__()
         self.model, self.losses, self.last, self.limit, self.mixed = model, losses, last, limit, mixed
         self.organs, self.through, self.start = organs, through, start
-        self.loss = RegistrationLoss(losses)
+        self.loss, self.own_labels = RegistrationLoss(losses), LabelLoss()
         self.head = None
         if losses.auxiliary and not losses.distances and model.config.network is not None:
             conv = nn.Conv2d if model.config.ndim == 2 else nn.Conv3d
@@ -159,7 +159,7 @@ class TrainingStep(nn.Module):
                 elif predicted.grid.size < truth.grid.size:
                     truth = truth.on(predicted.grid)
                 probabilities = (_SHARPNESS * self._logits(predicted.data)).softmax(1)
-                losses["auxiliary"] = self.losses.auxiliary * self.loss.labels(probabilities, truth.data)
+                losses["auxiliary"] = self.losses.auxiliary * self.own_labels(probabilities, truth.data)
             if self.losses.distances and side.distances is not None and taught:
                 losses["distances"] = self.losses.distances * distance_loss(learned, side.distances)
         features = encoder.join(data, learned)
