@@ -59,15 +59,9 @@ class TestLabels:
         truth = one_hot(block(shape, [0] * len(shape)), 2)
         grid = Grid.from_spacing(shape, 2.0)
         batch = Batch(side(grid, truth), side(grid, torch.full_like(truth, 0.5)))
-        still = torch.zeros(1, len(shape), *shape)
-        dice, twice = (
-            float(
-                RegistrationLoss(LossConfig(**NONE | {"labels": 1.0, "entropy": e}))(
-                    batch, still, grid, np.eye(len(shape) + 1)
-                )["labels"]
-            )
-            for e in (0.0, 2.0)
-        )
+        still, world = torch.zeros(1, len(shape), *shape), np.eye(len(shape) + 1)
+        losses = [RegistrationLoss(LossConfig(**NONE | {"labels": 1.0, "entropy": e})) for e in (0.0, 2.0)]
+        dice, twice = (float(loss(batch, still, grid, world)["labels"]) for loss in losses)
         volume, size = float(truth[:, 1].sum()), float(truth[:, 1].numel())
         assert dice == pytest.approx(1 - 2 * 0.5 * volume / (0.5 * size + volume), rel=1e-3)
         assert twice - dice == pytest.approx(2 * np.log(2), rel=1e-3)

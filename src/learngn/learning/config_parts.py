@@ -71,8 +71,8 @@ class LossConfig(Strict):
     labels : float
         Soft Dice + `entropy` times cross-entropy of the warped against the fixed labels.
     entropy : float
-        Weight of the cross-entropy in the loss `labels`. A voxel of a large organ counts as much in it as one of a
-        small organ; with zero every organ counts alike, as in the mean Dice.
+        Weight of the cross-entropy in the loss `labels`. It counts voxels, so that large organs weigh more; soft Dice
+        alone, with zero, counts organs, as the mean Dice of an evaluation does.
     mse : float
         Squared difference of the warped and the fixed labels, each label weighted by the inverse root of its volume,
         as published.
