@@ -119,6 +119,13 @@ class TestDistances:
         assert float(distance_loss(learned, distances)) == pytest.approx(1.0 / 2 + 4.0 / 2)
         assert float(distance_loss(distances, distances)) == 0
 
+    def test_interpolated_limits_are_still_limits(self):
+        """Interpolated with weights whose sum is rounded, a distance at its limit is above it or below."""
+        distances = torch.tensor([[[[-1.0, -1.0, -1.0, 0.5, -0.5]]]])
+        rounded = distances + torch.tensor([6e-8, -6e-8, 1.2e-7, 0, 0])
+        learned = torch.tensor([[[[-1.0, 1.0, 1.0, 0.5, 0.5]]]])
+        assert float(distance_loss(learned, rounded)) == pytest.approx(float(distance_loss(learned, distances)))
+
     def test_unknown_organs_do_not_count(self):
         distances = torch.rand(1, 2, 4, 3) - 0.5
         learned = torch.randn(1, 2, 4, 3, requires_grad=True)

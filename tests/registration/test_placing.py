@@ -62,7 +62,8 @@ def test_own_features_stay_on_the_cpu_unless_a_gpu_is_named(gpu):
 
 
 @pytest.mark.parametrize("tensor", [False, True], ids=["numpy", "torch"])
-def test_the_moving_scan_follows_the_fixed_one(tensor):
+def test_the_moving_scan_follows_the_fixed_one(tensor, monkeypatch):
+    monkeypatch.setattr(placing, "chosen_device", lambda name: "cpu")
     fixed, moving = (scan().to("cpu"), scan(1)) if tensor else (scan(), scan(1).to("cpu"))
     assert libraries(placed(pair(fixed, moving), Request(), None)[0]) == [tensor, tensor]
 
@@ -74,6 +75,18 @@ def test_a_model_has_tensors_and_is_moved():
 
     found, model = placed(pair(scan(), scan(1)), Request(device="cpu"), Model())
     assert (libraries(found), model) == ([True, True], "cpu")
+
+
+def test_a_model_follows_tensors(monkeypatch):
+    """To the device of the fixed scan, which nobody named."""
+
+    class Model:
+        def to(self, device):
+            return device
+
+    given = pair(scan().to("cpu"), scan(1).to("cpu"))
+    monkeypatch.setattr(placing, "device_of", lambda data: "cuda:1")
+    assert placed(given, Request(), Model())[1] == "cuda:1"
 
 
 def test_unknown_devices_are_refused_before_a_file_is_read():

@@ -43,7 +43,7 @@ def mismatch(first, second):
 @pytest.mark.parametrize("shape", [(40, 36), SHAPE], ids=str)
 def test_scans(shape):
     fixed, moving, seen = body(0, shape), body(1.5, shape), []
-    result = register(fixed, moving, callback=seen.append)
+    result = register(fixed, moving, callback=seen.append, device="cpu")  # a GPU rounds otherwise than the CPU
     assert isinstance(result, Registration)
     assert result.settings == fitted(recognise(fixed, moving).preset.settings, fixed.grid)
     assert mismatch(result.warped, fixed) < 0.35 * mismatch(moving, fixed)

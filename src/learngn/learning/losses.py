@@ -19,6 +19,7 @@ from learngn.regularise import Diffusion, apply_regulariser
 
 _TINY = 1e-5
 _THERE = 0.05  # value of a label that is there
+_ROUNDING = 1e-5  # of an interpolated distance: on a GPU, and where it is differentiated, the weights do not sum to one
 
 
 class LabelLoss:
@@ -70,7 +71,7 @@ def distance_loss(learned: Tensor, distances: Tensor) -> Tensor:
     network could ignore a small organ at almost no loss. Channels of NaN (organs that a scan lacks) do not count.
     """
     with torch.no_grad():
-        near = distances > -1
+        near = distances > -1 + _ROUNDING
         count = near.flatten(2).sum(2).reshape(*distances.shape[:2], *[1] * (distances.ndim - 2))
         size = distances[0, 0].numel()
         weight = torch.where(near, 1 / count.clamp_min(1), 1 / (size - count).clamp_min(1))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from learngn.arrays import chosen_device, is_tensor, kind_of
+from learngn.arrays import chosen_device, device_of, is_tensor, kind_of
 from learngn.registration.pair import RegistrationPair
 from learngn.registration.resolve import Request
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 def placed(pair: RegistrationPair, request: Request, model: Model | None) -> tuple[RegistrationPair, Model | None]:
     """Return a pair, and a model if there is one, on the device of a request; both scans in one library.
 
-    On the CPU scans remain what they are, arrays of NumPy or tensors; a model needs tensors.
+    On the CPU scans remain what they are, arrays of NumPy or tensors; a model needs tensors, and follows them.
 
     Raises
     ------
@@ -27,7 +27,7 @@ def placed(pair: RegistrationPair, request: Request, model: Model | None) -> tup
     pair = pair.of_one_library()
     tensors = is_tensor(pair.fixed.scan.data)
     if request.device == "auto" and tensors:
-        return pair, model
+        return pair, None if model is None else model.to(device_of(pair.fixed.scan.data))
     # The user's own features may compute on the CPU only.
     own = request.features is not None and not isinstance(request.features, str)
     device = "cpu" if request.device == "auto" and own else chosen_device(request.device)
