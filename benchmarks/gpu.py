@@ -23,7 +23,7 @@ from learngn.registration import RegistrationPair, Request, Side, prepare, resol
 from learngn.settings import default_settings
 
 _WARM_UP = 3
-_METHODS = {"gauss-newton": ("compositional", "auto"), "published, plain PyTorch": ("published", "torch")}
+_METHODS = {"gauss-newton": ("compositional", "auto"), "published, plain PyTorch": ("published", "reference")}
 
 
 def main(*arguments: str) -> None:
