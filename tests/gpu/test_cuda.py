@@ -17,12 +17,11 @@ LEVELS = {"affine": "affine", "strides": (4, 2), "iterations": (3, 3), "lam": (3
 SCANS = "mind,intensity:10"
 
 
-def on_both(shape, settings, **options):
+def on_both(shape, settings):
     """Register two phantoms on the CPU and on the GPU."""
     chosen = [p.labels if "organ" in settings.features else p.scan for p in abdomens(2, shape, seed=0)]
     results = [
-        learngn.register(*(image.to(device) for image in chosen), settings=settings, **options)
-        for device in ("cpu", "cuda")
+        learngn.register(*(image.to(device) for image in chosen), settings=settings) for device in ("cpu", "cuda")
     ]
     assert results[1].displacement.data.device.type == "cuda"
     return results
